@@ -1,0 +1,42 @@
+# Two commands on a bare machine with Python >= 3.11, make and git: `make demo` and `make test`.
+# pip only, and whatever pip is configured to use. TORCH_ARGS is passed to the install of torch alone: on Linux pip's own
+# choice is a build with CUDA; `make setup TORCH_ARGS="--index-url URL"` takes another, e.g. PyTorch's CPU builds.
+
+PYTHON ?= python3
+TORCH_ARGS ?=
+BIN := .venv/bin
+STAMP := .venv/.hplan-installed
+# pip's notice about itself, and threads of BLAS that fight over two cores, help nobody
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-smoke test lint types
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
+
+setup: $(STAMP)  ## make .venv and install hplan with its tests into it; nothing when it is up to date
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hplan needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.12 setup" % sys.version_info[:2])'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt $(TORCH_ARGS) torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,envs,data,viz]'
+	@touch $@
+
+demo: setup  ## play, train and watch a stack of world models solve unseen DoorKey layouts; writes runs/demo/report.html
+	$(BIN)/python -m hplan.demo
+
+demo-smoke: setup  ## the demo's path with a budget of seconds; its agent has learned next to nothing
+	$(BIN)/python -m hplan.demo --smoke
+
+test: setup  ## all tests, on all cores
+	$(BIN)/python -m pytest -n auto
+
+lint: setup  ## ruff: style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup  ## pyright
+	$(BIN)/pyright

@@ -1,0 +1,200 @@
+"""The agent: a stack, planners and a controller behind one stateful interface, for any Gymnasium environment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hplan.control.controller import ControlConfig, Controller, Replan
+from hplan.control.plan_tree import PlanTree
+from hplan.models.stack import Stack
+from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess
+from hplan.planning.search import BestFirstSearch
+from hplan.registry import agent_path
+from hplan.types import Energy, ObservationSpec, Planner, Repair, UsageError, WorldModel
+
+GoalLike = np.ndarray | Energy | None
+PlannerFor = Callable[[WorldModel], Planner]
+
+
+def default_planner(level: WorldModel) -> Planner:
+    """Search where macro-actions are discrete, the cross-entropy method where they are continuous."""
+    if level.macro.kind == "discrete":
+        return BestFirstSearch()
+    from hplan.planning.cem import CEM
+
+    return CEM()
+
+
+def load(
+    path: str | Path, *, levels: int | None = None, method: str = "hierarchical", replan: Replan = "surprise"
+) -> Agent:
+    """An agent from a run directory or by the name of a shipped one. `levels`: keep this many of the lowest; `method`
+    "flat" keeps one. Raises UsageError for an unknown name, HplanError for a damaged agent."""
+    stack = Stack.load(agent_path(path))
+    if method == "flat":
+        levels = 1
+    return Agent(stack.lowest(levels) if levels else stack, replan=replan, name=str(path))
+
+
+class Agent:
+    """Plans, executes and repairs towards one goal per episode. `reset` begins an episode; `act` gives its actions.
+
+    `stack` holds all that was learned. `planner` makes the planner of each level; `config` are the controller's settings.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        *,
+        replan: Replan = "surprise",
+        planner: PlannerFor = default_planner,
+        config: ControlConfig | None = None,
+        name: str = "",
+    ) -> None:
+        self.stack, self.replan, self.config, self.name = stack, replan, config or ControlConfig(), name or stack.task
+        self.planners = tuple(planner(level) for level in stack.levels)
+        self._session: Controller | None = None
+        self._goal: Goal = self._goal_of(None)
+        self.plan_ms = 0.0
+
+    # ------------------------------------------------------------------------------------------------------- acting
+
+    def reset(self, goal: GoalLike = None, seed: int = 0) -> None:
+        """Begin an episode. goal: an observation, an energy over level-0 latents, or None for the task's own success."""
+        self._goal = self._goal_of(goal)
+        self._session = self._controller(self._goal, seed)
+
+    def act(self, observation: Any) -> Any:
+        """The next action: an int, or float32 (A,). Plans where a level has no plan, and repairs what went wrong."""
+        if self._session is None:
+            self.reset()
+        assert self._session is not None
+        started = time.perf_counter()
+        action = self._to_action(self._session.act(self.stack.encode(canonical(observation, self.stack.observation_spec))))
+        self.plan_ms += 1000 * (time.perf_counter() - started)
+        return action
+
+    def plan(self, observation: Any, goal: GoalLike = None) -> PlanTree:
+        """What the agent would do from here: every level's plan, each refined for its first hop. Changes nothing."""
+        controller = self._controller(self._goal if goal is None else self._goal_of(goal), seed=0)
+        controller.act(self.stack.encode(canonical(observation, self.stack.observation_spec)))
+        return controller.tree
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> tuple[Any, Any]:
+        """Stable-Baselines3's protocol: (action, state). Batched observations (n, ...) are served by one controller each.
+
+        `state` is what the call before returned; `episode_start` (n,) marks the observations that begin an episode.
+        Planning has no sampling to switch off: `deterministic` changes nothing.
+        """
+        spec = self.stack.observation_spec
+        single = np.size(observation) == np.prod(spec.shape)
+        rows = [observation] if single else list(observation)
+        states = list(state) if state is not None else [None] * len(rows)
+        starts = np.ones(len(rows), bool) if episode_start is None and state is None else np.broadcast_to(
+            np.asarray(False if episode_start is None else episode_start, bool), len(rows)
+        )  # fmt: skip
+        actions = []
+        for i, row in enumerate(rows):
+            if states[i] is None or starts[i]:
+                states[i] = self._controller(self._goal, seed=i)
+            actions.append(self._to_action(states[i].act(self.stack.encode(canonical(row, spec)))))
+        return (actions[0] if single else np.stack(actions)), tuple(states)
+
+    def save(self, folder: str | Path) -> None:
+        self.stack.save(Path(folder))
+
+    # ------------------------------------------------------------------------------------------------------ reading
+
+    @property
+    def last_repair(self) -> Repair | None:
+        """What the latest `act` repaired: level, cause, surprise, threshold; None if nothing."""
+        return self._session.last_repair if self._session else None
+
+    @property
+    def tree(self) -> PlanTree:
+        return self._session.tree if self._session else PlanTree.empty(self._goal.label, levels=len(self.stack.levels))
+
+    @property
+    def surprise(self) -> dict[int, float]:
+        return dict(self._session.surprise) if self._session else {}
+
+    @property
+    def thresholds(self) -> dict[int, float]:
+        return dict(enumerate(self.stack.thresholds))
+
+    @property
+    def evaluations(self) -> int:
+        """Predictor evaluations of this episode so far."""
+        return self._session.ledger.evaluations if self._session else 0
+
+    @property
+    def planner_calls(self) -> dict[int, int]:
+        return {k: self._session.ledger.planner_calls.get(k, 0) if self._session else 0 for k in self.thresholds}
+
+    @property
+    def repairs(self) -> dict[int, int]:
+        return {k: self._session.ledger.repairs.get(k, 0) if self._session else 0 for k in self.thresholds}
+
+    @property
+    def levels_info(self) -> list[dict[str, Any]]:
+        return self.stack.info(self.stack.encode(np.zeros(self.stack.observation_spec.shape, _dtype(self.stack.observation_spec))))
+
+    @property
+    def train_info(self) -> dict[str, Any]:
+        return self.stack.train
+
+    @property
+    def versions(self) -> dict[str, str]:
+        return self.stack.versions
+
+    @property
+    def task(self) -> str:
+        return self.stack.task
+
+    # ------------------------------------------------------------------------------------------------------ private
+
+    def _controller(self, goal: Goal, seed: int) -> Controller:
+        generator = torch.Generator().manual_seed(seed)
+        return Controller(
+            self.stack.levels, self.planners, self.stack.thresholds, goal, replan=self.replan, config=self.config, generator=generator
+        )
+
+    def _goal_of(self, goal: GoalLike) -> Goal:
+        stack = self.stack
+        if goal is None:
+            heads = [Success(level.success) if ok else None for level, ok in zip(stack.levels, stack.succeeds, strict=True)]  # type: ignore[attr-defined]
+            return TaskSuccess(tuple(heads))
+        if callable(goal):
+            return GivenEnergy(goal)
+        latents = stack.encode(canonical(goal, stack.observation_spec))
+        return GoalObservation(stack.levels, latents, stack.tolerance)
+
+    def _to_action(self, macro: Tensor) -> Any:
+        return int(macro) if self.stack.action_spec.kind == "discrete" else macro.numpy(force=True).astype(np.float32)
+
+
+def _dtype(spec: ObservationSpec) -> type:
+    return np.float32 if spec.kind == "vector" else np.int64
+
+
+def canonical(observation: Any, spec: ObservationSpec) -> np.ndarray:
+    """An environment's observation in the form that `spec` describes: an int becomes a 1 x 1 grid, a box a flat vector.
+
+    Raises UsageError where it has another number of features.
+    """
+    array = np.asarray(observation)
+    if array.size != np.prod(spec.shape) or array.dtype == object:
+        raise UsageError(f"observation of shape {array.shape}; this agent sees {spec.kind} of shape {spec.shape}")
+    return array.reshape(spec.shape).astype(_dtype(spec), copy=False)
+
+

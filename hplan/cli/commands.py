@@ -1,0 +1,177 @@
+"""What each command does: call one function of the library and show what came back.
+
+The library is imported inside the commands, so that `hplan --help` and `hplan list` do not wait for torch.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from hplan.cli.progress import Bars
+from hplan.types import UsageError
+
+if TYPE_CHECKING:
+    from hplan.agent import Agent
+    from hplan.config import TaskConfig
+
+FPS = 5  # steps a second on a terminal
+
+
+def list_all(_: Namespace) -> None:
+    from hplan import registry
+    from hplan.experiments import find_experiments
+
+    _section("tasks", [*registry.task_names(), "gym:ENV-ID for any registered Gymnasium environment"])
+    _section("shipped agents", list(registry.shipped_agents()))
+    _section("trained agents, below runs/", [str(folder) for folder in registry.trained_agents()])
+    _section("experiments", [f"{name}: {one.question}" for name, one in find_experiments().items()])
+
+
+def _section(title: str, lines: list[str]) -> None:
+    print(title)
+    print("".join(f"  {line}\n" for line in lines or ["(none)"]))
+
+
+def train(arguments: Namespace) -> None:
+    from hplan.training.learn import learn
+
+    with Bars() as progress:
+        agent = learn(
+            arguments.task,
+            arguments.out,
+            steps=arguments.steps,
+            seed=arguments.seed,
+            levels=arguments.levels,
+            budget=arguments.budget,
+            device=arguments.device,
+            resume=arguments.resume,
+            success=arguments.success,
+            progress=progress,
+        )
+    levels = len(agent.levels_info)
+    print(f"{arguments.out}: an agent of {levels} level{'s' * (levels > 1)}; `hplan eval {arguments.out}` measures it")
+
+
+def evaluate(arguments: Namespace) -> None:
+    from hplan.evaluation.result import write_result
+    from hplan.evaluation.run import evaluate as run
+    from hplan.view.table import result_lines
+
+    levels = arguments.levels
+    if arguments.method == "flat":
+        if levels not in (None, 1):
+            raise UsageError(f"--method flat is one level, not --levels {levels}; leave one of them out")
+        levels = 1
+    agent = _load(arguments, levels=levels, replan=arguments.replan)
+    with Bars() as progress:
+        result = run(
+            agent,
+            _task(agent, arguments),
+            episodes=arguments.episodes,
+            seed=arguments.seed,
+            method=arguments.method,
+            workers=arguments.workers,
+            progress=progress,
+        )
+    print("\n".join(result_lines(result)))
+    if arguments.json:
+        write_result(result, arguments.json)
+
+
+def watch(arguments: Namespace) -> None:
+    from hplan.evaluation.episode import trace_episode
+    from hplan.evaluation.run import SEEDS
+    from hplan.registry import make_world
+    from hplan.view.live import show
+    from hplan.view.trace import record
+
+    agent = _load(arguments, replan=arguments.replan)
+    task = _task(agent, arguments)
+    world = make_world(task, split="eval")
+    try:
+        steps = trace_episode(agent, world, arguments.seed * SEEDS)  # the first of `hplan eval --seed`
+        title = f"{arguments.agent} in {task.name}, seed {arguments.seed}"
+        show(record(steps, arguments.trace) if arguments.trace else steps, fps=_fps(arguments), title=title)
+    finally:
+        world.close()
+
+
+def replay(arguments: Namespace) -> None:
+    from hplan.view.live import show
+    from hplan.view.trace import read_trace
+
+    trace = read_trace(arguments.trace)
+    show(trace.steps, fps=_fps(arguments), title=arguments.trace)
+    if trace.damage:
+        print(f"cut short: {trace.damage}")
+
+
+def plan(arguments: Namespace) -> None:
+    from hplan.evaluation.run import SEEDS
+    from hplan.files import write_atomically
+    from hplan.registry import make_world
+
+    agent = _load(arguments)
+    world = make_world(_task(agent, arguments), split="eval")
+    seed = arguments.seed * SEEDS  # the first episode of `hplan eval --seed`
+    start = world.reset(seed=seed)
+    agent.reset(goal=start.goal, seed=seed)
+    tree = agent.plan(start.observation, start.goal)
+    print(world.draw())
+    print(tree)
+    world.close()
+    if arguments.json:
+        write_atomically(arguments.json, json.dumps(tree.to_dict(), indent=1) + "\n")
+
+
+def inspect(arguments: Namespace) -> None:
+    agent = _load(arguments)
+    print(f"{arguments.agent}: trained on {agent.task}")
+    for level in agent.levels_info:
+        print(level)
+    print("thresholds", agent.thresholds)
+    print(json.dumps(agent.train_info, indent=1))
+
+
+def list_experiments(_: Namespace) -> None:
+    from hplan.experiments import find_experiments
+
+    for name, one in find_experiments().items():
+        steps = one.steps()
+        print(f"{name}  {sum(step.output.exists() for step in steps)}/{len(steps)} steps done\n  {one.question}")
+
+
+def run_experiment(arguments: Namespace) -> None:
+    from hplan.experiments import run_experiment as run
+
+    with Bars() as progress:
+        table = run(arguments.experiment, quick=arguments.quick, workers=arguments.workers, progress=progress)
+    print(table)
+
+
+def doctor(_: Namespace) -> None:
+    from hplan.doctor import examine
+
+    for line in examine():
+        print(line)
+
+
+def _fps(arguments: Namespace) -> float | None:
+    """Paced for eyes on a terminal; as fast as it comes where a file or a pipe is written."""
+    return arguments.fps or (FPS if sys.stdout.isatty() else None)
+
+
+def _load(arguments: Namespace, **options: Any) -> Agent:
+    from hplan.agent import load
+
+    return load(arguments.agent, **options)
+
+
+def _task(agent: Agent, arguments: Namespace) -> TaskConfig:
+    """The task that --task names, or else the agent's own; the rule of success is --success, or else the agent's."""
+    from hplan.registry import load_task
+
+    return load_task(arguments.task or agent.task, getattr(arguments, "success", None) or agent.stack.success_rule)

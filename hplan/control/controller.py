@@ -1,0 +1,293 @@
+"""The goal-decomposition controller: plan top down, watch every level, repair the lowest level that explains an error.
+
+Each level k has a *course*: its plan, and which hop of it is under way. The predicted latent at the end of that hop is the
+subgoal of level k - 1; the last hop of a plan that reaches its goal hands the goal itself down. One level is the flat agent:
+the same code with nothing to decompose.
+"""
+
+from __future__ import annotations
+
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hplan.control.memory import FailureMemory
+from hplan.control.plan_tree import ROOT, PlanTree
+from hplan.planning.energy import Goal, Lifted, NearLatent, reached
+from hplan.types import Budget, Cause, Energy, Planner, PlanNode, PlanResult, Repair, WorldModel
+
+Replan = Literal["surprise", "clock", "never"]
+
+
+@dataclass(frozen=True)
+class ControlConfig:
+    """Settings of the controller. Lengths and distances are in steps of the level concerned."""
+
+    evaluations: int = 25_000  # predictor evaluations that one call of a search may spend
+    horizon: int = 512  # steps that a search may look ahead
+    subgoal_tolerance: float = 0.5  # of the level that set the subgoal, for latents without exact symbols
+    patience: float = 4.0  # a hop that takes this many times its expected duration has failed
+    slack: int = 8  # environment steps granted on top of that
+    retries: int = 8  # infeasible plans that one environment step may repair before it acts on what it has
+
+
+@dataclass
+class Course:
+    """A level's plan and how far it got."""
+
+    goal: Energy
+    result: PlanResult
+    nodes: tuple[int, ...]  # of the plan tree, one per hop
+    hands_goal: bool  # the last hop hands the goal itself down
+    start: Tensor  # (*z) where the current hop began
+    since: int  # environment step at which it began
+    hop: int = 0
+
+    @property
+    def at_last(self) -> bool:
+        return self.hop >= len(self.result) - 1
+
+    def target(self) -> Tensor:
+        """(*z) that the current hop leads to, as predicted."""
+        return self.result.latents[min(self.hop + 1, len(self.result))]
+
+
+@dataclass
+class Ledger:
+    """What an episode has cost so far."""
+
+    evaluations: int = 0
+    planner_calls: dict[int, int] = field(default_factory=dict)
+    repairs: dict[int, int] = field(default_factory=dict)
+
+
+class Controller:
+    """Acts towards one goal in one episode. `levels` from the finest up, one planner each."""
+
+    def __init__(
+        self,
+        levels: tuple[WorldModel, ...],
+        planners: tuple[Planner, ...],
+        thresholds: tuple[float, ...],
+        goal: Goal,
+        *,
+        replan: Replan = "surprise",
+        config: ControlConfig | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        self.levels, self.planners, self.thresholds, self.goal = levels, planners, thresholds, goal
+        self.replan, self.config, self.generator = replan, config or ControlConfig(), generator
+        # A level takes part where it can tell how far the goal is, and so does every level below it.
+        self.top = max((k for k in range(len(levels)) if goal.at(k) is not None), default=0)
+        self.courses: list[Course | None] = [None] * len(levels)
+        self.memories = [FailureMemory(level) for level in levels]
+        self.tree = PlanTree.empty(goal.label, levels=len(levels))
+        self.ledger, self.step = Ledger(), 0
+        self.surprise: dict[int, float] = dict.fromkeys(range(len(levels)), 0.0)
+        self.last_repair: Repair | None = None
+        self.cause: Cause = "start"
+
+    # ------------------------------------------------------------------------------------------------------- acting
+
+    @torch.inference_mode()
+    def act(self, latents: tuple[Tensor, ...]) -> Tensor:
+        """One (*z) per level, of the observation that is there now -> the level-0 macro-action to take, () or (A,)."""
+        if self.step:
+            self._watch(latents)
+        self._decompose(latents)
+        course = self.courses[0]
+        assert course is not None
+        if not len(course.result):  # nothing known leads on: do something that play showed to be possible
+            self.courses[0] = None
+            action = self._any_action(latents[0])
+        else:
+            action = course.result.macros[course.hop]
+        self.step += 1
+        return action
+
+    def _any_action(self, z: Tensor) -> Tensor:
+        macro = self.levels[0].macro
+        if macro.kind == "continuous":
+            low, high = torch.tensor(macro.low), torch.tensor(macro.high)
+            return low + (high - low) * torch.rand(macro.size, generator=self.generator)
+        return torch.multinomial(self.levels[0].prior(z[None])[0].exp(), 1, generator=self.generator)[0]
+
+    # ----------------------------------------------------------------------------------------------------- watching
+
+    def _watch(self, latents: tuple[Tensor, ...]) -> None:
+        """Compare what happened with what each level expected; move on, or drop what no longer holds."""
+        self.last_repair = None
+        arrived = [k == 0 or self._subgoal_reached(k, latents) for k in range(self.top + 1)]
+        for k, finished in enumerate(arrived):
+            course = self.courses[k]
+            if course is None:
+                continue
+            self._spend(course)
+            self._measure(k, course, latents[k])
+            if self.replan == "surprise" and self.surprise[k] > self.thresholds[k] and not (k and finished):
+                self._drop(k, "surprise", latents)
+            elif self.replan == "clock" and self.step - course.since >= max(self.levels[k].stride, 1):
+                self._drop(k, "clock", latents)
+            elif finished:
+                self._advance(k, course, latents[k])
+            elif k and self.replan != "clock" and self.step - course.since > self._patience(k):
+                self.memories[k] = self.memories[k].add(course.start, course.target())
+                self._drop(k, "overrun", latents)
+
+    def _measure(self, k: int, course: Course, z: Tensor) -> None:
+        """Level 0 must be where it was predicted; a level above may still be where its hop began."""
+        expected = [course.target()] if k == 0 else [course.target(), course.start]
+        distances = [float(self.levels[k].distance(z[None], e[None])[0]) for e in expected]
+        self.surprise[k] = min(distances) if len(course.result) else 0.0
+
+    def _subgoal_reached(self, k: int, latents: tuple[Tensor, ...]) -> bool:
+        below = self.courses[k - 1]
+        return below is not None and reached(below.goal, latents[k - 1])
+
+    def _patience(self, k: int) -> float:
+        return self.config.patience * self.levels[k].stride + self.config.slack
+
+    def _spend(self, course: Course) -> None:
+        if course.hop < len(course.nodes):
+            node = self.tree.node(course.nodes[course.hop])
+            self.tree = self.tree.update(node.id, spent_steps=node.spent_steps + 1)
+
+    def _advance(self, k: int, course: Course, z: Tensor) -> None:
+        """The hop is done: the next one begins, or the plan is used up."""
+        self._mark(course, "reached")
+        for lower in range(k):
+            self.courses[lower] = None
+        course.hop, course.since, course.start = course.hop + 1, self.step, z
+        if course.hop >= len(course.result):
+            self.courses[k] = None
+            self.cause = "used-up"
+        elif course.hop < len(course.nodes):
+            self.tree = self.tree.update(course.nodes[course.hop], status="active")
+
+    def _drop(self, k: int, cause: Cause, latents: tuple[Tensor, ...]) -> None:
+        """Throw away the plans of level k and below; what is above stays."""
+        dropped = 0
+        for lower in range(k + 1):
+            course = self.courses[lower]
+            if course is not None:
+                dropped += len(course.result) - course.hop
+                self._mark(course, "failed" if lower == k else "dropped")
+                self.courses[lower] = None
+        kept = sum(len(c.result) - c.hop for c in self.courses[k + 1 :] if c is not None)
+        self.cause = cause
+        self.ledger.repairs[k] = self.ledger.repairs.get(k, 0) + 1
+        self.last_repair = Repair(self.step, k, cause, self.surprise[k], self.thresholds[k], kept, dropped)
+
+    def _mark(self, course: Course, status: Literal["reached", "failed", "dropped"]) -> None:
+        if course.hop < len(course.nodes) and course.nodes[course.hop] in self.tree:
+            self.tree = self.tree.update(course.nodes[course.hop], status=status)
+
+    # --------------------------------------------------------------------------------------------------- decomposing
+
+    def _decompose(self, latents: tuple[Tensor, ...]) -> None:
+        """Plan every level that has no plan, from the top down; a subgoal that cannot be reached is planned again."""
+        retries, k = self.config.retries, self.top
+        while k >= 0:
+            if self.courses[k] is not None:
+                k -= 1
+                continue
+            goal, parent = self._goal_of(k)
+            result = self._plan(k, latents[k], goal)
+            above = self._above(k)
+            if not result.reached and above is not None and retries and getattr(self.planners[k], "complete", False):
+                retries -= 1
+                failed = self.courses[above]
+                assert failed is not None
+                self.memories[above] = self.memories[above].add(failed.start, failed.target())
+                self._drop(above, "infeasible", latents)
+                k = above
+                continue
+            self._take(k, goal, parent, result, latents[k])
+            k -= 1
+
+    def _above(self, k: int) -> int | None:
+        """The lowest level above k whose current hop gave level k its subgoal."""
+        for upper in range(k + 1, self.top + 1):
+            course = self.courses[upper]
+            if course is not None and len(course.result):
+                return upper
+        return None
+
+    def _goal_of(self, k: int) -> tuple[Energy, int]:
+        """The energy that level k plans for, and the node of the plan tree that it refines."""
+        above = self._above(k)
+        if above is None:
+            energy = self.goal.at(k)
+            assert energy is not None
+            return energy, ROOT
+        course = self.courses[above]
+        assert course is not None
+        node = course.nodes[course.hop]
+        if course.hands_goal and course.at_last:
+            own = self.goal.at(k) if course.goal is self.goal.at(above) or self._is_task_goal(above) else None
+            energy: Energy = own or self._lift(course.goal, above, k)
+        else:
+            tolerance = self.config.subgoal_tolerance
+            energy = self._lift(NearLatent(self.levels[above], course.target(), tolerance), above, k)
+        return energy, node
+
+    def _is_task_goal(self, k: int) -> bool:
+        """Whether level k's goal is the task's own: every level above it is on a last hop that hands it down."""
+        uppers = [c for c in self.courses[k + 1 : self.top + 1] if c is not None and len(c.result)]
+        return all(c.hands_goal and c.at_last for c in uppers)
+
+    def _lift(self, energy: Energy, above: int, k: int) -> Energy:
+        for upper in range(above, k, -1):
+            energy = Lifted(self.levels[upper], energy)
+        return energy
+
+    def _plan(self, k: int, z: Tensor, goal: Energy) -> PlanResult:
+        budget = Budget(self.config.evaluations, self.config.horizon)
+        cost = self.memories[k] if len(self.memories[k]) else None
+        result = self.planners[k].plan(self.levels[k], z, goal, budget=budget, hop_cost=cost, generator=self.generator)
+        self.ledger.evaluations += result.evaluations
+        self.ledger.planner_calls[k] = self.ledger.planner_calls.get(k, 0) + 1
+        return result
+
+    def _take(self, k: int, goal: Energy, parent: int, result: PlanResult, z: Tensor) -> None:
+        level = self.levels[k]
+        nodes = [
+            PlanNode(
+                id=0, level=k, label=describe(level, result.macros[i], z), expected_steps=level.stride,
+                energy=float(result.energies[i + 1]), cost=float(result.costs[i]), cause=self.cause if i == 0 else "",
+                evaluations=result.evaluations if i == 0 else 0, status="active" if i == 0 else "pending",
+                is_goal=result.reached and i == len(result) - 1,
+            )
+            for i in range(len(result))
+        ]  # fmt: skip
+        first = self.tree.next_id
+        if nodes:
+            self.tree = self.tree.add(parent, nodes)
+        course = Course(goal, result, tuple(range(first, first + len(nodes))), result.reached, z, self.step)
+        self.courses[k] = course
+        for node in self._ancestors(parent):
+            self.tree = self.tree.update(node.id, evaluations=node.evaluations + result.evaluations)
+
+    def _ancestors(self, node_id: int) -> list[PlanNode]:
+        node: PlanNode | None = self.tree.node(node_id)
+        found = []
+        while node is not None:
+            found.append(node)
+            node = self.tree.parent(node.id)
+        return found
+
+
+def describe(level: WorldModel, macro: Tensor, z: Tensor) -> str:
+    """A macro-action in words: an action's name, an event with its place, a code, or numbers."""
+    spec = level.macro
+    if spec.kind == "continuous":
+        return "(" + ", ".join(f"{v:+.2f}" for v in macro.tolist()) + ")"
+    code = int(macro)
+    if spec.pointed:
+        kind, cell = divmod(code, z.shape[-1] * z.shape[-2])
+        row, column = divmod(cell, z.shape[-1])
+        return f"{spec.names[kind] if spec.names else f'event {kind}'} at ({row}, {column})"
+    return spec.names[code] if spec.names else f"code {code}"

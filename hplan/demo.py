@@ -1,0 +1,120 @@
+"""`make demo`: play, learn a stack, compare it with the flat agent on layouts that it never saw, and show it all.
+
+Everything goes through public functions, so that what it does can be done again on any other task.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from hplan.agent import Agent, load
+from hplan.cli.progress import Bars
+from hplan.evaluation.episode import trace_episode
+from hplan.evaluation.run import evaluate
+from hplan.registry import load_task, make_world
+from hplan.training.learn import learn
+from hplan.types import Result
+from hplan.view.report import LevelPage, write_report
+from hplan.view.table import results_table
+from hplan.view.trace import TraceStep
+
+TASK = "minigrid/DoorKey-8x8"
+SEED = 0
+
+
+def demo(out: Path, *, episodes: int, budget: str, steps: int | None = None, workers: int = 2) -> Path:
+    """Run everything below `out` and return the report. What an interrupted run has finished is not done again."""
+    console, began = Console(), time.monotonic()
+    console.print(f"hplan plays {TASK} without reward and learns a stack of world models from it, in {out}")
+    with Bars() as progress:
+        learn(TASK, out, steps=steps, seed=SEED, budget=budget, resume=True, progress=progress)
+        results = [
+            evaluate(load(out, method=method), episodes=episodes, seed=SEED, workers=workers, progress=progress)
+            for method in ("hierarchical", "flat")
+        ]
+    agent = load(out)
+    solved = next((record["seed"] for record in results[0].records if record["success"]), results[0].records[0]["seed"])
+    episode = watch(agent, solved)
+    console.print(results_table(results, f"{episodes} layouts that training never saw"))
+    console.print(f"\nOne of them, and the plan for it:\n\n{episode[0].world}\n", markup=False, highlight=False)
+    console.print(str(episode[0].tree), markup=False, highlight=False, soft_wrap=True)
+    seconds = time.monotonic() - began
+    report = write(out / "report.html", agent, results, episode, solved, seconds)
+    console.print(f"\n{seconds:.0f} s in all; learning curves, latents and the episode are in {report}")
+    return report
+
+
+def watch(agent: Agent, seed: int) -> list[TraceStep]:
+    """One evaluation episode of the agent's own task."""
+    world = make_world(load_task(agent.task), split="eval")
+    try:
+        return list(trace_episode(agent, world, seed))
+    finally:
+        world.close()
+
+
+def write(
+    path: Path, agent: Agent, results: Sequence[Result], episode: Sequence[TraceStep], seed: int, seconds: float
+) -> Path:
+    """The report of `make demo`: one self-contained page."""
+    hierarchical, flat = results
+    layouts = f"of {hierarchical.episodes} layouts that training never saw"
+    return write_report(
+        path,
+        title=f"hplan on {agent.task}",
+        summary=(
+            f"{hierarchical.levels} levels solved {hierarchical.successes} {layouts}, with "
+            f"{hierarchical.predictor_evals_per_step:,.1f} predictor evaluations a step; level 0 alone, the flat "
+            f"agent, solved {flat.successes} with {flat.predictor_evals_per_step:,.1f}.",
+            f"Played, learned and measured in {seconds:.0f} s.",
+        ),
+        curves=agent.train_info.get("curves", {}),
+        levels=pages(agent, seed),
+        results=results,
+        episode=episode,
+        versions=hierarchical.versions,
+        command="make demo",
+    )
+
+
+def pages(agent: Agent, seed: int) -> list[LevelPage]:
+    """What each level knows, and what it sees of the layout of an episode: equal colours are equal latents."""
+    world = make_world(load_task(agent.task), split="eval")
+    latents = agent.stack.encode(world.reset(seed=seed).observation)
+    world.close()
+    return [
+        LevelPage(
+            level=info["level"],
+            facts={
+                "one step lasts": f"{info['stride']:.1f} environment steps",
+                "latent": " x ".join(map(str, info["latent_shape"])),
+                "macro-actions": info["macro"],
+                "surprise threshold": f"{agent.thresholds[info['level']]:.2f} of its own steps",
+            },
+            maps=[("the layout, as this level tells it apart", np.asarray(level.keys(z[None])).reshape(z.shape[1:]))],
+        )
+        for info, level, z in zip(agent.levels_info, agent.stack.levels, latents, strict=True)
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m hplan.demo", description="What `make demo` runs.")
+    parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="(default: runs/demo)")
+    parser.add_argument("--smoke", action="store_true", help="the same path with budgets of seconds, for CI")
+    arguments = parser.parse_args(argv)
+    if arguments.smoke:
+        demo(arguments.out or Path("runs/demo-smoke"), episodes=4, budget="smoke", steps=4_000, workers=1)
+    else:
+        demo(arguments.out or Path("runs/demo"), episodes=100, budget="quick")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""What an agent is compared with: the protocol that `evaluate` drives, and uniformly random actions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from hplan.types import ActionSpec
+
+
+@runtime_checkable
+class Actor(Protocol):
+    """What an evaluation needs of an agent. Counters only ever grow, or start again at `reset`.
+
+    `reset` must leave nothing of earlier episodes: then an episode's figures do not depend on which came before it.
+    """
+
+    @property
+    def evaluations(self) -> int:
+        """Predictor evaluations."""
+        ...
+
+    @property
+    def planner_calls(self) -> Mapping[int, int]:
+        """By level, as are `repairs`."""
+        ...
+
+    @property
+    def repairs(self) -> Mapping[int, int]: ...
+
+    def reset(self, goal: np.ndarray | None = None, seed: int = 0) -> None: ...
+
+    def act(self, observation: np.ndarray) -> int | np.ndarray: ...
+
+
+class RandomActor:
+    """Uniformly random actions of an action space, seeded per episode."""
+
+    def __init__(self, actions: ActionSpec) -> None:
+        self.actions = actions
+        self.evaluations = 0
+        self.planner_calls: dict[int, int] = {}
+        self.repairs: dict[int, int] = {}
+        self.reset()
+
+    def reset(self, goal: np.ndarray | None = None, seed: int = 0) -> None:
+        self._generator = np.random.default_rng(seed)
+
+    def act(self, observation: np.ndarray) -> int | np.ndarray:
+        if self.actions.kind == "discrete":
+            return int(self._generator.integers(self.actions.size))
+        return self._generator.uniform(self.actions.low, self.actions.high).astype(np.float32)

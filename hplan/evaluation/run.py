@@ -1,0 +1,175 @@
+"""`hplan.evaluate`: full episodes on the evaluation split, one after another or spread over processes."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from multiprocessing import get_context
+from typing import TYPE_CHECKING
+
+import torch
+
+from hplan.evaluation.baselines import Actor, RandomActor
+from hplan.evaluation.episode import Record, run_episode
+from hplan.evaluation.result import summarise
+from hplan.types import Result, UsageError, World
+
+if TYPE_CHECKING:
+    from hplan.agent import Agent
+    from hplan.config import EnvFactory, TaskConfig
+
+METHODS = ("hierarchical", "flat", "random", "oracle")
+SEEDS = 1_000_000  # episodes of one seed; a multiple of any sensible number of goals: every seed starts at the first
+Progress = Callable[[str, int, int, dict[str, float]], None]
+
+
+def evaluate(
+    agent: Agent | str | os.PathLike[str],
+    task: TaskConfig | EnvFactory | str | None = None,
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    method: str | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Result:
+    """Success and cost of an agent on a task's evaluation split.
+
+    `agent`: an agent, a run directory or the name of a shipped one. `task`: a task, its name, or a function that makes
+    a Gymnasium environment; None is the agent's own. `method`: None is "flat" for one level, else "hierarchical";
+    "random" and "oracle" play the task instead of the agent.
+    Episode i starts from reset seed `seed * SEEDS + i`, so that tasks with numbered goals cover them evenly, and does
+    not depend on the others: any number of `workers` (processes, which a script must start below
+    `if __name__ == "__main__"`) gives the same figures, times apart. Every process computes on one thread.
+    Raises UsageError for a wrong call, HplanError naming seed and step where an episode fails.
+    """
+    _check(episodes, seed, method, workers)
+    player = _load(agent, method) if isinstance(agent, str | os.PathLike) else agent
+    levels = len(player.levels_info)
+    if method == "flat" and levels != 1:
+        raise UsageError(f"method 'flat' is one level, and this agent has {levels}: use hplan.load(..., levels=1)")
+    method = method or ("flat" if levels == 1 else "hierarchical")
+    task = _task(player, task)
+    seeds = [seed * SEEDS + i for i in range(episodes)]
+    records: list[Record] = []
+    runs = _spread(player, task, method, seeds, workers) if workers > 1 else _in_turn(player, task, method, seeds)
+    for record in runs:
+        records.append(record)
+        if progress:
+            progress("evaluate", len(records), episodes, {"success": sum(r.success for r in records) / len(records)})
+    planned = method in ("hierarchical", "flat")
+    return summarise(
+        records,
+        task=task.name,
+        agent=_name(agent),
+        method=method,
+        replan=player.replan if planned else "never",
+        seed=seed,
+        levels_info=player.levels_info if planned else (),
+        train=player.train_info if planned else None,
+    )
+
+
+def _check(episodes: int, seed: int, method: str | None, workers: int) -> None:
+    if method is not None and method not in METHODS:
+        raise UsageError(f"unknown method {method!r}; expected one of {', '.join(METHODS)}")
+    if not 1 <= episodes <= SEEDS:
+        raise UsageError(f"{episodes} episodes; expected 1 to {SEEDS:,}")
+    if seed < 0:
+        raise UsageError(f"seed {seed}; expected 0 or more")
+    if workers < 1:
+        raise UsageError(f"{workers} workers; expected 1 or more")
+
+
+def _load(agent: str | os.PathLike[str], method: str | None) -> Agent:
+    from hplan.agent import load
+
+    return load(agent, levels=1 if method == "flat" else None)
+
+
+def _task(player: Agent, task: TaskConfig | EnvFactory | str | None) -> TaskConfig:
+    from hplan.registry import load_task, task_from_factory
+
+    if task is None or isinstance(task, str):
+        return load_task(task or player.task, player.stack.success_rule)
+    return task_from_factory(task) if callable(task) else task
+
+
+def _name(agent: Agent | str | os.PathLike[str]) -> str:
+    return os.fspath(agent) if isinstance(agent, str | os.PathLike) else getattr(agent, "name", type(agent).__name__)
+
+
+def _stage(player: Agent, task: TaskConfig, method: str) -> tuple[Actor, World]:
+    """The world, and who plays in it."""
+    from hplan.registry import make_world
+
+    world = make_world(task, split="eval")
+    if method == "random":
+        return RandomActor(world.action_spec), world
+    if method == "oracle":
+        return _oracle(world, task), world
+    return player, world
+
+
+def _oracle(world: World, task: TaskConfig) -> Actor:
+    from hplan.envs.oracle import make_oracle
+
+    return make_oracle(world, task)
+
+
+def _in_turn(player: Agent, task: TaskConfig, method: str, seeds: list[int]) -> Iterator[Record]:
+    actor, world = _stage(player, task, method)
+    try:
+        with _one_thread():
+            for seed in seeds:
+                yield run_episode(actor, world, seed)
+    finally:
+        world.close()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As in the workers: sums of floats depend on the number of threads, and small models are faster on one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+# ---------------------------------------------------------------------------------------------------- worker processes
+
+_payload = b""  # in a worker: what to play, unpacked at its first episode, where an error reaches the caller
+
+
+def _spread(player: Agent, task: TaskConfig, method: str, seeds: list[int], workers: int) -> Iterator[Record]:
+    try:
+        payload = pickle.dumps((player, task, method))
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise UsageError(f"this agent cannot be sent to {workers} workers ({error}); use workers=1") from error
+    context = get_context("spawn")  # torch does not survive a fork
+    with ProcessPoolExecutor(min(workers, len(seeds)), context, _receive, (payload,)) as pool:
+        try:
+            yield from pool.map(_run_one, seeds)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _receive(payload: bytes) -> None:
+    global _payload
+    _payload = payload
+    torch.set_num_threads(1)
+
+
+@cache
+def _worker_stage() -> tuple[Actor, World]:
+    return _stage(*pickle.loads(_payload))
+
+
+def _run_one(seed: int) -> Record:
+    return run_episode(*_worker_stage(), seed)

@@ -1,0 +1,66 @@
+"""How sure a figure is: intervals of success rates, and of differences between two methods on the same episodes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from hplan.types import UsageError
+
+
+def wilson(successes: int, episodes: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Score interval of a success rate (Wilson 1927, JASA 22:209): fractions, within [0, 1], sensible at 0 and 100 %.
+
+    No episodes: (0, 1). Raises UsageError unless 0 <= successes <= episodes.
+    """
+    if not 0 <= successes <= episodes:
+        raise UsageError(f"{successes} successes of {episodes} episodes: expected 0 <= successes <= episodes")
+    if episodes == 0:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    rate, spread = successes / episodes, z * z / episodes
+    middle = (rate + spread / 2) / (1 + spread)
+    half = math.sqrt(rate * (1 - rate) * spread + spread * spread / 4) / (1 + spread)
+    # rounding must not leave 1e-17 where the bound is exactly 0 or 1
+    return (0.0 if successes == 0 else middle - half), (1.0 if successes == episodes else middle + half)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of a - b over paired episodes and its bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def clear(self) -> bool:
+        """The interval leaves out zero."""
+        return self.low > 0 or self.high < 0
+
+
+def paired_difference(
+    a: Sequence[float], b: Sequence[float], *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Difference:
+    """Percentile bootstrap (Efron 1979) of the mean of a[i] - b[i], where i is the same episode for both methods.
+
+    Pairs are resampled together, so what makes an episode hard for both cancels. Raises UsageError unless a and b are
+    equally long and not empty.
+    """
+    if len(a) != len(b) or not len(a):
+        raise UsageError(f"paired samples of {len(a)} and {len(b)} values: expected the same episodes, at least one")
+    differences = np.asarray(a, np.float64) - np.asarray(b, np.float64)
+    generator = np.random.default_rng(seed)
+    means = np.concatenate(  # in slices, which bounds memory at long samples
+        [
+            differences[generator.integers(len(differences), size=(count, len(differences)))].mean(axis=1)
+            for count in [500] * (resamples // 500) + [resamples % 500]
+        ]
+    )
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Difference(float(differences.mean()), float(low), float(high))

@@ -1,0 +1,165 @@
+"""Experiments: folders whose config.toml names the `hplan` calls that answer a question. See experiments/README.md.
+
+A step is skipped when its output exists, so that a run which was interrupted goes on where it stopped. Raw results of a
+full run lie beside the config; those of a quick one in runs/, where they are mistaken for nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hplan.evaluation.result import read_result
+from hplan.files import write_atomically
+from hplan.types import HplanError, UsageError
+from hplan.view.table import markdown_table
+
+STEP_KEYS = {"name", "run", "output", "needs", "each"}
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One `hplan` call. `output` is the file that exists exactly when the step is done; `needs` names earlier steps."""
+
+    name: str
+    run: tuple[str, ...]
+    output: Path
+    log: Path
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The config.toml of one folder, read but not yet filled in."""
+
+    folder: Path
+    question: str
+    config: dict[str, Any]
+
+    def results(self, quick: bool = False) -> Path:
+        return Path("runs", f"{self.folder.name}-quick", "results") if quick else self.folder / "results"
+
+    def steps(self, quick: bool = False) -> list[Step]:
+        """All steps, `each` multiplied out and every {placeholder} filled in. Raises UsageError for a bad config."""
+        runs = Path("runs", f"{self.folder.name}-quick" if quick else self.folder.name)
+        values = {**self.config.get("quick" if quick else "full", {}), "runs": runs, "results": self.results(quick)}
+        try:
+            steps = [step for entry in self.config["step"] for step in _multiply(entry, values)]
+        except (KeyError, IndexError) as error:
+            raise UsageError(
+                f"{self.folder / 'config.toml'}: nothing is called {error}; see experiments/README.md"
+            ) from error
+        for index, step in enumerate(steps):
+            if unknown := set(step.needs) - {earlier.name for earlier in steps[:index]}:
+                raise UsageError(
+                    f"{self.folder / 'config.toml'}: step {step.name!r} needs {sorted(unknown)}, no earlier step"
+                )
+        return steps
+
+
+def _multiply(entry: dict[str, Any], values: dict[str, Any]) -> Iterator[Step]:
+    """The steps of one [[step]]: one for every combination of the values of its `each`."""
+    if unknown := entry.keys() - STEP_KEYS:
+        raise UsageError(
+            f"step {entry.get('name')!r} has unknown keys {sorted(unknown)}; known are {sorted(STEP_KEYS)}"
+        )
+    each = entry.get("each", {})
+    for combination in itertools.product(*each.values()):
+        filled = {**values, **dict(zip(each, combination, strict=True))}
+        name = entry["name"].format(**filled)
+        filled["output"] = Path(entry.get("output", "{results}/" + name + ".json").format(**filled))
+        run = tuple(str(word).format(**filled) for word in entry["run"])
+        needs = tuple(need.format(**filled) for need in entry.get("needs", ()))
+        yield Step(name, run, filled["output"], Path(values["runs"], "logs", f"{name}.log"), needs)
+
+
+def find_experiments(root: Path | None = None) -> dict[str, Experiment]:
+    """By name, those below `root` (default: experiments/ of the current folder, else of the checkout)."""
+    roots = [root] if root else [Path("experiments"), Path(__file__).parent.parent / "experiments"]
+    root = next((one for one in roots if one.is_dir()), None)
+    return {file.parent.name: _read(file) for file in sorted(root.glob("*/config.toml"))} if root else {}
+
+
+def _read(file: Path) -> Experiment:
+    try:
+        config = tomllib.loads(file.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {error}") from error
+    return Experiment(file.parent, config.get("question", ""), config)
+
+
+def run_experiment(name: str, *, quick: bool = False, workers: int = 2, progress: Report | None = None) -> str:
+    """Run the steps that have no output yet, at most `workers` at once, and return the table, which is also written to
+    table.md beside the results. Raises HplanError, after all that can run has run, when a step failed."""
+    known = find_experiments()
+    if Path(name, "config.toml").is_file():
+        experiment = _read(Path(name, "config.toml"))
+    elif name in known:
+        experiment = known[name]
+    else:
+        raise UsageError(
+            f"no experiment {name!r}; there are {', '.join(known) or 'none'}, or name a folder with a config.toml"
+        )
+    steps = experiment.steps(quick)
+    _run_all(steps, workers, progress)
+    text = markdown_table([read_result(step.output) for step in steps if step.run[0] == "eval"])
+    write_atomically(experiment.results(quick) / "table.md", text)
+    return text
+
+
+def _run_all(steps: list[Step], workers: int, progress: Report | None) -> None:
+    waiting = missing(steps)
+    done = {step.name for step in steps if step not in waiting}
+    running: dict[Future[None], Step] = {}
+    failed: dict[str, str] = {}
+    with ThreadPoolExecutor(workers) as pool:
+        while True:
+            for step in [step for step in waiting if done.issuperset(step.needs)]:
+                waiting.remove(step)
+                running[pool.submit(_run_one, step)] = step
+            if progress:
+                progress("steps", len(done), len(steps))
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                step = running.pop(future)
+                if error := future.exception():
+                    failed[step.name] = str(error)
+                else:
+                    done.add(step.name)
+    if failed:
+        lines = "\n".join(f"  {name}: {why}" for name, why in failed.items())
+        raise HplanError(f"{len(failed)} of {len(steps)} steps failed, {len(waiting)} were not tried:\n{lines}")
+
+
+def missing(steps: list[Step]) -> list[Step]:
+    """The steps to run: those without output that nobody needs, and those that one of these needs."""
+    wanted: list[Step] = []
+    for step in reversed(steps):
+        users = [user for user in steps if step.name in user.needs]
+        if not step.output.exists() and (not users or any(user in wanted for user in users)):
+            wanted.insert(0, step)
+    return wanted
+
+
+def _run_one(step: Step) -> None:
+    """One step in a process of its own, with one thread since several run side by side."""
+    step.log.parent.mkdir(parents=True, exist_ok=True)
+    with open(step.log, "w") as file:
+        environment = {"OMP_NUM_THREADS": "1", **os.environ}
+        call = [sys.executable, "-m", "hplan", *step.run]
+        status = subprocess.run(call, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False).returncode
+    if status or not step.output.exists():
+        last = step.log.read_text().strip().splitlines()[-1:] or ["(no output)"]
+        raise HplanError(
+            f"`hplan {' '.join(step.run)}` ended with status {status}: {last[0]} (all of it in {step.log})"
+        )

@@ -1,0 +1,107 @@
+"""Spatial latents: every cell keeps its place. Cells are symbols; a codebook of the known ones makes latents exact.
+
+A level's *vocabulary* are the cells that play showed. Level 0 embeds their features with a small network; a level above
+embeds what is left of them once the codes that turn into one another quickly are one (`hplan.models.timescales`).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class CellEncoder(nn.Module):
+    """Features of single cells to unit vectors: (..., F) int64 -> (..., C)."""
+
+    def __init__(self, cardinalities: tuple[int, ...], channels: int, hidden: int) -> None:
+        super().__init__()
+        offsets = torch.tensor([0, *cardinalities[:-1]]).cumsum(0)
+        self.register_buffer("offsets", offsets, persistent=False)
+        self.register_buffer("highest", torch.tensor(cardinalities) - 1, persistent=False)
+        self.embedding = nn.Embedding(sum(cardinalities), hidden)
+        self.mix = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, channels))
+
+    def forward(self, cells: Tensor) -> Tensor:
+        cells = torch.minimum(cells.long(), self.highest)
+        return F.normalize(self.mix(self.embedding(cells + self.offsets).sum(-2)), dim=-1)
+
+
+def similarity(z: Tensor, codes: Tensor) -> Tensor:
+    """Cosine of every cell with every code: (B, C, H, W), (V, C) -> (B, H, W, V)."""
+    return z.movedim(1, -1) @ codes.T
+
+
+def nearest(z: Tensor, codes: Tensor) -> Tensor:
+    """(B, C, H, W), (V, C) -> (B, H, W) int64: the known cell that each cell of the latent is closest to."""
+    return similarity(z, codes).argmax(-1)
+
+
+class SpatialPredictor(nn.Module):
+    """P(z, m): what every cell will be one step later, (B, C, H, W) -> (B, C, H, W) before snapping to known cells.
+
+    Three 3 x 3 convolutions around a residual path that starts as "nothing changes", with the macro-action and a global
+    maximum (what exists anywhere) added. A plain macro acts on all cells alike; a *pointed* one, (type, cell), at its cell.
+    The same weights run on any size of grid.
+    """
+
+    def __init__(self, channels: int, hidden: int, macros: int, pointed: bool) -> None:
+        super().__init__()
+        self.pointed = pointed
+        self.macro = nn.Embedding(macros, hidden)
+        self.conv1 = nn.Conv2d(channels, hidden, 3, padding=1)
+        self.conv2 = nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.conv3 = nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.spread = nn.Linear(hidden, hidden)
+        self.change = nn.Conv2d(hidden, channels, 1)
+        nn.init.zeros_(self.change.weight)
+        nn.init.zeros_(self.change.bias)
+
+    def forward(self, z: Tensor, macro: Tensor) -> Tensor:
+        h = F.relu(self.conv1(z) + self._place(macro, z))
+        h = F.relu(self.conv2(h) + self.spread(h.amax((-2, -1)))[:, :, None, None])
+        return F.normalize(z + self.change(F.relu(self.conv3(h))), dim=1)
+
+    def _place(self, macro: Tensor, z: Tensor) -> Tensor:
+        if not self.pointed:
+            return self.macro(macro)[:, :, None, None]
+        height, width = z.shape[-2:]
+        kind, cell = macro // (height * width), macro % (height * width)
+        marks = torch.zeros(len(z), self.macro.embedding_dim, height * width, dtype=z.dtype, device=z.device)
+        rows = torch.arange(len(z), device=z.device)
+        marks[rows, :, cell] = self.macro(kind)
+        return marks.view(len(z), -1, height, width)
+
+
+class EventPrior(nn.Module):
+    """log p(m | z) over pointed macro-actions, (B, C, H, W) -> (B, types * H * W).
+
+    One convolution applied again and again, so that what is connected can be felt at any distance: the number of rounds
+    is random while training and follows the size of the grid afterwards.
+    """
+
+    def __init__(self, channels: int, hidden: int, types: int) -> None:
+        super().__init__()
+        self.start = nn.Conv2d(channels, hidden, 3, padding=1)
+        self.round = nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.spread = nn.Linear(hidden, hidden)
+        self.out = nn.Conv2d(hidden, types, 1)
+
+    def forward(self, z: Tensor, rounds: int | None = None) -> Tensor:
+        first = self.start(z)
+        h = F.relu(first)
+        for _ in range(rounds or sum(z.shape[-2:]) // 2):
+            h = F.relu(first + self.round(h) + self.spread(h.amax((-2, -1)))[:, :, None, None]).clamp(max=10.0)
+        return F.log_softmax(self.out(h).flatten(1), dim=-1)
+
+
+class SuccessHead(nn.Module):
+    """Logit of "this latent is a success", (B, C, H, W) -> (B,): log-sum-exp over cells, so that one cell can say so."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.cell = nn.Sequential(nn.Conv2d(channels, hidden, 3, padding=1), nn.ReLU(), nn.Conv2d(hidden, 1, 1))
+        self.bias = nn.Parameter(torch.tensor(-3.0))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.cell(z).flatten(1).logsumexp(-1) + self.bias

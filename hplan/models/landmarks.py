@@ -1,0 +1,31 @@
+"""Landmarks: a few real latents that lie about evenly over everything that play visited.
+
+They give search its notion of "near enough to be the same" (`keys`), and sampling its notion of how often a place was seen.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def farthest_points(z: Tensor, count: int, radius: float = 0.0) -> Tensor:
+    """(N, D) -> (K,) rows, K <= count, each the one farthest from those before; stops when all are within `radius`.
+
+    Source: Gonzalez, 1985, "Clustering to minimize the maximum intercluster distance": at most twice the best radius.
+    """
+    chosen = [0]
+    distance = (z - z[0]).square().sum(-1)
+    while len(chosen) < min(count, len(z)):
+        farthest = int(distance.argmax())
+        if float(distance[farthest]) <= radius**2:
+            break
+        chosen.append(farthest)
+        distance = torch.minimum(distance, (z - z[farthest]).square().sum(-1))
+    return torch.tensor(chosen, device=z.device)
+
+
+def nearest_landmark(z: Tensor, landmarks: Tensor) -> Tensor:
+    """(B, D), (K, D) -> (B,) int64: the landmark that each latent is closest to."""
+    scores = z @ landmarks.T - landmarks.square().sum(-1) / 2  # the largest score has the least distance
+    return scores.argmax(-1)

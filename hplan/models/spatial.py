@@ -1,0 +1,152 @@
+"""One level of the stack over spatial latents (C, H, W): encoder, predictor, prior, posterior, success head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hplan.models.cells import CellEncoder, EventPrior, SpatialPredictor, SuccessHead, nearest, similarity
+from hplan.types import MacroSpec
+
+TEMPERATURE = 0.1  # of the contrastive loss between a predicted cell and all known ones, on unit vectors
+IMPOSSIBLE = -1e4  # log probability of a macro-action that play never showed
+
+
+class SpatialLevel(nn.Module):
+    """A world model whose latent keeps the map: every cell is one of V known symbols, embedded as a unit vector.
+
+    Level 0 (`cells` given) embeds observed cells and takes environment actions. A level above (`merge`, `below` given)
+    embeds the symbols that its slower clock can still tell apart; its macro-actions are *events*: (type, cell) pairs,
+    where `edits[type]` = (symbol before, symbol after). All satisfy `hplan.types.WorldModel`.
+    """
+
+    kind = "spatial"
+
+    def __init__(
+        self,
+        *,
+        index: int,
+        vocabulary: int,
+        macros: int,
+        stride: float = 1.0,
+        channels: int = 24,
+        hidden: int = 48,
+        cardinalities: tuple[int, ...] = (),
+        below: tuple[int, int] = (0, 0),
+        macro_names: tuple[str, ...] = (),
+    ) -> None:
+        """`vocabulary`: V; `macros`: actions (level 0) or event types; `below`: (V, C) of the level below, above 0."""
+        super().__init__()
+        self.index = index
+        self.config: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        self.macro = MacroSpec("discrete", macros, pointed=index > 0, names=tuple(macro_names))
+        self.channels = channels
+        self.register_buffer("stride_", torch.tensor(float(stride)))
+        self.register_buffer("codes", torch.zeros(vocabulary, channels))  # frozen by `freeze`
+        self.register_buffer("supported", torch.ones(macros, dtype=torch.bool))
+        self.register_buffer("typical_change", torch.tensor(1.0))  # cells that one step changes: the unit of `distance`
+        self.register_buffer("hop_threshold", torch.tensor(0.0))  # -log p of real events: the zero of `compatibility`
+        if index == 0:
+            self.register_buffer("cells", torch.zeros(vocabulary, len(cardinalities), dtype=torch.long))
+            self.embed: nn.Module = CellEncoder(tuple(cardinalities), channels, hidden)
+        else:
+            self.register_buffer("merge", torch.zeros(below[0], dtype=torch.long))
+            self.register_buffer("below_codes", torch.zeros(*below))
+            self.register_buffer("edits", torch.zeros(macros, 2, dtype=torch.long))
+            self.embed = nn.Embedding(vocabulary, channels)
+            self.prior_net = EventPrior(channels, hidden, macros)
+        self.predictor = SpatialPredictor(channels, hidden, macros, pointed=index > 0)
+        self.success = SuccessHead(channels, hidden // 2)
+
+    @property
+    def stride(self) -> float:
+        return float(self.stride_)
+
+    # ------------------------------------------------------------------------------------------------- WorldModel
+
+    def encode(self, below: Tensor) -> Tensor:
+        """Observations (B, H, W, F) or latents (B, C, H, W) of the level below -> (B, C, H, W)."""
+        if self.index == 0:
+            return self.decode(nearest(self.embed(below).movedim(-1, 1), self.codes))
+        return self.decode(self.merge[nearest(below, self.below_codes)])
+
+    def predict(self, z: Tensor, macro: Tensor) -> Tensor:
+        """(B, C, H, W), (B,) -> (B, C, H, W), every cell snapped to a known one, so that equal futures are equal."""
+        return self.decode(nearest(self.predictor(z, macro), self.codes))
+
+    def prior(self, z: Tensor) -> Tensor:
+        """Level 0: 0 for every action that play showed to do something, impossible otherwise. Above: learned log p."""
+        if self.index == 0:
+            return torch.where(self.supported, 0.0, IMPOSSIBLE).expand(len(z), -1)
+        return self.prior_net(z)
+
+    def distance(self, z: Tensor, other: Tensor) -> Tensor:
+        return (self.symbols(z) != self.symbols(other)).flatten(1).sum(1) / self.typical_change
+
+    def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
+        """-log p of the macro-action that leads from z to `following`, above what real steps need; <= 0 is real."""
+        if self.index == 0:
+            steps = torch.arange(self.macro.size, device=z.device).repeat_interleave(len(z))
+            reached = self.predict(z.repeat(self.macro.size, 1, 1, 1), steps)
+            return self.distance(reached, following.repeat(self.macro.size, 1, 1, 1)).view(-1, len(z)).amin(0)
+        macro, known = self.posterior(z, following)
+        log_p = self.prior_net(z).gather(1, macro[:, None])[:, 0]
+        return torch.where(known, -log_p - self.hop_threshold, -IMPOSSIBLE)
+
+    def keys(self, z: Tensor) -> Tensor:
+        return self.symbols(z).flatten(1)
+
+    # --------------------------------------------------------------------------------------------------- the rest
+
+    def symbols(self, z: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, H, W) int64: which known symbol each cell is."""
+        return nearest(z, self.codes)
+
+    def decode(self, symbols: Tensor) -> Tensor:
+        """(B, H, W) -> (B, C, H, W): the latent in which every cell is exactly the known symbol."""
+        return self.codes[symbols].movedim(-1, 1)
+
+    def posterior(self, z: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
+        """q(m | z, z'): the event that turned z into `following`, (B,) int64, and whether its type is known, (B,)."""
+        return event_of(self.symbols(z), self.symbols(following), self.edits)
+
+    def embeddings(self) -> Tensor:
+        """(V, C): the codes as the encoder gives them now; differentiable, for training."""
+        if self.index == 0:
+            return self.embed(self.cells)
+        return F.normalize(self.embed.weight, dim=-1)
+
+    def freeze(self) -> None:
+        """Store the codes; nothing of the encoder moves after this."""
+        with torch.no_grad():
+            self.codes.copy_(self.embeddings())
+        for parameter in self.embed.parameters():
+            parameter.requires_grad_(False)
+
+    def prediction_loss(self, before: Tensor, macro: Tensor, after: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """InfoNCE (van den Oord et al., 2018) of each predicted cell against all known ones, symbols (B, H, W) in.
+
+        The negatives are the whole vocabulary, so that no two cells that play can tell apart may share a latent: the
+        objective cannot collapse. Changed cells weigh as much as all the others together.
+        """
+        codes = self.embeddings()
+        predicted = self.predictor(codes[before].movedim(-1, 1), macro)
+        logits = similarity(predicted, codes) / TEMPERATURE
+        each = F.cross_entropy(logits.flatten(0, 2), after.flatten(), reduction="none").view(after.shape)
+        changed = (before != after).float()
+        loss = (each * changed).sum() / changed.sum().clamp(min=1) + (each * (1 - changed)).mean() * 4
+        exact = (logits.argmax(-1) == after).flatten(1).all(1).float().mean()
+        return loss, {"prediction": loss.detach(), "exact": exact}
+
+
+def event_of(before: Tensor, after: Tensor, edits: Tensor) -> tuple[Tensor, Tensor]:
+    """The (type, cell) of the first changed cell whose edit is known, as a flat macro (B,), and whether there is one."""
+    batch, height, width = before.shape
+    cells = height * width
+    pairs = torch.stack([before.flatten(1), after.flatten(1)], -1)
+    match = (pairs[:, :, None, :] == edits).all(-1)  # (B, cells, types)
+    first = match.movedim(1, 2).flatten(1).float().argmax(1)
+    return first, match.flatten(1).any(1)

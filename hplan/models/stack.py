@@ -1,0 +1,153 @@
+"""The stack: levels, their thresholds and everything needed to use them again, in one folder of TOML and safetensors."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+import torch
+from torch import Tensor, nn
+
+from hplan.files import write_atomically
+from hplan.models.tensors import read_tensors, write_tensors
+from hplan.types import ActionSpec, HplanError, LevelInfo, ObservationSpec, UsageError, WorldModel
+
+FORMAT = 1
+CARD, WEIGHTS = "agent.toml", "levels.safetensors"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Levels, index 0 the finest, and what travels with them.
+
+    thresholds: surprise of each level above which it is repaired (steps of that level; split-conformal, see
+    `hplan.training.calibration`). tolerance: distance of each level at which a goal observation counts as reached.
+    succeeds: which levels learned a success energy. train, curves: how it was trained, for people.
+    """
+
+    task: str
+    observation_spec: ObservationSpec
+    action_spec: ActionSpec
+    levels: tuple[WorldModel, ...]
+    thresholds: tuple[float, ...]
+    tolerance: tuple[float, ...]
+    succeeds: tuple[bool, ...]
+    success_rule: str = "auto"
+    train: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def lowest(self, count: int) -> Stack:
+        """The stack of the `count` lowest levels; one is the flat agent."""
+        if not 1 <= count <= len(self.levels):
+            raise UsageError(f"--levels {count}: this agent has {len(self.levels)} levels; choose 1 to {len(self.levels)}")
+        cut = slice(count)
+        return replace(
+            self, levels=self.levels[cut], thresholds=self.thresholds[cut], tolerance=self.tolerance[cut], succeeds=self.succeeds[cut]
+        )
+
+    @torch.inference_mode()
+    def encode(self, observation: np.ndarray) -> tuple[Tensor, ...]:
+        """One observation in canonical form -> one latent (*z) per level."""
+        z = torch.from_numpy(np.ascontiguousarray(observation))[None]
+        latents = []
+        for level in self.levels:
+            z = level.encode(z)
+            latents.append(z[0])
+        return tuple(latents)
+
+    def info(self, example: tuple[Tensor, ...]) -> list[dict[str, Any]]:
+        """`levels_info` of contract.md; `example`: latents of any observation."""
+        return [asdict(LevelInfo(k, level.stride, tuple(example[k].shape), macro_text(level))) for k, level in enumerate(self.levels)]
+
+    def save(self, folder: Path) -> None:
+        """Weights first, then the card: a folder with a card is whole."""
+        tensors: dict[str, Tensor] = {}
+        for level in self.levels:
+            tensors |= {f"{level.index}/{k}": v for k, v in level.state_dict().items()}  # type: ignore[attr-defined]
+        write_tensors(folder / WEIGHTS, tensors, {"format": str(FORMAT)})
+        card = {
+            "format": FORMAT,
+            "task": self.task,
+            "success_rule": self.success_rule,
+            "observation": _plain(asdict(self.observation_spec)),
+            "action": _plain(asdict(self.action_spec)),
+            "train": _plain(self.train),
+            "versions": self.versions,
+            "level": [
+                {
+                    "kind": level.kind,  # type: ignore[attr-defined]
+                    "threshold": self.thresholds[k],
+                    "tolerance": self.tolerance[k],
+                    "succeeds": self.succeeds[k],
+                    "config": _plain(level.config),  # type: ignore[attr-defined]
+                }
+                for k, level in enumerate(self.levels)
+            ],
+        }
+        write_atomically(folder / CARD, tomli_w.dumps(card))
+
+    @classmethod
+    def load(cls, folder: Path) -> Stack:
+        """Raises UsageError where there is no agent, HplanError where one is damaged or of another version."""
+        if not (folder / CARD).exists():
+            part = "is half trained: go on with `hplan train ... --resume`" if (folder / "stages").exists() else "holds no agent"
+            raise UsageError(f"{folder} {part} (no {CARD})")
+        try:
+            card = tomllib.loads((folder / CARD).read_text())
+            if card["format"] != FORMAT:
+                raise HplanError(f"{folder / CARD} is of format {card['format']}, this hplan reads {FORMAT}: train it again")
+            tensors, _ = read_tensors(folder / WEIGHTS)
+            levels = [_level(k, entry, tensors) for k, entry in enumerate(card["level"])]
+            return cls(
+                task=card["task"],
+                observation_spec=ObservationSpec(**_tuples(card["observation"])),
+                action_spec=ActionSpec(**_tuples(card["action"])),
+                levels=tuple(levels),
+                thresholds=tuple(float(entry["threshold"]) for entry in card["level"]),
+                tolerance=tuple(float(entry["tolerance"]) for entry in card["level"]),
+                succeeds=tuple(entry["succeeds"] for entry in card["level"]),
+                success_rule=card["success_rule"],
+                train=card["train"],
+                versions=card["versions"],
+            )
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, RuntimeError) as error:
+            raise HplanError(f"{folder / CARD} is damaged ({error}): train the agent again with --resume") from error
+
+
+def level_class(kind: str) -> type[nn.Module]:
+    """The class of a level by its kind; imported when asked for, so that a grid agent never loads what a maze needs."""
+    if kind == "spatial":
+        from hplan.models.spatial import SpatialLevel
+
+        return SpatialLevel
+    if kind == "vector":
+        from hplan.models.vector import VectorLevel
+
+        return VectorLevel
+    raise HplanError(f"level of kind {kind!r}: this hplan knows spatial and vector")
+
+
+def macro_text(level: WorldModel) -> str:
+    spec = level.macro
+    if spec.kind == "continuous":
+        return f"{spec.size} numbers"
+    return f"{spec.size} event types x cell" if spec.pointed else f"{spec.size} {'actions' if level.index == 0 else 'codes'}"
+
+
+def _level(index: int, entry: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
+    level = level_class(entry["kind"])(**_tuples(entry["config"]))
+    prefix = f"{index}/"
+    level.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    return level.eval().requires_grad_(False)
+
+
+def _plain(table: dict[str, Any]) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in table.items() if v is not None}
+
+
+def _tuples(table: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}

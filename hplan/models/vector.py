@@ -1,0 +1,182 @@
+"""One level of the stack over vector latents (D,): the same parts at every level, whatever the numbers mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hplan.losses.infonce import infonce
+from hplan.losses.vicreg import covariance, variance
+from hplan.models.codebook import Codebook
+from hplan.models.fourier import FourierFeatures
+from hplan.models.landmarks import nearest_landmark
+from hplan.models.mlp import mlp
+from hplan.types import MacroSpec
+
+SMOOTHING = 0.99  # of the running size of a step, in which the predictor counts while it is trained
+
+
+class VectorLevel(nn.Module):
+    """A world model over latents (D,), `hplan.types.WorldModel`. All statistics are buffers and travel with the weights.
+
+    Level 0 encodes Fourier features of the observation and takes the environment's actions. A level above encodes the latents
+    of the level below; its macro-actions are codes of a learned codebook, assigned to a step in hindsight by the posterior
+    q: from the environment's actions in it (`window` numbers: the level right above 0, which then cannot jump through
+    walls), or from the pair of latents that it joins (`window` = 0).
+    """
+
+    kind = "vector"
+    rate: Tensor
+    unit: Tensor
+    hop_threshold: Tensor
+    landmarks: Tensor
+
+    def __init__(
+        self,
+        *,
+        index: int,
+        inputs: int,
+        macros: int,
+        stride: float = 1.0,
+        macro_kind: str = "discrete",
+        macro_low: tuple[float, ...] = (),
+        macro_high: tuple[float, ...] = (),
+        macro_names: tuple[str, ...] = (),
+        window: int = 0,
+        latent: int = 16,
+        hidden: int = 128,
+        octaves: int = 5,
+        width: int = 8,
+        landmarks: int = 1024,
+    ) -> None:
+        """`inputs`: features of one observation, or D of the level below; `macros`: actions, their dimensions, or codes;
+        `width`: dimensions of a code; `landmarks`: the most places that `keys` tells apart."""
+        super().__init__()
+        self.index, self.stride = index, float(stride)
+        self.config: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
+        self.macro = MacroSpec(macro_kind, macros, low=macro_low, high=macro_high, names=macro_names)  # type: ignore[arg-type]
+        if index == 0:
+            self.features: nn.Module = FourierFeatures(inputs, octaves)
+            self.encoder = mlp(self.features.size, hidden, latent)
+            taken = macros
+            self.inverse = mlp(2 * latent, hidden, macros, layers=1)
+            self.register_buffer("middle", (torch.tensor(macro_high) + torch.tensor(macro_low)) / 2)
+            self.register_buffer("reach", (torch.tensor(macro_high) - torch.tensor(macro_low)) / 2)
+        else:
+            self.encoder = mlp(inputs, hidden, latent)
+            taken = width
+            self.codebook = Codebook(macros, width)
+            self.posterior = mlp(window or 2 * latent, hidden, width)
+        self.predictor = mlp(latent + taken, hidden, latent)
+        if macro_kind == "discrete":
+            self.prior_net = mlp(latent, hidden, macros)
+        self.before, self.after = mlp(latent, hidden, 32), mlp(latent, hidden, 32)
+        self.success = nn.Sequential(mlp(latent, hidden // 2, 1), nn.Flatten(0))
+        self.register_buffer("rate", torch.tensor(0.1))  # root mean square step while training: the predictor's unit
+        self.register_buffer("unit", torch.tensor(1.0))  # median step where play moved: the unit of `distance`
+        self.register_buffer("hop_threshold", torch.tensor(0.0))  # the zero of `compatibility`
+        self.register_buffer("landmarks", torch.zeros(landmarks, latent))  # merged by `keys`
+
+    # ------------------------------------------------------------------------------------------------- WorldModel
+
+    def encode(self, below: Tensor) -> Tensor:
+        """(..., inputs) -> (..., D)."""
+        return self.encoder(self.features(below) if self.index == 0 else below)
+
+    def predict(self, z: Tensor, macro: Tensor) -> Tensor:
+        """(B, D), (B,) int64 or (B, A) -> (B, D)."""
+        return self._advance(z, self._vector(macro))
+
+    def prior(self, z: Tensor) -> Tensor:
+        """(B, D) -> (B, M): log p(macro | z) as play took them. Discrete macro-actions only."""
+        return F.log_softmax(self.prior_net(z), dim=-1)
+
+    def distance(self, z: Tensor, other: Tensor) -> Tensor:
+        """(B, D), (B, D) -> (B,): Euclidean, in median steps of play that moved."""
+        return (z - other).square().sum(-1).sqrt() / self.unit
+
+    def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
+        """(B, D), (B, D) -> (B,): minus the InfoNCE logit, above what real steps need; at most 0 is real."""
+        return -self._logits(z, following) - self.hop_threshold
+
+    def keys(self, z: Tensor) -> Tensor:
+        """(B, D) -> (B, 1): the landmark that each latent is closest to."""
+        return nearest_landmark(z, self.landmarks)[:, None]
+
+    # ------------------------------------------------------------------------------------------------- the parts
+
+    def describe(self, z: Tensor, following: Tensor, actions: Tensor | None) -> Tensor:
+        """q: what macro-action led from z to `following` (B, D), by them or by the actions between (B, S, ...): (B, width)."""
+        if not self.config["window"]:
+            return self.posterior(torch.cat([z, (following - z) / self.rate], -1))
+        assert actions is not None
+        if not actions.is_floating_point():
+            actions = F.one_hot(actions, self.config["window"] // actions.shape[1]).float()
+        return self.posterior(actions.flatten(1))
+
+    def _vector(self, macro: Tensor) -> Tensor:
+        if self.index:
+            return self.codebook.codes[macro]
+        if self.macro.kind == "discrete":
+            return F.one_hot(macro, self.macro.size).float()
+        return (macro - self.middle) / self.reach
+
+    def _advance(self, z: Tensor, vector: Tensor) -> Tensor:
+        return z + self.rate * self.predictor(torch.cat([z, vector], -1))
+
+    def _logits(self, z: Tensor, following: Tensor) -> Tensor:
+        return (self.before(z) * self.after(following)).sum(-1)
+
+    # ---------------------------------------------------------------------------------------------------- training
+
+    def loss(self, below: Tensor, actions: Tensor | None, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """Windows of H steps of this level: below (B, H + 1, inputs); actions (B, H, ...) at level 0, (B, H, S, ...) where
+        the posterior reads them. Open-loop prediction in units of a step, VICReg, inverse dynamics or codes, InfoNCE."""
+        z = self.encode(below)
+        start, end = z[:, :-1].flatten(0, 1), z[:, 1:].flatten(0, 1)
+        if self.training:
+            step = (end - start).detach().square().mean().sqrt() * z.shape[-1] ** 0.5
+            self.rate.lerp_(step / z.shape[-1] ** 0.5, 1 - SMOOTHING)
+        figures: dict[str, Tensor] = {}
+        extra, macro, vectors = self._macro_loss(start, end, actions, generator, figures)
+        predicted, errors = z[:, 0], []
+        for step_vectors, target in zip(vectors.view(len(z), -1, vectors.shape[-1]).unbind(1), z[:, 1:].unbind(1), strict=True):
+            predicted = self._advance(predicted, step_vectors)
+            errors.append((predicted - target).square().mean() / self.rate**2)
+        prediction = torch.stack(errors).mean()
+        spread, redundancy = variance(z[:, 0]), covariance(z[:, 0])
+        contrast = infonce(self.before(z[:, 0]) @ self.after(z[:, 1]).T)
+        total = prediction + 10 * spread + redundancy + 0.1 * contrast + extra
+        if self.macro.kind == "discrete":
+            prior = F.cross_entropy(self.prior_net(start.detach()), macro)
+            total, figures["prior"] = total + prior, prior.detach()
+        figures |= {
+            "prediction": errors[0].detach(),
+            "variance": spread.detach(),
+            "covariance": redundancy.detach(),
+            "contrast": contrast.detach(),
+        }
+        return total, figures
+
+    def _macro_loss(
+        self, start: Tensor, end: Tensor, actions: Tensor | None, generator: torch.Generator, figures: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(loss, macro-actions, their vectors) of the steps start -> end (B * H, D)."""
+        if self.index:
+            x = self.describe(start, end, None if actions is None else actions.flatten(0, 1))
+            macro, vectors, commitment = self.codebook.quantise(x)
+            if self.training:
+                self.codebook.follow(x.detach(), macro, generator)
+            share = torch.bincount(macro, minlength=self.macro.size) / len(macro)
+            figures["codes"] = torch.exp(-(share * (share + 1e-9).log()).sum())
+            return 0.25 * commitment, macro, vectors
+        assert actions is not None
+        macro = actions.flatten(0, 1)
+        vectors = self._vector(macro)
+        guess = self.inverse(torch.cat([start, (end - start) / self.rate], -1))
+        loss = F.cross_entropy(guess, macro) if self.macro.kind == "discrete" else F.mse_loss(guess, vectors)
+        figures["inverse"] = loss.detach()
+        return loss, macro, vectors

@@ -1,0 +1,51 @@
+"""Cross-entropy method: plans over continuous macro-actions by sampling, keeping the best, and sampling around them.
+
+Source: Rubinstein and Kroese, 2004, "The Cross-Entropy Method"; for planning with learned models, PlaNet (Hafner et al., 2019,
+arXiv 1811.04551, algorithm 2).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hplan.planning.rollout import Rollout, bounds, check_continuous, shape_of
+from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
+
+SMALLEST = 0.05  # of the half range: the sampler's deviation never shrinks below this, so that late rounds still explore
+
+
+class CrossEntropy:
+    """A planner for continuous macro-actions. Every round is one batch of candidates; the best plan seen is cut at its best step."""
+
+    def __init__(self, *, candidates: int = 64, rounds: int = 3, elites: int = 8, horizon: int = 8) -> None:
+        """`candidates` and `rounds` shrink to the budget, `horizon` (steps of the level) to the budget's."""
+        self.candidates, self.rounds, self.elites, self.horizon = candidates, rounds, elites, horizon
+
+    @torch.inference_mode()
+    def plan(
+        self,
+        level: WorldModel,
+        start: Tensor,
+        goal: Energy,
+        *,
+        budget: Budget,
+        hop_cost: HopCost | None = None,
+        generator: torch.Generator | None = None,
+    ) -> PlanResult:
+        """Raises UsageError where the level's macro-actions are discrete."""
+        check_continuous(level, self)
+        rollout = Rollout(level, start, goal, hop_cost)
+        rounds, candidates, horizon = shape_of(budget, self.rounds, self.candidates, self.horizon)
+        low, high = bounds(level, start)
+        mean, deviation = ((low + high) / 2).expand(horizon, -1), ((high - low) / 2).expand(horizon, -1)
+        best = None
+        for _ in range(rounds):
+            noise = torch.randn(candidates, *mean.shape, generator=generator).to(start)
+            macros = torch.clamp(mean + deviation * noise, low, high)
+            scored = rollout.score(macros)
+            best = scored.best() if best is None else scored.best().better_of(best)
+            elite = macros[scored.values.topk(min(self.elites, candidates), largest=False).indices]
+            mean = elite.mean(0)
+            deviation = torch.maximum(elite.std(0, correction=0), SMALLEST * (high - low) / 2)
+        return rollout.result(best)

@@ -1,0 +1,100 @@
+"""Goals as energies: a latent to come near, a subgoal seen through the level above, or the task's own success."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from hplan.types import Energy, WorldModel
+
+
+@dataclass(frozen=True)
+class NearLatent:
+    """Distance to one latent of the same level, in steps of that level."""
+
+    level: WorldModel
+    target: Tensor  # (*z)
+    threshold: float
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return self.level.distance(z, self.target.expand_as(z))
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """An energy of the level above, for latents of the level below it: energy(E_k+1(z_k))."""
+
+    upper: WorldModel
+    energy: Energy
+
+    @property
+    def threshold(self) -> float:
+        return self.energy.threshold
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return self.energy(self.upper.encode(z))
+
+
+@dataclass(frozen=True)
+class Success:
+    """How far a latent is from a rewarded one: minus the logit of the level's success head (0 is even odds)."""
+
+    head: Callable[[Tensor], Tensor]
+    threshold: float = 0.0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return -self.head(z)
+
+
+@runtime_checkable
+class Goal(Protocol):
+    """What an episode is for, said once for every level: `at(k)` is its energy there, None where that level cannot tell."""
+
+    label: str
+
+    def at(self, index: int) -> Energy | None: ...
+
+
+@dataclass(frozen=True)
+class GoalObservation:
+    """Be where this observation was made. `tolerance[k]`: steps of level k that count as there."""
+
+    levels: tuple[WorldModel, ...]
+    latents: tuple[Tensor, ...]  # one (*z) per level
+    tolerance: tuple[float, ...]
+    label: str = "goal"
+
+    def at(self, index: int) -> Energy | None:
+        return NearLatent(self.levels[index], self.latents[index], self.tolerance[index])
+
+
+@dataclass(frozen=True)
+class TaskSuccess:
+    """Whatever the task calls success, as each level's success head learned it from play."""
+
+    energies: tuple[Energy | None, ...]
+    label: str = "success"
+
+    def at(self, index: int) -> Energy | None:
+        return self.energies[index]
+
+
+@dataclass(frozen=True)
+class GivenEnergy:
+    """A caller's own energy over level-0 latents. Levels above cannot evaluate it, so level 0 plans alone."""
+
+    energy: Energy
+    label: str = "given energy"
+
+    def at(self, index: int) -> Energy | None:
+        return self.energy if index == 0 else None
+
+
+def reached(energy: Energy, z: Tensor) -> bool:
+    """Whether one latent (*z) meets the goal."""
+    with torch.inference_mode():
+        return bool(energy(z[None])[0] <= energy.threshold)

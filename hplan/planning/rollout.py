@@ -1,0 +1,109 @@
+"""What planners that sample have in common: candidates rolled out in one batch, scored, and the best one cut at its best step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hplan.types import Budget, Energy, HopCost, PlanResult, UsageError, WorldModel
+
+STEP_COST = 0.01  # energy that one more step has to save; breaks ties in favour of arriving early
+
+
+def check_continuous(level: WorldModel, planner: object) -> None:
+    if level.macro.kind != "continuous":
+        raise UsageError(
+            f"{type(planner).__name__} samples continuous macro-actions, and level {level.index} has {level.macro.size} "
+            "discrete ones: use BestFirstSearch there"
+        )
+
+
+def bounds(level: WorldModel, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Lowest and highest macro-action, (A,) each."""
+    return torch.tensor(level.macro.low).to(like), torch.tensor(level.macro.high).to(like)
+
+
+def shape_of(budget: Budget, rounds: int, candidates: int, horizon: int) -> tuple[int, int, int]:
+    """(rounds, candidates, horizon) that the budget allows: fewer candidates first, then fewer rounds, then a shorter horizon.
+
+    Raises UsageError for a budget of less than one evaluation or step.
+    """
+    if budget.evaluations < 1 or budget.horizon < 1:
+        raise UsageError(f"a plan takes 1 evaluation and 1 step or more, not {budget}")
+    horizon = min(horizon, budget.horizon, budget.evaluations)
+    rounds = max(min(rounds, budget.evaluations // (2 * horizon)), 1)
+    return rounds, max(min(candidates, budget.evaluations // (rounds * horizon)), 1), horizon
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One plan, cut at its best step: value (), macros (L, A), latents (L+1, D), energies (L+1,), costs (L,)."""
+
+    value: Tensor
+    macros: Tensor
+    latents: Tensor
+    energies: Tensor
+    costs: Tensor
+
+    def better_of(self, other: Candidate) -> Candidate:
+        return self if bool(self.value < other.value) else other
+
+
+@dataclass(frozen=True)
+class Scored:
+    """N rolled out candidates of H steps: macros (N, H, A), latents (N, H+1, D), energies (N, H+1), costs (N, H), values (N,).
+
+    The value of a candidate is that of its best step: `cuts` (N,) of its steps are worth doing, 1 at least.
+    """
+
+    macros: Tensor
+    latents: Tensor
+    energies: Tensor
+    costs: Tensor
+    values: Tensor
+    cuts: Tensor
+
+    def best(self) -> Candidate:
+        row = self.values.argmin()
+        cut = int(self.cuts[row])
+        return Candidate(
+            self.values[row], self.macros[row, :cut], self.latents[row, : cut + 1], self.energies[row, : cut + 1], self.costs[row, :cut]
+        )
+
+
+class Rollout:
+    """Imagines candidates from one start and counts what it costs."""
+
+    def __init__(self, level: WorldModel, start: Tensor, goal: Energy, hop_cost: HopCost | None) -> None:
+        self.level, self.start, self.goal, self.hop_cost = level, start, goal, hop_cost
+        self.evaluations = 0
+
+    def score(self, macros: Tensor) -> Scored:
+        """(N, H, A) -> all of them rolled out: N * H predictor evaluations, H calls of the predictor."""
+        count, horizon = macros.shape[:2]
+        z = self.start.expand(count, *self.start.shape)
+        path = [z]
+        for macro in macros.unbind(1):
+            z = self.level.predict(z, macro)
+            path.append(z)
+        self.evaluations += count * horizon
+        latents = torch.stack(path, 1)
+        energies = self.goal(latents.flatten(0, 1)).view(count, horizon + 1)
+        costs = torch.ones_like(energies[:, 1:])
+        if self.hop_cost is not None:
+            costs = costs + self.hop_cost(latents[:, :-1].flatten(0, 1), latents[:, 1:].flatten(0, 1)).view_as(costs)
+        values, cuts = (energies[:, 1:] + STEP_COST * costs.cumsum(1)).min(1)
+        return Scored(macros, latents, energies, costs, values, cuts + 1)
+
+    def result(self, best: Candidate | None) -> PlanResult:
+        assert best is not None
+        return PlanResult(
+            macros=best.macros,
+            latents=best.latents,
+            energies=best.energies,
+            costs=best.costs,
+            reached=bool(best.energies[-1] <= self.goal.threshold),
+            evaluations=self.evaluations,
+        )

@@ -1,0 +1,125 @@
+"""One training loop for every network of hplan: Lightning Fabric, stateless batches, resumable to the same weights.
+
+Batch number n depends on (seed, name, n) alone, so that a run which was killed and goes on from its last snapshot ends
+with the weights of a run that was never disturbed. Snapshots are safetensors, written atomically; never pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hplan.models.tensors import read_tensors, write_tensors
+from hplan.types import HplanError
+
+Loss = Callable[[int, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
+Progress = Callable[[str, int, int, dict[str, float]], None]  # stage, done, total, latest figures
+CURVE_POINTS = 50  # points of the learning curve that a stage keeps
+
+
+def stage_seed(seed: int, name: str, step: int = 0) -> int:
+    """A seed of its own for every (seed, stage, step): no stream of random numbers is shared or has to be saved."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}/{step}".encode()).digest()[:7], "little")
+
+
+def fit(
+    module: nn.Module,
+    loss: Loss,
+    *,
+    name: str,
+    steps: int,
+    seed: int,
+    out: Path,
+    lr: float = 1e-3,
+    weight_decay: float = 1e-4,
+    warmup: int = 50,
+    clip: float = 1.0,
+    snapshot_every: int = 200,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> list[dict[str, float]]:
+    """Minimise `loss(step, generator)` over the parameters of `module` in place; returns the learning curve.
+
+    AdamW with a linear warm-up and a cosine to a tenth of `lr`. `out` holds this stage's snapshot `NAME.safetensors`;
+    where it exists, training goes on from it, and where it is finished, it is loaded and nothing is trained.
+
+    Raises HplanError where a loss is not finite, or where a snapshot is damaged (it is named: delete it to go on).
+    """
+    from lightning.fabric import Fabric  # imports slowly; planning never needs it
+
+    fabric = Fabric(accelerator=device, devices=1)
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _learning_rate(s, steps, warmup))
+    # One loss may use several sub-modules of `module`, so the module is placed, and its methods stay callable.
+    fabric.to_device(module)
+    path = out / f"{name}.safetensors"
+    first, curve = _restore(path, module, optimizer, schedule) if path.exists() else (0, [])
+    if first < steps:
+        module.train()
+        generator = torch.Generator(device="cpu")
+        for step in range(first, steps):
+            generator.manual_seed(stage_seed(seed, name, step))
+            torch.manual_seed(stage_seed(seed, name + "/global", step))
+            value, figures = loss(step, generator)
+            if not torch.isfinite(value):
+                raise HplanError(
+                    f"{name}: the loss is {value.item()} at step {step}; lower the learning rate or check the data"
+                )
+            optimizer.zero_grad(set_to_none=True)
+            fabric.backward(value)
+            nn.utils.clip_grad_norm_(parameters, clip)
+            optimizer.step()
+            schedule.step()
+            done = step + 1
+            if done % max(steps // CURVE_POINTS, 1) == 0 or done == steps:
+                point = {"step": float(done), "loss": float(value.detach())} | {k: float(v) for k, v in figures.items()}
+                curve.append(point)
+                if progress:
+                    progress(name, done, steps, point)
+            if done % snapshot_every == 0 or done == steps:
+                _snapshot(path, module, optimizer, schedule, done, curve)
+    elif progress:
+        progress(name, steps, steps, curve[-1] if curve else {})
+    module.eval()
+    return curve
+
+
+def _learning_rate(step: int, steps: int, warmup: int) -> float:
+    if step < warmup:
+        return (step + 1) / warmup
+    part = (step - warmup) / max(steps - warmup, 1)
+    return 0.1 + 0.45 * (1.0 + float(torch.cos(torch.tensor(torch.pi * part))))
+
+
+def _snapshot(path: Path, module: nn.Module, optimizer: Any, schedule: Any, step: int, curve: list) -> None:
+    tensors = {f"module/{k}": v for k, v in module.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in state.items()}
+    write_tensors(path, tensors, {"step": str(step), "curve": json.dumps(curve)})
+
+
+def _restore(path: Path, module: nn.Module, optimizer: Any, schedule: Any) -> tuple[int, list[dict[str, float]]]:
+    tensors, metadata = read_tensors(path)
+    step = int(metadata["step"])
+    try:
+        module.load_state_dict({k.removeprefix("module/"): v for k, v in tensors.items() if k.startswith("module/")})
+    except RuntimeError as error:
+        raise HplanError(f"{path} belongs to another configuration; choose another --out or delete it") from error
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer/"):
+            _, index, field = key.split("/")
+            state.setdefault(int(index), {})[field] = value
+    # The schedule is a function of the step: replaying its counter also sets the optimizer's current rate.
+    schedule.last_epoch = step
+    for group, base in zip(optimizer.param_groups, schedule.base_lrs, strict=True):
+        group["lr"] = base * schedule.lr_lambdas[0](step)
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return step, json.loads(metadata["curve"])

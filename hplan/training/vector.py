@@ -1,0 +1,131 @@
+"""How a stack over vector latents is trained from play: level 0 on observations and actions, each level above on latents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hplan.models.landmarks import farthest_points
+from hplan.models.vector import VectorLevel
+from hplan.training.fit import Progress, fit
+from hplan.types import ActionSpec, HplanError, ObservationSpec
+
+SAMPLE = 20_000  # latents and windows that calibration looks at
+MERGE = 0.5  # landmarks are this many steps of their level apart, where there are enough of them
+MOVING = 0.25  # a window moved if its step is more than this share of a long one (the 95th percentile)
+
+
+@dataclass(frozen=True)
+class Play:
+    """Play as a level sees it: below (N, inputs) float32, actions (N, ...), remaining (N,): steps left in the episode."""
+
+    below: Tensor
+    actions: Tensor
+    remaining: Tensor
+
+    def starts(self, horizon: int) -> Tensor:
+        """(K,) int64 rows at which a window of `horizon` environment steps starts."""
+        found = torch.nonzero(self.remaining >= horizon)[:, 0]
+        if not len(found):
+            raise HplanError(
+                f"no episode of play has {horizon} steps, which a window of this level takes: play longer episodes or use fewer levels"
+            )
+        return found
+
+
+def base_level(spec: ObservationSpec, actions: ActionSpec, *, latent: int = 16, hidden: int = 128, octaves: int = 5) -> VectorLevel:
+    """An untrained level 0 for these spaces."""
+    return VectorLevel(
+        index=0,
+        inputs=spec.shape[0],
+        macros=actions.size,
+        macro_kind=actions.kind,
+        macro_low=actions.low if actions.kind == "continuous" else (),
+        macro_high=actions.high if actions.kind == "continuous" else (),
+        macro_names=actions.names,
+        latent=latent,
+        hidden=hidden,
+        octaves=octaves,
+    )
+
+
+def level_above(below: VectorLevel, *, stride: int, codes: int = 64, latent: int = 16, hidden: int = 128) -> VectorLevel:
+    """An untrained level above `below`; its steps last `stride` environment steps."""
+    window = stride * below.macro.size if below.index == 0 else 0
+    return VectorLevel(
+        index=below.index + 1,
+        inputs=below.config["latent"],
+        macros=codes,
+        stride=stride,
+        window=window,
+        latent=latent,
+        hidden=hidden,
+    )
+
+
+def train_vector_level(
+    level: VectorLevel,
+    play: Play,
+    *,
+    steps: int,
+    seed: int,
+    out: Path,
+    batch: int = 256,
+    rollout: int = 3,
+    lr: float = 1e-3,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> dict[str, list]:
+    """Train one level on windows of `rollout` of its steps, calibrate it and freeze it; returns the learning curve by stage."""
+    stride = round(level.stride)
+    rows = play.starts(rollout * stride)
+    if level.index == 0:
+        level.features.measure(play.below)
+    joints = torch.arange(rollout + 1) * stride
+    within = torch.arange(rollout * stride)
+
+    def objective(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        at = rows[torch.randint(len(rows), (batch,), generator=generator)][:, None]
+        actions = play.actions[at + within]
+        if level.index:
+            actions = actions.unflatten(1, (rollout, stride))
+        reads_actions = level.index == 0 or level.config["window"]
+        return level.loss(play.below[at + joints], actions if reads_actions else None, generator)
+
+    name = f"level{level.index}"
+    curve = fit(level, objective, name=name, steps=steps, seed=seed, out=out, lr=lr, device=device, progress=progress)
+    calibrate(level, play, seed=seed)
+    level.requires_grad_(False)
+    return {name: curve}
+
+
+@torch.no_grad()
+def calibrate(level: VectorLevel, play: Play, *, seed: int) -> None:
+    """Measure on play what one step of this level is: its size, the energies of real steps, and where latents lie.
+
+    Windows that hardly moved (a demonstrator that hovers) are left out of the size and of the threshold.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    stride = round(level.stride)
+    rows = play.starts(stride)
+    rows = rows[torch.randint(len(rows), (SAMPLE,), generator=generator)]
+    z, following = level.encode(play.below[rows]), level.encode(play.below[rows + stride])
+    size = (following - z).square().sum(-1).sqrt()
+    moving = size > MOVING * size.quantile(0.95)
+    level.unit.copy_(size[moving].median() if bool(moving.any()) else torch.tensor(1.0))
+    level.hop_threshold.zero_()
+    level.hop_threshold.copy_(level.compatibility(z, following)[moving].quantile(0.99))
+    count = len(level.landmarks)
+    places = z[farthest_points(z, count, MERGE * float(level.unit))]
+    level.landmarks.copy_(places[torch.arange(count).clamp(max=len(places) - 1)])
+
+
+@torch.no_grad()
+def encode_play(level: VectorLevel, play: Play) -> Play:
+    """The same play as the level above sees it."""
+    latents = torch.cat([level.encode(part) for part in play.below.split(16384)])
+    return Play(latents, play.actions, play.remaining)

@@ -1,0 +1,307 @@
+"""Everything that crosses a boundary between two parts of hplan. Start reading here.
+
+Axis letters used in every docstring and shape annotation:
+
+    B      batch: candidates, episodes or windows           T      environment steps of one episode
+    L      steps of one plan                                 M      number of discrete macro-actions
+    H, W   rows and columns of a spatial observation        F      symbol features of one cell
+    C      channels of a spatial latent                      D      features of a vector observation or latent
+    A      dimensions of a continuous action                 *z     the latent shape of a level: (C, H, W) or (D,)
+
+Words: a *level* k is one world model of the stack, 0 the finest; its *latent* is z_k; its *macro-action* is what its
+predictor takes (level 0: the environment's action); one of its steps lasts *stride* environment steps on average.
+An *energy* is a scalar cost, low is compatible. A *predictor evaluation* is one latent predicted for one candidate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:  # named in annotations alone, so that `hplan --help` does not wait for torch
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+# ---------------------------------------------------------------------------------------------------------------- errors
+
+
+class HplanError(Exception):
+    """The job failed. The command line prints the message and exits with status 1."""
+
+
+class UsageError(HplanError):
+    """The call was wrong: the message says what, what was expected and how to mend it. Exit status 2."""
+
+
+# ------------------------------------------------------------------------------------------------------------ the world
+
+
+@dataclass(frozen=True)
+class ObservationSpec:
+    """What an agent sees, in hplan's own canonical form.
+
+    `symbols`: uint8/int64 array (H, W, F) of categorical features; `cardinalities[f]` values of feature f. A
+        `Discrete(n)` space is the 1 x 1 grid with one feature of n values.
+    `vector`: float32 array (D,).
+    """
+
+    kind: Literal["symbols", "vector"]
+    shape: tuple[int, ...]
+    cardinalities: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """`discrete`: integers 0..size-1. `continuous`: float32 (size,) between `low` and `high`, each of length size."""
+
+    kind: Literal["discrete", "continuous"]
+    size: int
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Start:
+    """What `World.reset` returns. `goal`: an observation in canonical form, or None where success is the task's own."""
+
+    observation: np.ndarray
+    goal: np.ndarray | None = None
+    goal_name: str = ""  # key of `per_goal`; "" where the task has no numbered goals
+    goal_tolerance: float | None = (
+        None  # Euclidean distance in observation space that counts as there, if the task says
+    )
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What `World.step` returns. `success` is the environment's own word (contract.md); `violation`: a constraint broken."""
+
+    observation: np.ndarray
+    reward: float
+    terminated: bool
+    truncated: bool
+    success: bool
+    violation: bool = False
+
+
+@runtime_checkable
+class World(Protocol):
+    """One running environment seen through its observation view. The only thing of a task that an agent ever meets."""
+
+    name: str
+    observation_spec: ObservationSpec
+    action_spec: ActionSpec
+    max_steps: int  # the environment's own limit of an episode
+
+    def reset(self, *, seed: int) -> Start: ...
+
+    def step(self, action: int | np.ndarray) -> Transition: ...
+
+    def draw(self) -> str:
+        """The world as plain text, for people only; never shown to the agent."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One uninterrupted stretch of play. T actions and T + 1 observations: `observations[t]` precedes `actions[t]`.
+
+    observations (T+1, H, W, F) uint8 or (T+1, D) float32; actions (T,) int64 or (T, A) float32; rewards (T,) float32;
+    success, violation (T,) bool. `terminated`: the environment ended after the last action (not: cut by a limit).
+    """
+
+    observations: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    success: np.ndarray
+    violation: np.ndarray
+    terminated: bool
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+
+# ----------------------------------------------------------------------------------------------------- levels and planning
+
+
+@dataclass(frozen=True)
+class MacroSpec:
+    """The macro-actions of a level. `discrete`: int64 codes 0..M-1; `pointed` codes are (type, cell) pairs of a spatial
+    latent, flattened as type * H * W + cell, so that M depends on the latent's size. `continuous`: float32 (size,)."""
+
+    kind: Literal["discrete", "continuous"]
+    size: int  # number of codes (types, if pointed), or dimensions
+    pointed: bool = False
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class WorldModel(Protocol):
+    """A level as a planner sees it: propose, predict, score. Every method is batched and free of side effects."""
+
+    index: int
+    macro: MacroSpec
+    stride: float  # environment steps that one step of this level covers, on average
+
+    def encode(self, below: Tensor) -> Tensor:
+        """Latents of the level below (level 0: observations), (B, *below) -> (B, *z)."""
+        ...
+
+    def predict(self, z: Tensor, macro: Tensor) -> Tensor:
+        """(B, *z), (B,) or (B, A) -> (B, *z): the latent one step of this level later. B predictor evaluations."""
+        ...
+
+    def prior(self, z: Tensor) -> Tensor:
+        """(B, *z) -> (B, M): log p(macro | z), which macro-actions play showed to be possible here. Discrete only."""
+        ...
+
+    def distance(self, z: Tensor, other: Tensor) -> Tensor:
+        """(B, *z), (B, *z) -> (B,): how far apart, in units of one typical step of this level."""
+        ...
+
+    def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
+        """(B, *z), (B, *z) -> (B,): energy of `following` being one step after z; at most 0 is as real steps are."""
+        ...
+
+    def keys(self, z: Tensor) -> Tensor:
+        """(B, *z) -> (B, N) int64: rows that are equal exactly for latents that search may merge."""
+        ...
+
+
+@runtime_checkable
+class Energy(Protocol):
+    """A goal for one level: (B, *z) -> (B,) energies. A latent reaches the goal when its energy is <= `threshold`."""
+
+    threshold: float
+
+    def __call__(self, z: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much one call of a planner may spend: predictor evaluations, and steps of the level ahead."""
+
+    evaluations: int
+    horizon: int
+
+
+@dataclass(frozen=True)
+class PlanResult:
+    """What a planner returns: one path in a level's latent space, start included.
+
+    macros (L,) int64 or (L, A) float32; latents (L+1, *z); energies (L+1,) to the goal; costs (L,) of each step.
+    """
+
+    macros: Tensor
+    latents: Tensor
+    energies: Tensor
+    costs: Tensor
+    reached: bool
+    evaluations: int
+
+    def __len__(self) -> int:
+        return len(self.macros)
+
+
+class HopCost(Protocol):
+    """Extra cost of single steps, e.g. the memory of failed ones: (B, *z), (B, *z) -> (B,)."""
+
+    def __call__(self, z: Tensor, following: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class Planner(Protocol):
+    """Finds macro-actions of one level that bring its latent to a goal. Pure: same arguments, same answer."""
+
+    def plan(
+        self,
+        level: WorldModel,
+        start: Tensor,
+        goal: Energy,
+        *,
+        budget: Budget,
+        hop_cost: HopCost | None = None,
+        generator: torch.Generator | None = None,
+    ) -> PlanResult: ...
+
+
+# --------------------------------------------------------------------------------------------------- control and the plan
+
+Status = Literal["pending", "active", "reached", "failed", "dropped"]
+Cause = Literal["", "start", "surprise", "stall", "overrun", "used-up", "clock", "infeasible", "new-goal"]
+
+
+@dataclass(frozen=True)
+class PlanNode:
+    """One subgoal of one level in a PlanTree: everything that view, trace and tests read."""
+
+    id: int
+    level: int
+    label: str  # what the macro-action is, in words or numbers
+    expected_steps: float  # environment steps
+    spent_steps: int = 0
+    energy: float = float("nan")  # to this node's parent goal, after this step, as predicted
+    cost: float = 0.0
+    evaluations: int = 0  # predictor evaluations that planning below this node has cost so far
+    status: Status = "pending"
+    cause: Cause = ""  # why it was planned
+    is_goal: bool = False  # hands down the goal itself instead of a predicted latent
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What was replanned, and why. `surprise` and `threshold` are in units of the level's own step."""
+
+    step: int
+    level: int
+    cause: Cause
+    surprise: float
+    threshold: float
+    kept: int  # nodes of upper levels that stayed
+    dropped: int  # nodes thrown away
+
+
+@dataclass(frozen=True)
+class LevelInfo:
+    """Entry of `levels_info` in the JSON of `hplan eval`."""
+
+    level: int
+    stride: float
+    latent_shape: tuple[int, ...]
+    macro: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `hplan.evaluate` returns; `asdict` of it is contract.md's JSON. Rates are fractions, times milliseconds."""
+
+    task: str
+    agent: str
+    method: str
+    levels: int
+    replan: str
+    seed: int
+    episodes: int
+    successes: int
+    success_rate: float
+    ci95: tuple[float, float]
+    per_goal: dict[str, float]
+    steps_mean: float
+    steps_success_mean: float
+    return_mean: float
+    predictor_evals_per_step: float
+    plan_ms_per_step: float
+    planner_calls: dict[str, float]
+    repairs: dict[str, float]
+    constraint_violations: float
+    levels_info: list[dict[str, Any]]
+    train: dict[str, Any]
+    versions: dict[str, str]
+    records: list[dict[str, Any]] = field(default_factory=list)  # one per episode: seed, success, steps, return, evals

@@ -1,0 +1,90 @@
+"""Small drawings for a page: line charts and maps of codes as inline SVG, coloured by the page's style sheet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 340, 170, 46, 22, 8, 8
+COLOURS = 6  # classes s0..s5 of the style sheet
+POINTS = 200  # per line; more than a chart this small can show
+CELL = 14
+
+
+def line_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """Lines of (x, y) points on common axes, the y axis logarithmic where values span a factor of 30 above zero.
+
+    Points that are not finite are left out. An empty string where nothing is left.
+    """
+    lines = {name: _thin([p for p in points if all(map(math.isfinite, p))]) for name, points in series.items()}
+    points = [point for line in lines.values() for point in line]
+    if not points:
+        return ""
+    x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
+    values = [y for _, y in points]
+    log = min(values) > 0 and max(values) > 30 * min(values)
+    y_ticks = _log_ticks(min(values), max(values)) if log else _ticks(min(values), max(values))
+
+    def scaled(y: float) -> float:
+        return math.log10(y) if log else y
+
+    low, high = scaled(y_ticks[0]), scaled(y_ticks[-1])
+
+    def across(x: float) -> float:
+        return LEFT + (x - x_low) / ((x_high - x_low) or 1) * (WIDTH - LEFT - RIGHT)
+
+    def up(y: float) -> float:
+        return HEIGHT - BOTTOM - (scaled(y) - low) / (high - low) * (HEIGHT - BOTTOM - TOP)
+
+    parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">']
+    for y in y_ticks:
+        parts.append(f'<path class="grid" d="M{LEFT} {up(y):.1f}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<text x="{LEFT - 5}" y="{up(y) + 3:.1f}" text-anchor="end">{y:.3g}</text>')
+    for x, anchor in ((x_low, "start"), (x_high, "end")):
+        parts.append(f'<text x="{across(x):.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{x:,.0f}</text>')
+    for i, (name, line) in enumerate(lines.items()):
+        path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in line)
+        parts.append(f'<polyline class="s{i % COLOURS}" points="{path}"><title>{escape(name)}</title></polyline>')
+    return "".join([*parts, "</svg>"])
+
+
+def code_map(codes: np.ndarray) -> str:
+    """A map (H, W) of whole numbers, one colour per code; the code itself shows under the pointer."""
+    height, width = np.shape(codes)
+    parts = [f'<svg class="map" width="{width * CELL}" height="{height * CELL}" role="img">']
+    for y, x in np.ndindex(height, width):
+        code = int(codes[y, x])
+        place = f'x="{x * CELL}" y="{y * CELL}" width="{CELL}" height="{CELL}"'
+        parts.append(f'<rect {place} fill="{_code_colour(code)}"><title>{code}</title></rect>')
+    return "".join([*parts, "</svg>"])
+
+
+def _code_colour(code: int) -> str:
+    """Neighbouring codes far apart in hue (golden angle), and every third one lighter."""
+    return f"hsl({code * 137.508 % 360:.0f} {45 + 10 * (code % 2)}% {(42, 58, 72)[code % 3]}%)"
+
+
+def _thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most POINTS points, the last one among them."""
+    step = max(1, math.ceil(len(points) / POINTS))
+    return [*points[:-1:step], *points[-1:]]
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Three to six round numbers, the outer ones around low and high."""
+    if high <= low:
+        low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
+    raw = (high - low) / 4
+    power = 10 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)
+    return [i * step for i in range(math.floor(low / step), math.ceil(high / step) + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten around low and high, at most seven of them."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    step = math.ceil((last - first) / 5)
+    return [10.0**power for power in range(first, last + step, step)]

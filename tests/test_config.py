@@ -1,0 +1,65 @@
+"""Task files: what is read, and that every mistake is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from hplan.config import PlayConfig, TaskConfig, read_task, task_from_table
+from hplan.types import UsageError
+
+
+def test_a_whole_file(tmp_path):
+    path = tmp_path / "task.toml"
+    path.write_text(
+        'environment = "X-v0"\nkwargs = { size = 3 }\nview = "spaces"\ngoal = "observation"\nsuccess = "terminated"\n'
+        'layouts = "fixed"\nprobes = ["door"]\n[play]\nrecipe = "stitch"\nsteps = { quick = 10 }\nepisode_steps = 5\n'
+        "restart_rare = 0.25\n[training.quick]\ngradient_steps = 7\n"
+    )
+    assert read_task(path, "mine/task") == TaskConfig(
+        name="mine/task",
+        environment="X-v0",
+        kwargs={"size": 3},
+        view="spaces",
+        goal="observation",
+        success="terminated",
+        layouts="fixed",
+        play=PlayConfig("stitch", {"quick": 10}, 5, 0.25),
+        training={"quick": {"gradient_steps": 7}},
+        probes=("door",),
+    )
+
+
+def test_one_line_is_enough():
+    assert task_from_table({"environment": "X-v0"}, "x") == TaskConfig("x", "X-v0")
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({}, "environment is missing"),
+        ({"envrionment": "X-v0", "environment": "X-v0"}, "unknown key 'envrionment'; expected one of"),
+        ({"name": "x", "environment": "X-v0"}, "name is no key of a task file"),
+        ({"environment": 3}, "environment is 3; expected a str"),
+        ({"environment": "X-v0", "goal": "win"}, "goal is 'win'; expected one of 'success', 'observation'"),
+        ({"environment": "X-v0", "play": 3}, "play is 3"),
+        ({"environment": "X-v0", "play": {"speed": 1}}, "play: unknown key 'speed'"),
+        ({"environment": "X-v0", "play": {"recipe": "chess"}}, "recipe is 'chess'"),
+        ({"environment": "X-v0", "play": {"steps": {"quick": 0}}}, "expected whole numbers above 0"),
+        ({"environment": "X-v0", "play": {"steps": {"quick": "many"}}}, "expected whole numbers above 0"),
+        ({"environment": "X-v0", "play": {"episode_steps": 0}}, "play.episode_steps is 0"),
+        ({"environment": "X-v0", "play": {"episode_steps": True}}, "episode_steps is True"),
+        ({"environment": "X-v0", "play": {"restart_rare": 1.0}}, "play.restart_rare is 1.0"),
+    ],
+)
+def test_mistakes_are_told(table, said):
+    with pytest.raises(UsageError) as caught:
+        task_from_table(table, "x", "x.toml")
+    assert str(caught.value).startswith("x.toml")
+    assert said in str(caught.value)
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path):
+    path = tmp_path / "broken.toml"
+    path.write_text("environment = ")
+    with pytest.raises(UsageError, match=r"broken\.toml: not a TOML file"):
+        read_task(path, "broken")

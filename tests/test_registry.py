@@ -1,0 +1,102 @@
+"""Names: every task that ships can be made and keeps to types.World; wrong names are told with near ones."""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+import tomllib
+from dataclasses import fields
+
+import pytest
+
+from hplan.config import PlayConfig, TaskConfig
+from hplan.registry import (
+    agent_path,
+    load_task,
+    make_world,
+    shipped_agents,
+    task_from_factory,
+    task_names,
+    tasks_folder,
+    trained_agents,
+)
+from hplan.testing import check_task
+from hplan.types import UsageError
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_every_task_can_be_made(name):
+    if name.startswith("ogbench/") and importlib.util.find_spec("ogbench") is None:
+        pytest.skip("OGBench is not installed")
+    check_task(name)
+
+
+def test_tasks_are_those_of_the_targets():
+    names = set(task_names())
+    assert {"minigrid/DoorKey-8x8", "minigrid/KeyCorridorS6R3", "minigrid/MultiRoom-N6"} <= names
+    assert {
+        f"ogbench/pointmaze-{m}-{k}" for m in ("medium", "large", "giant", "teleport") for k in ("navigate", "stitch")
+    } <= names
+
+
+def test_readme_explains_every_key():
+    text = (tasks_folder() / "README.md").read_text()
+    keys = [f.name for f in fields(TaskConfig) if f.name not in ("name", "factory", "play", "training")]
+    for key in [*keys, *(f"play.{f.name}" for f in fields(PlayConfig)), "training.BUDGET"]:
+        assert f"| `{key}` |" in text, key
+    example = text.split("    environment =")[1].split("\n\n|")[0]
+    assert tomllib.loads("environment =" + example)["layouts"] == "vary"
+
+
+def test_wrong_names_are_told_with_near_ones():
+    with pytest.raises(UsageError, match=r"unknown task 'minigrid/DoorKey8x8': did you mean .*minigrid/DoorKey-8x8"):
+        load_task("minigrid/DoorKey8x8")
+    with pytest.raises(UsageError, match="hplan list"):
+        load_task("zzz")
+    with pytest.raises(UsageError, match=r"split is 'test'; expected 'train' or 'eval'"):
+        make_world(load_task("minigrid/DoorKey-5x5"), "test")
+
+
+def test_unknown_view_is_told():
+    from dataclasses import replace
+
+    task = replace(load_task("minigrid/DoorKey-5x5"), view="pixels")
+    with pytest.raises(UsageError, match="unknown view 'pixels'; expected auto, symbols, position, spaces"):
+        make_world(task)
+
+
+def test_success_rule_of_the_call_is_kept():
+    assert load_task("minigrid/DoorKey-5x5").success == "auto"
+    assert load_task("minigrid/DoorKey-5x5", success="terminated").success == "terminated"
+
+
+def test_tasks_travel_to_other_processes():
+    task = load_task("minigrid/DoorKey-8x8")
+    assert pickle.loads(pickle.dumps(task)) == task
+
+
+def test_agents_are_found_by_name_and_by_folder(tmp_path):
+    folder = tmp_path / "runs" / "mine"
+    folder.mkdir(parents=True)
+    assert agent_path(folder) == folder
+    assert trained_agents(tmp_path / "runs") == []
+    (folder / "agent.toml").write_text("")
+    assert trained_agents(tmp_path / "runs") == [folder]
+    assert trained_agents(tmp_path / "none") == []
+    for name, path in shipped_agents().items():
+        assert agent_path(name) == path
+        assert name in task_names()
+    with pytest.raises(UsageError, match="neither a run directory nor a shipped agent"):
+        agent_path("minigrid/Nothing")
+
+
+def test_factories_are_named_after_themselves():
+    import gymnasium
+
+    def my_lake():
+        return gymnasium.make("FrozenLake-v1")
+
+    assert task_from_factory(my_lake).name == "my_lake"
+    assert task_from_factory(lambda: my_lake()).name == "environment"
+    assert task_from_factory(my_lake, "lake").name == "lake"
+    assert make_world(task_from_factory(my_lake)).observation_spec.shape == (1, 1, 1)

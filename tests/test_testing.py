@@ -1,0 +1,133 @@
+"""The public checks: what hplan ships passes them, and each finds the fault that it is there for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hplan.planning.search import BestFirstSearch
+from hplan.registry import load_task, make_world, task_names
+from hplan.testing import check_energy, check_planner, check_task
+from hplan.testing.planners import Line
+from hplan.types import PlanResult, Transition
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_every_task_passes(name: str) -> None:
+    check_task(name)
+
+
+class Wrapped:
+    """A sound world in which one thing can be made wrong."""
+
+    def __init__(self, **faults: Any) -> None:
+        self._world = make_world(load_task("minigrid/DoorKey-5x5"))
+        self._faults = faults
+        self._calls = 0
+        for name in ("name", "observation_spec", "action_spec", "max_steps", "draw", "close"):
+            setattr(self, name, faults.get(name, getattr(self._world, name)))
+
+    def reset(self, *, seed: int) -> Any:
+        self._calls += 1
+        start = self._world.reset(seed=self._calls if "unseeded" in self._faults else seed)
+        return replace(start, observation=self._faults.get("view", lambda o: o)(start.observation))
+
+    def step(self, action: int | np.ndarray) -> Transition:
+        return replace(self._world.step(action), **self._faults.get("transition", {}))
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [
+        ({"unseeded": True}, "two observations"),
+        ({"view": lambda o: o.astype(np.float64)}, "uint8 or int64"),
+        ({"view": lambda o: o[:-1]}, "the spec says"),
+        ({"view": lambda o: o + np.uint8(200)}, "allows values below"),
+        ({"transition": {"reward": float("nan")}}, "finite"),
+        ({"transition": {"success": np.bool_(False)}}, "bool"),
+        ({"max_steps": 0}, "max_steps"),
+        ({"draw": lambda: ""}, "draw"),
+    ],
+)
+def test_check_task_finds_faults(faults: dict[str, Any], said: str) -> None:
+    with pytest.raises(AssertionError, match=said):
+        check_task(Wrapped(**faults))
+
+
+def test_a_sound_world_passes() -> None:
+    check_task(lambda: Wrapped())
+
+
+def test_search_passes() -> None:
+    check_planner(BestFirstSearch())
+
+
+class Broken(BestFirstSearch):
+    """The search, with one field of its answer changed."""
+
+    change: Any = None
+
+    def plan(self, *args: Any, **options: Any) -> PlanResult:
+        return self.change(super().plan(*args, **options))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda r: replace(r, evaluations=r.evaluations + 1), "saw"),
+        (lambda r: replace(r, reached=not r.reached), "reached is"),
+        (lambda r: replace(r, latents=r.latents + 1), "latents|energies"),
+        (lambda r: replace(r, energies=r.energies[:-1]), "rows"),
+        (lambda r: replace(r, energies=r.energies + 1), "energies"),
+    ],
+)
+def test_check_planner_finds_faults(change: Any, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Broken, "change", staticmethod(change))
+    with pytest.raises(AssertionError, match=said):
+        check_planner(Broken())
+
+
+class Quadratic:
+    threshold = 0.1
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        return z.square().mean(-1)
+
+
+class Summed(Quadratic):
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        return z.square().mean()
+
+
+class Batchwise(Quadratic):
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        return super().__call__(z) - super().__call__(z).min()
+
+
+class Writing(Quadratic):
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        return z.abs_().mean(-1)
+
+
+LATENTS = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+
+
+def test_check_energy_passes_what_is_sound() -> None:
+    check_energy(Quadratic(), LATENTS)
+
+
+@pytest.mark.parametrize(("energy", "said"), [(Summed(), "one each"), (Batchwise(), "batch"), (Writing(), "input")])
+def test_check_energy_finds_faults(energy: Quadratic, said: str) -> None:
+    with pytest.raises(AssertionError, match=said):
+        check_energy(energy, LATENTS.clone())
+
+
+def test_the_line_is_what_it_says() -> None:
+    line = Line()
+    z = torch.zeros(3, 1)
+    assert line.predict(z, torch.tensor([0, 1, 2])).flatten().tolist() == [-1, 0, 1]
+    assert line.evaluations == 3
