@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hplan.control.controller import ControlConfig, Controller, Replan
+from hplan.control.controller import Controller, Replan
+from hplan.control.course import ControlConfig
 from hplan.control.plan_tree import PlanTree
 from hplan.models.stack import Stack
 from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess
@@ -28,9 +28,9 @@ def default_planner(level: WorldModel) -> Planner:
     """Search where macro-actions are discrete, the cross-entropy method where they are continuous."""
     if level.macro.kind == "discrete":
         return BestFirstSearch()
-    from hplan.planning.cem import CEM
+    from hplan.planning.cem import CrossEntropy
 
-    return CEM()
+    return CrossEntropy()
 
 
 def load(
@@ -78,7 +78,9 @@ class Agent:
             self.reset()
         assert self._session is not None
         started = time.perf_counter()
-        action = self._to_action(self._session.act(self.stack.encode(canonical(observation, self.stack.observation_spec))))
+        action = self._to_action(
+            self._session.act(self.stack.encode(canonical(observation, self.stack.observation_spec)))
+        )
         self.plan_ms += 1000 * (time.perf_counter() - started)
         return action
 
@@ -147,7 +149,9 @@ class Agent:
 
     @property
     def levels_info(self) -> list[dict[str, Any]]:
-        return self.stack.info(self.stack.encode(np.zeros(self.stack.observation_spec.shape, _dtype(self.stack.observation_spec))))
+        return self.stack.info(
+            self.stack.encode(np.zeros(self.stack.observation_spec.shape, _dtype(self.stack.observation_spec)))
+        )
 
     @property
     def train_info(self) -> dict[str, Any]:
@@ -166,13 +170,21 @@ class Agent:
     def _controller(self, goal: Goal, seed: int) -> Controller:
         generator = torch.Generator().manual_seed(seed)
         return Controller(
-            self.stack.levels, self.planners, self.stack.thresholds, goal, replan=self.replan, config=self.config, generator=generator
+            self.stack.levels,
+            self.planners,
+            self.stack.thresholds,
+            goal,
+            replan=self.replan,
+            config=self.config,
+            generator=generator,
         )
 
     def _goal_of(self, goal: GoalLike) -> Goal:
         stack = self.stack
         if goal is None:
-            heads = [Success(level.success) if ok else None for level, ok in zip(stack.levels, stack.succeeds, strict=True)]  # type: ignore[attr-defined]
+            heads = [
+                Success(level.success) if ok else None for level, ok in zip(stack.levels, stack.succeeds, strict=True)
+            ]  # type: ignore[attr-defined]
             return TaskSuccess(tuple(heads))
         if callable(goal):
             return GivenEnergy(goal)
@@ -196,5 +208,3 @@ def canonical(observation: Any, spec: ObservationSpec) -> np.ndarray:
     if array.size != np.prod(spec.shape) or array.dtype == object:
         raise UsageError(f"observation of shape {array.shape}; this agent sees {spec.kind} of shape {spec.shape}")
     return array.reshape(spec.shape).astype(_dtype(spec), copy=False)
-
-

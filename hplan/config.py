@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from hplan.types import UsageError
 
-Recipe = Literal["random", "navigate", "stitch"]
+Recipe = Literal["explore", "random", "navigate", "stitch"]
 GoalKind = Literal["success", "observation"]
 SuccessRule = Literal["auto", "terminated"]
 Layouts = Literal["vary", "fixed", "auto"]
@@ -21,12 +21,13 @@ EnvFactory = Callable[[], Any]  # returns a gymnasium.Env
 class PlayConfig:
     """How reward-free play of a task is made.
 
-    recipe: `random` actions, or an OGBench maze's own process: `navigate` or `stitch` (hplan/envs/oracle.py).
+    recipe: `explore` goes where it has been least (data/novelty.py; random where states cannot be counted), `random`
+        actions, or an OGBench maze's own process: `navigate` or `stitch` (hplan/envs/oracle.py).
     steps: environment steps for each training budget. episode_steps: play stops an episode here at the latest.
     restart_rare: fraction of restarts that go to an archived rare state instead of a new layout.
     """
 
-    recipe: Recipe = "random"
+    recipe: Recipe = "explore"
     steps: Mapping[str, int] = field(default_factory=lambda: {"quick": 100_000, "full": 1_000_000})
     episode_steps: int = 1000
     restart_rare: float = 0.0

@@ -1,67 +1,24 @@
-"""The goal-decomposition controller: plan top down, watch every level, repair the lowest level that explains an error.
+"""The goal-decomposition controller: plan top down, watch every level, repair the lowest one that explains an error.
 
-Each level k has a *course*: its plan, and which hop of it is under way. The predicted latent at the end of that hop is the
-subgoal of level k - 1; the last hop of a plan that reaches its goal hands the goal itself down. One level is the flat agent:
-the same code with nothing to decompose.
+Each level k has a *course*: its plan, and which hop of it is under way. The predicted latent at the end of that hop is
+the subgoal of level k - 1; the last hop of a plan that reaches its goal hands the goal itself down. One level is the
+flat agent: the same code with nothing to decompose.
 """
 
 from __future__ import annotations
 
-
-from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from hplan.control.course import ControlConfig, Course, Ledger, plan_nodes
 from hplan.control.memory import FailureMemory
 from hplan.control.plan_tree import ROOT, PlanTree
 from hplan.planning.energy import Goal, Lifted, NearLatent, reached
 from hplan.types import Budget, Cause, Energy, Planner, PlanNode, PlanResult, Repair, WorldModel
 
 Replan = Literal["surprise", "clock", "never"]
-
-
-@dataclass(frozen=True)
-class ControlConfig:
-    """Settings of the controller. Lengths and distances are in steps of the level concerned."""
-
-    evaluations: int = 25_000  # predictor evaluations that one call of a search may spend
-    horizon: int = 512  # steps that a search may look ahead
-    subgoal_tolerance: float = 0.5  # of the level that set the subgoal, for latents without exact symbols
-    patience: float = 4.0  # a hop that takes this many times its expected duration has failed
-    slack: int = 8  # environment steps granted on top of that
-    retries: int = 8  # infeasible plans that one environment step may repair before it acts on what it has
-
-
-@dataclass
-class Course:
-    """A level's plan and how far it got."""
-
-    goal: Energy
-    result: PlanResult
-    nodes: tuple[int, ...]  # of the plan tree, one per hop
-    hands_goal: bool  # the last hop hands the goal itself down
-    start: Tensor  # (*z) where the current hop began
-    since: int  # environment step at which it began
-    hop: int = 0
-
-    @property
-    def at_last(self) -> bool:
-        return self.hop >= len(self.result) - 1
-
-    def target(self) -> Tensor:
-        """(*z) that the current hop leads to, as predicted."""
-        return self.result.latents[min(self.hop + 1, len(self.result))]
-
-
-@dataclass
-class Ledger:
-    """What an episode has cost so far."""
-
-    evaluations: int = 0
-    planner_calls: dict[int, int] = field(default_factory=dict)
-    repairs: dict[int, int] = field(default_factory=dict)
 
 
 class Controller:
@@ -138,10 +95,11 @@ class Controller:
                 self._drop(k, "overrun", latents)
 
     def _measure(self, k: int, course: Course, z: Tensor) -> None:
-        """Level 0 must be where it was predicted; a level above may still be where its hop began."""
+        """Level 0 must be where it was predicted. A level above is on the way from where its hop began to where it ends,
+        and so at most half a step from one of the two."""
         expected = [course.target()] if k == 0 else [course.target(), course.start]
-        distances = [float(self.levels[k].distance(z[None], e[None])[0]) for e in expected]
-        self.surprise[k] = min(distances) if len(course.result) else 0.0
+        nearest = min(float(self.levels[k].distance(z[None], e[None])[0]) for e in expected)
+        self.surprise[k] = max(nearest - 0.5 * (k > 0), 0.0) if len(course.result) else 0.0
 
     def _subgoal_reached(self, k: int, latents: tuple[Tensor, ...]) -> bool:
         below = self.courses[k - 1]
@@ -245,7 +203,8 @@ class Controller:
         return energy
 
     def _plan(self, k: int, z: Tensor, goal: Energy) -> PlanResult:
-        budget = Budget(self.config.evaluations, self.config.horizon)
+        evaluations = self.config.evaluations if self._above(k) is None else self.config.hop_evaluations
+        budget = Budget(evaluations, self.config.horizon)
         cost = self.memories[k] if len(self.memories[k]) else None
         result = self.planners[k].plan(self.levels[k], z, goal, budget=budget, hop_cost=cost, generator=self.generator)
         self.ledger.evaluations += result.evaluations
@@ -253,16 +212,7 @@ class Controller:
         return result
 
     def _take(self, k: int, goal: Energy, parent: int, result: PlanResult, z: Tensor) -> None:
-        level = self.levels[k]
-        nodes = [
-            PlanNode(
-                id=0, level=k, label=describe(level, result.macros[i], z), expected_steps=level.stride,
-                energy=float(result.energies[i + 1]), cost=float(result.costs[i]), cause=self.cause if i == 0 else "",
-                evaluations=result.evaluations if i == 0 else 0, status="active" if i == 0 else "pending",
-                is_goal=result.reached and i == len(result) - 1,
-            )
-            for i in range(len(result))
-        ]  # fmt: skip
+        nodes = plan_nodes(self.levels[k], result, z, self.cause)
         first = self.tree.next_id
         if nodes:
             self.tree = self.tree.add(parent, nodes)
@@ -278,16 +228,3 @@ class Controller:
             found.append(node)
             node = self.tree.parent(node.id)
         return found
-
-
-def describe(level: WorldModel, macro: Tensor, z: Tensor) -> str:
-    """A macro-action in words: an action's name, an event with its place, a code, or numbers."""
-    spec = level.macro
-    if spec.kind == "continuous":
-        return "(" + ", ".join(f"{v:+.2f}" for v in macro.tolist()) + ")"
-    code = int(macro)
-    if spec.pointed:
-        kind, cell = divmod(code, z.shape[-1] * z.shape[-2])
-        row, column = divmod(cell, z.shape[-1])
-        return f"{spec.names[kind] if spec.names else f'event {kind}'} at ({row}, {column})"
-    return spec.names[code] if spec.names else f"code {code}"

@@ -17,6 +17,7 @@ import numpy as np
 
 from hplan.config import TaskConfig
 from hplan.data.collect import Driver, RandomPlay, collect
+from hplan.data.novelty import NoveltyPlay
 from hplan.data.shard import write_shard
 from hplan.data.store import MANIFEST, SHARD_STEPS, EpisodeStore, Manifest, ShardInfo, shard_name, versions
 from hplan.envs.oracle import OraclePlay
@@ -143,7 +144,9 @@ def _shard(task: TaskConfig, make: MakeWorld, out: Path, seed: int, index: int, 
 
 
 def _driver(task: TaskConfig, world: World, rng: np.random.Generator, steps: int) -> Driver:
-    if task.play.recipe == "random":
+    if task.play.recipe == "explore" and (world.observation_spec.kind, world.action_spec.kind) == ("symbols", "discrete"):
+        return NoveltyPlay(world, rng)
+    if task.play.recipe in ("explore", "random"):
         repeat = _HOLD if world.action_spec.kind == "continuous" else 0.0
         return RandomPlay(world, rng, steps=steps, restart_rare=task.play.restart_rare, repeat=repeat)
     return OraclePlay(world, rng, recipe=task.play.recipe)

@@ -8,6 +8,7 @@ goal is that of the start with the desired goal in the place of whatever equals 
 from __future__ import annotations
 
 import difflib
+import pickle
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,12 +19,14 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils import EzPickle
+from gymnasium.wrappers import TimeLimit
 
 from hplan.config import PlayConfig, SuccessRule, TaskConfig
 from hplan.envs.spaces import Observations, actions, observations
 from hplan.types import ObservationSpec, Start, Transition, UsageError
 
-GYM_PLAY = PlayConfig(steps={"quick": 100_000, "full": 500_000}, episode_steps=500)
+GYM_PLAY = PlayConfig(steps={"quick": 100_000, "full": 500_000}, episode_steps=500, restart_rare=0.5)
 _HOMES = {"MiniGrid-": "minigrid", "BabyAI-": "minigrid", "pointmaze-": "ogbench"}  # which package registers an id
 _LIMIT = 1000  # steps of an episode where the environment has no limit of its own
 
@@ -72,6 +75,8 @@ class GymWorld:
         self.max_steps = _own_limit(env)
         self._step = 0
         self._seen: Any = None
+        if _goes_back(env):
+            self.snapshot, self.restore = self._snapshot, self._restore
 
     def reset(self, *, seed: int) -> Start:
         raw, _ = self._env.reset(seed=seed)
@@ -101,6 +106,19 @@ class GymWorld:
     def close(self) -> None:
         self._env.close()
 
+    def _snapshot(self) -> bytes:
+        """The state as it is now."""
+        return pickle.dumps((self._env, self._seen), protocol=pickle.HIGHEST_PROTOCOL)
+
+    def _restore(self, snapshot: bytes) -> None:
+        """A new episode that starts in that state: limits on its length count from here."""
+        self._env, self._seen = pickle.loads(snapshot)
+        self._step, layer = 0, self._env
+        while isinstance(layer, gymnasium.Wrapper):
+            if isinstance(layer, TimeLimit):
+                layer._elapsed_steps = 0
+            layer = layer.env
+
     def _succeeded(self, reward: float, terminated: bool, info: dict[str, Any]) -> bool:
         """contract.md: the environment's own word, else a terminating reward above 0."""
         if self._ending_succeeds:
@@ -109,6 +127,17 @@ class GymWorld:
             if key in info:
                 return bool(info[key])
         return terminated and reward > 0
+
+
+def _goes_back(env: gymnasium.Env) -> bool:
+    """Whether a pickled copy of `env` is in the same state: EzPickle's are as new."""
+    if isinstance(env.unwrapped, EzPickle):
+        return False
+    try:
+        pickle.loads(pickle.dumps(env))
+    except Exception:  # whatever a user's class may raise
+        return False
+    return True
 
 
 def _own_limit(env: gymnasium.Env) -> int:

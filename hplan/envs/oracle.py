@@ -70,7 +70,7 @@ class OraclePlay:
     def __init__(self, world: World, rng: np.random.Generator, *, recipe: str) -> None:
         if recipe not in ("navigate", "stitch"):
             raise UsageError(f"unknown recipe {recipe!r} of an oracle; expected 'navigate' or 'stitch'")
-        self._maze = _maze(world)
+        self._world, self._maze = world, _maze(world)
         self._rng = rng
         self._recipe: Literal["navigate", "stitch"] = recipe
         self._paths = Paths(self._maze.walls)
@@ -86,6 +86,7 @@ class OraclePlay:
             goal = self._pick(near) if near else start
         else:
             goal = self._pick(self._corners)
+        self._world.reset(seed=seed)  # so that an error names this seed
         begun = self._maze.begin(start, goal, derived_seed(seed, "train"))
         self._aim(tuple(np.asarray(begun.goal).tolist()))
         return begun.observation, seed

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,7 +28,7 @@ Progress = Callable[[str, int, int, dict[str, float]], None]
 
 
 def evaluate(
-    agent: Agent | str | os.PathLike[str],
+    agent: Agent | str | Path,
     task: TaskConfig | EnvFactory | str | None = None,
     *,
     episodes: int = 100,
@@ -48,7 +48,7 @@ def evaluate(
     Raises UsageError for a wrong call, HplanError naming seed and step where an episode fails.
     """
     _check(episodes, seed, method, workers)
-    player = _load(agent, method) if isinstance(agent, str | os.PathLike) else agent
+    player = _load(agent, method) if isinstance(agent, str | Path) else agent
     levels = len(player.levels_info)
     if method == "flat" and levels != 1:
         raise UsageError(f"method 'flat' is one level, and this agent has {levels}: use hplan.load(..., levels=1)")
@@ -85,7 +85,7 @@ def _check(episodes: int, seed: int, method: str | None, workers: int) -> None:
         raise UsageError(f"{workers} workers; expected 1 or more")
 
 
-def _load(agent: str | os.PathLike[str], method: str | None) -> Agent:
+def _load(agent: str | Path, method: str | None) -> Agent:
     from hplan.agent import load
 
     return load(agent, levels=1 if method == "flat" else None)
@@ -99,8 +99,8 @@ def _task(player: Agent, task: TaskConfig | EnvFactory | str | None) -> TaskConf
     return task_from_factory(task) if callable(task) else task
 
 
-def _name(agent: Agent | str | os.PathLike[str]) -> str:
-    return os.fspath(agent) if isinstance(agent, str | os.PathLike) else getattr(agent, "name", type(agent).__name__)
+def _name(agent: Agent | str | Path) -> str:
+    return str(agent) if isinstance(agent, str | Path) else getattr(agent, "name", type(agent).__name__)
 
 
 def _stage(player: Agent, task: TaskConfig, method: str) -> tuple[Actor, World]:

@@ -43,10 +43,16 @@ class Stack:
     def lowest(self, count: int) -> Stack:
         """The stack of the `count` lowest levels; one is the flat agent."""
         if not 1 <= count <= len(self.levels):
-            raise UsageError(f"--levels {count}: this agent has {len(self.levels)} levels; choose 1 to {len(self.levels)}")
+            raise UsageError(
+                f"--levels {count}: this agent has {len(self.levels)} levels; choose 1 to {len(self.levels)}"
+            )
         cut = slice(count)
         return replace(
-            self, levels=self.levels[cut], thresholds=self.thresholds[cut], tolerance=self.tolerance[cut], succeeds=self.succeeds[cut]
+            self,
+            levels=self.levels[cut],
+            thresholds=self.thresholds[cut],
+            tolerance=self.tolerance[cut],
+            succeeds=self.succeeds[cut],
         )
 
     @torch.inference_mode()
@@ -61,7 +67,10 @@ class Stack:
 
     def info(self, example: tuple[Tensor, ...]) -> list[dict[str, Any]]:
         """`levels_info` of contract.md; `example`: latents of any observation."""
-        return [asdict(LevelInfo(k, level.stride, tuple(example[k].shape), macro_text(level))) for k, level in enumerate(self.levels)]
+        return [
+            asdict(LevelInfo(k, level.stride, tuple(example[k].shape), macro_text(level)))
+            for k, level in enumerate(self.levels)
+        ]
 
     def save(self, folder: Path) -> None:
         """Weights first, then the card: a folder with a card is whole."""
@@ -94,12 +103,18 @@ class Stack:
     def load(cls, folder: Path) -> Stack:
         """Raises UsageError where there is no agent, HplanError where one is damaged or of another version."""
         if not (folder / CARD).exists():
-            part = "is half trained: go on with `hplan train ... --resume`" if (folder / "stages").exists() else "holds no agent"
+            part = (
+                "is half trained: go on with `hplan train ... --resume`"
+                if (folder / "stages").exists()
+                else "holds no agent"
+            )
             raise UsageError(f"{folder} {part} (no {CARD})")
         try:
             card = tomllib.loads((folder / CARD).read_text())
             if card["format"] != FORMAT:
-                raise HplanError(f"{folder / CARD} is of format {card['format']}, this hplan reads {FORMAT}: train it again")
+                raise HplanError(
+                    f"{folder / CARD} is of format {card['format']}, this hplan reads {FORMAT}: train it again"
+                )
             tensors, _ = read_tensors(folder / WEIGHTS)
             levels = [_level(k, entry, tensors) for k, entry in enumerate(card["level"])]
             return cls(
@@ -135,7 +150,11 @@ def macro_text(level: WorldModel) -> str:
     spec = level.macro
     if spec.kind == "continuous":
         return f"{spec.size} numbers"
-    return f"{spec.size} event types x cell" if spec.pointed else f"{spec.size} {'actions' if level.index == 0 else 'codes'}"
+    return (
+        f"{spec.size} event types x cell"
+        if spec.pointed
+        else f"{spec.size} {'actions' if level.index == 0 else 'codes'}"
+    )
 
 
 def _level(index: int, entry: dict[str, Any], tensors: dict[str, Tensor]) -> Any:

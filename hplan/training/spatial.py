@@ -1,103 +1,27 @@
 """How a stack over spatial latents is trained from play: level 0 on cells and actions, then levels of events.
 
-Everything here works on *index maps*: a vocabulary of the cells that play showed, and for every observation the (H, W)
-numbers of its cells. A level above sees the same maps through its `merge` table (`hplan.models.timescales`).
+Everything here works on index maps (`hplan.training.maps`); a level above sees the same maps through its `merge` table.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hplan.control.surprise import conformal_threshold
+from hplan.data.windows import PlayData
 from hplan.models.spatial import SpatialLevel, event_of
-from hplan.models.timescales import Cut, cuts, transition_rates
+from hplan.models.timescales import Cut
 from hplan.training.fit import Progress, fit
+from hplan.training.maps import Maps, change_kinds, draw, events, hold_out, index_maps, rare_sampler, separations
+from hplan.training.success import train_success
+from hplan.training.trained import Trained
 from hplan.types import ActionSpec, ObservationSpec, UsageError
-
-LARGEST_VOCABULARY = 4096  # known cells; a view with more of them is not symbolic in any useful sense
-LARGEST_TYPES = 32  # kinds of event that a level above tells apart, the most frequent first
-RARE_SHARE = 0.6  # of a batch is drawn by inverse frequency of the kind of change, the rest evenly
-
-
-class Play(Protocol):
-    """What training reads of `hplan.data.windows.PlayData`."""
-
-    observations: np.ndarray
-    actions: np.ndarray
-    success: np.ndarray
-    remaining: np.ndarray
-
-
-@dataclass(frozen=True)
-class Maps:
-    """Play as index maps. maps (N, H, W) int64 codes; cells (V, F); actions (N,); success (N,): of reaching row i.
-
-    `starts`: the rows t whose successor t + 1 belongs to the same episode.
-    """
-
-    maps: Tensor
-    cells: Tensor
-    actions: Tensor
-    success: Tensor
-    starts: Tensor
-
-
-def index_maps(play: Play, spec: ObservationSpec) -> Maps:
-    """The vocabulary of play and every observation in its terms."""
-    weights = np.concatenate([[1], np.cumprod(spec.cardinalities[:-1], dtype=np.int64)])
-    flat = np.zeros(play.observations.shape[:3], np.int64)
-    for feature, weight in enumerate(weights):  # one feature at a time keeps the peak of memory low
-        flat += play.observations[..., feature].astype(np.int64) * weight
-    unique, maps = np.unique(flat, return_inverse=True)
-    if len(unique) > LARGEST_VOCABULARY:
-        raise UsageError(
-            f"play shows {len(unique)} different cells, more than {LARGEST_VOCABULARY}: use a vector view of this observation"
-        )
-    cells = unique[:, None] // weights % np.asarray(spec.cardinalities)
-    starts = np.flatnonzero(play.remaining > 0)
-    reached = np.zeros(len(maps), bool)
-    reached[starts + 1] = play.success[starts]
-    return Maps(
-        torch.from_numpy(maps.reshape(flat.shape)),
-        torch.from_numpy(cells),
-        torch.from_numpy(np.asarray(play.actions, dtype=np.int64)),
-        torch.from_numpy(reached),
-        torch.from_numpy(starts),
-    )
-
-
-def change_kinds(maps: Maps) -> Tensor:
-    """(len(starts),) int64: rows of one kind share the action and the set of (before, after) codes of changed cells.
-
-    Where nothing changed, the action alone is the kind, so that failed interactions are a kind too.
-    """
-    kinds = []
-    for part in maps.starts.split(65536):
-        before, after = maps.maps[part].flatten(1), maps.maps[part + 1].flatten(1)
-        # A sum of pseudo-random numbers of the changed pairs identifies their multiset.
-        pair = before * len(maps.cells) + after
-        noise = (pair * 2654435761 + 97) % 2147483647 * (before != after)
-        kinds.append(noise.sum(1) * 64 + maps.actions[part])
-    return torch.unique(torch.cat(kinds), return_inverse=True)[1]
-
-
-def rare_sampler(kinds: Tensor) -> Tensor:
-    """Cumulative weights over rows: every kind is as likely as any other, tempered by a square root."""
-    counts = torch.bincount(kinds).double()
-    return counts.pow(-0.75)[kinds].cumsum(0)
-
-
-def draw(cumulative: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    rare = int(size * RARE_SHARE)
-    at = torch.rand(rare, generator=generator, dtype=torch.float64) * cumulative[-1]
-    even = torch.randint(len(cumulative), (size - rare,), generator=generator)
-    return torch.cat([torch.searchsorted(cumulative, at).clamp(max=len(cumulative) - 1), even])
 
 
 def train_base(
@@ -142,88 +66,16 @@ def train_base(
     )
     level.freeze()
     curves = {"level0": curve}
-    curves |= train_success(level, maps.maps, maps.success, seed=seed, out=out, device=device, progress=progress)
+    curves |= train_success(
+        level,
+        lambda rows: level.decode(maps.maps[rows]),
+        maps.success,
+        seed=seed,
+        out=out,
+        device=device,
+        progress=progress,
+    )
     return level.eval(), curves
-
-
-def train_success(
-    level: SpatialLevel,
-    maps: Tensor,
-    success: Tensor,
-    *,
-    seed: int,
-    out: Path,
-    device: str,
-    progress: Progress | None,
-    steps: int = 600,
-    batch: int = 128,
-) -> dict[str, list]:
-    """The success energy: a classifier of latents that play was rewarded in, half of each batch. None where play had none."""
-    positive, negative = torch.nonzero(success)[:, 0], torch.nonzero(~success)[:, 0]
-    if not len(positive):
-        return {}
-    name = f"level{level.index}-success"
-
-    def classification(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        rows = torch.cat(
-            [part[torch.randint(len(part), (batch // 2,), generator=generator)] for part in (positive, negative)]
-        )
-        logits = level.success(level.decode(maps[rows]))
-        loss = F.binary_cross_entropy_with_logits(logits, success[rows].float())
-        return loss, {"accuracy": ((logits > 0) == success[rows]).float().mean()}
-
-    return {
-        name: fit(
-            level.success,
-            classification,
-            name=name,
-            steps=steps,
-            seed=seed,
-            out=out,
-            lr=1e-2,
-            device=device,
-            progress=progress,
-        )
-    }
-
-
-def separations(maps: Maps) -> list[Cut]:
-    """The gaps between time scales of this play, the fastest first: the levels that there are to learn."""
-    rates = transition_rates(maps.maps.numpy(), maps.starts.numpy(), len(maps.cells))
-    return cuts(rates)
-
-
-@dataclass(frozen=True)
-class Events:
-    """Steps of a level above. before, after (E, H, W) symbols; macro (E,) flat (type, cell); duration (E,) of level-0 steps."""
-
-    before: Tensor
-    after: Tensor
-    macro: Tensor
-    duration: Tensor
-    edits: Tensor
-
-
-def events(symbols: Tensor, starts: Tensor) -> Events:
-    """Where the symbols of an upper level change, from one event to the next, within episodes."""
-    changed = torch.zeros(len(symbols), dtype=torch.bool)
-    for part in starts.split(65536):
-        changed[part] = (symbols[part] != symbols[part + 1]).flatten(1).any(1)
-    at = torch.nonzero(changed)[:, 0]
-    before, after = symbols[at], symbols[at + 1]
-    size = int(symbols.max()) + 1
-    pair = (before * size + after)[before != after]
-    counts = torch.bincount(pair, minlength=size * size)
-    kinds = counts.argsort(descending=True)[: min(LARGEST_TYPES, int((counts > 0).sum()))]
-    edits = torch.stack([kinds // size, kinds % size], -1)
-    macro, known = event_of(before, after, edits)
-    first = torch.ones(len(symbols), dtype=torch.bool)
-    first[starts + 1] = False
-    episode = first.long().cumsum(0)
-    previous = torch.cat([torch.tensor([-1]), at[:-1]])
-    begin = torch.nonzero(first)[:, 0][episode[at] - 1]
-    duration = at + 1 - torch.maximum(previous + 1, begin)
-    return Events(before[known], after[known], macro[known], duration[known].float(), edits)
 
 
 def train_above(
@@ -285,5 +137,93 @@ def train_above(
         )
     }
     level.freeze()
-    curves |= train_success(level, symbols, maps.success, seed=seed, out=out, device=device, progress=progress)
+    curves |= train_success(
+        level,
+        lambda rows: level.decode(symbols[rows]),
+        maps.success,
+        seed=seed,
+        out=out,
+        device=device,
+        progress=progress,
+    )
     return level.eval(), symbols, curves
+
+
+@dataclass(frozen=True)
+class SpatialSettings:
+    """Sizes and lengths of training; a task may override any by budget (tasks/README.md)."""
+
+    base_steps: int = 1200
+    above_steps: int = 400
+    batch: int = 256
+    channels: int = 24
+    hidden: int = 48
+
+
+def train_spatial(
+    play: PlayData,
+    *,
+    levels: int | str,
+    settings: SpatialSettings,
+    seed: int,
+    out: Path,
+    device: str,
+    progress: Progress | None,
+) -> Trained:
+    """A stack over the symbols of play. `levels`: "auto" takes one level for every gap between time scales that play shows.
+
+    Raises UsageError where more levels are asked for than there are time scales apart.
+    """
+    maps = index_maps(play, play.observation_spec)
+    fitted, held = hold_out(maps, play.episode)
+    found = separations(fitted)
+    count = len(found) + 1 if levels == "auto" else int(levels)
+    if count > len(found) + 1:
+        raise UsageError(
+            f"--levels {count}: this play has {len(found) + 1} time scales apart, choose 1 to {len(found) + 1} or auto"
+        )
+    shared = {"seed": seed, "out": out, "device": device, "progress": progress, "hidden": settings.hidden}
+    base, curves = train_base(
+        fitted,
+        play.observation_spec,
+        play.action_spec,
+        steps=settings.base_steps,
+        batch=settings.batch,
+        channels=settings.channels,
+        **shared,
+    )
+    stack, thresholds, below = [base], [conformal_threshold(base_errors(base, held))], fitted.maps
+    # Where fewer levels are wanted than there are gaps, the widest gaps are the ones to keep.
+    kept = sorted(sorted(found, key=lambda c: -c.gap)[: count - 1], key=lambda c: -c.rate)
+    for cut in kept:
+        level, below, more = train_above(
+            stack[-1], fitted, cut, below, steps=settings.above_steps, batch=settings.batch // 2, channels=16, **shared
+        )
+        stack.append(level)
+        thresholds.append(conformal_threshold(event_errors(level, torch.from_numpy(cut.merge)[maps.maps], held.starts)))
+        curves |= more
+    has_success = bool(fitted.success.any())
+    return Trained(tuple(stack), tuple(thresholds), (0.0,) * count, (has_success,) * count, curves)
+
+
+@torch.inference_mode()
+def base_errors(level: SpatialLevel, maps: Maps, most: int = 4096) -> np.ndarray:
+    """One-step errors of level 0 on held-out play, (n,) in units of `distance`."""
+    rows = maps.starts[:: max(len(maps.starts) // most, 1)]
+    parts = [
+        level.distance(level.predict(level.decode(maps.maps[r]), maps.actions[r]), level.decode(maps.maps[r + 1]))
+        for r in rows.split(512)
+    ]
+    return torch.cat(parts).numpy()
+
+
+@torch.inference_mode()
+def event_errors(level: SpatialLevel, symbols: Tensor, starts: Tensor) -> np.ndarray:
+    """Errors of predicted events on held-out play, (n,) in units of `distance`."""
+    changed = starts[(symbols[starts] != symbols[starts + 1]).flatten(1).any(1)]
+    if not len(changed):
+        return np.zeros(0)
+    before, after = symbols[changed], symbols[changed + 1]
+    macro, known = event_of(before, after, level.edits)
+    z = level.decode(before[known])
+    return level.distance(level.predict(z, macro[known]), level.decode(after[known])).numpy()

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hplan.models.landmarks import farthest_points
@@ -37,7 +36,9 @@ class Play:
         return found
 
 
-def base_level(spec: ObservationSpec, actions: ActionSpec, *, latent: int = 16, hidden: int = 128, octaves: int = 5) -> VectorLevel:
+def base_level(
+    spec: ObservationSpec, actions: ActionSpec, *, latent: int = 16, hidden: int = 128, octaves: int = 5
+) -> VectorLevel:
     """An untrained level 0 for these spaces."""
     return VectorLevel(
         index=0,
@@ -53,7 +54,9 @@ def base_level(spec: ObservationSpec, actions: ActionSpec, *, latent: int = 16, 
     )
 
 
-def level_above(below: VectorLevel, *, stride: int, codes: int = 64, latent: int = 16, hidden: int = 128) -> VectorLevel:
+def level_above(
+    below: VectorLevel, *, stride: int, codes: int = 64, latent: int = 16, hidden: int = 128
+) -> VectorLevel:
     """An untrained level above `below`; its steps last `stride` environment steps."""
     window = stride * below.macro.size if below.index == 0 else 0
     return VectorLevel(

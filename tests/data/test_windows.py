@@ -30,7 +30,7 @@ def plays(draw: st.DrawFn) -> tuple[PlayData, list]:
         return data, list(store)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(plays(), st.integers(1, 12))
 def test_windows_are_those_of_the_episodes(played: tuple[PlayData, list], horizon: int) -> None:
     """No window crosses an episode, none is missing, and action t of a window belongs to its observation t."""
@@ -50,7 +50,7 @@ def test_windows_are_those_of_the_episodes(played: tuple[PlayData, list], horizo
         assert np.array_equal(data.rewards[i : i + horizon], rewards)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(plays())
 def test_lengths_add_up(played: tuple[PlayData, list]) -> None:
     data, episodes = played
@@ -65,7 +65,7 @@ def test_lengths_add_up(played: tuple[PlayData, list]) -> None:
     assert data.seeds.tolist() == [e.seed for e in episodes]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(plays(), st.floats(0.05, 0.95), st.integers(0, 9))
 def test_a_split_shares_no_layout(played: tuple[PlayData, list], fraction: float, seed: int) -> None:
     data, _ = played

@@ -125,3 +125,27 @@ def test_unsupported_spaces_are_usage_errors():
 
     with pytest.raises(UsageError, match=r"camera: observation space Box\(0, 255, \(64, 64, 3\), uint8\) is not"):
         make_world(task_from_factory(Camera, "camera"))
+
+
+def test_environments_that_can_be_pickled_go_back():
+    world = make_world(load_task("gym:FrozenLake8x8-v1"))
+    world.reset(seed=0)
+    walk = np.random.default_rng(0).integers(0, 2, 12).tolist()
+    for _ in range(150):
+        world.step(0)  # along the left edge, where there is no hole
+    snapshot = world.snapshot()
+    one = [world.step(action).observation.item() for action in walk]
+    world.restore(snapshot)
+    assert [world.step(action).observation.item() for action in walk] == one
+    world.restore(snapshot)
+    assert not any(world.step(0).truncated for _ in range(190))  # of 200: they count anew
+
+
+def test_environments_that_would_come_back_as_new_do_not_offer_it():
+    class Fresh(gymnasium.utils.EzPickle, Corridor):
+        def __init__(self) -> None:
+            gymnasium.utils.EzPickle.__init__(self)
+            Corridor.__init__(self)
+
+    assert not hasattr(GymWorld(Fresh(), "fresh"), "snapshot")
+    assert hasattr(GymWorld(Corridor(), "corridor"), "snapshot")

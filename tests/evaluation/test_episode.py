@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from toy_agent import CORRIDOR, ToyAgent
@@ -32,7 +34,7 @@ def test_the_last_repair_stays_in_view() -> None:
     steps = list(trace_episode(agent, make_world(CORRIDOR, split="eval"), seed=1))
     repaired = [step.repair for step in steps if step.surprise[0] == 1.0]
     assert repaired
-    for before, step in zip(steps, steps[1:], strict=False):
+    for before, step in pairwise(steps):
         fresh = step.surprise[0] == 1.0 and step.action != ""
         assert step.repair == (step.repair if fresh else before.repair)
     assert steps[-1].repair == [step.repair for step in steps if step.repair][-1]
@@ -54,7 +56,7 @@ def test_random_actions_stay_in_their_space_and_follow_their_seed() -> None:
         else:
             actions = np.array(runs[0])
             assert actions.dtype == np.float32
-            assert (actions >= spec.low).all() and (actions <= spec.high).all()  # noqa: PT018
+            assert (actions >= spec.low).all() and (actions <= spec.high).all()
             assert (np.ptp(actions, axis=0) > [1.6, 3.2]).all()
 
 

@@ -12,11 +12,11 @@ from hplan.evaluation.episode import Record
 from hplan.evaluation.result import read_result, result_json, summarise, write_result
 from hplan.types import Result
 
-CONTRACT = (
-    "task agent method levels replan seed episodes successes success_rate ci95 per_goal steps_mean steps_success_mean "
-    "return_mean predictor_evals_per_step plan_ms_per_step planner_calls repairs constraint_violations levels_info train "
-    "versions"
-).split()
+CONTRACT = [
+    "task", "agent", "method", "levels", "replan", "seed", "episodes", "successes", "success_rate", "ci95", "per_goal",
+    "steps_mean", "steps_success_mean", "return_mean", "predictor_evals_per_step", "plan_ms_per_step", "planner_calls",
+    "repairs", "constraint_violations", "levels_info", "train", "versions",
+]  # fmt: skip
 
 
 def record(goal: str = "", success: bool = True, steps: int = 4, **fields: object) -> Record:

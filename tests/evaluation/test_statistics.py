@@ -33,7 +33,7 @@ def test_wilson_holds_the_rate_and_mirrors(counts: tuple[int, int], confidence: 
     mirrored = wilson(episodes - successes, episodes, confidence)
     assert mirrored == pytest.approx((1 - high, 1 - low))
     wide, wider = wilson(successes, episodes, 0.9999)
-    assert wide <= low and high <= wider  # noqa: PT018
+    assert wide <= low and high <= wider
 
 
 def test_wilson_without_episodes_knows_nothing() -> None:

@@ -1,0 +1,85 @@
+"""What the controller keeps about each level while it acts: its settings, the course under way, and what it has cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from hplan.types import Cause, Energy, PlanNode, PlanResult, WorldModel
+
+
+@dataclass(frozen=True)
+class ControlConfig:
+    """Settings of the controller. Lengths and distances are in steps of the level concerned."""
+
+    evaluations: int = 25_000  # predictor evaluations that one call of a planner may spend on the task's own goal
+    hop_evaluations: int = 4_000  # and on a subgoal: one that takes more is better called infeasible
+    horizon: int = 512  # steps that a search may look ahead
+    subgoal_tolerance: float = 0.5  # of the level that set the subgoal, for latents without exact symbols
+    patience: float = 4.0  # a hop that takes this many times its expected duration has failed
+    slack: int = 8  # environment steps granted on top of that
+    retries: int = 8  # infeasible plans that one environment step may repair before it acts on what it has
+
+
+@dataclass
+class Course:
+    """A level's plan and how far it got."""
+
+    goal: Energy
+    result: PlanResult
+    nodes: tuple[int, ...]  # of the plan tree, one per hop
+    hands_goal: bool  # the last hop hands the goal itself down
+    start: Tensor  # (*z) where the current hop began
+    since: int  # environment step at which it began
+    hop: int = 0
+
+    @property
+    def at_last(self) -> bool:
+        return self.hop >= len(self.result) - 1
+
+    def target(self) -> Tensor:
+        """(*z) that the current hop leads to, as predicted."""
+        return self.result.latents[min(self.hop + 1, len(self.result))]
+
+
+@dataclass
+class Ledger:
+    """What an episode has cost so far."""
+
+    evaluations: int = 0
+    planner_calls: dict[int, int] = field(default_factory=dict)
+    repairs: dict[int, int] = field(default_factory=dict)
+
+
+def plan_nodes(level: WorldModel, result: PlanResult, z: Tensor, cause: Cause) -> list[PlanNode]:
+    """One node of the plan tree for every hop of a plan; the first one is under way, and carries what planning cost."""
+    last = len(result) - 1
+    return [
+        PlanNode(
+            id=0,  # the tree numbers its nodes
+            level=level.index,
+            label=describe(level, result.macros[i], z),
+            expected_steps=level.stride,
+            energy=float(result.energies[i + 1]),
+            cost=float(result.costs[i]),
+            evaluations=0 if i else result.evaluations,
+            status="pending" if i else "active",
+            cause="" if i else cause,
+            is_goal=result.reached and i == last,
+        )
+        for i in range(len(result))
+    ]
+
+
+def describe(level: WorldModel, macro: Tensor, z: Tensor) -> str:
+    """A macro-action in words: an action's name, an event with its place, a code, or numbers."""
+    spec = level.macro
+    if spec.kind == "continuous":
+        return "(" + ", ".join(f"{v:+.2f}" for v in macro.tolist()) + ")"
+    code = int(macro)
+    if spec.pointed:
+        kind, cell = divmod(code, z.shape[-1] * z.shape[-2])
+        row, column = divmod(cell, z.shape[-1])
+        return f"{spec.names[kind] if spec.names else f'event {kind}'} at ({row}, {column})"
+    return spec.names[code] if spec.names else f"code {code}"

@@ -1,0 +1,171 @@
+"""Learn an agent: play, train the levels bottom up, calibrate, save. Every part goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from hplan.agent import Agent
+from hplan.config import EnvFactory, TaskConfig
+from hplan.data.play import play
+from hplan.data.store import versions
+from hplan.data.windows import PlayData, load_play
+from hplan.files import write_atomically
+from hplan.models.stack import CARD, Stack
+from hplan.registry import load_task, task_from_factory
+from hplan.training.fit import Progress
+from hplan.training.trained import Trained
+from hplan.types import HplanError, UsageError
+
+Levels = Literal["auto"] | int
+REQUEST, CURVES = "request.json", "curves.json"
+
+
+def learn(
+    task: str | TaskConfig | EnvFactory,
+    out: str | Path,
+    *,
+    steps: int | None = None,
+    seed: int = 0,
+    levels: Levels = "auto",
+    budget: str = "quick",
+    device: str = "auto",
+    resume: bool = True,
+    success: Literal["auto", "terminated"] = "auto",
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Agent:
+    """Play `task` without reward, learn a stack from it, and return the agent, which is also saved in `out`.
+
+    task: a name as in `hplan list`, `gym:ENV-ID`, or a function that makes a Gymnasium environment. steps: of play
+    (default: the task's, by budget). `out` keeps play, snapshots and the agent: called again with the same arguments it goes
+    on where it stopped, and does nothing where it is finished. progress(stage, done, total, figures) is told how it goes.
+
+    Raises UsageError for a wrong call or an `out` that holds something else, HplanError where play or training fails.
+    """
+    config = _task(task, success)
+    out = Path(out)
+    _claim(out, _request(config, steps, seed, levels, budget), resume)
+    if (out / CARD).exists():
+        return Agent(Stack.load(out), name=str(out))
+    started = time.perf_counter()
+    count = steps or _from_budget(config.play.steps, budget, "play.steps")
+    told = (lambda done, total: progress("play", done, total, {})) if progress else None
+    play(config, out / "play", steps=count, seed=seed, progress=told, workers=workers)
+    data = load_play(out / "play")
+    trained = train(
+        data, config, out=out / "stages", seed=seed, levels=levels, budget=budget, device=device, progress=progress
+    )
+    stack = Stack(
+        task=config.name,
+        observation_spec=data.observation_spec,
+        action_spec=data.action_spec,
+        levels=trained.levels,
+        thresholds=trained.thresholds,
+        tolerance=trained.tolerance,
+        succeeds=trained.succeeds,
+        success_rule=config.success,
+        train={
+            "env_steps": data.steps,
+            "gradient_steps": sum(int(curve[-1]["step"]) for curve in trained.curves.values() if curve),
+            "wall_s": round(time.perf_counter() - started, 1),
+            "device": _device(device),
+            "seed": seed,
+        },
+        versions=versions(),
+    )
+    write_atomically(out / CURVES, json.dumps(trained.curves))
+    stack.save(out)
+    return Agent(stack, name=str(out))
+
+
+def train(
+    data: PlayData,
+    task: TaskConfig,
+    *,
+    out: Path,
+    seed: int,
+    levels: Levels,
+    budget: str,
+    device: str,
+    progress: Progress | None,
+) -> Trained:
+    """The levels of a stack from play, by the kind of its observations."""
+    overrides = dict(task.training.get(budget, {}))
+    shared = {"levels": levels, "seed": seed, "out": out, "device": _device(device), "progress": progress}
+    if data.observation_spec.kind == "symbols":
+        if data.action_spec.kind == "continuous":
+            raise UsageError(
+                f"{task.name}: symbols with continuous actions are not supported; give the observation as floats"
+            )
+        from hplan.training.spatial import SpatialSettings, train_spatial
+
+        return train_spatial(data, settings=_settings(SpatialSettings, overrides, task.name), **shared)
+    from hplan.training.vector_stack import VectorSettings, train_vector
+
+    return train_vector(data, settings=_settings(VectorSettings, overrides, task.name), **shared)
+
+
+def _settings(kind: Callable[..., Any], overrides: dict[str, Any], name: str) -> Any:
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    if unknown := overrides.keys() - known:
+        raise UsageError(f"task {name}: unknown training settings {sorted(unknown)}; known are {sorted(known)}")
+    return kind(**overrides)
+
+
+def _task(task: str | TaskConfig | EnvFactory, success: Any) -> TaskConfig:
+    if isinstance(task, TaskConfig):
+        return task
+    return load_task(task, success) if isinstance(task, str) else task_from_factory(task, success=success)
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: no CUDA device here; use auto or cpu")
+    return name
+
+
+def _from_budget(values: Any, budget: str, what: str) -> int:
+    if budget not in values:
+        raise UsageError(f"--budget {budget}: this task has {what} for {', '.join(values)}")
+    return int(values[budget])
+
+
+def _request(task: TaskConfig, steps: int | None, seed: int, levels: Levels, budget: str) -> dict[str, Any]:
+    return {
+        "task": task.name,
+        "success": task.success,
+        "steps": steps,
+        "seed": seed,
+        "levels": levels,
+        "budget": budget,
+    }
+
+
+def _claim(out: Path, request: dict[str, Any], resume: bool) -> None:
+    """Note what `out` is for, or see that it is for the same."""
+    path = out / REQUEST
+    if path.exists():
+        try:
+            found = json.loads(path.read_text())
+        except ValueError as error:
+            raise HplanError(f"{path} is damaged ({error}): choose another --out") from error
+        if found != request:
+            what = ", ".join(
+                f"{k} {found.get(k)!r} there and {v!r} here" for k, v in request.items() if found.get(k) != v
+            )
+            raise UsageError(f"{out} holds another run ({what}): choose another --out")
+        if not resume:
+            raise UsageError(f"{out} already holds a run: add --resume to go on, or choose another --out")
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise UsageError(f"{out} is not empty and no run directory: choose another --out")
+    write_atomically(path, json.dumps(request))

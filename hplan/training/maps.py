@@ -1,0 +1,137 @@
+"""Play over symbols as index maps: a vocabulary of the cells that it showed, and for every observation their numbers.
+
+Also what training draws from them: rows by the kind of change, the separations of time scales, and events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hplan.data.windows import PlayData
+from hplan.models.spatial import event_of
+from hplan.models.timescales import Cut, cuts, transition_rates
+from hplan.types import ObservationSpec, UsageError
+
+LARGEST_VOCABULARY = 4096  # known cells; a view with more of them is not symbolic in any useful sense
+LARGEST_TYPES = 32  # kinds of event that a level above tells apart, the most frequent first
+HELD_OUT = 20  # every so many-th episode is kept from training and calibrates the thresholds
+RARE_SHARE = 0.6  # of a batch is drawn by inverse frequency of the kind of change, the rest evenly
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Play as index maps. maps (N, H, W) int64 codes; cells (V, F); actions (N,); success (N,): of reaching row i.
+
+    `starts`: the rows t whose successor t + 1 belongs to the same episode.
+    """
+
+    maps: Tensor
+    cells: Tensor
+    actions: Tensor
+    success: Tensor
+    starts: Tensor
+
+
+def index_maps(play: PlayData, spec: ObservationSpec) -> Maps:
+    """The vocabulary of play and every observation in its terms."""
+    weights = np.concatenate([[1], np.cumprod(spec.cardinalities[:-1], dtype=np.int64)])
+    flat = np.zeros(play.observations.shape[:3], np.int64)
+    for feature, weight in enumerate(weights):  # one feature at a time keeps the peak of memory low
+        flat += play.observations[..., feature].astype(np.int64) * weight
+    unique, maps = np.unique(flat, return_inverse=True)
+    if len(unique) > LARGEST_VOCABULARY:
+        raise UsageError(
+            f"play shows {len(unique)} different cells, more than {LARGEST_VOCABULARY}: use a vector view of this observation"
+        )
+    cells = unique[:, None] // weights % np.asarray(spec.cardinalities)
+    starts = np.flatnonzero(play.remaining > 0)
+    reached = np.zeros(len(maps), bool)
+    reached[starts + 1] = play.success[starts]
+    return Maps(
+        torch.from_numpy(maps.reshape(flat.shape)),
+        torch.from_numpy(cells),
+        torch.from_numpy(np.asarray(play.actions, dtype=np.int64)),
+        torch.from_numpy(reached),
+        torch.from_numpy(starts),
+    )
+
+
+def change_kinds(maps: Maps) -> Tensor:
+    """(len(starts),) int64: rows of one kind share the action and the set of (before, after) codes of changed cells.
+
+    Where nothing changed, the action alone is the kind, so that failed interactions are a kind too.
+    """
+    kinds = []
+    for part in maps.starts.split(65536):
+        before, after = maps.maps[part].flatten(1), maps.maps[part + 1].flatten(1)
+        # A sum of pseudo-random numbers of the changed pairs identifies their multiset.
+        pair = before * len(maps.cells) + after
+        noise = (pair * 2654435761 + 97) % 2147483647 * (before != after)
+        kinds.append(noise.sum(1) * 64 + maps.actions[part])
+    return torch.unique(torch.cat(kinds), return_inverse=True)[1]
+
+
+def rare_sampler(kinds: Tensor) -> Tensor:
+    """Cumulative weights over rows: every kind is as likely as any other, tempered by a square root."""
+    counts = torch.bincount(kinds).double()
+    return counts.pow(-0.75)[kinds].cumsum(0)
+
+
+def draw(cumulative: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    rare = int(size * RARE_SHARE)
+    at = torch.rand(rare, generator=generator, dtype=torch.float64) * cumulative[-1]
+    even = torch.randint(len(cumulative), (size - rare,), generator=generator)
+    return torch.cat([torch.searchsorted(cumulative, at).clamp(max=len(cumulative) - 1), even])
+
+
+def hold_out(maps: Maps, episode: np.ndarray) -> tuple[Maps, Maps]:
+    """Every twentieth episode is for calibration; all of one where there are too few."""
+    numbers = torch.from_numpy(np.asarray(episode, dtype=np.int64))
+    apart = numbers % HELD_OUT == HELD_OUT - 1 if int(numbers.max()) >= HELD_OUT - 1 else numbers == int(numbers.max())
+    held = apart[maps.starts]
+    return replace(maps, starts=maps.starts[~held], success=maps.success & ~apart), replace(
+        maps, starts=maps.starts[held]
+    )
+
+
+def separations(maps: Maps) -> list[Cut]:
+    """The gaps between time scales of this play, the fastest first: the levels that there are to learn."""
+    rates = transition_rates(maps.maps.numpy(), maps.starts.numpy(), len(maps.cells))
+    return cuts(rates)
+
+
+@dataclass(frozen=True)
+class Events:
+    """Steps of a level above. before, after (E, H, W) symbols; macro (E,) flat (type, cell); duration (E,) of level-0 steps."""
+
+    before: Tensor
+    after: Tensor
+    macro: Tensor
+    duration: Tensor
+    edits: Tensor
+
+
+def events(symbols: Tensor, starts: Tensor) -> Events:
+    """Where the symbols of an upper level change, from one event to the next, within episodes."""
+    changed = torch.zeros(len(symbols), dtype=torch.bool)
+    for part in starts.split(65536):
+        changed[part] = (symbols[part] != symbols[part + 1]).flatten(1).any(1)
+    at = torch.nonzero(changed)[:, 0]
+    before, after = symbols[at], symbols[at + 1]
+    size = int(symbols.max()) + 1
+    pair = (before * size + after)[before != after]
+    counts = torch.bincount(pair, minlength=size * size)
+    kinds = counts.argsort(descending=True)[: min(LARGEST_TYPES, int((counts > 0).sum()))]
+    edits = torch.stack([kinds // size, kinds % size], -1)
+    macro, known = event_of(before, after, edits)
+    first = torch.ones(len(symbols), dtype=torch.bool)
+    first[starts + 1] = False
+    episode = first.long().cumsum(0)
+    previous = torch.cat([torch.tensor([-1]), at[:-1]])
+    begin = torch.nonzero(first)[:, 0][episode[at] - 1]
+    duration = at + 1 - torch.maximum(previous + 1, begin)
+    return Events(before[known], after[known], macro[known], duration[known].float(), edits)

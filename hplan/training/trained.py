@@ -1,0 +1,20 @@
+"""What training hands on, whatever the kind of latent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hplan.types import WorldModel
+
+Curves = dict[str, list[dict[str, float]]]  # stage -> points of its learning curve: step, loss and its parts
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One entry per level in every tuple, as in `hplan.models.stack.Stack`."""
+
+    levels: tuple[WorldModel, ...]
+    thresholds: tuple[float, ...]
+    tolerance: tuple[float, ...]
+    succeeds: tuple[bool, ...]
+    curves: Curves

@@ -1,0 +1,117 @@
+"""The controller on a corridor with known optima: decomposition, repair at the right place, and no repair without need."""
+
+from __future__ import annotations
+
+import pytest
+from control.corridor import Corridor, latents, stack
+
+from hplan.control.controller import Controller
+from hplan.control.course import ControlConfig
+from hplan.planning.energy import GoalObservation
+from hplan.planning.search import BestFirstSearch
+
+GOAL, START = 150, 5
+
+
+def make(levels: tuple[Corridor, ...], *, goal: int = GOAL, replan: str = "surprise", **config: float) -> Controller:
+    return Controller(
+        levels,
+        tuple(BestFirstSearch() for _ in levels),
+        (0.0,) * len(levels),
+        GoalObservation(levels, latents(levels, goal), (0.0,) * len(levels)),
+        replan=replan,  # type: ignore[arg-type]
+        config=ControlConfig(**config),  # type: ignore[arg-type]
+    )
+
+
+def run(controller: Controller, levels: tuple[Corridor, ...], *, moves=lambda step, there: there, limit: int = 400) -> int:
+    """Steps until the goal; `moves(step, position)` may disturb where a step ends."""
+    position = START
+    for step in range(limit):
+        if position == GOAL:
+            return step
+        position = moves(step, position + int(controller.act(latents(levels, position))) - 1)
+    return limit
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_any_number_of_levels_takes_the_shortest_way(count: int) -> None:
+    levels = stack(count)
+    controller = make(levels)
+    assert run(controller, levels) == GOAL - START
+    assert sum(controller.ledger.repairs.values()) == 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_push_at_level_0_repairs_level_0_alone(count: int) -> None:
+    levels = stack(count)
+    controller, repairs = make(levels), []
+
+    def pushed(step: int, there: int) -> int:
+        if controller.last_repair:
+            repairs.append(controller.last_repair)
+        return there - 1 if step == 9 else there
+
+    assert run(controller, levels, moves=pushed) == GOAL - START + 1
+    assert [(r.level, r.cause) for r in repairs] == [(0, "surprise")]
+
+
+def test_a_throw_far_away_repairs_the_upper_level() -> None:
+    levels, repairs = stack(2), []
+    controller = make(levels)
+
+    def thrown(step: int, there: int) -> int:
+        if controller.last_repair:
+            repairs.append(controller.last_repair)
+        return there + 60 if step == 9 else there
+
+    assert run(controller, levels, moves=thrown) < GOAL - START
+    assert 1 in {r.level for r in repairs}
+
+
+def test_a_hop_that_never_arrives_is_remembered_and_planned_again() -> None:
+    levels = stack(2)
+    controller = make(levels, patience=1.0, slack=2)
+    stuck = run(controller, levels, moves=lambda step, there: min(there, 20), limit=60)
+    assert stuck == 60
+    assert len(controller.memories[1]) > 0
+    assert controller.ledger.repairs[1] >= 2
+
+
+def test_clock_replans_every_step_of_a_level_and_never_only_when_used_up() -> None:
+    levels = stack(2)
+    by = {replan: make(levels, replan=replan) for replan in ("clock", "never", "surprise")}
+    for controller in by.values():
+        assert run(controller, levels) == GOAL - START
+    calls = {replan: controller.ledger.planner_calls for replan, controller in by.items()}
+    assert calls["clock"][0] == GOAL - START
+    assert calls["never"][1] == calls["surprise"][1] == 1
+    assert calls["clock"][1] > 10
+
+
+def test_the_tree_holds_every_level_and_the_goal_last() -> None:
+    levels = stack(3)
+    controller = make(levels)
+    controller.act(latents(levels, START))
+    path = controller.tree.path_to_active()
+    assert [node.level for node in path] == [3, 2, 1, 0]
+    top = controller.tree.children(0)
+    assert [node.is_goal for node in top] == [False] * (len(top) - 1) + [True]
+    assert controller.tree.root.evaluations == controller.ledger.evaluations > 0
+
+
+def test_levels_whose_goal_is_already_met_are_skipped() -> None:
+    levels = stack(3)
+    controller = make(levels, goal=7)
+    controller.act(latents(levels, START))
+    assert [node.level for node in controller.tree.path_to_active()] == [3, 0] or [
+        node.level for node in controller.tree.path_to_active()
+    ] == [3, 1, 0]
+    assert len(controller.tree.children(0)) <= 2
+
+
+def test_same_seed_same_actions() -> None:
+    levels = stack(2)
+    one, other = (make(levels) for _ in range(2))
+    for position in (5, 6, 7):
+        assert int(one.act(latents(levels, position))) == int(other.act(latents(levels, position)))

@@ -1,0 +1,33 @@
+"""Split-conformal thresholds: the nominal rate holds on fresh errors of the same kind."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hplan.control.surprise import conformal_threshold
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.05, 0.1])
+def test_the_false_alarm_rate_is_nominal(alpha: float) -> None:
+    rng = np.random.default_rng(0)
+    rates = [(rng.gamma(2, size=500) > conformal_threshold(rng.gamma(2, size=999), alpha)).mean() for _ in range(200)]
+    assert np.mean(rates) == pytest.approx(alpha, abs=0.004)
+
+
+def test_too_few_errors_say_nothing() -> None:
+    assert conformal_threshold(np.arange(98.0), 0.01) == math.inf
+    assert conformal_threshold(np.arange(99.0), 0.01) == 98.0
+    assert conformal_threshold(np.zeros(0)) == math.inf
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=300), st.floats(0.02, 0.5))
+def test_it_is_one_of_the_errors_and_falls_with_alpha(errors: list[float], alpha: float) -> None:
+    values = np.array(errors)
+    threshold = conformal_threshold(values, alpha)
+    assert threshold == math.inf or threshold in values
+    assert conformal_threshold(values, min(2 * alpha, 0.99)) <= threshold

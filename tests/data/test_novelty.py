@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from toy_world import Corridor, Plane
+
+from hplan.config import PlayConfig, Recipe, TaskConfig
+from hplan.data import PlayData, load_play
+from hplan.data.play import play
+from hplan.registry import load_task
+
+TASK = TaskConfig(name="toy", environment="toy", play=PlayConfig(recipe="explore", episode_steps=60))
+
+
+def played(task: TaskConfig, folder: Path, recipe: Recipe, **options: object) -> PlayData:
+    play(replace(task, play=replace(task.play, recipe=recipe)), folder / recipe, seed=0, **options)
+    return load_play(folder / recipe)
+
+
+def test_it_sees_more_than_random_play_and_more_evenly(tmp_path: Path) -> None:
+    task = load_task("minigrid/DoorKey-6x6")
+    explored, random = (played(task, tmp_path, recipe, steps=20_000) for recipe in ("explore", "random"))
+    assert explored.success.sum() > 2 * random.success.sum()
+
+    def states(data: PlayData) -> int:
+        return len({row.tobytes() for row in data.observations})
+
+    assert states(explored) > 1.5 * states(random)
+
+
+def test_every_action_keeps_support(tmp_path: Path) -> None:
+    data = played(TASK, tmp_path, "explore", steps=3000, make=Corridor)
+    shares = Counter(data.actions[data.remaining > 0].tolist())
+    assert min(shares[action] for action in range(3)) > 0.1 * data.steps
+
+
+def test_vectors_are_played_at_random(tmp_path: Path) -> None:
+    explored, random = (played(TASK, tmp_path, recipe, steps=200, make=Plane) for recipe in ("explore", "random"))
+    assert np.array_equal(explored.observations, random.observations)

@@ -1,0 +1,72 @@
+"""Line charts and code maps as SVG: well-formed, within their frame, and every value where it belongs."""
+
+from __future__ import annotations
+
+import math
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from hplan.view.svg import CELL, HEIGHT, POINTS, WIDTH, code_map, line_chart
+
+NUMBERS = st.floats(-1e9, 1e9) | st.floats(1e-9, 1e9) | st.sampled_from([0.0, math.nan, math.inf])
+
+
+def polylines(svg: str) -> list[list[tuple[float, float]]]:
+    found = ElementTree.fromstring(svg).findall("polyline")
+    return [[(float(x), float(y)) for x, y in re.findall(r"(\S+),(\S+)", line.attrib["points"])] for line in found]
+
+
+@given(st.lists(st.lists(NUMBERS, max_size=30), max_size=3))
+def test_every_chart_stays_in_its_frame(curves: list[list[float]]) -> None:
+    series = {f"<loss {i}>": list(enumerate(values)) for i, values in enumerate(curves)}
+    finite = [value for values in curves for value in values if math.isfinite(value)]
+    svg = line_chart(series)
+    assert (svg == "") == (not finite)
+    if svg:
+        lines = polylines(svg)
+        assert sum(map(len, lines)) == len(finite)
+        assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for line in lines for x, y in line)
+
+
+def test_a_falling_loss_falls_on_the_page() -> None:
+    (line,) = polylines(line_chart({"loss": [(x, 100 / (1 + x)) for x in range(100)]}))
+    xs, ys = zip(*line, strict=True)
+    assert list(xs) == sorted(xs)
+    assert list(ys) == sorted(ys), "y grows downwards in SVG"
+
+
+def test_values_over_magnitudes_get_a_logarithmic_axis() -> None:
+    (line,) = polylines(line_chart({"loss": [(0, 1000.0), (1, 10.0), (2, 0.1)]}))
+    first, middle, last = (y for _, y in line)
+    assert middle - first == pytest.approx(last - middle, abs=0.2)
+    (line,) = polylines(line_chart({"loss": [(0, 10.0), (1, 5.0), (2, 0.0)]}))
+    first, middle, last = (y for _, y in line)
+    assert middle - first == pytest.approx(last - middle, abs=0.2)
+
+
+def test_long_curves_are_thinned_but_keep_their_end() -> None:
+    (line,) = polylines(line_chart({"loss": [(x, float(x)) for x in range(10_000)]}))
+    assert POINTS / 2 < len(line) <= POINTS + 1
+    assert line[-1][0] == WIDTH - 8
+
+
+@given(arrays(np.int64, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.integers(-(2**62), 2**62)))
+def test_a_code_map_has_one_colour_per_code(codes: np.ndarray) -> None:
+    rectangles = ElementTree.fromstring(code_map(codes)).findall("rect")
+    drawn: dict[str, set[str]] = {}
+    for rectangle in rectangles:
+        row, column = (int(rectangle.attrib[axis]) // CELL for axis in "yx")
+        assert rectangle[0].text == str(codes[row, column])
+        drawn.setdefault(rectangle[0].text, set()).add(rectangle.attrib["fill"])
+    assert len(rectangles) == codes.size
+    assert all(len(colours) == 1 for colours in drawn.values())
+
+
+def test_small_codes_differ_in_colour() -> None:
+    assert len(set(re.findall(r"hsl\([^)]*\)", code_map(np.arange(24).reshape(4, 6))))) == 24
