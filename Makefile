@@ -4,9 +4,10 @@
 
 PYTHON ?= python3
 TORCH_ARGS ?=
-# bytecode is made for what is used, when it is used: compiling every package takes longer than installing it
 BIN := .venv/bin
 STAMP := .venv/.hplan-installed
+# bytecode is made when it is first used: to compile every package takes as long again as to install it
+PIP := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
 # pip's notice about itself, and threads of BLAS that fight over two cores, help nobody
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OMP_NUM_THREADS ?= 1
@@ -22,8 +23,8 @@ setup: $(STAMP)  ## make .venv and install hplan with its tests into it; nothing
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hplan needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.12 setup" % sys.version_info[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt $(TORCH_ARGS) torch
-	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev,envs,data,viz]'
+	$(PIP) $(TORCH_ARGS) torch
+	$(PIP) --editable '.[dev,envs,data,viz]'
 	@touch $@
 
 demo: setup  ## play, train and watch a stack of world models solve unseen DoorKey layouts; writes runs/demo/report.html

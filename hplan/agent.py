@@ -14,9 +14,11 @@ from torch import Tensor
 from hplan.control.controller import Controller, Replan
 from hplan.control.course import ControlConfig
 from hplan.control.plan_tree import PlanTree
+from hplan.models.spatial import CERTAIN
 from hplan.models.stack import Stack
 from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess
 from hplan.planning.search import BestFirstSearch
+from hplan.planning.value_iteration import Stochastic, ValueIteration
 from hplan.registry import agent_path
 from hplan.types import Energy, ObservationSpec, Planner, Repair, UsageError, WorldModel
 
@@ -25,7 +27,10 @@ PlannerFor = Callable[[WorldModel], Planner]
 
 
 def default_planner(level: WorldModel) -> Planner:
-    """Search where macro-actions are discrete, the cross-entropy method where they are continuous."""
+    """Search where macro-actions are discrete, the cross-entropy method where they are continuous, and value iteration
+    where steps of the level end in several ways."""
+    if isinstance(level, Stochastic) and level.certainty < CERTAIN:
+        return ValueIteration()
     if level.macro.kind == "discrete":
         return BestFirstSearch()
     from hplan.planning.cem import CrossEntropy
@@ -45,7 +50,7 @@ def load(
 
 
 class Agent:
-    """Plans, executes and repairs towards one goal per episode. `reset` begins an episode; `act` gives its actions.
+    """Plans, executes and repairs towards one goal per episode: `reset` begins one, `act` gives its actions.
 
     `stack` holds all that was learned. `planner` makes the planner of each level; `config` are the controller's settings.
     """
@@ -68,7 +73,7 @@ class Agent:
     # ------------------------------------------------------------------------------------------------------- acting
 
     def reset(self, goal: GoalLike = None, seed: int = 0) -> None:
-        """Begin an episode. goal: an observation, an energy over level-0 latents, or None for the task's own success."""
+        """Begin an episode. goal: an observation, an energy over level-0 latents, or None: the task's own success."""
         self._goal = self._goal_of(goal)
         self._session = self._controller(self._goal, seed)
 
@@ -93,7 +98,7 @@ class Agent:
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[Any, Any]:
-        """Stable-Baselines3's protocol: (action, state). Batched observations (n, ...) are served by one controller each.
+        """Stable-Baselines3's protocol: (action, state). Batched observations (n, ...) get one controller each.
 
         `state` is what the call before returned; `episode_start` (n,) marks the observations that begin an episode.
         Planning has no sampling to switch off: `deterministic` changes nothing.

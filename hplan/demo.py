@@ -6,9 +6,11 @@ Everything goes through public functions, so that what it does can be done again
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,25 +18,28 @@ from rich.console import Console
 
 from hplan.agent import Agent, load
 from hplan.cli.progress import Bars
+from hplan.config import TaskConfig
 from hplan.evaluation.episode import trace_episode
 from hplan.evaluation.run import evaluate
 from hplan.registry import load_task, make_world
-from hplan.training.learn import learn
+from hplan.training.learn import CURVES, learn
 from hplan.types import Result
 from hplan.view.report import LevelPage, write_report
 from hplan.view.table import results_table
 from hplan.view.trace import TraceStep
 
 TASK = "minigrid/DoorKey-8x8"
+SMALL = "minigrid/DoorKey-5x5"  # of the smoke run, with training of seconds
+SMALL_TRAINING = {"base_steps": 500, "above_steps": 60, "batch": 128}
 SEED = 0
 
 
-def demo(out: Path, *, episodes: int, budget: str, steps: int | None = None, workers: int = 2) -> Path:
+def demo(task: TaskConfig, out: Path, *, episodes: int, steps: int | None = None, workers: int = 2) -> Path:
     """Run everything below `out` and return the report. What an interrupted run has finished is not done again."""
-    console, began = Console(), time.monotonic()
-    console.print(f"hplan plays {TASK} without reward and learns a stack of world models from it, in {out}")
+    console, began = Console(width=None if sys.stdout.isatty() else 120), time.monotonic()
+    console.print(f"hplan plays {task.name} without reward and learns a stack of world models from it, in {out}")
     with Bars() as progress:
-        learn(TASK, out, steps=steps, seed=SEED, budget=budget, resume=True, progress=progress)
+        learn(task, out, steps=steps, seed=SEED, budget="quick", progress=progress)
         results = [
             evaluate(load(out, method=method), episodes=episodes, seed=SEED, workers=workers, progress=progress)
             for method in ("hierarchical", "flat")
@@ -75,7 +80,7 @@ def write(
             f"agent, solved {flat.successes} with {flat.predictor_evals_per_step:,.1f}.",
             f"Played, learned and measured in {seconds:.0f} s.",
         ),
-        curves=agent.train_info.get("curves", {}),
+        curves=json.loads((path.parent / CURVES).read_text()),
         levels=pages(agent, seed),
         results=results,
         episode=episode,
@@ -110,9 +115,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--smoke", action="store_true", help="the same path with budgets of seconds, for CI")
     arguments = parser.parse_args(argv)
     if arguments.smoke:
-        demo(arguments.out or Path("runs/demo-smoke"), episodes=4, budget="smoke", steps=4_000, workers=1)
+        task = replace(load_task(SMALL), training={"quick": SMALL_TRAINING})
+        demo(task, arguments.out or Path("runs/demo-smoke"), episodes=4, steps=30_000, workers=1)
     else:
-        demo(arguments.out or Path("runs/demo"), episodes=100, budget="quick")
+        demo(load_task(TASK), arguments.out or Path("runs/demo"), episodes=100)
     return 0
 
 

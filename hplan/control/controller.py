@@ -95,8 +95,8 @@ class Controller:
                 self._drop(k, "overrun", latents)
 
     def _measure(self, k: int, course: Course, z: Tensor) -> None:
-        """Level 0 must be where it was predicted. A level above is on the way from where its hop began to where it ends,
-        and so at most half a step from one of the two."""
+        """Level 0 must be where it was predicted. A level above is on the way from where its hop began to where it
+        ends, and so at most half a step from one of the two."""
         expected = [course.target()] if k == 0 else [course.target(), course.start]
         nearest = min(float(self.levels[k].distance(z[None], e[None])[0]) for e in expected)
         self.surprise[k] = max(nearest - 0.5 * (k > 0), 0.0) if len(course.result) else 0.0

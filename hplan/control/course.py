@@ -1,4 +1,4 @@
-"""What the controller keeps about each level while it acts: its settings, the course under way, and what it has cost."""
+"""What the controller keeps about each level while it acts: settings, the course under way, and what it has cost."""
 
 from __future__ import annotations
 

@@ -144,7 +144,10 @@ def _shard(task: TaskConfig, make: MakeWorld, out: Path, seed: int, index: int, 
 
 
 def _driver(task: TaskConfig, world: World, rng: np.random.Generator, steps: int) -> Driver:
-    if task.play.recipe == "explore" and (world.observation_spec.kind, world.action_spec.kind) == ("symbols", "discrete"):
+    if task.play.recipe == "explore" and (world.observation_spec.kind, world.action_spec.kind) == (
+        "symbols",
+        "discrete",
+    ):
         return NoveltyPlay(world, rng)
     if task.play.recipe in ("explore", "random"):
         repeat = _HOLD if world.action_spec.kind == "continuous" else 0.0

@@ -12,6 +12,8 @@ from hplan.models.cells import CellEncoder, EventPrior, SpatialPredictor, Succes
 from hplan.types import MacroSpec
 
 TEMPERATURE = 0.1  # of the contrastive loss between a predicted cell and all known ones, on unit vectors
+CERTAIN = 0.9  # a level of which fewer steps end as they mostly do is modelled and planned for as a stochastic one
+OUTCOMES = 4  # ways in which one step may end that planning under uncertainty looks at
 IMPOSSIBLE = -1e4  # log probability of a macro-action that play never showed
 
 
@@ -45,6 +47,7 @@ class SpatialLevel(nn.Module):
         self.macro = MacroSpec("discrete", macros, pointed=index > 0, names=tuple(macro_names))
         self.channels = channels
         self.register_buffer("stride_", torch.tensor(float(stride)))
+        self.register_buffer("certainty_", torch.tensor(1.0))
         self.register_buffer("codes", torch.zeros(vocabulary, channels))  # frozen by `freeze`
         self.register_buffer("supported", torch.ones(macros, dtype=torch.bool))
         self.register_buffer("typical_change", torch.tensor(1.0))  # cells that one step changes: the unit of `distance`
@@ -62,6 +65,11 @@ class SpatialLevel(nn.Module):
         self.success = SuccessHead(channels, hidden // 2)
 
     @property
+    def certainty(self) -> float:
+        """Share of steps of play that ended as the same action in the same place mostly does; 1: nothing is left to chance."""
+        return float(self.certainty_)
+
+    @property
     def stride(self) -> float:
         return float(self.stride_)
 
@@ -76,6 +84,18 @@ class SpatialLevel(nn.Module):
     def predict(self, z: Tensor, macro: Tensor) -> Tensor:
         """(B, C, H, W), (B,) -> (B, C, H, W), every cell snapped to a known one, so that equal futures are equal."""
         return self.decode(nearest(self.predictor(z, macro), self.codes))
+
+    def outcomes(self, z: Tensor, macro: Tensor, most: int = OUTCOMES) -> tuple[Tensor, Tensor]:
+        """(B, C, H, W), (B,) -> latents (B, K, C, H, W) and probabilities (B, K): ways in which a step may end.
+
+        Known where the latent is a single cell; for larger ones the likeliest alone, since which cells change together
+        is not modelled.
+        """
+        if z.shape[-1] * z.shape[-2] > 1:
+            return self.predict(z, macro)[:, None], torch.ones(len(z), 1)
+        chance = (similarity(self.predictor(z, macro), self.codes) / TEMPERATURE).softmax(-1)[:, 0, 0]
+        top, symbols = chance.topk(min(most, chance.shape[-1]))
+        return self.codes[symbols][..., None, None], top / top.sum(1, keepdim=True)
 
     def prior(self, z: Tensor) -> Tensor:
         """Level 0: 0 for every action that play showed to do something, impossible otherwise. Above: learned log p."""
@@ -130,14 +150,17 @@ class SpatialLevel(nn.Module):
         """InfoNCE (van den Oord et al., 2018) of each predicted cell against all known ones, symbols (B, H, W) in.
 
         The negatives are the whole vocabulary, so that no two cells that play can tell apart may share a latent: the
-        objective cannot collapse. Changed cells weigh as much as all the others together.
+        objective cannot collapse. In a certain world changed cells weigh
+        as much as all the others together; in a stochastic one that would bend the chances, and all cells weigh alike.
         """
         codes = self.embeddings()
         predicted = self.predictor(codes[before].movedim(-1, 1), macro)
         logits = similarity(predicted, codes) / TEMPERATURE
         each = F.cross_entropy(logits.flatten(0, 2), after.flatten(), reduction="none").view(after.shape)
         changed = (before != after).float()
-        loss = (each * changed).sum() / changed.sum().clamp(min=1) + (each * (1 - changed)).mean() * 4
+        loss = each.mean()
+        if self.certainty >= CERTAIN:
+            loss = (each * changed).sum() / changed.sum().clamp(min=1) + (each * (1 - changed)).mean() * 4
         exact = (logits.argmax(-1) == after).flatten(1).all(1).float().mean()
         return loss, {"prediction": loss.detach(), "exact": exact}
 

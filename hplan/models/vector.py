@@ -33,6 +33,7 @@ class VectorLevel(nn.Module):
     unit: Tensor
     hop_threshold: Tensor
     landmarks: Tensor
+    lattice: Tensor
 
     def __init__(
         self,
@@ -50,7 +51,7 @@ class VectorLevel(nn.Module):
         hidden: int = 128,
         octaves: int = 5,
         width: int = 8,
-        landmarks: int = 1024,
+        landmarks: int = 2048,
     ) -> None:
         """`inputs`: features of one observation, or D of the level below; `macros`: actions, their dimensions, or codes;
         `width`: dimensions of a code; `landmarks`: the most places that `keys` tells apart."""
@@ -78,7 +79,8 @@ class VectorLevel(nn.Module):
         self.register_buffer("rate", torch.tensor(0.1))  # root mean square step while training: the predictor's unit
         self.register_buffer("unit", torch.tensor(1.0))  # median step where play moved: the unit of `distance`
         self.register_buffer("hop_threshold", torch.tensor(0.0))  # the zero of `compatibility`
-        self.register_buffer("landmarks", torch.zeros(landmarks, latent))  # merged by `keys`
+        self.register_buffer("landmarks", torch.zeros(landmarks, latent))  # `keys` merges what is nearest to the same one
+        self.register_buffer("lattice", torch.tensor(torch.inf))  # and in the same cell of a grid, where they are too few
 
     # ------------------------------------------------------------------------------------------------- WorldModel
 
@@ -103,8 +105,8 @@ class VectorLevel(nn.Module):
         return -self._logits(z, following) - self.hop_threshold
 
     def keys(self, z: Tensor) -> Tensor:
-        """(B, D) -> (B, 1): the landmark that each latent is closest to."""
-        return nearest_landmark(z, self.landmarks)[:, None]
+        """(B, D) -> (B, 1 + D): the landmark that each latent is closest to, and its cell of the lattice (0 without one)."""
+        return torch.cat([nearest_landmark(z, self.landmarks)[:, None], (z / self.lattice).round().long()], -1)
 
     # ------------------------------------------------------------------------------------------------- the parts
 
@@ -132,7 +134,9 @@ class VectorLevel(nn.Module):
 
     # ---------------------------------------------------------------------------------------------------- training
 
-    def loss(self, below: Tensor, actions: Tensor | None, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(
+        self, below: Tensor, actions: Tensor | None, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Windows of H steps of this level: below (B, H + 1, inputs); actions (B, H, ...) at level 0, (B, H, S, ...) where
         the posterior reads them. Open-loop prediction in units of a step, VICReg, inverse dynamics or codes, InfoNCE."""
         z = self.encode(below)
@@ -143,13 +147,15 @@ class VectorLevel(nn.Module):
         figures: dict[str, Tensor] = {}
         extra, macro, vectors = self._macro_loss(start, end, actions, generator, figures)
         predicted, errors = z[:, 0], []
-        for step_vectors, target in zip(vectors.view(len(z), -1, vectors.shape[-1]).unbind(1), z[:, 1:].unbind(1), strict=True):
+        for step_vectors, target in zip(
+            vectors.view(len(z), -1, vectors.shape[-1]).unbind(1), z[:, 1:].unbind(1), strict=True
+        ):
             predicted = self._advance(predicted, step_vectors)
             errors.append((predicted - target).square().mean() / self.rate**2)
         prediction = torch.stack(errors).mean()
         spread, redundancy = variance(z[:, 0]), covariance(z[:, 0])
         contrast = infonce(self.before(z[:, 0]) @ self.after(z[:, 1]).T)
-        total = prediction + 10 * spread + redundancy + 0.1 * contrast + extra
+        total = prediction + 10 * spread + getattr(self, 'cov', 1.0) * redundancy + getattr(self, 'con', 0.1) * contrast + extra
         if self.macro.kind == "discrete":
             prior = F.cross_entropy(self.prior_net(start.detach()), macro)
             total, figures["prior"] = total + prior, prior.detach()

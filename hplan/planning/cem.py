@@ -12,7 +12,9 @@ from torch import Tensor
 from hplan.planning.rollout import Rollout, bounds, check_continuous, shape_of
 from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
 
-SMALLEST = 0.05  # of the half range: the sampler's deviation never shrinks below this, so that late rounds still explore
+SMALLEST = (
+    0.05  # of the half range: the sampler's deviation never shrinks below this, so that late rounds still explore
+)
 
 
 class CrossEntropy:

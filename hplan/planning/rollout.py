@@ -69,7 +69,11 @@ class Scored:
         row = self.values.argmin()
         cut = int(self.cuts[row])
         return Candidate(
-            self.values[row], self.macros[row, :cut], self.latents[row, : cut + 1], self.energies[row, : cut + 1], self.costs[row, :cut]
+            self.values[row],
+            self.macros[row, :cut],
+            self.latents[row, : cut + 1],
+            self.energies[row, : cut + 1],
+            self.costs[row, :cut],
         )
 
 

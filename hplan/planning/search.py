@@ -105,7 +105,7 @@ class _Tree:
         return self.goal_node >= 0
 
     def pop(self, batch: int, horizon: int) -> list[int]:
-        """The cheapest open nodes: those that cost no more than one least step above the cheapest, `batch` at the most."""
+        """The cheapest open nodes: those within one least step of the cheapest, `batch` at the most."""
         limit, nodes = self.frontier[0][0] + 1.0, []
         while self.frontier and len(nodes) < batch and self.frontier[0][0] < limit - 1e-6:
             cost, node = heapq.heappop(self.frontier)

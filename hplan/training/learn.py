@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from hplan.agent import Agent
@@ -44,8 +45,9 @@ def learn(
     """Play `task` without reward, learn a stack from it, and return the agent, which is also saved in `out`.
 
     task: a name as in `hplan list`, `gym:ENV-ID`, or a function that makes a Gymnasium environment. steps: of play
-    (default: the task's, by budget). `out` keeps play, snapshots and the agent: called again with the same arguments it goes
-    on where it stopped, and does nothing where it is finished. progress(stage, done, total, figures) is told how it goes.
+    (default: the task's, by budget). `out` keeps play, snapshots and the agent: called again with the same arguments it
+    goes on where it stopped, and does nothing where it is finished. progress(stage, done, total, figures) is told how
+    it goes.
 
     Raises UsageError for a wrong call or an `out` that holds something else, HplanError where play or training fails.
     """
@@ -59,6 +61,8 @@ def learn(
     told = (lambda done, total: progress("play", done, total, {})) if progress else None
     play(config, out / "play", steps=count, seed=seed, progress=told, workers=workers)
     data = load_play(out / "play")
+    if config.goal == "observation":  # success was of goals that the agent cannot see in an observation
+        data = replace(data, success=np.zeros_like(data.success))
     trained = train(
         data, config, out=out / "stages", seed=seed, levels=levels, budget=budget, device=device, progress=progress
     )

@@ -26,7 +26,8 @@ RARE_SHARE = 0.6  # of a batch is drawn by inverse frequency of the kind of chan
 class Maps:
     """Play as index maps. maps (N, H, W) int64 codes; cells (V, F); actions (N,); success (N,): of reaching row i.
 
-    `starts`: the rows t whose successor t + 1 belongs to the same episode.
+    `starts`: the rows t whose successor t + 1 belongs to the same episode. `ends`: rows in which the environment ended;
+    nothing leads on from them, and training says so by letting every action there change nothing.
     """
 
     maps: Tensor
@@ -34,6 +35,7 @@ class Maps:
     actions: Tensor
     success: Tensor
     starts: Tensor
+    ends: Tensor
 
 
 def index_maps(play: PlayData, spec: ObservationSpec) -> Maps:
@@ -44,9 +46,7 @@ def index_maps(play: PlayData, spec: ObservationSpec) -> Maps:
         flat += play.observations[..., feature].astype(np.int64) * weight
     unique, maps = np.unique(flat, return_inverse=True)
     if len(unique) > LARGEST_VOCABULARY:
-        raise UsageError(
-            f"play shows {len(unique)} different cells, more than {LARGEST_VOCABULARY}: use a vector view of this observation"
-        )
+        raise UsageError(f"play shows {len(unique)} different cells, more than {LARGEST_VOCABULARY}: use a vector view")
     cells = unique[:, None] // weights % np.asarray(spec.cardinalities)
     starts = np.flatnonzero(play.remaining > 0)
     reached = np.zeros(len(maps), bool)
@@ -57,7 +57,29 @@ def index_maps(play: PlayData, spec: ObservationSpec) -> Maps:
         torch.from_numpy(np.asarray(play.actions, dtype=np.int64)),
         torch.from_numpy(reached),
         torch.from_numpy(starts),
+        torch.from_numpy(np.flatnonzero(play.terminated)),
     )
+
+
+def certainty(maps: Maps) -> float:
+    """Share of steps that ended as the same action in the same observation mostly does; 1 in a deterministic world.
+
+    Measured on (observation, action) pairs that play met more than once; 1 where it met none.
+    """
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randint(2**62, (*maps.maps.shape[1:], len(maps.cells)), generator=generator)
+    hashes = torch.cat([_hash(part, noise) for part in maps.maps.split(65536)])
+    before, after = hashes[maps.starts] * 64 + maps.actions[maps.starts], hashes[maps.starts + 1]
+    pairs, pair, met = torch.unique(before, return_inverse=True, return_counts=True)
+    endings, counts = torch.unique(torch.stack([pair, after], 1), dim=0, return_counts=True)
+    most = torch.zeros(len(pairs), dtype=torch.long).scatter_reduce(0, endings[:, 0], counts, "amax")
+    often = met > 1
+    return float(most[often].sum() / met[often].sum()) if bool(often.any()) else 1.0
+
+
+def _hash(maps: Tensor, noise: Tensor) -> Tensor:
+    """(B, H, W) -> (B,) int64: a sum of one random number for every (place, symbol); equal maps have equal sums."""
+    return noise.gather(-1, maps.movedim(0, -1)).sum((0, 1))
 
 
 def change_kinds(maps: Maps) -> Tensor:
@@ -98,15 +120,32 @@ def hold_out(maps: Maps, episode: np.ndarray) -> tuple[Maps, Maps]:
     )
 
 
-def separations(maps: Maps) -> list[Cut]:
-    """The gaps between time scales of this play, the fastest first: the levels that there are to learn."""
+def separations(maps: Maps, episode: np.ndarray) -> list[Cut]:
+    """The gaps between time scales of this play, the fastest first: the levels that there are to learn.
+
+    A level on which hardly any episode has two events has nothing to plan, and is none.
+    """
     rates = transition_rates(maps.maps.numpy(), maps.starts.numpy(), len(maps.cells))
-    return cuts(rates)
+    return [
+        cut for cut in cuts(rates) if _events_per_episode(torch.from_numpy(cut.merge)[maps.maps], maps, episode) >= 2
+    ]
+
+
+def _events_per_episode(symbols: Tensor, maps: Maps, episode: np.ndarray) -> float:
+    """The 90th percentile over episodes."""
+    at = torch.cat([part[changed(symbols, part)] for part in maps.starts.split(65536)])
+    return float(np.quantile(np.bincount(episode[at.numpy()], minlength=int(episode.max()) + 1), 0.9))
+
+
+def changed(symbols: Tensor, rows: Tensor) -> Tensor:
+    """(K,) bool: whether anything differs between each row and the next."""
+    return (symbols[rows] != symbols[rows + 1]).flatten(1).any(1)
 
 
 @dataclass(frozen=True)
 class Events:
-    """Steps of a level above. before, after (E, H, W) symbols; macro (E,) flat (type, cell); duration (E,) of level-0 steps."""
+    """Steps of a level above. before, after (E, H, W) symbols; macro (E,) flat (type, cell); duration (E,) in steps of
+    the environment; edits (types, 2): the (before, after) symbols of every type."""
 
     before: Tensor
     after: Tensor
@@ -117,10 +156,7 @@ class Events:
 
 def events(symbols: Tensor, starts: Tensor) -> Events:
     """Where the symbols of an upper level change, from one event to the next, within episodes."""
-    changed = torch.zeros(len(symbols), dtype=torch.bool)
-    for part in starts.split(65536):
-        changed[part] = (symbols[part] != symbols[part + 1]).flatten(1).any(1)
-    at = torch.nonzero(changed)[:, 0]
+    at = torch.cat([part[changed(symbols, part)] for part in starts.split(65536)])
     before, after = symbols[at], symbols[at + 1]
     size = int(symbols.max()) + 1
     pair = (before * size + after)[before != after]

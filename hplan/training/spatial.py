@@ -15,13 +15,26 @@ from torch import Tensor, nn
 
 from hplan.control.surprise import conformal_threshold
 from hplan.data.windows import PlayData
-from hplan.models.spatial import SpatialLevel, event_of
+from hplan.models.spatial import CERTAIN, SpatialLevel, event_of
 from hplan.models.timescales import Cut
 from hplan.training.fit import Progress, fit
-from hplan.training.maps import Maps, change_kinds, draw, events, hold_out, index_maps, rare_sampler, separations
+from hplan.training.maps import (
+    Maps,
+    certainty,
+    change_kinds,
+    draw,
+    events,
+    hold_out,
+    index_maps,
+    rare_sampler,
+    separations,
+)
 from hplan.training.success import train_success
 from hplan.training.trained import Trained
 from hplan.types import ActionSpec, ObservationSpec, UsageError
+
+ABSORBED = 0.05  # of a batch of level 0 are ended episodes, in which every action changes nothing
+MOST_ENDS = 65536
 
 
 def train_base(
@@ -54,11 +67,23 @@ def train_base(
     changed = (before != after).flatten(1).sum(1).float()
     level.supported.copy_(torch.zeros(actions.size).index_add_(0, maps.actions[maps.starts], changed) > 0)
     level.typical_change.copy_(changed[changed > 0].median() if bool((changed > 0).any()) else torch.tensor(1.0))
-    cumulative = rare_sampler(change_kinds(maps))
+    # Rare kinds of change are drawn more often, unless the same action may end in several ways: then how often it ends
+    # in which is what has to be learned.
+    level.certainty_.fill_(certainty(maps))
+    kinds = change_kinds(maps) if level.certainty >= CERTAIN else torch.zeros(len(maps.starts), dtype=torch.long)
+    cumulative = rare_sampler(kinds)
+
+    ends = maps.ends[:: max(len(maps.ends) // MOST_ENDS, 1)]
+    absorbed = int(batch * ABSORBED) if len(ends) else 0
 
     def prediction(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        rows = maps.starts[draw(cumulative, batch, generator)]
-        return level.prediction_loss(maps.maps[rows], maps.actions[rows], maps.maps[rows + 1])
+        rows = maps.starts[draw(cumulative, batch - absorbed, generator)]
+        taken, following = maps.actions[rows], rows + 1
+        if absorbed:
+            over = ends[torch.randint(len(ends), (absorbed,), generator=generator)]
+            taken = torch.cat([taken, torch.randint(actions.size, (absorbed,), generator=generator)])
+            rows, following = torch.cat([rows, over]), torch.cat([following, over])
+        return level.prediction_loss(maps.maps[rows], taken, maps.maps[following])
 
     world = nn.ModuleList([level.embed, level.predictor])
     curve = fit(
@@ -170,13 +195,13 @@ def train_spatial(
     device: str,
     progress: Progress | None,
 ) -> Trained:
-    """A stack over the symbols of play. `levels`: "auto" takes one level for every gap between time scales that play shows.
+    """A stack over the symbols of play. `levels`: "auto" takes one for every gap between time scales that play shows.
 
     Raises UsageError where more levels are asked for than there are time scales apart.
     """
     maps = index_maps(play, play.observation_spec)
     fitted, held = hold_out(maps, play.episode)
-    found = separations(fitted)
+    found = separations(fitted, play.episode)
     count = len(found) + 1 if levels == "auto" else int(levels)
     if count > len(found) + 1:
         raise UsageError(

@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hplan.models.landmarks import farthest_points
+from hplan.models.landmarks import farthest_points, nearest_landmark
 from hplan.models.vector import VectorLevel
 from hplan.training.fit import Progress, fit
 from hplan.types import ActionSpec, HplanError, ObservationSpec
 
 SAMPLE = 20_000  # latents and windows that calibration looks at
-MERGE = 0.5  # landmarks are this many steps of their level apart, where there are enough of them
+MERGE = 0.25  # landmarks are this many steps of their level apart; at twice that, whole neighbourhoods are one to search
+LATTICE = 1.0  # steps across a cell of the lattice that tells latents apart where landmarks are too few
 MOVING = 0.25  # a window moved if its step is more than this share of a long one (the 95th percentile)
 
 
@@ -88,6 +89,9 @@ def train_vector_level(
     rows = play.starts(rollout * stride)
     if level.index == 0:
         level.features.measure(play.below)
+    else:
+        moved = moving(play, stride)
+        rows = rows[torch.stack([moved[rows + i * stride] for i in range(rollout)]).all(0)]
     joints = torch.arange(rollout + 1) * stride
     within = torch.arange(rollout * stride)
 
@@ -106,6 +110,19 @@ def train_vector_level(
     return {name: curve}
 
 
+def moving(play: Play, stride: int) -> Tensor:
+    """(N,) bool: whether a step of `stride` environment steps from each row goes anywhere, seen from the level below.
+
+    A demonstrator that hovers shows steps that lead nowhere; where it hovered, they would be all that a prior knows.
+    """
+    rows = play.starts(stride)
+    size = (play.below[rows + stride] - play.below[rows]).square().sum(-1).sqrt()
+    longest = size[:: max(len(size) // SAMPLE, 1)].quantile(0.95)
+    moved = torch.zeros(len(play.below), dtype=torch.bool)
+    moved[rows] = size > MOVING * longest
+    return moved
+
+
 @torch.no_grad()
 def calibrate(level: VectorLevel, play: Play, *, seed: int) -> None:
     """Measure on play what one step of this level is: its size, the energies of real steps, and where latents lie.
@@ -118,13 +135,15 @@ def calibrate(level: VectorLevel, play: Play, *, seed: int) -> None:
     rows = rows[torch.randint(len(rows), (SAMPLE,), generator=generator)]
     z, following = level.encode(play.below[rows]), level.encode(play.below[rows + stride])
     size = (following - z).square().sum(-1).sqrt()
-    moving = size > MOVING * size.quantile(0.95)
-    level.unit.copy_(size[moving].median() if bool(moving.any()) else torch.tensor(1.0))
+    moved = size > MOVING * size.quantile(0.95)
+    level.unit.copy_(size[moved].median() if bool(moved.any()) else torch.tensor(1.0))
     level.hop_threshold.zero_()
-    level.hop_threshold.copy_(level.compatibility(z, following)[moving].quantile(0.99))
+    level.hop_threshold.copy_(level.compatibility(z, following)[moved].quantile(0.99))
     count = len(level.landmarks)
     places = z[farthest_points(z, count, MERGE * float(level.unit))]
     level.landmarks.copy_(places[torch.arange(count).clamp(max=len(places) - 1)])
+    gap = (z - level.landmarks[nearest_landmark(z, level.landmarks)]).square().sum(-1).sqrt().max()
+    level.lattice.fill_(torch.inf if gap <= 2 * MERGE * level.unit else LATTICE * level.unit)
 
 
 @torch.no_grad()

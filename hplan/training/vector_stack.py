@@ -37,7 +37,7 @@ class VectorSettings:
 
 
 def strides(episode_steps: int, levels: int | str) -> tuple[int, ...]:
-    """Environment steps per step of each level: 1, 8, 64, ... "auto" goes on while an episode of play has ten of them."""
+    """Environment steps in a step of each level: 1, 8, 64, ...; "auto" goes on while play's episodes have ten of them."""
     if levels != "auto":
         return tuple(STRIDE**k for k in range(int(levels)))
     found = [1]
@@ -56,13 +56,13 @@ def train_vector(
     device: str,
     progress: Progress | None,
 ) -> Trained:
-    """A stack from play with vector observations. Raises UsageError where play is too short for the levels asked for."""
+    """A stack from play with vector observations. Raises UsageError where play is too short for these levels."""
     longest = int(data.remaining.max())
     clock = strides(longest, levels)
     if 2 * clock[-1] > longest:
         raise UsageError(
-            f"--levels {levels}: a step of the top level lasts {clock[-1]} environment steps, and the longest episode of "
-            f"play has {longest}; choose fewer levels or auto"
+            f"--levels {levels}: a step of the top level lasts {clock[-1]} environment steps, and the longest episode "
+            f"of play has {longest}; choose fewer levels or auto"
         )
     play, held = (_as_play(part) for part in _hold_out(data, seed))
     success = torch.zeros(len(play.below), dtype=torch.bool)

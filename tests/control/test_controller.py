@@ -24,7 +24,9 @@ def make(levels: tuple[Corridor, ...], *, goal: int = GOAL, replan: str = "surpr
     )
 
 
-def run(controller: Controller, levels: tuple[Corridor, ...], *, moves=lambda step, there: there, limit: int = 400) -> int:
+def run(
+    controller: Controller, levels: tuple[Corridor, ...], *, moves=lambda step, there: there, limit: int = 400
+) -> int:
     """Steps until the goal; `moves(step, position)` may disturb where a step ends."""
     position = START
     for step in range(limit):

@@ -1,0 +1,138 @@
+"""Planning where the same action may end in several ways: a policy over the imagined graph, not a single path.
+
+Search on the likeliest outcome walks along cliffs and hopes. Here every outcome that the level holds possible is
+unfolded, and value iteration finds what to do in each of the latents met.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
+
+DISCOUNT = 0.999  # of success per step: a sure way is worth a detour of about a thousand steps times the risk it avoids
+TOLERANCE = 1e-7
+SWEEPS = 5000
+LEAST = 0.02  # outcomes less likely than this are not unfolded
+SURE = 0.9  # a step whose likeliest outcome is less likely than this ends the path
+
+
+@runtime_checkable
+class Stochastic(Protocol):
+    """What a level offers on top of `hplan.types.WorldModel` where its steps may end in several ways."""
+
+    certainty: float  # share of steps that end as the same one mostly does
+
+    def outcomes(self, z: Tensor, macro: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, *z), (B,) -> latents (B, K, *z) and their probabilities (B, K). B predictor evaluations."""
+        ...
+
+
+class ValueIteration:
+    """Maximises the discounted chance of reaching the goal on the graph of latents that the level can imagine.
+
+    Source: Bellman, 1957; for goals, the MAXPROB problem of Kolobov et al., 2011. The answer follows the policy up to
+    and including the first step that may well end otherwise: what to do then depends on how it ended.
+    """
+
+    @torch.inference_mode()
+    def plan(
+        self,
+        level: WorldModel,
+        start: Tensor,
+        goal: Energy,
+        *,
+        budget: Budget,
+        hop_cost: HopCost | None = None,
+        generator: torch.Generator | None = None,
+    ) -> PlanResult:
+        graph = _Graph(level, start, goal)
+        while graph.open and graph.evaluations < budget.evaluations:
+            graph.unfold(budget.evaluations)
+        return graph.follow(graph.values(), budget.horizon)
+
+
+class _Graph:
+    """Latents by number, and for every macro-action of the expanded ones: successors and their probabilities."""
+
+    def __init__(self, level: WorldModel, start: Tensor, goal: Energy) -> None:
+        self.level, self.goal, self.evaluations = level, goal, 0
+        self.latents, self.known = start[None], {self._key(start[None])[0]: 0}
+        self.energies = goal(self.latents)
+        self.open = [] if bool(self.energies[0] <= goal.threshold) else [0]
+        self.edges: dict[int, tuple[Tensor, Tensor, Tensor]] = {}  # macros (A,), successors (A, K), chances (A, K)
+
+    def _key(self, z: Tensor) -> list[bytes]:
+        return [row.tobytes() for row in self.level.keys(z).numpy(force=True)]
+
+    def unfold(self, evaluations: int) -> None:
+        """Expand every open latent by all macro-actions that play showed to be possible."""
+        log_p = self.level.prior(self.latents[self.open])
+        rows, macros = torch.nonzero(log_p > -100.0, as_tuple=True)
+        room = evaluations - self.evaluations
+        rows, macros = rows[:room], macros[:room]
+        following, chance = self.level.outcomes(self.latents[self.open][rows], macros)  # type: ignore[attr-defined]
+        self.evaluations += len(rows)
+        chance = torch.where(chance < LEAST, 0.0, chance)
+        chance = chance / chance.sum(1, keepdim=True)
+        flat = following.flatten(0, 1)
+        numbers = self._number(flat).view(chance.shape)
+        expanded, self.open = self.open, self.fresh
+        for i, node in enumerate(expanded):
+            mine = rows == i
+            if bool(mine.any()):
+                self.edges[node] = (macros[mine], numbers[mine], chance[mine])
+
+    def _number(self, z: Tensor) -> Tensor:
+        """The number of each latent; new ones are added, and opened unless they are goals."""
+        numbers, new = [], []
+        for i, key in enumerate(self._key(z)):
+            if key not in self.known:
+                self.known[key] = len(self.known)
+                new.append(i)
+            numbers.append(self.known[key])
+        self.fresh: list[int] = []
+        if new:
+            first, added = len(self.latents), z[new]
+            energies = self.goal(added)
+            self.latents = torch.cat([self.latents, added])
+            self.energies = torch.cat([self.energies, energies])
+            self.fresh = [first + i for i in torch.nonzero(energies > self.goal.threshold)[:, 0].tolist()]
+        return torch.tensor(numbers)
+
+    def values(self) -> Tensor:
+        """(N,): the discounted chance of success of every latent, under the best policy."""
+        values = (self.energies <= self.goal.threshold).double()
+        if not self.edges:
+            return values
+        node = torch.cat([torch.full((len(m),), n) for n, (m, _, _) in self.edges.items()])
+        following = torch.cat([s for _, s, _ in self.edges.values()])
+        chance = torch.cat([c for _, _, c in self.edges.values()]).double()
+        for _ in range(SWEEPS):
+            q = DISCOUNT * (chance * values[following]).sum(1)
+            best = values.scatter_reduce(0, node, q, "amax", include_self=True)
+            if float((best - values).max()) < TOLERANCE:
+                return best
+            values = best
+        return values
+
+    def follow(self, values: Tensor, horizon: int) -> PlanResult:
+        path, macros, sure = [0], [], True
+        while sure and path[-1] in self.edges and len(macros) < horizon:
+            options, following, chance = self.edges[path[-1]]
+            choice = int((chance * values[following]).sum(1).argmax())
+            likeliest = int(chance[choice].argmax())
+            sure = float(chance[choice, likeliest]) >= SURE
+            macros.append(options[choice])
+            path.append(int(following[choice, likeliest]))
+        return PlanResult(
+            macros=torch.stack(macros) if macros else torch.empty(0, dtype=torch.long),
+            latents=self.latents[path],
+            energies=self.energies[path],
+            costs=torch.ones(len(macros)),
+            reached=bool(self.energies[path[-1]] <= self.goal.threshold),
+            evaluations=self.evaluations,
+        )
