@@ -29,8 +29,8 @@ from hplan.view.table import results_table
 from hplan.view.trace import TraceStep
 
 TASK = "minigrid/DoorKey-8x8"
-SMALL = "minigrid/DoorKey-5x5"  # of the smoke run, with training of seconds
-SMALL_TRAINING = {"base_steps": 500, "above_steps": 60, "batch": 128}
+SMALL = "minigrid/DoorKey-6x6"  # of the smoke run, with training of seconds
+SMALL_TRAINING = {"base_steps": 600, "above_steps": 100, "batch": 128}
 SEED = 0
 
 

@@ -1,7 +1,7 @@
 """The contrastive objective: tell the true partner of each row from the partners of all other rows.
 
-Source: InfoNCE (van den Oord, Li and Vinyals, 2018, arXiv 1807.03748), equation 4. At its optimum the logit of (x, y) is
-log p(y | x) / p(y) up to a constant of x: how much more often y follows x than it occurs.
+Source: InfoNCE (van den Oord, Li and Vinyals, 2018, arXiv 1807.03748), equation 4. At its optimum the logit of (x, y)
+is log p(y | x) / p(y) up to a constant of x: how much more often y follows x than it occurs.
 """
 
 from __future__ import annotations

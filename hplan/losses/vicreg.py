@@ -1,7 +1,7 @@
 """Variance and covariance regularisation, which keeps latents from collapsing: to a point, or to a line.
 
-Source: VICReg (Bardes, Ponce and LeCun, 2022, arXiv 2105.04906), equations 1 and 3, without the invariance term, whose place
-the prediction error of a JEPA takes.
+Source: VICReg (Bardes, Ponce and LeCun, 2022, arXiv 2105.04906), equations 1 and 3, without the invariance term, whose
+place the prediction error of a JEPA takes.
 """
 
 from __future__ import annotations

@@ -96,11 +96,14 @@ class EventPrior(nn.Module):
 
 
 class SuccessHead(nn.Module):
-    """Logit of "this latent is a success", (B, C, H, W) -> (B,): log-sum-exp over cells, so that one cell can say so."""
+    """Logit of "this latent is a success", (B, C, H, W) -> (B,): log-sum-exp over cells, so that one cell can say so.
+
+    Cells speak for themselves alone: with their neighbours in view, a few dozen rewards of play are learned by heart.
+    """
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        self.cell = nn.Sequential(nn.Conv2d(channels, hidden, 3, padding=1), nn.ReLU(), nn.Conv2d(hidden, 1, 1))
+        self.cell = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, 1, 1))
         self.bias = nn.Parameter(torch.tensor(-3.0))
 
     def forward(self, z: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Fourier features of a low-dimensional vector: without them a network is too smooth to see a thin wall.
 
-Source: Tancik et al., 2020, "Fourier features let networks learn high frequency functions", arXiv 2006.10739; here along the
-axes and with octaves, as in NeRF, so that nothing about the scale of the world has to be known beyond its standard deviation.
+Source: Tancik et al., 2020, "Fourier features let networks learn high frequency functions", arXiv 2006.10739; here
+along the axes and with octaves, as in NeRF, so that of the world's scale only its standard deviation has to be known.
 """
 
 from __future__ import annotations

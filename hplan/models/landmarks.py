@@ -1,6 +1,6 @@
 """Landmarks: a few real latents that lie about evenly over everything that play visited.
 
-They give search its notion of "near enough to be the same" (`keys`), and sampling its notion of how often a place was seen.
+They give search its notion of "near enough to be the same" (`WorldModel.keys`).
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import nn
 
 
@@ -9,6 +11,6 @@ def mlp(inputs: int, hidden: int, outputs: int, *, layers: int = 2) -> nn.Sequen
     """`layers` hidden layers with normalised SiLU activations: (..., inputs) -> (..., outputs)."""
     widths = [inputs] + [hidden] * layers
     parts: list[nn.Module] = []
-    for before, after in zip(widths[:-1], widths[1:], strict=True):
+    for before, after in pairwise(widths):
         parts += [nn.Linear(before, after), nn.LayerNorm(after), nn.SiLU()]
     return nn.Sequential(*parts, nn.Linear(hidden, outputs))

@@ -65,8 +65,17 @@ def cuts(rates: np.ndarray, smallest_gap: float = SMALLEST_GAP) -> list[Cut]:
         graph = nx.Graph()
         graph.add_nodes_from(range(len(rates)))
         graph.add_edges_from((i, j) for _, i, j in links[:above])
+        _join_dead_ends(graph, rates)
         merge = np.zeros(len(rates), np.int64)
         for symbol, members in enumerate(nx.connected_components(graph)):
             merge[list(members)] = symbol
         found.append(Cut(merge, float(np.sqrt(upper * lower)), float(upper / lower)))
     return found
+
+
+def _join_dead_ends(graph: nx.Graph, rates: np.ndarray) -> None:
+    """Codes that nothing follows are one symbol if they came from one: they have the same past and the same future."""
+    symbol = {code: i for i, members in enumerate(nx.connected_components(graph)) for code in members}
+    first: dict[int, int] = {}
+    for code in np.flatnonzero((rates.sum(1) == 0) & (rates.sum(0) > 0)).tolist():
+        graph.add_edge(code, first.setdefault(symbol[int(rates[:, code].argmax())], code))

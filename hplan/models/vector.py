@@ -20,12 +20,12 @@ SMOOTHING = 0.99  # of the running size of a step, in which the predictor counts
 
 
 class VectorLevel(nn.Module):
-    """A world model over latents (D,), `hplan.types.WorldModel`. All statistics are buffers and travel with the weights.
+    """A world model over latents (D,), `hplan.types.WorldModel`. Statistics are buffers and travel with the weights.
 
-    Level 0 encodes Fourier features of the observation and takes the environment's actions. A level above encodes the latents
-    of the level below; its macro-actions are codes of a learned codebook, assigned to a step in hindsight by the posterior
-    q: from the environment's actions in it (`window` numbers: the level right above 0, which then cannot jump through
-    walls), or from the pair of latents that it joins (`window` = 0).
+    Level 0 encodes Fourier features of the observation and takes the environment's actions. A level above encodes the
+    latents of the level below; its macro-actions are codes of a learned codebook, assigned to a step in hindsight by
+    the posterior q: from the environment's actions in it (`window` numbers: the level right above 0, which then cannot
+    jump through walls), or from the pair of latents that it joins (`window` = 0).
     """
 
     kind = "vector"
@@ -53,8 +53,8 @@ class VectorLevel(nn.Module):
         width: int = 8,
         landmarks: int = 2048,
     ) -> None:
-        """`inputs`: features of one observation, or D of the level below; `macros`: actions, their dimensions, or codes;
-        `width`: dimensions of a code; `landmarks`: the most places that `keys` tells apart."""
+        """`inputs`: features of one observation, or D of the level below; `macros`: number of actions or codes, or
+        dimensions; `width`: of a code; `landmarks`: the most places that `keys` tells apart without a lattice."""
         super().__init__()
         self.index, self.stride = index, float(stride)
         self.config: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
@@ -79,8 +79,12 @@ class VectorLevel(nn.Module):
         self.register_buffer("rate", torch.tensor(0.1))  # root mean square step while training: the predictor's unit
         self.register_buffer("unit", torch.tensor(1.0))  # median step where play moved: the unit of `distance`
         self.register_buffer("hop_threshold", torch.tensor(0.0))  # the zero of `compatibility`
-        self.register_buffer("landmarks", torch.zeros(landmarks, latent))  # `keys` merges what is nearest to the same one
-        self.register_buffer("lattice", torch.tensor(torch.inf))  # and in the same cell of a grid, where they are too few
+        self.register_buffer(
+            "landmarks", torch.zeros(landmarks, latent)
+        )  # `keys` merges what is nearest to the same one
+        self.register_buffer(
+            "lattice", torch.tensor(torch.inf)
+        )  # and in the same cell of a grid, where they are too few
 
     # ------------------------------------------------------------------------------------------------- WorldModel
 
@@ -105,13 +109,13 @@ class VectorLevel(nn.Module):
         return -self._logits(z, following) - self.hop_threshold
 
     def keys(self, z: Tensor) -> Tensor:
-        """(B, D) -> (B, 1 + D): the landmark that each latent is closest to, and its cell of the lattice (0 without one)."""
+        """(B, D) -> (B, 1 + D): the landmark that a latent is closest to, and its cell of the lattice, if there is one."""
         return torch.cat([nearest_landmark(z, self.landmarks)[:, None], (z / self.lattice).round().long()], -1)
 
     # ------------------------------------------------------------------------------------------------- the parts
 
     def describe(self, z: Tensor, following: Tensor, actions: Tensor | None) -> Tensor:
-        """q: what macro-action led from z to `following` (B, D), by them or by the actions between (B, S, ...): (B, width)."""
+        """q: what led from z to `following` (B, D), by them or by the actions between (B, S, ...): (B, width)."""
         if not self.config["window"]:
             return self.posterior(torch.cat([z, (following - z) / self.rate], -1))
         assert actions is not None
@@ -137,8 +141,10 @@ class VectorLevel(nn.Module):
     def loss(
         self, below: Tensor, actions: Tensor | None, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Windows of H steps of this level: below (B, H + 1, inputs); actions (B, H, ...) at level 0, (B, H, S, ...) where
-        the posterior reads them. Open-loop prediction in units of a step, VICReg, inverse dynamics or codes, InfoNCE."""
+        """Open-loop prediction in units of a step, VICReg, inverse dynamics or codes, and InfoNCE, of windows of H steps.
+
+        below (B, H + 1, inputs); actions (B, H, ...) at level 0, (B, H, S, ...) where the posterior reads them.
+        """
         z = self.encode(below)
         start, end = z[:, :-1].flatten(0, 1), z[:, 1:].flatten(0, 1)
         if self.training:
@@ -155,7 +161,7 @@ class VectorLevel(nn.Module):
         prediction = torch.stack(errors).mean()
         spread, redundancy = variance(z[:, 0]), covariance(z[:, 0])
         contrast = infonce(self.before(z[:, 0]) @ self.after(z[:, 1]).T)
-        total = prediction + 10 * spread + getattr(self, 'cov', 1.0) * redundancy + getattr(self, 'con', 0.1) * contrast + extra
+        total = prediction + 10 * spread + redundancy + 0.1 * contrast + extra
         if self.macro.kind == "discrete":
             prior = F.cross_entropy(self.prior_net(start.detach()), macro)
             total, figures["prior"] = total + prior, prior.detach()

@@ -1,7 +1,7 @@
 """Cross-entropy method: plans over continuous macro-actions by sampling, keeping the best, and sampling around them.
 
-Source: Rubinstein and Kroese, 2004, "The Cross-Entropy Method"; for planning with learned models, PlaNet (Hafner et al., 2019,
-arXiv 1811.04551, algorithm 2).
+Source: Rubinstein and Kroese, 2004, "The Cross-Entropy Method"; for planning with learned models, PlaNet (Hafner et al.,
+2019, arXiv 1811.04551, algorithm 2).
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from torch import Tensor
 from hplan.planning.rollout import Rollout, bounds, check_continuous, shape_of
 from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
 
-SMALLEST = (
-    0.05  # of the half range: the sampler's deviation never shrinks below this, so that late rounds still explore
-)
+SMALLEST = 0.05  # of the half range: the deviation never shrinks below this, so that late rounds still explore
 
 
 class CrossEntropy:
-    """A planner for continuous macro-actions. Every round is one batch of candidates; the best plan seen is cut at its best step."""
+    """For continuous macro-actions. A round is one batch of candidates; the best one seen is cut at its best step."""
 
     def __init__(self, *, candidates: int = 64, rounds: int = 3, elites: int = 8, horizon: int = 8) -> None:
         """`candidates` and `rounds` shrink to the budget, `horizon` (steps of the level) to the budget's."""

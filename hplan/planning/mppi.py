@@ -13,7 +13,7 @@ from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
 
 
 class PathIntegral:
-    """A planner for continuous macro-actions. The last round is the weighted mean itself, so that it is scored as it is done."""
+    """For continuous macro-actions. The mean of one round is a candidate of the next; the best candidate is the plan."""
 
     def __init__(
         self, *, candidates: int = 64, rounds: int = 3, horizon: int = 8, noise: float = 0.5, temperature: float = 0.1

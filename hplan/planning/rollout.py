@@ -1,4 +1,4 @@
-"""What planners that sample have in common: candidates rolled out in one batch, scored, and the best one cut at its best step."""
+"""What planners that sample share: candidates rolled out in one batch, scored, and the best one cut at its best step."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ STEP_COST = 0.01  # energy that one more step has to save; breaks ties in favour
 def check_continuous(level: WorldModel, planner: object) -> None:
     if level.macro.kind != "continuous":
         raise UsageError(
-            f"{type(planner).__name__} samples continuous macro-actions, and level {level.index} has {level.macro.size} "
-            "discrete ones: use BestFirstSearch there"
+            f"{type(planner).__name__} samples continuous macro-actions, and level {level.index} has "
+            f"{level.macro.size} discrete ones: use BestFirstSearch there"
         )
 
 
@@ -26,7 +26,7 @@ def bounds(level: WorldModel, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def shape_of(budget: Budget, rounds: int, candidates: int, horizon: int) -> tuple[int, int, int]:
-    """(rounds, candidates, horizon) that the budget allows: fewer candidates first, then fewer rounds, then a shorter horizon.
+    """(rounds, candidates, horizon) that the budget allows: fewer candidates first, then rounds, then a shorter horizon.
 
     Raises UsageError for a budget of less than one evaluation or step.
     """
@@ -53,7 +53,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Scored:
-    """N rolled out candidates of H steps: macros (N, H, A), latents (N, H+1, D), energies (N, H+1), costs (N, H), values (N,).
+    """N candidates of H steps: macros (N, H, A), latents (N, H+1, D), energies (N, H+1), costs (N, H), values (N,).
 
     The value of a candidate is that of its best step: `cuts` (N,) of its steps are worth doing, 1 at least.
     """

@@ -10,7 +10,7 @@ from torch import Tensor
 from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
 
 PRIOR_WEIGHT = 0.3  # how much an unlikely macro-action costs beside the step itself: cost = 1 - 0.3 log p
-FLOORS = (0.02, 0.005, 0.0)  # macro-actions less probable than this are not tried, unless the search above failed
+FLOORS = (0.005, 0.0)  # macro-actions less probable than this are not tried, unless the search above failed
 
 
 class BestFirstSearch:

@@ -147,7 +147,7 @@ def train_above(
     def prediction(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         rows = draw(cumulative, batch, generator)
         loss, figures = level.prediction_loss(happened.before[rows], happened.macro[rows], happened.after[rows])
-        even = torch.randint(len(happened.macro), (batch,), generator=generator)
+        even = torch.randint(len(happened.macro), (batch // 2,), generator=generator)
         z = level.embeddings()[happened.before[even]].movedim(-1, 1).detach()
         rounds = int(torch.randint(max(height, width) // 2, height + width + 1, (1,), generator=generator))
         log_p = level.prior_net(z, rounds)

@@ -1,4 +1,4 @@
-"""How a stack over vector latents is trained from play: level 0 on observations and actions, each level above on latents."""
+"""How a level over vector latents is trained from play: level 0 on observations, each level above on latents."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from hplan.training.fit import Progress, fit
 from hplan.types import ActionSpec, HplanError, ObservationSpec
 
 SAMPLE = 20_000  # latents and windows that calibration looks at
-MERGE = 0.25  # landmarks are this many steps of their level apart; at twice that, whole neighbourhoods are one to search
+MERGE = (
+    0.25  # landmarks are this many steps of their level apart; at twice that, whole neighbourhoods are one to search
+)
 LATTICE = 1.0  # steps across a cell of the lattice that tells latents apart where landmarks are too few
 MOVING = 0.25  # a window moved if its step is more than this share of a long one (the 95th percentile)
 
 
 @dataclass(frozen=True)
 class Play:
-    """Play as a level sees it: below (N, inputs) float32, actions (N, ...), remaining (N,): steps left in the episode."""
+    """Play as a level sees it: below (N, inputs) float32, actions (N, ...), remaining (N,) steps left in the episode."""
 
     below: Tensor
     actions: Tensor
@@ -32,7 +34,8 @@ class Play:
         found = torch.nonzero(self.remaining >= horizon)[:, 0]
         if not len(found):
             raise HplanError(
-                f"no episode of play has {horizon} steps, which a window of this level takes: play longer episodes or use fewer levels"
+                f"no episode of play has {horizon} steps, which a window of this level takes: play longer episodes or "
+                "use fewer levels"
             )
         return found
 
@@ -84,7 +87,7 @@ def train_vector_level(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> dict[str, list]:
-    """Train one level on windows of `rollout` of its steps, calibrate it and freeze it; returns the learning curve by stage."""
+    """Train one level on windows of `rollout` of its steps, calibrate and freeze it; returns the curve by stage."""
     stride = round(level.stride)
     rows = play.starts(rollout * stride)
     if level.index == 0:

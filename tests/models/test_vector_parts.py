@@ -1,0 +1,69 @@
+"""The parts of vector levels: Fourier features, codebook, landmarks."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hplan.models.codebook import Codebook
+from hplan.models.fourier import FourierFeatures
+from hplan.models.landmarks import farthest_points, nearest_landmark
+
+
+@given(size=st.integers(1, 5), octaves=st.integers(0, 6))
+def test_fourier_features_have_the_width_they_say_and_keep_the_normalised_vector(size: int, octaves: int) -> None:
+    features = FourierFeatures(size, octaves)
+    play = torch.randn(200, size, generator=torch.Generator().manual_seed(0)) * 7 + 3
+    features.measure(play)
+    out = features(play)
+    assert out.shape == (200, features.size)
+    assert torch.allclose(out[:, :size].mean(0), torch.zeros(size), atol=1e-4)
+    assert torch.allclose(out[:, :size].std(0), torch.ones(size), atol=1e-4)
+
+
+def test_a_constant_feature_is_zero_and_not_nan() -> None:
+    features = FourierFeatures(2, 3)
+    play = torch.stack([torch.randn(50, generator=torch.Generator().manual_seed(0)), torch.full((50,), 4.0)], 1)
+    features.measure(play)
+    assert bool(torch.isfinite(features(play)).all())
+    assert float(features(play)[:, 1].abs().max()) == 0.0
+
+
+def test_a_codebook_finds_the_clusters_of_what_it_follows() -> None:
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.tensor([[4.0, 0.0], [-4.0, 0.0], [0.0, 4.0]])
+    book = Codebook(6, 2)
+    for _ in range(400):
+        x = centres[torch.randint(3, (64,), generator=generator)] + 0.1 * torch.randn(64, 2, generator=generator)
+        book.follow(x, book.nearest(x), generator)
+    assert float(torch.cdist(centres, book.codes).min(1).values.max()) < 0.3
+
+
+def test_quantisation_passes_the_gradient_straight_through() -> None:
+    book = Codebook(4, 2)
+    x = torch.randn(8, 2, requires_grad=True)
+    index, vectors, commitment = book.quantise(x)
+    assert torch.allclose(vectors, book.codes[index])
+    vectors.sum().backward()
+    assert torch.equal(x.grad, torch.ones(8, 2))
+    assert float(commitment) > 0
+
+
+@given(seed=st.integers(0, 1000), radius=st.floats(0.1, 2.0))
+def test_landmarks_cover_everything_and_keep_their_distance(seed: int, radius: float) -> None:
+    z = torch.randn(100, 2, generator=torch.Generator().manual_seed(seed))
+    chosen = z[farthest_points(z, 100, radius)]
+    assert float(torch.cdist(z, chosen).min(1).values.max()) <= radius + 1e-4
+    apart = torch.cdist(chosen, chosen) + 1e9 * torch.eye(len(chosen))
+    assert float(apart.min()) > radius - 1e-4
+
+
+@given(seed=st.integers(0, 1000))
+def test_the_nearest_landmark_is_the_nearest(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    z, landmarks = torch.randn(20, 3, generator=generator), torch.randn(7, 3, generator=generator)
+    found = torch.cdist(z, landmarks)
+    assert torch.allclose(
+        found.gather(1, nearest_landmark(z, landmarks)[:, None])[:, 0], found.min(1).values, atol=1e-4
+    )

@@ -1,0 +1,122 @@
+"""CEM and MPPI on a level whose best plan is known, and their promises on budget, cut, purity and bad calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from hplan.planning.cem import CrossEntropy
+from hplan.planning.mppi import PathIntegral
+from hplan.types import Budget, MacroSpec, UsageError
+
+PLANNERS = (CrossEntropy, PathIntegral)
+
+
+class Plane:
+    """z' = z + macro in two dimensions, at most 1 along each axis a step; it counts what it is asked."""
+
+    index, stride = 0, 1.0
+    macro = MacroSpec("continuous", 2, low=(-1.0, -1.0), high=(1.0, 1.0))
+
+    def __init__(self) -> None:
+        self.evaluations = 0
+
+    def predict(self, z: Tensor, macro: Tensor) -> Tensor:
+        self.evaluations += len(z)
+        return z + macro
+
+
+@dataclass(frozen=True)
+class At:
+    """Distance to a place."""
+
+    place: tuple[float, float]
+    threshold: float = 0.2
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return (z - torch.tensor(self.place)).norm(dim=-1)
+
+
+def plan(planner: Any, goal: At, *, evaluations: int = 4096, horizon: int = 8, **options: Any) -> Any:
+    level = Plane()
+    generator = torch.Generator().manual_seed(0)
+    budget = Budget(evaluations, horizon)
+    result = planner.plan(level, torch.zeros(2), goal, budget=budget, generator=generator, **options)
+    assert result.evaluations == level.evaluations
+    return result
+
+
+@pytest.mark.parametrize("kind", PLANNERS)
+def test_it_comes_near_a_goal_within_the_horizon_by_the_fewest_steps(kind: Any) -> None:
+    result = plan(kind(rounds=8, candidates=256), At((2.5, -1.5)))
+    assert result.reached
+    assert 3 <= len(result) <= 5  # three steps are the least
+
+
+@pytest.mark.parametrize("kind", PLANNERS)
+def test_a_goal_out_of_the_horizon_is_approached_and_not_claimed(kind: Any) -> None:
+    result = plan(kind(), At((30.0, 0.0)))
+    assert not result.reached
+    assert float(result.energies[-1]) < 27.0
+
+
+@pytest.mark.parametrize("kind", PLANNERS)
+@given(evaluations=st.integers(1, 2000), horizon=st.integers(1, 12), candidates=st.integers(1, 70))
+@settings(max_examples=25)
+def test_the_budget_holds_and_the_parts_of_a_result_fit(
+    kind: Any, evaluations: int, horizon: int, candidates: int
+) -> None:
+    result = plan(kind(candidates=candidates), At((3.0, 3.0)), evaluations=evaluations, horizon=horizon)
+    steps = len(result)
+    assert 1 <= steps <= horizon
+    assert result.evaluations <= evaluations
+    assert result.latents.shape == (steps + 1, 2)
+    assert result.energies.shape == (steps + 1,)
+    assert result.costs.shape == (steps,)
+    assert torch.allclose(result.latents[1:], result.latents[:-1] + result.macros)  # the path is the one predicted
+    assert float(result.macros.abs().max()) <= 1.0
+    assert torch.allclose(result.energies, At((3.0, 3.0))(result.latents))
+
+
+@pytest.mark.parametrize("kind", PLANNERS)
+def test_the_plan_is_cut_where_it_is_best(kind: Any) -> None:
+    result = plan(kind(candidates=128, rounds=4), At((1.0, 0.0)))
+    assert float(result.energies[-1]) <= float(result.energies[1:].min()) + 0.1
+
+
+@pytest.mark.parametrize("kind", PLANNERS)
+def test_the_same_generator_gives_the_same_plan(kind: Any) -> None:
+    first, second = plan(kind(), At((2.0, 2.0))), plan(kind(), At((2.0, 2.0)))
+    assert torch.equal(first.macros, second.macros)
+
+
+@pytest.mark.parametrize("kind", PLANNERS)
+def test_an_extra_cost_of_hops_is_paid_and_avoided(kind: Any) -> None:
+    def upper_half(z: Tensor, following: Tensor) -> Tensor:
+        return 500.0 * (following[:, 1] > 0.1)
+
+    # Straight ahead touches the upper half half of the time; a plan that knows the cost stays below.
+    result = plan(kind(candidates=256, rounds=6), At((3.0, 0.0)), hop_cost=upper_half)
+    assert bool((result.latents[1:, 1] <= 0.1).all())
+    assert torch.equal(result.costs, torch.ones(len(result)))
+
+
+@pytest.mark.parametrize("kind", PLANNERS)
+def test_discrete_macro_actions_are_refused_by_name(kind: Any) -> None:
+    level = Plane()
+    level.macro = MacroSpec("discrete", 3)
+    with pytest.raises(UsageError, match="BestFirstSearch"):
+        kind().plan(level, torch.zeros(2), At((0.0, 0.0)), budget=Budget(10, 2))
+
+
+@pytest.mark.parametrize("kind", PLANNERS)
+@pytest.mark.parametrize("budget", [Budget(0, 4), Budget(16, 0)])
+def test_an_empty_budget_is_refused(kind: Any, budget: Budget) -> None:
+    with pytest.raises(UsageError, match="1 evaluation"):
+        kind().plan(Plane(), torch.zeros(2), At((0.0, 0.0)), budget=budget)
