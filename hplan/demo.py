@@ -30,7 +30,7 @@ from hplan.view.trace import TraceStep
 
 TASK = "minigrid/DoorKey-8x8"
 SMALL = "minigrid/DoorKey-6x6"  # of the smoke run, with training of seconds
-SMALL_TRAINING = {"base_steps": 600, "above_steps": 100, "batch": 128}
+SMALL_TRAINING = {"base_steps": 1000, "above_steps": 150, "batch": 128}
 SEED = 0
 
 
@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.smoke:
         task = replace(load_task(SMALL), training={"quick": SMALL_TRAINING})
-        demo(task, arguments.out or Path("runs/demo-smoke"), episodes=4, steps=30_000, workers=1)
+        demo(task, arguments.out or Path("runs/demo-smoke"), episodes=2, steps=30_000, workers=1)
     else:
         demo(load_task(TASK), arguments.out or Path("runs/demo"), episodes=100)
     return 0

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from hplan.control.course import ControlConfig, Course, Ledger, plan_nodes
-from hplan.control.memory import FailureMemory
+from hplan.control.memory import FailureMemory, Sum, WithinHop
 from hplan.control.plan_tree import ROOT, PlanTree
 from hplan.planning.energy import Goal, Lifted, NearLatent, reached
-from hplan.types import Budget, Cause, Energy, Planner, PlanNode, PlanResult, Repair, WorldModel
+from hplan.types import Budget, Cause, Energy, HopCost, Planner, PlanNode, PlanResult, Repair, WorldModel
 
 Replan = Literal["surprise", "clock", "never"]
 
@@ -205,11 +205,23 @@ class Controller:
     def _plan(self, k: int, z: Tensor, goal: Energy) -> PlanResult:
         evaluations = self.config.evaluations if self._above(k) is None else self.config.hop_evaluations
         budget = Budget(evaluations, self.config.horizon)
-        cost = self.memories[k] if len(self.memories[k]) else None
+        costs: list[HopCost] = [self.memories[k]] if len(self.memories[k]) else []
+        if (within := self._within(k)) is not None:
+            costs.append(within)
+        cost = Sum(tuple(costs)) if costs else None
         result = self.planners[k].plan(self.levels[k], z, goal, budget=budget, hop_cost=cost, generator=self.generator)
         self.ledger.evaluations += result.evaluations
         self.ledger.planner_calls[k] = self.ledger.planner_calls.get(k, 0) + 1
         return result
+
+    def _within(self, k: int) -> WithinHop | None:
+        """What keeps a search at level k inside the hop above it. Planners that sample stay near by themselves."""
+        above = self._above(k)
+        if above is None or not getattr(self.planners[k], "complete", False):
+            return None
+        course = self.courses[above]
+        assert course is not None
+        return WithinHop(self.levels[k + 1 : above + 1], course.start, course.target(), self.config.straying)
 
     def _take(self, k: int, goal: Energy, parent: int, result: PlanResult, z: Tensor) -> None:
         nodes = plan_nodes(self.levels[k], result, z, self.cause)

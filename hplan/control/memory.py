@@ -1,4 +1,6 @@
-"""Soft memory of failure: a hop that did not work costs more for the rest of the episode, and is never forbidden.
+"""What hops cost beyond a step each: failures remembered, and straying from the subgoal above forbidden.
+
+Soft memory of failure: a hop that did not work costs more for the rest of the episode, and is never forbidden.
 
 A hard ban cuts off the only passage when the failure was bad luck; no memory repeats one infeasible hop for ever.
 """
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hplan.types import WorldModel
+from hplan.types import HopCost, WorldModel
 
 
 @dataclass(frozen=True)
@@ -35,3 +37,34 @@ class FailureMemory:
             same &= self.level.distance(following, end.expand_as(z)) < self.radius
             extra += self.penalty * same
         return extra
+
+
+@dataclass(frozen=True)
+class WithinHop:
+    """Keeps a level inside the hop of the level above that it carries out, as `hplan.types.HopCost`.
+
+    One step of the level above leads from `start` to `target` there. A latent below that the level above sees as neither
+    (farther than `allowance` steps from both) has done something else on the way, and is not worth looking at.
+    """
+
+    uppers: tuple[WorldModel, ...]  # the levels above, the lowest first; start and target are of the last
+    start: Tensor
+    target: Tensor
+    allowance: float
+
+    def __call__(self, z: Tensor, following: Tensor) -> Tensor:
+        for upper in self.uppers:
+            following = upper.encode(following)
+        level = self.uppers[-1]
+        off = torch.minimum(*(level.distance(following, end.expand_as(following)) for end in (self.start, self.target)))
+        return torch.where(off > self.allowance, torch.inf, 0.0)
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Several costs of a hop together."""
+
+    costs: tuple[HopCost, ...]
+
+    def __call__(self, z: Tensor, following: Tensor) -> Tensor:
+        return torch.stack([cost(z, following) for cost in self.costs]).sum(0)

@@ -74,7 +74,7 @@ class SpatialPredictor(nn.Module):
 
 
 class EventPrior(nn.Module):
-    """log p(m | z) over pointed macro-actions, (B, C, H, W) -> (B, types * H * W).
+    """Logits of p(m | z) over pointed macro-actions, (B, C, H, W) -> (B, types * H * W).
 
     One convolution applied again and again, so that what is connected can be felt at any distance: the number of rounds
     is random while training and follows the size of the grid afterwards.
@@ -92,7 +92,7 @@ class EventPrior(nn.Module):
         h = F.relu(first)
         for _ in range(rounds or sum(z.shape[-2:]) // 2):
             h = F.relu(first + self.round(h) + self.spread(h.amax((-2, -1)))[:, :, None, None]).clamp(max=10.0)
-        return F.log_softmax(self.out(h).flatten(1), dim=-1)
+        return self.out(h).flatten(1)
 
 
 class SuccessHead(nn.Module):

@@ -40,7 +40,7 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def follow(self, x: Tensor, index: Tensor, generator: torch.Generator) -> None:
-        """Move the codes towards x (B, width), whose row i was quantised to index[i]; unused codes jump to random rows."""
+        """Move codes towards x (B, width), whose row i was quantised to index[i]; unused ones jump to random rows."""
         one_hot = F.one_hot(index, len(self.codes)).to(x.dtype)
         self.counts.lerp_(one_hot.sum(0), 1 - DECAY)
         self.sums.lerp_(one_hot.T @ x, 1 - DECAY)

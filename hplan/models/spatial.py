@@ -101,7 +101,12 @@ class SpatialLevel(nn.Module):
         """Level 0: 0 for every action that play showed to do something, impossible otherwise. Above: learned log p."""
         if self.index == 0:
             return torch.where(self.supported, 0.0, IMPOSSIBLE).expand(len(z), -1)
-        return self.prior_net(z)
+        return self.event_prior(z, self.symbols(z))
+
+    def event_prior(self, z: Tensor, symbols: Tensor, rounds: int | None = None) -> Tensor:
+        """log p of every event, (B, types * H * W): only where the symbol that it changes is there to be changed."""
+        there = (symbols.flatten(1)[:, None] == self.edits[:, :1]).flatten(1)
+        return self.prior_net(z, rounds).masked_fill(~there, IMPOSSIBLE).log_softmax(-1)
 
     def distance(self, z: Tensor, other: Tensor) -> Tensor:
         return (self.symbols(z) != self.symbols(other)).flatten(1).sum(1) / self.typical_change
@@ -113,7 +118,7 @@ class SpatialLevel(nn.Module):
             reached = self.predict(z.repeat(self.macro.size, 1, 1, 1), steps)
             return self.distance(reached, following.repeat(self.macro.size, 1, 1, 1)).view(-1, len(z)).amin(0)
         macro, known = self.posterior(z, following)
-        log_p = self.prior_net(z).gather(1, macro[:, None])[:, 0]
+        log_p = self.prior(z).gather(1, macro[:, None])[:, 0]
         return torch.where(known, -log_p - self.hop_threshold, -IMPOSSIBLE)
 
     def keys(self, z: Tensor) -> Tensor:

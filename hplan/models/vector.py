@@ -109,7 +109,7 @@ class VectorLevel(nn.Module):
         return -self._logits(z, following) - self.hop_threshold
 
     def keys(self, z: Tensor) -> Tensor:
-        """(B, D) -> (B, 1 + D): the landmark that a latent is closest to, and its cell of the lattice, if there is one."""
+        """(B, D) -> (B, 1 + D): the landmark that a latent is closest to, and its cell of the lattice, if any."""
         return torch.cat([nearest_landmark(z, self.landmarks)[:, None], (z / self.lattice).round().long()], -1)
 
     # ------------------------------------------------------------------------------------------------- the parts
@@ -141,7 +141,7 @@ class VectorLevel(nn.Module):
     def loss(
         self, below: Tensor, actions: Tensor | None, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Open-loop prediction in units of a step, VICReg, inverse dynamics or codes, and InfoNCE, of windows of H steps.
+        """Open-loop prediction in units of a step, VICReg, inverse dynamics or codes, and InfoNCE, of H steps.
 
         below (B, H + 1, inputs); actions (B, H, ...) at level 0, (B, H, S, ...) where the posterior reads them.
         """

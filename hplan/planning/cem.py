@@ -1,7 +1,7 @@
 """Cross-entropy method: plans over continuous macro-actions by sampling, keeping the best, and sampling around them.
 
-Source: Rubinstein and Kroese, 2004, "The Cross-Entropy Method"; for planning with learned models, PlaNet (Hafner et al.,
-2019, arXiv 1811.04551, algorithm 2).
+Source: Rubinstein and Kroese, 2004, "The Cross-Entropy Method"; for planning with learned models, PlaNet (Hafner et
+al., 2019, arXiv 1811.04551, algorithm 2).
 """
 
 from __future__ import annotations

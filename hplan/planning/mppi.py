@@ -13,7 +13,7 @@ from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
 
 
 class PathIntegral:
-    """For continuous macro-actions. The mean of one round is a candidate of the next; the best candidate is the plan."""
+    """For continuous macro-actions. The mean of a round is a candidate of the next; the best candidate is the plan."""
 
     def __init__(
         self, *, candidates: int = 64, rounds: int = 3, horizon: int = 8, noise: float = 0.5, temperature: float = 0.1

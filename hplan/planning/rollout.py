@@ -1,4 +1,4 @@
-"""What planners that sample share: candidates rolled out in one batch, scored, and the best one cut at its best step."""
+"""What planners that sample share: candidates rolled out in one batch, scored, the best one cut at its best step."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def bounds(level: WorldModel, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def shape_of(budget: Budget, rounds: int, candidates: int, horizon: int) -> tuple[int, int, int]:
-    """(rounds, candidates, horizon) that the budget allows: fewer candidates first, then rounds, then a shorter horizon.
+    """(rounds, candidates, horizon) that the budget allows: fewer candidates first, then rounds, then steps.
 
     Raises UsageError for a budget of less than one evaluation or step.
     """

@@ -79,6 +79,8 @@ class BestFirstSearch:
             step = 1.0 - self.prior_weight * log_p[rows, columns]
             if hop_cost is not None:
                 step = step + hop_cost(z[rows], following)
+                allowed = step.isfinite()
+                rows, macro, following, step = rows[allowed], macro[allowed], following[allowed], step[allowed]
             tree.add([nodes[r] for r in rows.tolist()], macro, following, step)
         return True
 

@@ -147,11 +147,12 @@ def train_above(
     def prediction(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         rows = draw(cumulative, batch, generator)
         loss, figures = level.prediction_loss(happened.before[rows], happened.macro[rows], happened.after[rows])
-        even = torch.randint(len(happened.macro), (batch // 2,), generator=generator)
-        z = level.embeddings()[happened.before[even]].movedim(-1, 1).detach()
+        # The prior has to know what can happen rather than how often play did it: rare kinds count for more here too.
+        few = rows[::2]
+        z = level.embeddings()[happened.before[few]].movedim(-1, 1).detach()
         rounds = int(torch.randint(max(height, width) // 2, height + width + 1, (1,), generator=generator))
-        log_p = level.prior_net(z, rounds)
-        prior = F.nll_loss(log_p, happened.macro[even])
+        log_p = level.event_prior(z, happened.before[few], rounds)
+        prior = F.nll_loss(log_p, happened.macro[few])
         return loss + prior, figures | {"prior": prior.detach()}
 
     name = f"level{index}"

@@ -23,7 +23,7 @@ MOVING = 0.25  # a window moved if its step is more than this share of a long on
 
 @dataclass(frozen=True)
 class Play:
-    """Play as a level sees it: below (N, inputs) float32, actions (N, ...), remaining (N,) steps left in the episode."""
+    """What a level sees of play: below (N, inputs) float, actions (N, ...), remaining (N,) steps left in it."""
 
     below: Tensor
     actions: Tensor

@@ -47,7 +47,7 @@ def test_quantisation_passes_the_gradient_straight_through() -> None:
     assert torch.allclose(vectors, book.codes[index])
     vectors.sum().backward()
     assert torch.equal(x.grad, torch.ones(8, 2))
-    assert float(commitment) > 0
+    assert float(commitment.detach()) > 0
 
 
 @given(seed=st.integers(0, 1000), radius=st.floats(0.1, 2.0))
