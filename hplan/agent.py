@@ -52,7 +52,7 @@ def load(
 class Agent:
     """Plans, executes and repairs towards one goal per episode: `reset` begins one, `act` gives its actions.
 
-    `stack` holds all that was learned. `planner` makes the planner of each level; `config` are the controller's settings.
+    `stack` holds all that was learned; `planner` makes the planner of each level; `config`: the controller's settings.
     """
 
     def __init__(
@@ -64,7 +64,8 @@ class Agent:
         config: ControlConfig | None = None,
         name: str = "",
     ) -> None:
-        self.stack, self.replan, self.config, self.name = stack, replan, config or ControlConfig(), name or stack.task
+        self.stack, self.config, self.name = stack, config or ControlConfig(), name or stack.task
+        self.replan: Replan = replan
         self.planners = tuple(planner(level) for level in stack.levels)
         self._session: Controller | None = None
         self._goal: Goal = self._goal_of(None)
@@ -106,15 +107,16 @@ class Agent:
         spec = self.stack.observation_spec
         single = np.size(observation) == np.prod(spec.shape)
         rows = [observation] if single else list(observation)
-        states = list(state) if state is not None else [None] * len(rows)
+        states: list[Controller | None] = list(state) if state is not None else [None] * len(rows)
         starts = np.ones(len(rows), bool) if episode_start is None and state is None else np.broadcast_to(
             np.asarray(False if episode_start is None else episode_start, bool), len(rows)
         )  # fmt: skip
         actions = []
         for i, row in enumerate(rows):
-            if states[i] is None or starts[i]:
-                states[i] = self._controller(self._goal, seed=i)
-            actions.append(self._to_action(states[i].act(self.stack.encode(canonical(row, spec)))))
+            controller = states[i]
+            if controller is None or starts[i]:
+                controller = states[i] = self._controller(self._goal, seed=i)
+            actions.append(self._to_action(controller.act(self.stack.encode(canonical(row, spec)))))
         return (actions[0] if single else np.stack(actions)), tuple(states)
 
     def save(self, folder: str | Path) -> None:
@@ -189,7 +191,7 @@ class Agent:
         if goal is None:
             heads = [
                 Success(level.success) if ok else None for level, ok in zip(stack.levels, stack.succeeds, strict=True)
-            ]  # type: ignore[attr-defined]
+            ]
             return TaskSuccess(tuple(heads))
         if callable(goal):
             return GivenEnergy(goal)

@@ -36,7 +36,7 @@ SEED = 0
 
 def demo(task: TaskConfig, out: Path, *, episodes: int, steps: int | None = None, workers: int = 2) -> Path:
     """Run everything below `out` and return the report. What an interrupted run has finished is not done again."""
-    console, began = Console(width=None if sys.stdout.isatty() else 120), time.monotonic()
+    console, began = Console(width=None if sys.stdout.isatty() else 132), time.monotonic()
     console.print(f"hplan plays {task.name} without reward and learns a stack of world models from it, in {out}")
     with Bars() as progress:
         learn(task, out, steps=steps, seed=SEED, budget="quick", progress=progress)

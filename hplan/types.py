@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # named in annotations alone, so that `hplan --help` does not
     import torch
     from torch import Tensor
 
-# ---------------------------------------------------------------------------------------------------------------- errors
+# --------------------------------------------------------------------------------------------------------------- errors
 
 
 class HplanError(Exception):
@@ -76,7 +76,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Transition:
-    """What `World.step` returns. `success` is the environment's own word (contract.md); `violation`: a constraint broken."""
+    """What `World.step` returns. `success`: the environment's word (contract.md); `violation`: a broken constraint."""
 
     observation: np.ndarray
     reward: float
@@ -126,7 +126,7 @@ class Episode:
         return len(self.actions)
 
 
-# ----------------------------------------------------------------------------------------------------- levels and planning
+# -------------------------------------------------------------------------------------------------- levels and planning
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,11 @@ class WorldModel(Protocol):
 
     index: int
     macro: MacroSpec
-    stride: float  # environment steps that one step of this level covers, on average
+
+    @property
+    def stride(self) -> float:
+        """Environment steps that one step of this level covers, on average."""
+        ...
 
     def encode(self, below: Tensor) -> Tensor:
         """Latents of the level below (level 0: observations), (B, *below) -> (B, *z)."""
@@ -179,7 +183,8 @@ class WorldModel(Protocol):
 class Energy(Protocol):
     """A goal for one level: (B, *z) -> (B,) energies. A latent reaches the goal when its energy is <= `threshold`."""
 
-    threshold: float
+    @property
+    def threshold(self) -> float: ...
 
     def __call__(self, z: Tensor) -> Tensor: ...
 
@@ -232,7 +237,7 @@ class Planner(Protocol):
     ) -> PlanResult: ...
 
 
-# --------------------------------------------------------------------------------------------------- control and the plan
+# ------------------------------------------------------------------------------------------------- control and the plan
 
 Status = Literal["pending", "active", "reached", "failed", "dropped"]
 Cause = Literal["", "start", "surprise", "stall", "overrun", "used-up", "clock", "infeasible", "new-goal"]

@@ -128,12 +128,25 @@ def plan(arguments: Namespace) -> None:
 
 
 def inspect(arguments: Namespace) -> None:
+    from hplan.registry import agent_path
+    from hplan.training.learn import CURVES
+
     agent = _load(arguments)
-    print(f"{arguments.agent}: trained on {agent.task}")
-    for level in agent.levels_info:
-        print(level)
-    print("thresholds", agent.thresholds)
-    print(json.dumps(agent.train_info, indent=1))
+    stack, facts = agent.stack, agent.train_info
+    print(f"{arguments.agent}: trained on {agent.task}, success: {stack.success_rule}")
+    print(f"  {', '.join(f'{name} {value}' for name, value in facts.items())}")
+    print(f"  {', '.join(f'{name} {value}' for name, value in agent.versions.items())}")
+    for info, threshold, tolerance, succeeds in zip(
+        agent.levels_info, stack.thresholds, stack.tolerance, stack.succeeds, strict=True
+    ):
+        latent = " x ".join(map(str, info["latent_shape"]))
+        print(f"level {info['level']}: a step lasts {info['stride']:.1f} environment steps")
+        print(f"  latent {latent}; macro-actions: {info['macro']}; success energy: {'learned' if succeeds else 'none'}")
+        print(f"  surprised above {threshold:.3f} of its own steps; a goal is reached within {tolerance:.3f}")
+    curves = agent_path(arguments.agent) / CURVES
+    for stage, curve in json.loads(curves.read_text()).items() if curves.exists() else ():
+        last = "  ".join(f"{name} {value:.4g}" for name, value in curve[-1].items())
+        print(f"{stage}: at the end of training {last}")
 
 
 def list_experiments(_: Namespace) -> None:

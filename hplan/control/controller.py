@@ -95,11 +95,11 @@ class Controller:
                 self._drop(k, "overrun", latents)
 
     def _measure(self, k: int, course: Course, z: Tensor) -> None:
-        """Level 0 must be where it was predicted. A level above is on the way from where its hop began to where it
-        ends, and so at most half a step from one of the two."""
+        """Level 0 must be where it was predicted; a level above on the way from where its hop began to where it ends,
+        as far from the nearer of the two as play was at any moment of a step (which is what thresholds are for)."""
         expected = [course.target()] if k == 0 else [course.target(), course.start]
         nearest = min(float(self.levels[k].distance(z[None], e[None])[0]) for e in expected)
-        self.surprise[k] = max(nearest - 0.5 * (k > 0), 0.0) if len(course.result) else 0.0
+        self.surprise[k] = nearest if len(course.result) else 0.0
 
     def _subgoal_reached(self, k: int, latents: tuple[Tensor, ...]) -> bool:
         below = self.courses[k - 1]
@@ -178,9 +178,9 @@ class Controller:
         """The energy that level k plans for, and the node of the plan tree that it refines."""
         above = self._above(k)
         if above is None:
-            energy = self.goal.at(k)
-            assert energy is not None
-            return energy, ROOT
+            own = self.goal.at(k)
+            assert own is not None
+            return own, ROOT
         course = self.courses[above]
         assert course is not None
         node = course.nodes[course.hop]

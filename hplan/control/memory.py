@@ -43,8 +43,8 @@ class FailureMemory:
 class WithinHop:
     """Keeps a level inside the hop of the level above that it carries out, as `hplan.types.HopCost`.
 
-    One step of the level above leads from `start` to `target` there. A latent below that the level above sees as neither
-    (farther than `allowance` steps from both) has done something else on the way, and is not worth looking at.
+    One step of the level above leads from `start` to `target` there. A latent below that the level above sees as
+    neither (farther than `allowance` steps from both) has done something else on the way, and is not worth looking at.
     """
 
     uppers: tuple[WorldModel, ...]  # the levels above, the lowest first; start and target are of the last

@@ -1,7 +1,7 @@
 """Count-based play: go where this layout has been seen least. Reward-free, one step of look-back, no model.
 
-Uniform actions hardly ever carry a key through a door to the far corner (3 times in 200,000 steps of DoorKey-8x8); choosing
-the action whose known successor was visited least does it 65 times, and sees every state in between more evenly.
+Uniform actions hardly ever carry a key through a door to the far corner (3 times in 200,000 steps of DoorKey-8x8);
+choosing the action whose known successor was visited least does it 65 times, and sees the states between more evenly.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class NoveltyPlay:
             for candidate in range(self._actions):
                 # An action never tried here counts as leading to a state never visited; noise below 1 breaks ties.
                 successor = following.get((state, candidate))
-                count = (visits[successor] if successor in visits else 0) + self._random() * 0.5
+                count = (visits.get(successor, 0) if successor else 0) + self._random() * 0.5
                 if count < least:
                     action, least = candidate, count
         self._last = (state, action)

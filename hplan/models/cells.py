@@ -14,6 +14,9 @@ from torch import Tensor, nn
 class CellEncoder(nn.Module):
     """Features of single cells to unit vectors: (..., F) int64 -> (..., C)."""
 
+    offsets: Tensor
+    highest: Tensor
+
     def __init__(self, cardinalities: tuple[int, ...], channels: int, hidden: int) -> None:
         super().__init__()
         offsets = torch.tensor([0, *cardinalities[:-1]]).cumsum(0)
@@ -41,8 +44,8 @@ class SpatialPredictor(nn.Module):
     """P(z, m): what every cell will be one step later, (B, C, H, W) -> (B, C, H, W) before snapping to known cells.
 
     Three 3 x 3 convolutions around a residual path that starts as "nothing changes", with the macro-action and a global
-    maximum (what exists anywhere) added. A plain macro acts on all cells alike; a *pointed* one, (type, cell), at its cell.
-    The same weights run on any size of grid.
+    maximum (what exists anywhere) added. A plain macro acts on all cells alike; a *pointed* one, (type, cell),
+    at its cell. The same weights run on any size of grid.
     """
 
     def __init__(self, channels: int, hidden: int, macros: int, pointed: bool) -> None:
@@ -54,8 +57,8 @@ class SpatialPredictor(nn.Module):
         self.conv3 = nn.Conv2d(hidden, hidden, 3, padding=1)
         self.spread = nn.Linear(hidden, hidden)
         self.change = nn.Conv2d(hidden, channels, 1)
-        nn.init.zeros_(self.change.weight)
-        nn.init.zeros_(self.change.bias)
+        for parameter in self.change.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, z: Tensor, macro: Tensor) -> Tensor:
         h = F.relu(self.conv1(z) + self._place(macro, z))

@@ -19,6 +19,8 @@ class FourierFeatures(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    frequencies: Tensor
+    frequencies: Tensor
 
     def __init__(self, size: int, octaves: int) -> None:
         super().__init__()

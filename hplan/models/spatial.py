@@ -26,6 +26,16 @@ class SpatialLevel(nn.Module):
     """
 
     kind = "spatial"
+    stride_: Tensor
+    certainty_: Tensor
+    codes: Tensor
+    supported: Tensor
+    typical_change: Tensor
+    hop_threshold: Tensor
+    cells: Tensor
+    merge: Tensor
+    below_codes: Tensor
+    edits: Tensor
 
     def __init__(
         self,
@@ -66,7 +76,7 @@ class SpatialLevel(nn.Module):
 
     @property
     def certainty(self) -> float:
-        """Share of steps of play that ended as the same action in the same place mostly does; 1: nothing is left to chance."""
+        """Share of steps of play that ended as the same action in the same place mostly does; 1: no chance in it."""
         return float(self.certainty_)
 
     @property
@@ -142,7 +152,7 @@ class SpatialLevel(nn.Module):
         """(V, C): the codes as the encoder gives them now; differentiable, for training."""
         if self.index == 0:
             return self.embed(self.cells)
-        return F.normalize(self.embed.weight, dim=-1)
+        return F.normalize(self.embed.get_parameter("weight"), dim=-1)
 
     def freeze(self) -> None:
         """Store the codes; nothing of the encoder moves after this."""
@@ -165,15 +175,13 @@ class SpatialLevel(nn.Module):
         changed = (before != after).float()
         loss = each.mean()
         if self.certainty >= CERTAIN:
-            loss = (each * changed).sum() / changed.sum().clamp(min=1) + (each * (1 - changed)).mean() * 4
+            loss = (each * changed).sum() / changed.sum().clamp(min=1) + 0.5 * (each * (1 - changed)).sum() / len(each)
         exact = (logits.argmax(-1) == after).flatten(1).all(1).float().mean()
         return loss, {"prediction": loss.detach(), "exact": exact}
 
 
 def event_of(before: Tensor, after: Tensor, edits: Tensor) -> tuple[Tensor, Tensor]:
-    """The (type, cell) of the first changed cell whose edit is known, as a flat macro (B,), and whether there is one."""
-    batch, height, width = before.shape
-    cells = height * width
+    """(type, cell) of the first changed cell whose edit is known, as a flat macro (B,), and whether there is one."""
     pairs = torch.stack([before.flatten(1), after.flatten(1)], -1)
     match = (pairs[:, :, None, :] == edits).all(-1)  # (B, cells, types)
     first = match.movedim(1, 2).flatten(1).float().argmax(1)

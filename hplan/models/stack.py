@@ -1,23 +1,43 @@
-"""The stack: levels, their thresholds and everything needed to use them again, in one folder of TOML and safetensors."""
+"""The stack: levels, their thresholds and everything needed to use them again, in a folder of TOML and safetensors."""
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tomli_w
 import torch
 from torch import Tensor, nn
 
+from hplan.config import SuccessRule
 from hplan.files import write_atomically
 from hplan.models.tensors import read_tensors, write_tensors
 from hplan.types import ActionSpec, HplanError, LevelInfo, ObservationSpec, UsageError, WorldModel
 
 FORMAT = 1
 CARD, WEIGHTS = "agent.toml", "levels.safetensors"
+
+
+class TrainedLevel(WorldModel, Protocol):
+    """A level as it is trained, kept and loaded: a WorldModel that can also be rebuilt, and can tell success."""
+
+    config: dict[str, Any]  # keyword arguments of its class
+
+    @property
+    def kind(self) -> str:
+        """Which class it is, for `level_class`."""
+        ...
+
+    @property
+    def success(self) -> Callable[[Tensor], Tensor]:
+        """(B, *z) -> (B,): logit of "this latent is a success"."""
+        ...
+
+    def state_dict(self) -> Mapping[str, Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -32,11 +52,11 @@ class Stack:
     task: str
     observation_spec: ObservationSpec
     action_spec: ActionSpec
-    levels: tuple[WorldModel, ...]
+    levels: tuple[TrainedLevel, ...]
     thresholds: tuple[float, ...]
     tolerance: tuple[float, ...]
     succeeds: tuple[bool, ...]
-    success_rule: str = "auto"
+    success_rule: SuccessRule = "auto"
     train: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -76,7 +96,7 @@ class Stack:
         """Weights first, then the card: a folder with a card is whole."""
         tensors: dict[str, Tensor] = {}
         for level in self.levels:
-            tensors |= {f"{level.index}/{k}": v for k, v in level.state_dict().items()}  # type: ignore[attr-defined]
+            tensors |= {f"{level.index}/{k}": v for k, v in level.state_dict().items()}
         write_tensors(folder / WEIGHTS, tensors, {"format": str(FORMAT)})
         card = {
             "format": FORMAT,
@@ -88,11 +108,11 @@ class Stack:
             "versions": self.versions,
             "level": [
                 {
-                    "kind": level.kind,  # type: ignore[attr-defined]
+                    "kind": level.kind,
                     "threshold": self.thresholds[k],
                     "tolerance": self.tolerance[k],
                     "succeeds": self.succeeds[k],
-                    "config": _plain(level.config),  # type: ignore[attr-defined]
+                    "config": _plain(level.config),
                 }
                 for k, level in enumerate(self.levels)
             ],

@@ -1,9 +1,9 @@
 """Levels from time scales: which symbols turn into one another quickly, and are therefore one symbol further up.
 
-Count, from play, how often one cell code turns into another; link codes by their rate; the links of the maximum spanning
-tree, sorted, are a spectrum of time scales. Its gaps are the levels: above a gap, codes that are linked faster than it are
-one symbol, and a step of that level lasts until a symbol changes (an *event*). Single linkage on rates is the count form of
-the metastable sets that VAMP-2 (Wu and Noe, 2020) finds as slow singular functions.
+Count, from play, how often one cell code turns into another; link codes by their rate; the links of the maximum
+spanning tree, sorted, are a spectrum of time scales. Its gaps are the levels: above a gap, codes that are linked faster
+than it are one symbol, and a step of that level lasts until a symbol changes (an *event*). Single linkage on rates is
+the count form of the metastable sets that VAMP-2 (Wu and Noe, 2020) finds as slow singular functions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SMALLEST_GAP = 4.0  # a ratio of neighbouring rates below this is noise of count
 
 @dataclass(frozen=True)
 class Cut:
-    """Codes joined above a rate. `merge[c]` is the symbol of code c; `rate` is per step; `gap` the ratio that it spans."""
+    """Codes joined above a rate. `merge[c]` is the symbol of code c; `rate` is per step; `gap` the ratio it spans."""
 
     merge: np.ndarray
     rate: float
@@ -47,7 +47,7 @@ def spectrum(rates: np.ndarray) -> list[tuple[float, int, int]]:
     both = np.maximum(rates, rates.T)
     graph = nx.Graph()
     graph.add_nodes_from(range(len(rates)))
-    graph.add_weighted_edges_from((i, j, both[i, j]) for i, j in zip(*np.nonzero(np.triu(both, 1)), strict=True))
+    graph.add_weighted_edges_from((i, j, float(both[i, j])) for i, j in zip(*np.nonzero(np.triu(both, 1)), strict=True))
     return sorted(((d["weight"], i, j) for i, j, d in nx.maximum_spanning_edges(graph)), reverse=True)
 
 

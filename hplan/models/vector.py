@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +34,8 @@ class VectorLevel(nn.Module):
     hop_threshold: Tensor
     landmarks: Tensor
     lattice: Tensor
+    middle: Tensor
+    reach: Tensor
 
     def __init__(
         self,
@@ -42,7 +44,7 @@ class VectorLevel(nn.Module):
         inputs: int,
         macros: int,
         stride: float = 1.0,
-        macro_kind: str = "discrete",
+        macro_kind: Literal["discrete", "continuous"] = "discrete",
         macro_low: tuple[float, ...] = (),
         macro_high: tuple[float, ...] = (),
         macro_names: tuple[str, ...] = (),
@@ -58,9 +60,9 @@ class VectorLevel(nn.Module):
         super().__init__()
         self.index, self.stride = index, float(stride)
         self.config: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
-        self.macro = MacroSpec(macro_kind, macros, low=macro_low, high=macro_high, names=macro_names)  # type: ignore[arg-type]
+        self.macro = MacroSpec(macro_kind, macros, low=macro_low, high=macro_high, names=macro_names)
         if index == 0:
-            self.features: nn.Module = FourierFeatures(inputs, octaves)
+            self.features = FourierFeatures(inputs, octaves)
             self.encoder = mlp(self.features.size, hidden, latent)
             taken = macros
             self.inverse = mlp(2 * latent, hidden, macros, layers=1)

@@ -52,9 +52,10 @@ class Success:
 
 @runtime_checkable
 class Goal(Protocol):
-    """What an episode is for, said once for every level: `at(k)` is its energy there, None where that level cannot tell."""
+    """What an episode is for, said once for every level: `at(k)` is its energy there, None if that one cannot tell."""
 
-    label: str
+    @property
+    def label(self) -> str: ...
 
     def at(self, index: int) -> Energy | None: ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -16,9 +17,10 @@ FLOORS = (0.005, 0.0)  # macro-actions less probable than this are not tried, un
 class BestFirstSearch:
     """Uniform-cost search (Dijkstra) on the graph that a level's predictor unfolds.
 
-    Cost of a step: 1 - `prior_weight` * log p(m | z) + `hop_cost`. Nodes whose `level.keys` are equal are merged. Whole
-    layers of the frontier, up to `batch` nodes, are expanded by one call of the predictor. Where the goal is not reached, the
-    search is repeated with the next lower `floor` of the prior, and finally answers with the path to the least energy.
+    Cost of a step: 1 - `prior_weight` * log p(m | z) + `hop_cost`. Nodes whose `level.keys` are equal are merged.
+    Whole layers of the frontier, up to `batch` nodes, are expanded by one call of the predictor. Where the goal is not
+    reached, the search is repeated with the next lower `floor` of the prior, and finally answers with the path to the
+    least energy.
     """
 
     complete = True  # where it fails, no plan exists within the budget, as far as the level's model knows
@@ -54,7 +56,8 @@ class BestFirstSearch:
                 result = tree.path()
             if tree.reached or not exhausted or spent >= budget.evaluations:
                 break
-        return PlanResult(result.macros, result.latents, result.energies, result.costs, result.reached, spent)
+        assert result is not None, "floors is empty: nothing to search with"
+        return replace(result, evaluations=spent)
 
     def _grow(self, tree: _Tree, evaluations: int, horizon: int, floor: float, hop_cost: HopCost | None) -> bool:
         """Expand until the goal is reached at least cost, the budget is spent, or nothing is left (True)."""
@@ -90,13 +93,13 @@ def _log(p: float) -> float:
 
 
 class _Tree:
-    """The search tree: lists by node number, a heap of open nodes, and a table of merged latents."""
+    """The search tree: columns by node number, a heap of open nodes, and a table of merged latents."""
 
     def __init__(self, level: WorldModel, start: Tensor, goal: Energy) -> None:
         self.level, self.goal = level, goal
-        self.latent, self.parent, self.macro = [start], [-1], [torch.tensor(-1)]
-        self.cost, self.step, self.depth = [0.0], [0.0], [0]
-        self.energy = [float(goal(start[None])[0])]
+        self.latent, self.parent, self.macro = {0: start}, {0: -1}, {0: torch.tensor(-1)}
+        self.cost, self.step, self.depth = {0: 0.0}, {0: 0.0}, {0: 0}
+        self.energy = {0: float(goal(start[None])[0])}
         self.known = {_key(level.keys(start[None])[0]): 0}
         self.frontier: list[tuple[float, int]] = [(0.0, 0)]
         self.evaluations = 0
@@ -124,32 +127,18 @@ class _Tree:
                 continue
             if node is None:
                 node = self.known[key] = len(self.latent)
-                for column, value in (
-                    (self.latent, following[i]),
-                    (self.parent, parent),
-                    (self.macro, macro[i]),
-                    (self.cost, cost),
-                    (self.step, extra),
-                    (self.depth, self.depth[parent] + 1),
-                    (self.energy, energies[i]),
-                ):
-                    column.append(value)
-            else:
-                self.latent[node], self.parent[node], self.macro[node] = following[i], parent, macro[i]
-                self.cost[node], self.step[node], self.depth[node] = cost, extra, self.depth[parent] + 1
+            self.latent[node], self.parent[node], self.macro[node] = following[i], parent, macro[i]
+            self.cost[node], self.step[node], self.depth[node] = cost, extra, self.depth[parent] + 1
+            self.energy[node] = energies[i]
             heapq.heappush(self.frontier, (cost, node))
             if self.energy[node] <= self.goal.threshold and (not self.reached or cost < self.cost[self.goal_node]):
                 self.goal_node = node
 
     def best_energy(self) -> float:
-        return min(self.energy)
+        return min(self.energy.values())
 
     def path(self) -> PlanResult:
-        node = (
-            self.goal_node
-            if self.reached
-            else min(range(len(self.energy)), key=lambda n: (self.energy[n], self.cost[n]))
-        )
+        node = self.goal_node if self.reached else min(self.energy, key=lambda n: (self.energy[n], self.cost[n]))
         nodes = [node]
         while self.parent[nodes[-1]] >= 0:
             nodes.append(self.parent[nodes[-1]])

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from hplan.control.surprise import conformal_threshold
 from hplan.data.windows import PlayData
+from hplan.models.cells import nearest
 from hplan.models.spatial import CERTAIN, SpatialLevel, event_of
 from hplan.models.timescales import Cut
-from hplan.training.fit import Progress, fit
+from hplan.training.fit import Loss, Progress, fit
 from hplan.training.maps import (
     Maps,
     certainty,
@@ -30,9 +31,16 @@ from hplan.training.maps import (
     separations,
 )
 from hplan.training.success import train_success
-from hplan.training.trained import Trained
+from hplan.training.trained import Curves, Trained
 from hplan.types import ActionSpec, ObservationSpec, UsageError
 
+CHANCES = 4  # times as many steps where chances have to be learned from noise
+ROUNDS, FIRST, HARD = (
+    3,
+    0.6,
+    0.3,
+)  # of training level 0: how many, the first one's share of steps, mined rows in a batch
+MINED = 40_000  # rows that are looked through for mistakes after a round
 ABSORBED = 0.05  # of a batch of level 0 are ended episodes, in which every action changes nothing
 MOST_ENDS = 65536
 
@@ -70,27 +78,52 @@ def train_base(
     # Rare kinds of change are drawn more often, unless the same action may end in several ways: then how often it ends
     # in which is what has to be learned.
     level.certainty_.fill_(certainty(maps))
+    steps *= 1 if level.certainty >= CERTAIN else CHANCES
     kinds = change_kinds(maps) if level.certainty >= CERTAIN else torch.zeros(len(maps.starts), dtype=torch.long)
     cumulative = rare_sampler(kinds)
 
     ends = maps.ends[:: max(len(maps.ends) // MOST_ENDS, 1)]
     absorbed = int(batch * ABSORBED) if len(ends) else 0
 
-    def prediction(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        rows = maps.starts[draw(cumulative, batch - absorbed, generator)]
-        taken, following = maps.actions[rows], rows + 1
-        if absorbed:
-            over = ends[torch.randint(len(ends), (absorbed,), generator=generator)]
-            taken = torch.cat([taken, torch.randint(actions.size, (absorbed,), generator=generator)])
-            rows, following = torch.cat([rows, over]), torch.cat([following, over])
-        return level.prediction_loss(maps.maps[rows], taken, maps.maps[following])
+    def prediction(hard: Tensor) -> Loss:
+        """The objective; a share of the batch are `hard` rows, if there are any."""
+        known = int(batch * HARD) if len(hard) else 0
+
+        def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+            rows = maps.starts[draw(cumulative, batch - absorbed - known, generator)]
+            if known:
+                rows = torch.cat([rows, hard[torch.randint(len(hard), (known,), generator=generator)]])
+            taken, following = maps.actions[rows], rows + 1
+            if absorbed:
+                over = ends[torch.randint(len(ends), (absorbed,), generator=generator)]
+                taken = torch.cat([taken, torch.randint(actions.size, (absorbed,), generator=generator)])
+                rows, following = torch.cat([rows, over]), torch.cat([following, over])
+            return level.prediction_loss(maps.maps[rows], taken, maps.maps[following])
+
+        return loss
 
     world = nn.ModuleList([level.embed, level.predictor])
-    curve = fit(
-        world, prediction, name="level0", steps=steps, seed=seed, out=out, lr=2e-3, device=device, progress=progress
-    )
+    curves: Curves = {}
+    # Later rounds practise what the one before got wrong: mostly actions that fail in places where they seldom are tried.
+    mined = ROUNDS if level.certainty >= CERTAIN else 1
+    hard = torch.empty(0, dtype=torch.long)
+    for turn in range(mined):
+        name = "level0" if turn == 0 else f"level0-hard{turn}"
+        length = steps if mined == 1 else round(steps * (FIRST if turn == 0 else (1 - FIRST) / (mined - 1)))
+        curves[name] = fit(
+            world,
+            prediction(hard),
+            name=name,
+            steps=length,
+            seed=seed,
+            out=out,
+            lr=2e-3 if turn == 0 else 1e-3,
+            device=device,
+            progress=progress,
+        )
+        if turn + 1 < mined:
+            hard = mispredicted(level, maps, torch.Generator().manual_seed(turn))
     level.freeze()
-    curves = {"level0": curve}
     curves |= train_success(
         level,
         lambda rows: level.decode(maps.maps[rows]),
@@ -133,7 +166,7 @@ def train_above(
         stride=float(happened.duration.mean()),
         channels=channels,
         hidden=hidden,
-        below=tuple(below.codes.shape),
+        below=(len(below.codes), below.channels),
     )
     table = torch.zeros(len(below.codes), dtype=torch.long)
     table[symbols_below.flatten()] = symbols.flatten()
@@ -230,6 +263,17 @@ def train_spatial(
         curves |= more
     has_success = bool(fitted.success.any())
     return Trained(tuple(stack), tuple(thresholds), (0.0,) * count, (has_success,) * count, curves)
+
+
+@torch.inference_mode()
+def mispredicted(level: SpatialLevel, maps: Maps, generator: torch.Generator) -> Tensor:
+    """Rows of play, among some drawn evenly, whose next observation the level gets wrong as it is now."""
+    codes = level.embeddings()
+    found = []
+    for rows in maps.starts[torch.randint(len(maps.starts), (MINED,), generator=generator)].split(512):
+        predicted = nearest(level.predictor(codes[maps.maps[rows]].movedim(-1, 1), maps.actions[rows]), codes)
+        found.append(rows[(predicted != maps.maps[rows + 1]).flatten(1).any(1)])
+    return torch.cat(found)
 
 
 @torch.inference_mode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hplan.types import WorldModel
+from hplan.models.stack import TrainedLevel
 
 Curves = dict[str, list[dict[str, float]]]  # stage -> points of its learning curve: step, loss and its parts
 
@@ -13,7 +13,7 @@ Curves = dict[str, list[dict[str, float]]]  # stage -> points of its learning cu
 class Trained:
     """One entry per level in every tuple, as in `hplan.models.stack.Stack`."""
 
-    levels: tuple[WorldModel, ...]
+    levels: tuple[TrainedLevel, ...]
     thresholds: tuple[float, ...]
     tolerance: tuple[float, ...]
     succeeds: tuple[bool, ...]

@@ -11,7 +11,7 @@ BLOCK = 4
 
 
 class Corridor:
-    """Level k of a corridor of `length` cells: z_k (1,) is the number of the block of 4^k cells. Moves: back, stay, on."""
+    """Level k of a corridor of `length` cells: z_k (1,) numbers the block of 4^k cells. Moves: back, stay, on."""
 
     def __init__(self, index: int, length: int = 256) -> None:
         self.index, self.length = index, length

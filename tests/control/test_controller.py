@@ -1,4 +1,4 @@
-"""The controller on a corridor with known optima: decomposition, repair at the right place, and no repair without need."""
+"""The controller on a corridor with known optima: decomposition, repair where it is due, and none without need."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,7 +57,7 @@ def test_cuts_are_nested_and_ordered(size: int, seed: int) -> None:
     rates /= rates.sum(1, keepdims=True)
     found = cuts(rates)
     assert len(spectrum(rates)) <= size - 1
-    for finer, coarser in zip(found, found[1:], strict=False):
+    for finer, coarser in pairwise(found):
         assert finer.rate > coarser.rate
         pairs = {(a, b) for a, b in zip(finer.merge.tolist(), coarser.merge.tolist(), strict=True)}
         assert len(pairs) == finer.symbols, "a symbol of the finer level must lie in one of the coarser"

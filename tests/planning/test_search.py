@@ -96,7 +96,7 @@ def test_merging_expands_every_node_once() -> None:
 
 def test_improbable_macros_are_tried_only_when_the_probable_ones_fail() -> None:
     table = torch.tensor([[1, 2], [0, 0], [2, 2]])
-    log_p = torch.tensor([[0.99, 0.01], [0.5, 0.5], [0.5, 0.5]]).log()
+    log_p = torch.tensor([[0.999, 0.001], [0.5, 0.5], [0.5, 0.5]]).log()
     level = Graph(table, log_p)
     near = BestFirstSearch().plan(level, torch.zeros(1), At(1), budget=Budget(100, 10))
     assert near.reached and near.evaluations == 1
