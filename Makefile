@@ -34,7 +34,7 @@ demo-smoke: setup  ## the demo's path with a budget of seconds; its agent has le
 	$(BIN)/python -m hplan.demo --smoke
 
 test: setup  ## all tests, on all cores
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: setup  ## ruff: style and formatting
 	$(BIN)/ruff check .

@@ -39,7 +39,7 @@ def demo(task: TaskConfig, out: Path, *, episodes: int, steps: int | None = None
     console, began = Console(width=None if sys.stdout.isatty() else 132), time.monotonic()
     console.print(f"hplan plays {task.name} without reward and learns a stack of world models from it, in {out}")
     with Bars() as progress:
-        learn(task, out, steps=steps, seed=SEED, budget="quick", progress=progress)
+        learn(task, out, steps=steps, seed=SEED, budget="quick", workers=workers, progress=progress)
         results = [
             evaluate(load(out, method=method), episodes=episodes, seed=SEED, workers=workers, progress=progress)
             for method in ("hierarchical", "flat")

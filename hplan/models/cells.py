@@ -43,8 +43,8 @@ def nearest(z: Tensor, codes: Tensor) -> Tensor:
 class SpatialPredictor(nn.Module):
     """P(z, m): what every cell will be one step later, (B, C, H, W) -> (B, C, H, W) before snapping to known cells.
 
-    Three 3 x 3 convolutions around a residual path that starts as "nothing changes", with the macro-action and a global
-    maximum (what exists anywhere) added. A plain macro acts on all cells alike; a *pointed* one, (type, cell),
+    Two 3 x 3 convolutions and a 1 x 1 around a residual path that starts as "nothing changes", with the macro-action and
+    a global maximum (what exists anywhere) added. A plain macro acts on all cells alike; a *pointed* one, (type, cell),
     at its cell. The same weights run on any size of grid.
     """
 
@@ -54,7 +54,7 @@ class SpatialPredictor(nn.Module):
         self.macro = nn.Embedding(macros, hidden)
         self.conv1 = nn.Conv2d(channels, hidden, 3, padding=1)
         self.conv2 = nn.Conv2d(hidden, hidden, 3, padding=1)
-        self.conv3 = nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.mix = nn.Conv2d(hidden, hidden, 1)
         self.spread = nn.Linear(hidden, hidden)
         self.change = nn.Conv2d(hidden, channels, 1)
         for parameter in self.change.parameters():
@@ -63,7 +63,7 @@ class SpatialPredictor(nn.Module):
     def forward(self, z: Tensor, macro: Tensor) -> Tensor:
         h = F.relu(self.conv1(z) + self._place(macro, z))
         h = F.relu(self.conv2(h) + self.spread(h.amax((-2, -1)))[:, :, None, None])
-        return F.normalize(z + self.change(F.relu(self.conv3(h))), dim=1)
+        return F.normalize(z + self.change(F.relu(self.mix(h))), dim=1)
 
     def _place(self, macro: Tensor, z: Tensor) -> Tensor:
         if not self.pointed:
@@ -74,6 +74,19 @@ class SpatialPredictor(nn.Module):
         rows = torch.arange(len(z), device=z.device)
         marks[rows, :, cell] = self.macro(kind)
         return marks.view(len(z), -1, height, width)
+
+
+class Affordance(nn.Module):
+    """log p(doing m here changes anything | z), (B, C, H, W) -> (B, macros): log-sum-exp of what each cell's surroundings
+    say, as one place where an action can take hold is enough."""
+
+    def __init__(self, channels: int, hidden: int, macros: int) -> None:
+        super().__init__()
+        self.cell = nn.Sequential(nn.Conv2d(channels, hidden, 3, padding=1), nn.ReLU(), nn.Conv2d(hidden, macros, 1))
+        self.bias = nn.Parameter(torch.full((macros,), -3.0))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return F.logsigmoid(self.cell(z).flatten(2).logsumexp(-1) + self.bias)
 
 
 class EventPrior(nn.Module):

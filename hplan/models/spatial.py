@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hplan.models.cells import CellEncoder, EventPrior, SpatialPredictor, SuccessHead, nearest, similarity
+from hplan.models.cells import Affordance, CellEncoder, EventPrior, SpatialPredictor, SuccessHead, nearest, similarity
 from hplan.types import MacroSpec
 
 TEMPERATURE = 0.1  # of the contrastive loss between a predicted cell and all known ones, on unit vectors
@@ -62,7 +62,9 @@ class SpatialLevel(nn.Module):
         self.register_buffer("supported", torch.ones(macros, dtype=torch.bool))
         self.register_buffer("typical_change", torch.tensor(1.0))  # cells that one step changes: the unit of `distance`
         self.register_buffer("hop_threshold", torch.tensor(0.0))  # -log p of real events: the zero of `compatibility`
+        self.prior_net: nn.Module
         if index == 0:
+            self.prior_net = Affordance(channels, hidden // 3, macros)
             self.register_buffer("cells", torch.zeros(vocabulary, len(cardinalities), dtype=torch.long))
             self.embed: nn.Module = CellEncoder(tuple(cardinalities), channels, hidden)
         else:
@@ -108,9 +110,9 @@ class SpatialLevel(nn.Module):
         return self.codes[symbols][..., None, None], top / top.sum(1, keepdim=True)
 
     def prior(self, z: Tensor) -> Tensor:
-        """Level 0: 0 for every action that play showed to do something, impossible otherwise. Above: learned log p."""
+        """Level 0: log p of each action changing anything here; above: of each event coming next. Both are learned."""
         if self.index == 0:
-            return torch.where(self.supported, 0.0, IMPOSSIBLE).expand(len(z), -1)
+            return torch.where(self.supported, self.prior_net(z), IMPOSSIBLE)
         return self.event_prior(z, self.symbols(z))
 
     def event_prior(self, z: Tensor, symbols: Tensor, rounds: int | None = None) -> Tensor:
@@ -176,6 +178,11 @@ class SpatialLevel(nn.Module):
         loss = each.mean()
         if self.certainty >= CERTAIN:
             loss = (each * changed).sum() / changed.sum().clamp(min=1) + 0.5 * (each * (1 - changed)).sum() / len(each)
+        if self.index == 0:
+            able = self.prior_net(codes[before].movedim(-1, 1).detach()).gather(1, macro[:, None])[:, 0]
+            able = able.clamp(max=-1e-6)
+            happened = changed.flatten(1).amax(1)
+            loss = loss - (happened * able + (1 - happened) * torch.log1p(-able.exp())).mean()
         exact = (logits.argmax(-1) == after).flatten(1).all(1).float().mean()
         return loss, {"prediction": loss.detach(), "exact": exact}
 

@@ -102,7 +102,7 @@ def train_base(
 
         return loss
 
-    world = nn.ModuleList([level.embed, level.predictor])
+    world = nn.ModuleList([level.embed, level.predictor, level.prior_net])
     curves: Curves = {}
     # Later rounds practise what the one before got wrong: mostly actions that fail in places where they seldom are tried.
     mined = ROUNDS if level.certainty >= CERTAIN else 1

@@ -52,6 +52,7 @@ def base_level(
         macro_low=actions.low if actions.kind == "continuous" else (),
         macro_high=actions.high if actions.kind == "continuous" else (),
         macro_names=actions.names,
+        landmarks=2048 if actions.kind == "discrete" else 1,  # nothing searches over continuous actions
         latent=latent,
         hidden=hidden,
         octaves=octaves,

@@ -1,0 +1,72 @@
+"""Costs of hops: failures are remembered softly, straying is forbidden, and costs add up."""
+
+from __future__ import annotations
+
+import torch
+from control.corridor import Corridor
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from hplan.control.memory import FailureMemory, Sum, WithinHop
+
+PLACES = st.integers(0, 40)
+
+
+def at(*cells: float) -> Tensor:
+    """(B, 1) latents of the corridor."""
+    return torch.tensor(cells)[:, None].float()
+
+
+def test_without_failures_hops_cost_nothing_extra() -> None:
+    memory = FailureMemory(Corridor(0))
+    assert len(memory) == 0
+    assert memory(at(1, 2), at(2, 3)).tolist() == [0.0, 0.0]
+
+
+@given(PLACES, PLACES, PLACES, PLACES, st.integers(1, 4))
+def test_a_failure_makes_hops_near_it_cost_more_each_time(a: int, b: int, c: int, d: int, times: int) -> None:
+    memory = FailureMemory(Corridor(0), radius=1.5, penalty=2.0)
+    for _ in range(times):
+        memory = memory.add(at(a)[0], at(b)[0])
+    near = abs(a - c) < 1.5 and abs(b - d) < 1.5
+    assert memory(at(c), at(d)).tolist() == [2.0 * times if near else 0.0]
+    assert len(memory) == times
+
+
+def test_adding_leaves_the_old_memory_as_it_was() -> None:
+    old = FailureMemory(Corridor(0))
+    new = old.add(at(1)[0], at(2)[0])
+    assert (len(old), len(new)) == (0, 1)
+    assert bool(new(at(1), at(2)).isfinite().all())  # soft: never a ban
+
+
+def test_a_hop_has_a_direction() -> None:
+    memory = FailureMemory(Corridor(0)).add(at(1)[0], at(9)[0])
+    assert memory(at(1, 9), at(9, 1)).tolist() == [2.0, 0.0]
+
+
+def test_below_a_hop_only_its_two_ends_are_allowed_as_the_level_above_sees_them() -> None:
+    # Blocks of 4 cells: from block 2 (cells 8 to 11) to block 3 (12 to 15).
+    within = WithinHop((Corridor(1),), torch.tensor([2.0]), torch.tensor([3.0]), allowance=0.9)
+    following = at(7, 8, 11, 12, 15, 16)
+    inf = float("inf")
+    assert within(at(9).expand(6, 1), following).tolist() == [inf, 0.0, 0.0, 0.0, 0.0, inf]
+
+
+def test_a_hop_two_levels_up_is_seen_through_both() -> None:
+    # Blocks of 16 cells: from block 0 to block 1.
+    within = WithinHop((Corridor(1), Corridor(2)), torch.tensor([0.0]), torch.tensor([1.0]), allowance=0.9)
+    assert within(at(0, 0, 0), at(15, 31, 32)).isinf().tolist() == [False, False, True]
+
+
+@given(st.lists(st.floats(-10, 10, width=32), min_size=1, max_size=4))
+def test_a_sum_adds_its_costs(costs: list[float]) -> None:
+    parts = tuple(lambda z, following, c=c: torch.full((len(z),), c) for c in costs)
+    assert torch.allclose(Sum(parts)(at(0, 1), at(1, 2)), torch.full((2,), sum(costs)), atol=1e-4)
+
+
+def test_a_ban_in_a_sum_stays_a_ban() -> None:
+    within = WithinHop((Corridor(1),), torch.tensor([0.0]), torch.tensor([1.0]), allowance=0.9)
+    both = Sum((FailureMemory(Corridor(0)).add(at(1)[0], at(2)[0]), within))
+    assert both(at(1, 1), at(2, 50)).tolist() == [2.0, float("inf")]
