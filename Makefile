@@ -8,9 +8,8 @@ BIN := .venv/bin
 STAMP := .venv/.hplan-installed
 # bytecode is made when it is first used: to compile every package takes as long again as to install it
 PIP := $(BIN)/pip install --quiet --no-compile --constraint constraints.txt
-# pip's notice about itself, and threads of BLAS that fight over two cores, help nobody
+# pip's notice about itself helps nobody
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-smoke test lint types

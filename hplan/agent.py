@@ -105,7 +105,9 @@ class Agent:
         Planning has no sampling to switch off: `deterministic` changes nothing.
         """
         spec = self.stack.observation_spec
-        single = np.size(observation) == np.prod(spec.shape)
+        # A batch of one is as large as a single observation: what Stable-Baselines3 sends with it tells them apart.
+        batched = np.ndim(episode_start) == 1 or np.ndim(observation) > len(spec.shape)
+        single = not batched and np.size(observation) == np.prod(spec.shape)
         rows = [observation] if single else list(observation)
         states: list[Controller | None] = list(state) if state is not None else [None] * len(rows)
         starts = np.ones(len(rows), bool) if episode_start is None and state is None else np.broadcast_to(
@@ -175,6 +177,11 @@ class Agent:
     # ------------------------------------------------------------------------------------------------------ private
 
     def _controller(self, goal: Goal, seed: int) -> Controller:
+        if all(goal.at(k) is None for k in range(len(self.stack.levels))):
+            raise UsageError(
+                f"{self.name} has seen no success in play, so it knows none to aim for: give it a goal (an observation or "
+                "an energy), or play more"
+            )
         generator = torch.Generator().manual_seed(seed)
         return Controller(
             self.stack.levels,

@@ -154,6 +154,11 @@ class WorldModel(Protocol):
         """Environment steps that one step of this level covers, on average."""
         ...
 
+    @property
+    def exact(self) -> bool:
+        """Latents are symbols: a step changes them at once, and equal ones are equal. Else it changes them by and by."""
+        ...
+
     def encode(self, below: Tensor) -> Tensor:
         """Latents of the level below (level 0: observations), (B, *below) -> (B, *z)."""
         ...

@@ -17,7 +17,6 @@ LENGTH, DOORS = 9, (3, 6)
 EMPTY, AGENT, CLOSED, OPEN, AGENT_IN_DOOR = range(5)
 LEFT, RIGHT, TOGGLE = range(3)
 SMALL = {"base_steps": 40, "above_steps": 20, "batch": 32, "channels": 8, "hidden": 16}
-TRAINED = {"base_steps": 250, "above_steps": 80, "batch": 64, "channels": 8, "hidden": 16}
 
 
 class TwoDoors(gymnasium.Env):

@@ -84,6 +84,10 @@ class Controller:
                 continue
             self._spend(course)
             self._measure(k, course, latents[k])
+            if not len(course.result):  # its goal was met already, and the levels below see to the rest
+                if not reached(course.goal, latents[k]):
+                    self._advance(k, course, latents[k])
+                continue
             if self.replan == "surprise" and self.surprise[k] > self.thresholds[k] and not (k and finished):
                 self._drop(k, "surprise", latents)
             elif self.replan == "clock" and self.step - course.since >= max(self.levels[k].stride, 1):
@@ -102,8 +106,12 @@ class Controller:
         self.surprise[k] = nearest if len(course.result) else 0.0
 
     def _subgoal_reached(self, k: int, latents: tuple[Tensor, ...]) -> bool:
-        below = self.courses[k - 1]
-        return below is not None and reached(below.goal, latents[k - 1])
+        """Whether the level that carries out the hop of level k has arrived: the next one below with steps to take."""
+        below = k - 1
+        while below > 0 and (course := self.courses[below]) is not None and not len(course.result):
+            below -= 1
+        course = self.courses[below]
+        return course is not None and reached(course.goal, latents[below])
 
     def _patience(self, k: int) -> float:
         return self.config.patience * self.levels[k].stride + self.config.slack
@@ -215,13 +223,14 @@ class Controller:
         return result
 
     def _within(self, k: int) -> WithinHop | None:
-        """What keeps a search at level k inside the hop above it. Planners that sample stay near by themselves."""
+        """What keeps a search at level k inside the hop above it, where the latents above are symbols: half way through
+        a gradual step everything is far from both of its ends."""
         above = self._above(k)
-        if above is None or not getattr(self.planners[k], "complete", False):
+        if above is None or not self.levels[above].exact or not getattr(self.planners[k], "complete", False):
             return None
         course = self.courses[above]
         assert course is not None
-        return WithinHop(self.levels[k + 1 : above + 1], course.start, course.target(), self.config.straying)
+        return WithinHop(self.levels[k + 1 : above + 1], course.start, course.target(), allowance=0.0)
 
     def _take(self, k: int, goal: Energy, parent: int, result: PlanResult, z: Tensor) -> None:
         nodes = plan_nodes(self.levels[k], result, z, self.cause)

@@ -17,7 +17,6 @@ class ControlConfig:
     hop_evaluations: int = 4_000  # and on a subgoal: one that takes more is better called infeasible
     horizon: int = 512  # steps that a search may look ahead
     subgoal_tolerance: float = 0.5  # of the level that set the subgoal, for latents without exact symbols
-    straying: float = 0.9  # how far from both ends of a hop, as the level above sees it, a search below may look
     patience: float = 4.0  # a hop that takes this many times its expected duration has failed
     slack: int = 8  # environment steps granted on top of that
     retries: int = 8  # infeasible plans that one environment step may repair before it acts on what it has

@@ -26,6 +26,7 @@ class SpatialLevel(nn.Module):
     """
 
     kind = "spatial"
+    exact = True
     stride_: Tensor
     certainty_: Tensor
     codes: Tensor
@@ -118,7 +119,8 @@ class SpatialLevel(nn.Module):
     def event_prior(self, z: Tensor, symbols: Tensor, rounds: int | None = None) -> Tensor:
         """log p of every event, (B, types * H * W): only where the symbol that it changes is there to be changed."""
         there = (symbols.flatten(1)[:, None] == self.edits[:, :1]).flatten(1)
-        return self.prior_net(z, rounds).masked_fill(~there, IMPOSSIBLE).log_softmax(-1)
+        log_p = self.prior_net(z, rounds).masked_fill(~there, IMPOSSIBLE).log_softmax(-1)
+        return log_p.masked_fill(~there, IMPOSSIBLE)  # also where there is none at all, and the softmax is even
 
     def distance(self, z: Tensor, other: Tensor) -> Tensor:
         return (self.symbols(z) != self.symbols(other)).flatten(1).sum(1) / self.typical_change

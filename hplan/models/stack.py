@@ -45,8 +45,8 @@ class Stack:
     """Levels, index 0 the finest, and what travels with them.
 
     thresholds: surprise of each level above which it is repaired (steps of that level; split-conformal, see
-    `hplan.training.calibration`). tolerance: distance of each level at which a goal observation counts as reached.
-    succeeds: which levels learned a success energy. train, curves: how it was trained, for people.
+    `hplan.control.surprise`). tolerance: distance of each level at which a goal observation counts as reached.
+    succeeds: which levels learned a success energy. train: how it was trained, and versions with what, for people.
     """
 
     task: str
@@ -149,8 +149,10 @@ class Stack:
                 train=card["train"],
                 versions=card["versions"],
             )
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, RuntimeError) as error:
-            raise HplanError(f"{folder / CARD} is damaged ({error}): train the agent again with --resume") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+            raise HplanError(f"{folder / CARD} is damaged ({error}); delete it and run again with --resume") from error
+        except RuntimeError as error:
+            raise HplanError(f"{folder / WEIGHTS} does not fit {CARD}; delete both and run again with --resume") from error
 
 
 def level_class(kind: str) -> type[nn.Module]:

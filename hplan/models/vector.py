@@ -29,6 +29,7 @@ class VectorLevel(nn.Module):
     """
 
     kind = "vector"
+    exact = False
     rate: Tensor
     unit: Tensor
     hop_threshold: Tensor

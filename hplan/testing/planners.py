@@ -14,7 +14,7 @@ from hplan.types import Budget, Energy, MacroSpec, Planner, PlanResult
 class Line:
     """A WorldModel with known answers: positions on a line, moved by -1, 0 or 1 or by any number between. It counts."""
 
-    index, stride = 0, 1.0
+    index, stride, exact = 0, 1.0, False
 
     def __init__(self, kind: str = "discrete") -> None:
         self.macro = (

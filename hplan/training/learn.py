@@ -18,7 +18,7 @@ from hplan.data.play import play
 from hplan.data.store import versions
 from hplan.data.windows import PlayData, load_play
 from hplan.files import write_atomically
-from hplan.models.stack import CARD, Stack
+from hplan.models.stack import CARD, WEIGHTS, Stack
 from hplan.registry import load_task, task_from_factory
 from hplan.training.fit import Progress
 from hplan.training.trained import Trained
@@ -54,7 +54,7 @@ def learn(
     config = _task(task, success)
     out = Path(out)
     _claim(out, _request(config, steps, seed, levels, budget), resume)
-    if (out / CARD).exists():
+    if (out / CARD).exists() and (out / WEIGHTS).exists():
         return Agent(Stack.load(out), name=str(out))
     started = time.perf_counter()
     count = steps or _from_budget(config.play.steps, budget, "play.steps")
@@ -170,6 +170,6 @@ def _claim(out: Path, request: dict[str, Any], resume: bool) -> None:
         if not resume:
             raise UsageError(f"{out} already holds a run: add --resume to go on, or choose another --out")
         return
-    if out.is_dir() and any(out.iterdir()):
+    if out.is_dir() and any(not path.name.endswith(".tmp") for path in out.iterdir()):  # those are left by a kill
         raise UsageError(f"{out} is not empty and no run directory: choose another --out")
     write_atomically(path, json.dumps(request))

@@ -13,6 +13,8 @@ BLOCK = 4
 class Corridor:
     """Level k of a corridor of `length` cells: z_k (1,) numbers the block of 4^k cells. Moves: back, stay, on."""
 
+    exact = True
+
     def __init__(self, index: int, length: int = 256) -> None:
         self.index, self.length = index, length
         self.stride = float(BLOCK**index)

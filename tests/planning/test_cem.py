@@ -21,7 +21,7 @@ PLANNERS = (CrossEntropy, PathIntegral)
 class Plane:
     """z' = z + macro in two dimensions, at most 1 along each axis a step; it counts what it is asked."""
 
-    index, stride = 0, 1.0
+    index, stride, exact = 0, 1.0, True
     macro = MacroSpec("continuous", 2, low=(-1.0, -1.0), high=(1.0, 1.0))
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from hplan.types import Budget, MacroSpec
 class Graph:
     """A level whose latents are nodes of a random directed graph; macro m of node n leads to table[n, m]."""
 
-    index, stride = 0, 1.0
+    index, stride, exact = 0, 1.0, True
 
     def __init__(self, table: Tensor, log_p: Tensor | None = None) -> None:
         self.table = table

@@ -23,7 +23,7 @@ GOAL, PIT = 1, 2
 class Process:
     """A level whose latents are states. What is not in the table stays where it is."""
 
-    index, stride = 0, 1.0
+    index, stride, exact = 0, 1.0, True
 
     def __init__(self, table: Table, states: int) -> None:
         actions = max(len(row) for row in table.values())

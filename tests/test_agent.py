@@ -1,0 +1,251 @@
+"""The agent on a corridor with known optima, and on a grid: acting, planning without side effects, SB3's protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from control.corridor import stack as corridor
+from models.small_levels import spatial_stack
+from torch import Tensor
+
+import hplan
+from hplan.agent import Agent, canonical, default_planner, load
+from hplan.models.spatial import SpatialLevel
+from hplan.models.stack import Stack
+from hplan.planning.cem import CrossEntropy
+from hplan.planning.search import BestFirstSearch
+from hplan.registry import load_task, make_world
+from hplan.testing import check_agent
+from hplan.types import ActionSpec, MacroSpec, ObservationSpec, UsageError
+
+CELL = ObservationSpec("symbols", (1, 1, 1), (256,))
+MOVES = ActionSpec("discrete", 3, names=("back", "stay", "on"))
+
+
+class Cells:
+    """Level 0 of the corridor for observations that are one symbol."""
+
+    def __init__(self, level: Any) -> None:
+        self._level = level
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._level, name)
+
+    def encode(self, below: Tensor) -> Tensor:
+        return below.flatten(1).float()
+
+
+def walker(levels: int = 3, **options: Any) -> Agent:
+    """It has seen no success, so it needs a goal."""
+    finest, *others = corridor(levels)
+    stack = Stack(
+        task="toy/Corridor",
+        observation_spec=CELL,
+        action_spec=MOVES,
+        levels=(Cells(finest), *others),
+        thresholds=(0.5,) * levels,
+        tolerance=(0.0,) * levels,
+        succeeds=(False,) * levels,
+    )
+    return Agent(stack, **options)
+
+
+def walk(agent: Agent, at: int, steps: int) -> list[int]:
+    places = [at]
+    for _ in range(steps):
+        places.append(min(max(places[-1] + agent.act(places[-1]) - 1, 0), 255))
+    return places
+
+
+class Energy:
+    """To be at a cell, said by the caller over level-0 latents."""
+
+    threshold = 0.0
+
+    def __init__(self, cell: int) -> None:
+        self.cell = cell
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return (z[:, 0] - self.cell).abs()
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+@pytest.mark.parametrize("goal", [np.array(70), 70, np.array([[[70]]]), Energy(70)], ids=["array", "int", "grid", "energy"])
+def test_it_walks_the_shortest_way_to_an_observation_or_an_energy(levels: int, goal: Any) -> None:
+    agent = walker(levels)
+    agent.reset(goal=goal, seed=0)
+    assert walk(agent, 40, 30) == list(range(40, 71))
+    assert agent.evaluations > 0
+    assert agent.last_repair is None
+    assert set(agent.planner_calls) == set(agent.repairs) == set(agent.thresholds) == set(range(levels))
+    top = 0 if isinstance(goal, Energy) else levels - 1
+    assert agent.planner_calls[top] >= 1
+    assert all(calls == 0 for k, calls in agent.planner_calls.items() if k > top)
+
+
+def test_reset_begins_anew() -> None:
+    agent = walker()
+    agent.reset(goal=70)
+    first = walk(agent, 40, 10)
+    agent.reset(goal=70)
+    assert (agent.evaluations, agent.surprise, agent.last_repair) == (0, dict.fromkeys(range(3), 0.0), None)
+    assert walk(agent, 40, 10) == first
+    agent.reset(goal=10)
+    assert walk(agent, 40, 30) == list(range(40, 9, -1))
+
+
+def test_planning_changes_nothing() -> None:
+    one, other = walker(), walker()
+    for agent in (one, other):
+        agent.reset(goal=100)
+    for _ in range(5):
+        tree = one.plan(20)
+        assert len(tree) > 1
+        before = one.tree
+        assert one.plan(200, goal=3) != before
+        assert one.tree is before
+    assert walk(one, 20, 30) == walk(other, 20, 30)
+    assert one.evaluations == other.evaluations
+    assert one.plan(50) == walker_plan(50, 100)
+
+
+def walker_plan(at: int, goal: int) -> Any:
+    return walker().plan(at, goal=goal)
+
+
+def test_a_push_is_a_surprise_and_is_repaired() -> None:
+    agent = walker(2)
+    agent.reset(goal=60)
+    walk(agent, 30, 3)
+    agent.act(29)
+    assert agent.last_repair is not None
+    assert agent.last_repair.cause == "surprise"
+    assert agent.surprise[0] > agent.thresholds[0]
+    assert sum(agent.repairs.values()) == 1
+
+
+def test_without_success_in_play_it_asks_for_a_goal() -> None:
+    agent = walker()
+    for call in (lambda: agent.act(3), lambda: agent.plan(3), lambda: agent.predict(3)):
+        with pytest.raises(UsageError, match="no success in play.* give it a goal"):
+            call()
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(2), np.zeros((2, 3)), np.array([]), {"image": 1}, None, "left"])
+def test_an_observation_of_another_shape_says_what_it_sees(wrong: Any) -> None:
+    agent = walker()
+    agent.reset(goal=5)
+    for call in (agent.act, agent.plan, lambda o: agent.reset(goal=o) if o is not None else agent.act(o)):
+        with pytest.raises(UsageError, match=r"this agent sees symbols of shape \(1, 1, 1\)"):
+            call(wrong)
+
+
+def test_canonical_forms() -> None:
+    assert canonical(3, CELL).shape == (1, 1, 1)
+    point = canonical([[1, 2]], ObservationSpec("vector", (2,)))
+    assert (point.shape, point.dtype) == ((2,), np.float32)
+
+
+def test_predict_speaks_for_a_batch_with_one_controller_each() -> None:
+    agent = walker()
+    agent.reset(goal=20)
+    places, state = np.array([10, 30, 20]), None
+    for step in range(10):
+        starts = np.full(3, step == 0)
+        actions, state = agent.predict(places, state=state, episode_start=starts, deterministic=True)
+        assert actions.shape == (3,)
+        places = places + actions - 1
+    assert places.tolist() == [20, 20, 20]
+    again, _ = agent.predict(np.array([90, 30, 20]), state=state, episode_start=np.array([True, True, False]))
+    assert again[:2].tolist() == [0, 0]
+
+
+def test_predict_gives_a_batch_of_one_as_a_batch_and_an_observation_as_an_action() -> None:
+    agent = walker()
+    agent.reset(goal=20)
+    single, _ = agent.predict(10)
+    assert single == 2 and np.shape(single) == ()
+    for observation in (np.array([[[[10]]]]), np.array([10])):
+        action, _ = agent.predict(observation, episode_start=np.array([True]))  # as evaluate_policy does
+        assert np.shape(action) == (1,) and action[0] == 2
+    action, state = agent.predict(np.array([[[[10]]]]))
+    assert np.shape(action) == (1,) and len(state) == 1
+
+
+def test_levels_info_and_the_flat_agent() -> None:
+    stack = walker(3).stack
+    flat = Agent(stack.lowest(1))
+    assert [entry["level"] for entry in walker(3).levels_info] == [0, 1, 2]
+    flat.reset(goal=70)
+    assert walk(flat, 40, 30)[-1] == 70
+    assert set(flat.planner_calls) == {0}
+
+
+def test_planners_follow_what_the_level_is() -> None:
+    class Continuous:
+        macro = MacroSpec("continuous", 1, low=(-1.0,), high=(1.0,))
+
+    assert isinstance(default_planner(Continuous()), CrossEntropy)
+    assert isinstance(default_planner(corridor(1)[0]), BestFirstSearch)
+
+
+def doorkey(tmp: Any = None) -> Agent:
+    """An untrained agent that knows the cells of one layout of DoorKey-5x5: it mostly guesses, always the same way."""
+    world = make_world(load_task("minigrid/DoorKey-5x5"), split="train")
+    spec = world.observation_spec
+    cells = np.unique(world.reset(seed=0).observation.reshape(-1, spec.shape[-1]), axis=0)
+    torch.manual_seed(0)
+    level = SpatialLevel(
+        index=0,
+        vocabulary=len(cells),
+        macros=world.action_spec.size,
+        channels=8,
+        hidden=16,
+        cardinalities=spec.cardinalities,
+        macro_names=world.action_spec.names,
+    )
+    level.cells.copy_(torch.from_numpy(cells))
+    level.freeze()
+    stack = Stack(
+        task="minigrid/DoorKey-5x5",
+        observation_spec=spec,
+        action_spec=world.action_spec,
+        levels=(level.eval().requires_grad_(False),),
+        thresholds=(0.5,),
+        tolerance=(0.0,),
+        succeeds=(True,),
+    )
+    world.close()
+    return Agent(stack)
+
+
+def test_it_passes_the_public_check() -> None:
+    check_agent(doorkey(), steps=8)
+
+
+def test_the_same_seed_gives_the_same_actions_and_another_one_others() -> None:
+    agent = doorkey()
+    world = make_world(load_task(agent.task), split="eval")
+    observation = world.reset(seed=0).observation
+    runs = []
+    for seed in (0, 0, 1):
+        agent.reset(seed=seed)
+        runs.append([agent.act(observation) for _ in range(12)])
+    assert runs[0] == runs[1] != runs[2]
+    world.close()
+
+
+def test_saved_and_loaded_by_its_folder_or_cut_to_one_level(tmp_path: Any) -> None:
+    Agent(spatial_stack()).save(tmp_path)
+    agent = hplan.load(tmp_path)
+    assert (agent.task, agent.name, len(agent.stack.levels)) == ("toy/Grid", str(tmp_path), 2)
+    assert agent.train_info == {"env_steps": 10, "device": "cpu"}
+    assert len(load(tmp_path, method="flat").stack.levels) == len(load(tmp_path, levels=1).stack.levels) == 1
+    assert load(tmp_path, replan="never").replan == "never"
+    with pytest.raises(UsageError, match="--levels 5"):
+        load(tmp_path, levels=5)
+    with pytest.raises(UsageError, match="neither a run directory nor a shipped agent"):
+        load("no/such-agent")
