@@ -179,8 +179,8 @@ class Agent:
     def _controller(self, goal: Goal, seed: int) -> Controller:
         if all(goal.at(k) is None for k in range(len(self.stack.levels))):
             raise UsageError(
-                f"{self.name} has seen no success in play, so it knows none to aim for: give it a goal (an observation or "
-                "an energy), or play more"
+                f"{self.name} has seen no success in play, so it knows none to aim for: give it a goal (an observation "
+                "or an energy), or play more"
             )
         generator = torch.Generator().manual_seed(seed)
         return Controller(
@@ -216,9 +216,11 @@ def _dtype(spec: ObservationSpec) -> type:
 def canonical(observation: Any, spec: ObservationSpec) -> np.ndarray:
     """An environment's observation in the form that `spec` describes: an int becomes a 1 x 1 grid, a box a flat vector.
 
-    Raises UsageError where it has another number of features.
+    Raises UsageError where it has another number of features, or is no numbers.
     """
     array = np.asarray(observation)
-    if array.size != np.prod(spec.shape) or array.dtype == object:
-        raise UsageError(f"observation of shape {array.shape}; this agent sees {spec.kind} of shape {spec.shape}")
+    if array.size != np.prod(spec.shape) or array.dtype.kind not in "buif":
+        raise UsageError(
+            f"observation of {array.dtype} and shape {array.shape}; this agent sees {spec.kind} of shape {spec.shape}"
+        )
     return array.reshape(spec.shape).astype(_dtype(spec), copy=False)

@@ -156,7 +156,7 @@ class WorldModel(Protocol):
 
     @property
     def exact(self) -> bool:
-        """Latents are symbols: a step changes them at once, and equal ones are equal. Else it changes them by and by."""
+        """Latents are symbols: a step changes them at once, and equal ones are equal. Else they change by and by."""
         ...
 
     def encode(self, below: Tensor) -> Tensor:

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from hplan.planning.cem import CrossEntropy
+from hplan.planning.mppi import PathIntegral
 from hplan.planning.search import BestFirstSearch
 from hplan.registry import load_task, make_world, task_names
 from hplan.testing import check_energy, check_planner, check_task
 from hplan.testing.planners import Line
-from hplan.types import PlanResult, Transition
+from hplan.types import Planner, PlanResult, Transition
 
 
 @pytest.mark.parametrize("name", task_names())
@@ -62,8 +64,13 @@ def test_a_sound_world_passes() -> None:
     check_task(lambda: Wrapped())
 
 
-def test_search_passes() -> None:
-    check_planner(BestFirstSearch())
+@pytest.mark.parametrize(
+    ("planner", "macro"),
+    [(BestFirstSearch(), "discrete"), (CrossEntropy(), "continuous"), (PathIntegral(), "continuous")],
+    ids=lambda value: type(value).__name__,
+)
+def test_shipped_planners_pass(planner: Planner, macro: str) -> None:
+    check_planner(planner, macro=macro)
 
 
 class Broken(BestFirstSearch):

@@ -28,7 +28,7 @@ class TwoDoors(gymnasium.Env):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
-        self.at, self.opened = 0, {door: False for door in DOORS}
+        self.at, self.opened = 0, dict.fromkeys(DOORS, False)
         return self._observe(), {}
 
     def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
@@ -54,4 +54,6 @@ gymnasium.register("TwoDoors-v0", TwoDoors, max_episode_steps=80)
 def two_doors(steps: int = 2000, training: Mapping[str, float] = SMALL) -> TaskConfig:
     """The task, with so little play and training that a test can wait for it."""
     task = load_task("gym:two_doors:TwoDoors-v0")
-    return replace(task, play=replace(task.play, steps={"quick": steps}, episode_steps=80), training={"quick": training})
+    return replace(
+        task, play=replace(task.play, steps={"quick": steps}, episode_steps=80), training={"quick": training}
+    )

@@ -43,8 +43,8 @@ def nearest(z: Tensor, codes: Tensor) -> Tensor:
 class SpatialPredictor(nn.Module):
     """P(z, m): what every cell will be one step later, (B, C, H, W) -> (B, C, H, W) before snapping to known cells.
 
-    Two 3 x 3 convolutions and a 1 x 1 around a residual path that starts as "nothing changes", with the macro-action and
-    a global maximum (what exists anywhere) added. A plain macro acts on all cells alike; a *pointed* one, (type, cell),
+    Two 3 x 3 convolutions and a 1 x 1 around a residual path that starts as "nothing changes", with the macro-action
+    and a global maximum (what exists anywhere) added. A plain macro acts on all cells alike; a *pointed* one, (type, cell),
     at its cell. The same weights run on any size of grid.
     """
 
@@ -61,6 +61,7 @@ class SpatialPredictor(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, z: Tensor, macro: Tensor) -> Tensor:
+        z = z.contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU
         h = F.relu(self.conv1(z) + self._place(macro, z))
         h = F.relu(self.conv2(h) + self.spread(h.amax((-2, -1)))[:, :, None, None])
         return F.normalize(z + self.change(F.relu(self.mix(h))), dim=1)
@@ -77,8 +78,8 @@ class SpatialPredictor(nn.Module):
 
 
 class Affordance(nn.Module):
-    """log p(doing m here changes anything | z), (B, C, H, W) -> (B, macros): log-sum-exp of what each cell's surroundings
-    say, as one place where an action can take hold is enough."""
+    """log p(doing m here changes anything | z), (B, C, H, W) -> (B, macros): log-sum-exp of what each cell's
+    surroundings say, as one place where an action can take hold is enough."""
 
     def __init__(self, channels: int, hidden: int, macros: int) -> None:
         super().__init__()

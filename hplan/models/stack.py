@@ -152,7 +152,9 @@ class Stack:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
             raise HplanError(f"{folder / CARD} is damaged ({error}); delete it and run again with --resume") from error
         except RuntimeError as error:
-            raise HplanError(f"{folder / WEIGHTS} does not fit {CARD}; delete both and run again with --resume") from error
+            raise HplanError(
+                f"{folder / WEIGHTS} does not fit {CARD}; delete both and run again with --resume"
+            ) from error
 
 
 def level_class(kind: str) -> type[nn.Module]:

@@ -104,7 +104,7 @@ def train_base(
 
     world = nn.ModuleList([level.embed, level.predictor, level.prior_net])
     curves: Curves = {}
-    # Later rounds practise what the one before got wrong: mostly actions that fail in places where they seldom are tried.
+    # Later rounds practise what the one before got wrong: mostly actions that fail where they seldom are tried.
     mined = ROUNDS if level.certainty >= CERTAIN else 1
     hard = torch.empty(0, dtype=torch.long)
     for turn in range(mined):

@@ -99,7 +99,9 @@ def test_weights_of_another_shape_are_refused_in_one_line(saved: Path) -> None:
     assert len(refusal(saved).splitlines()) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"format = 1\n", b"\xff\xfe", b"format = "], ids=["empty", "cut", "bytes", "toml"])
+@pytest.mark.parametrize(
+    "content", [b"", b"format = 1\n", b"\xff\xfe", b"format = "], ids=["empty", "cut", "bytes", "toml"]
+)
 def test_a_damaged_card_is_named(saved: Path, content: bytes) -> None:
     (saved / CARD).write_bytes(content)
     said = refusal(saved)
@@ -133,5 +135,5 @@ def test_a_folder_without_an_agent_and_a_half_trained_one(tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="holds no agent"):
         Stack.load(tmp_path)
     (tmp_path / "stages").mkdir()
-    with pytest.raises(UsageError, match="half trained: go on with `hplan train .* --resume`"):
+    with pytest.raises(UsageError, match=r"half trained: go on with `hplan train .* --resume`"):
         Stack.load(tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ def plan(level: Process, evaluations: int = 10_000, horizon: int = 100) -> PlanR
 def detour(length: int, risk: float) -> Process:
     """At 0, action 0 goes to the goal and falls into the pit with a chance; action 1 goes a sure way of `length`."""
     way = [0, *range(3, 2 + length), GOAL]
-    table: Table = {a: [{a: 1.0}, {b: 1.0}] for a, b in zip(way, way[1:], strict=False)}
+    table: Table = {a: [{a: 1.0}, {b: 1.0}] for a, b in pairwise(way)}
     table[0][0] = {GOAL: 1 - risk, PIT: risk}
     return Process(table, 3 + length)
 

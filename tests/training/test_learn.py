@@ -1,0 +1,163 @@
+"""Learning end to end on a world of a few cells: what a run directory holds, and that no kill changes where it ends."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+import torch
+from two_doors import SMALL, two_doors
+
+import hplan
+from hplan.agent import Agent
+from hplan.models.stack import CARD, WEIGHTS
+from hplan.training import success
+from hplan.training.learn import CURVES, REQUEST, learn
+from hplan.types import HplanError, UsageError
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short() -> None:
+    """The success heads are not what is tested here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(success, "STEPS", 20)
+        yield
+
+
+def small(out: Path, **options) -> Agent:
+    return learn(two_doors(), out, device="cpu", **options)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run that nothing disturbed."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    small(out)
+    return out
+
+
+def weights(out: Path) -> bytes:
+    return (out / WEIGHTS).read_bytes()
+
+
+def test_a_run_directory_holds_the_agent_and_all_it_was_made_of(run: Path) -> None:
+    assert {path.name for path in run.iterdir()} == {"play", "stages", CARD, WEIGHTS, CURVES, REQUEST}
+    agent = hplan.load(run)
+    assert agent.task == "gym:two_doors:TwoDoors-v0"
+    assert len(agent.stack.levels) == 2  # walking is fast, doors are slow
+    assert agent.stack.succeeds == (True, True)
+    assert agent.levels_info[1]["stride"] > 1
+    train = agent.train_info
+    assert (train["env_steps"], train["device"], train["seed"]) == (2000, "cpu", 0)
+    curves = json.loads((run / CURVES).read_text())
+    assert {"level0", "level1"} <= curves.keys()
+    assert train["gradient_steps"] == sum(int(curve[-1]["step"]) for curve in curves.values())
+    assert curves["level1"][-1]["step"] == SMALL["above_steps"]
+    assert {path.stem for path in (run / "stages").iterdir()} == set(curves)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_others(run: Path, tmp_path: Path) -> None:
+    small(tmp_path / "same")
+    small(tmp_path / "other", seed=1)
+    assert weights(tmp_path / "same") == weights(run) != weights(tmp_path / "other")
+
+
+def test_a_finished_run_does_nothing(run: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    told = []
+    agent = small(run, progress=lambda *news: told.append(news))
+    assert told == []
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+    assert agent.train_info == hplan.load(run).train_info
+
+
+def test_weights_that_were_deleted_come_back(run: Path) -> None:
+    """What the message about damaged ones asks for."""
+    before = weights(run)
+    (run / WEIGHTS).unlink()
+    small(run)
+    assert weights(run) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"seed": 1}, "seed 0 there and 1 here"),
+        ({"steps": 50}, "steps None there and 50 here"),
+        ({"levels": 1}, "levels 'auto' there and 1 here"),
+        ({"budget": "full"}, "budget 'quick' there and 'full' here"),
+        ({"resume": False}, "already holds a run: add --resume"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_another_request_in_the_same_folder_is_refused(run: Path, options: dict, said: str) -> None:
+    before = weights(run)
+    with pytest.raises(UsageError, match=said):
+        small(run, **options)
+    assert weights(run) == before
+
+
+def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(UsageError, match="is not empty and no run directory"):
+        small(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_kill_before_anything_was_written_leaves_a_folder_that_can_be_used(tmp_path: Path) -> None:
+    (tmp_path / f".{REQUEST}.abc.tmp").write_text("{")
+    with pytest.raises(UsageError, match="--budget huge"):
+        small(tmp_path, budget="huge")  # which it only finds out about after it took the folder
+    assert (tmp_path / REQUEST).exists()
+
+
+def test_a_damaged_request_is_named(tmp_path: Path) -> None:
+    (tmp_path / REQUEST).write_text("{")
+    with pytest.raises(HplanError, match=rf"{REQUEST} is damaged"):
+        small(tmp_path)
+
+
+def test_more_levels_than_time_scales_and_unknown_settings_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--levels 9: this play has 2 time scales apart, choose 1 to 2 or auto"):
+        small(tmp_path / "levels", levels=9)
+    with pytest.raises(UsageError, match=r"unknown training settings \['depth'\]"):
+        learn(two_doors(100, {"depth": 3}), tmp_path / "settings")
+
+
+def learn_and_tell(out: Path, pipe: Connection) -> None:
+    """In a process of its own, which says what it does until it is killed."""
+    torch.set_num_threads(1)
+    success.STEPS = 20
+    small(out, progress=lambda *news: pipe.send(news[:3]))
+    pipe.send(None)
+
+
+def test_killed_five_times_it_ends_with_the_same_bytes(run: Path, tmp_path: Path) -> None:
+    context, chance, out = get_context("forkserver"), random.Random(0), tmp_path / "killed"
+    context.set_forkserver_preload(["hplan.training.learn", "hplan.training.spatial", "lightning.fabric"])
+    stages = set()
+    for attempt in range(5):
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=learn_and_tell, args=(out, theirs))
+        process.start()
+        theirs.close()
+        for _ in range(chance.randint(1, 40 + 20 * attempt)):
+            if (news := ours.recv()) is None:
+                break
+            stages.add(news[0])
+        time.sleep(0.05 * chance.random())
+        process.kill()
+        process.join()
+        process.close()
+        ours.close()
+    assert {"play", "level0"} <= stages
+    small(out)
+    assert weights(out) == weights(run)
+    assert not list(out.rglob("*.tmp"))
