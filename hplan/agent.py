@@ -216,11 +216,13 @@ def _dtype(spec: ObservationSpec) -> type:
 def canonical(observation: Any, spec: ObservationSpec) -> np.ndarray:
     """An environment's observation in the form that `spec` describes: an int becomes a 1 x 1 grid, a box a flat vector.
 
-    Raises UsageError where it has another number of features, or is no numbers.
+    Grids of any height and width are welcome, since spatial levels do not care: what was learned on a small one runs on
+    a large one. Raises UsageError for another number of features, or for what is no numbers.
     """
     array = np.asarray(observation)
-    if array.size != np.prod(spec.shape) or array.dtype.kind not in "buif":
+    grid = spec.kind == "symbols" and array.ndim == 3 and array.shape[-1] == spec.shape[-1]
+    if array.dtype.kind not in "buif" or (array.size != np.prod(spec.shape) and not grid):
         raise UsageError(
             f"observation of {array.dtype} and shape {array.shape}; this agent sees {spec.kind} of shape {spec.shape}"
         )
-    return array.reshape(spec.shape).astype(_dtype(spec), copy=False)
+    return array.reshape(array.shape if grid else spec.shape).astype(_dtype(spec), copy=False)

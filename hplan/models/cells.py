@@ -44,8 +44,8 @@ class SpatialPredictor(nn.Module):
     """P(z, m): what every cell will be one step later, (B, C, H, W) -> (B, C, H, W) before snapping to known cells.
 
     Two 3 x 3 convolutions and a 1 x 1 around a residual path that starts as "nothing changes", with the macro-action
-    and a global maximum (what exists anywhere) added. A plain macro acts on all cells alike; a *pointed* one, (type, cell),
-    at its cell. The same weights run on any size of grid.
+    and a global maximum (what exists anywhere) added. A plain macro acts on all cells alike; a *pointed* one,
+    (type, cell), at its cell. The same weights run on any size of grid.
     """
 
     def __init__(self, channels: int, hidden: int, macros: int, pointed: bool) -> None:
