@@ -5,6 +5,8 @@ Usage: python experiments/gym/optimal.py
 
 from __future__ import annotations
 
+import sys
+
 import gymnasium
 import numpy as np
 
@@ -17,4 +19,4 @@ for _ in range(limit):
         for actions in model.values()
     ]
     values = np.max(chances, axis=1)
-print(f"FrozenLake8x8-v1: the optimal policy reaches the goal within {limit} steps with probability {values[0]:.4f}")
+sys.stdout.write(f"FrozenLake8x8-v1: the optimal policy reaches the goal within {limit} steps with probability {values[0]:.4f}\n")

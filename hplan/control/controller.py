@@ -70,7 +70,8 @@ class Controller:
         if macro.kind == "continuous":
             low, high = torch.tensor(macro.low), torch.tensor(macro.high)
             return low + (high - low) * torch.rand(macro.size, generator=self.generator)
-        return torch.multinomial(self.levels[0].prior(z[None])[0].exp(), 1, generator=self.generator)[0]
+        chance = self.levels[0].prior(z[None])[0].exp()
+        return torch.multinomial(chance if bool(chance.any()) else chance + 1, 1, generator=self.generator)[0]
 
     # ----------------------------------------------------------------------------------------------------- watching
 
