@@ -19,4 +19,4 @@ for _ in range(limit):
         for actions in model.values()
     ]
     values = np.max(chances, axis=1)
-sys.stdout.write(f"FrozenLake8x8-v1: the optimal policy reaches the goal within {limit} steps with probability {values[0]:.4f}\n")
+sys.stdout.write(f"FrozenLake8x8-v1: the best policy arrives within {limit} steps with probability {values[0]:.4f}\n")

@@ -90,6 +90,8 @@ class Controller:
                     self._advance(k, course, latents[k])
                 continue
             if self.replan == "surprise" and self.surprise[k] > self.thresholds[k] and not (k and finished):
+                if k == 0 and self.levels[0].exact:  # what it imagined is not so: it must not be imagined for ever
+                    self.memories[0] = self.memories[0].add(course.result.latents[course.hop], course.target())
                 self._drop(k, "surprise", latents)
             elif self.replan == "clock" and self.step - course.since >= max(self.levels[k].stride, 1):
                 self._drop(k, "clock", latents)
@@ -101,13 +103,22 @@ class Controller:
 
     def _measure(self, k: int, course: Course, z: Tensor) -> None:
         """Level 0 must be where it was predicted; a level above on the way from where its hop began to where it ends,
-        as far from the nearer of the two as play was at any moment of a step (which is what thresholds are for)."""
+        as far from the nearer of the two as play was at any moment of a step (which is what thresholds are for), and by
+        as much as the controller itself let the hop begin off its planned start."""
         expected = [course.target()] if k == 0 else [course.target(), course.start]
         nearest = min(float(self.levels[k].distance(z[None], e[None])[0]) for e in expected)
-        self.surprise[k] = nearest if len(course.result) else 0.0
+        allowed = 0.0 if k == 0 or self.levels[k].exact else self.config.subgoal_tolerance
+        self.surprise[k] = max(nearest - allowed, 0.0) if len(course.result) else 0.0
 
     def _subgoal_reached(self, k: int, latents: tuple[Tensor, ...]) -> bool:
-        """Whether the level that carries out the hop of level k has arrived: the next one below with steps to take."""
+        """Whether the level that carries out the hop of level k has arrived: the next one below with steps to take.
+
+        A hop that hands the task's goal down is done when level 0 is there, not when a coarser level thinks so.
+        """
+        own = self.courses[k]
+        if own is not None and own.hands_goal and own.at_last and self._is_task_goal(k):
+            energy = self.goal.at(0)
+            return energy is not None and reached(energy, latents[0])
         below = k - 1
         while below > 0 and (course := self.courses[below]) is not None and not len(course.result):
             below -= 1
@@ -212,8 +223,7 @@ class Controller:
         return energy
 
     def _plan(self, k: int, z: Tensor, goal: Energy) -> PlanResult:
-        evaluations = self.config.evaluations if self._above(k) is None else self.config.hop_evaluations
-        budget = Budget(evaluations, self.config.horizon)
+        budget = Budget(self.config.evaluations, self.config.horizon)
         costs: list[HopCost] = [self.memories[k]] if len(self.memories[k]) else []
         if (within := self._within(k)) is not None:
             costs.append(within)

@@ -13,8 +13,7 @@ from hplan.types import Cause, Energy, PlanNode, PlanResult, WorldModel
 class ControlConfig:
     """Settings of the controller. Lengths and distances are in steps of the level concerned."""
 
-    evaluations: int = 25_000  # predictor evaluations that one call of a planner may spend on the task's own goal
-    hop_evaluations: int = 4_000  # and on a subgoal: one that takes more is better called infeasible
+    evaluations: int = 25_000  # predictor evaluations that one call of a planner may spend
     horizon: int = 512  # steps that a search may look ahead
     subgoal_tolerance: float = 0.5  # of the level that set the subgoal, for latents without exact symbols
     patience: float = 4.0  # a hop that takes this many times its expected duration has failed
