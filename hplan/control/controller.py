@@ -97,7 +97,7 @@ class Controller:
                 self._drop(k, "clock", latents)
             elif finished:
                 self._advance(k, course, latents[k])
-            elif k and self.replan != "clock" and self.step - course.since > self._patience(k):
+            elif k and self.replan == "surprise" and self.step - course.since > self._patience(k):
                 self.memories[k] = self.memories[k].add(course.start, course.target())
                 self._drop(k, "overrun", latents)
 
@@ -167,7 +167,7 @@ class Controller:
 
     def _decompose(self, latents: tuple[Tensor, ...]) -> None:
         """Plan every level that has no plan, from the top down; a subgoal that cannot be reached is planned again."""
-        retries, k = self.config.retries, self.top
+        retries, k = self.config.retries if self.replan != "never" else 0, self.top
         while k >= 0:
             if self.courses[k] is not None:
                 k -= 1
@@ -185,6 +185,7 @@ class Controller:
                 continue
             self._take(k, goal, parent, result, latents[k])
             k -= 1
+        self.cause = ""
 
     def _above(self, k: int) -> int | None:
         """The lowest level above k whose current hop gave level k its subgoal."""

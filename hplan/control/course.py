@@ -81,4 +81,4 @@ def describe(level: WorldModel, macro: Tensor, z: Tensor) -> str:
         kind, cell = divmod(code, z.shape[-1] * z.shape[-2])
         row, column = divmod(cell, z.shape[-1])
         return f"{spec.names[kind] if spec.names else f'event {kind}'} at ({row}, {column})"
-    return spec.names[code] if spec.names else f"code {code}"
+    return spec.names[code] if spec.names else f"{'code' if level.index else 'action'} {code}"

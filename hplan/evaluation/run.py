@@ -96,7 +96,7 @@ def _task(player: Agent, task: TaskConfig | EnvFactory | str | None) -> TaskConf
 
     if task is None or isinstance(task, str):
         return load_task(task or player.task, player.stack.success_rule)
-    return task_from_factory(task) if callable(task) else task
+    return task_from_factory(task, success=player.stack.success_rule) if callable(task) else task
 
 
 def _name(agent: Agent | str | Path) -> str:

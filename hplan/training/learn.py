@@ -156,6 +156,8 @@ def _request(task: TaskConfig, steps: int | None, seed: int, levels: Levels, bud
 
 def _claim(out: Path, request: dict[str, Any], resume: bool) -> None:
     """Note what `out` is for, or see that it is for the same."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file: --out names a folder")
     path = out / REQUEST
     if path.exists():
         try:

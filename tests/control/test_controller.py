@@ -117,3 +117,19 @@ def test_same_seed_same_actions() -> None:
     one, other = (make(levels) for _ in range(2))
     for position in (5, 6, 7):
         assert int(one.act(latents(levels, position))) == int(other.act(latents(levels, position)))
+
+
+@pytest.mark.parametrize(("replan", "repaired"), [("never", False), ("surprise", True)])
+def test_never_repairs_nothing_however_stuck_it_is(replan: str, repaired: bool) -> None:
+    levels = stack(2)
+    controller = make(levels, replan=replan, patience=1.0, slack=2)
+    assert run(controller, levels, moves=lambda step, there: min(there, 20), limit=60) == 60
+    assert bool(controller.ledger.repairs) == repaired
+
+
+def test_a_refuted_step_is_not_imagined_for_ever() -> None:
+    levels = stack(1)
+    controller = make(levels)
+    run(controller, levels, moves=lambda step, there: min(there, 20), limit=40)
+    assert len(controller.memories[0]) > 0
+    assert all(int(start) == 20 and int(end) == 21 for start, end in controller.memories[0].hops)
