@@ -129,7 +129,7 @@ class RandomPlay:
         self._restart_rare = restart_rare
         self._actions = random_actions(world.action_spec, steps, repeat, rng)
         self._next = 0
-        self._archive = _archive(world) if restart_rare > 0 else None
+        self._archive = rare_states(world) if restart_rare > 0 else None
 
     def start(self) -> tuple[np.ndarray, int]:
         if self._archive and len(self._archive) and self._rng.random() < self._restart_rare:
@@ -161,7 +161,8 @@ def random_actions(spec: ActionSpec, steps: int, repeat: float, rng: np.random.G
     return drawn.tolist() if spec.kind == "discrete" else drawn
 
 
-def _archive(world: World) -> Archive | None:
+def rare_states(world: World) -> Archive | None:
+    """An archive for this world; None where it cannot go back to a snapshot."""
     if not isinstance(world, Restorable):
         return None
     spec = world.observation_spec

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hplan.data.rarity import Archive
 from hplan.types import World
 
 _RANDOM = 0.1  # of actions are uniform, so that every action keeps support in every state
@@ -22,23 +23,41 @@ class NoveltyPlay:
     anew with every layout, that is, whenever the first observation is another one.
     """
 
-    def __init__(self, world: World, rng: np.random.Generator) -> None:
+    def __init__(
+        self, world: World, rng: np.random.Generator, *, archive: Archive | None = None, restart_rare: float = 0.0
+    ) -> None:
+        """`archive`, `restart_rare`: where rare states are kept, and the share of episodes that begin in one."""
         self._world, self._rng, self._actions = world, rng, world.action_spec.size
+        self._archive, self._restart_rare = archive, restart_rare
         self._visits: dict[bytes, int] = {}
         self._following: dict[tuple[bytes, int], bytes] = {}
         self._last: tuple[bytes, int] | None = None
-        self._layout = b""
+        self._layout: bytes | int = b""
         self._noise: list[float] = []
 
     def start(self) -> tuple[np.ndarray, int]:
+        self._last = None
+        archive = self._archive
+        if archive is not None and len(archive) and self._rng.random() < self._restart_rare:
+            entry = archive.restart(self._rng)
+            self._in_layout(entry.layout)
+            return entry.observation, entry.seed
         seed = int(self._rng.integers(_LAYOUT_SEEDS))
         observation = self._world.reset(seed=seed).observation
-        if (layout := observation.tobytes()) != self._layout:
-            self._visits, self._following, self._layout = {}, {}, layout
-        self._last = None
+        if archive is None:
+            self._in_layout(observation.tobytes())
+        else:
+            archive.start(observation, seed)
+            self._in_layout(archive.layout)
         return observation, seed
 
+    def _in_layout(self, layout: bytes | int) -> None:
+        if layout != self._layout:
+            self._visits, self._following, self._layout = {}, {}, layout
+
     def act(self, observation: np.ndarray, step: int) -> int:
+        if self._archive is not None:
+            self._archive.visit(observation)
         state = observation.tobytes()
         visits, following = self._visits, self._following
         visits[state] = visits.get(state, 0) + 1

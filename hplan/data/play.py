@@ -16,7 +16,7 @@ from typing import cast
 import numpy as np
 
 from hplan.config import TaskConfig
-from hplan.data.collect import Driver, RandomPlay, collect
+from hplan.data.collect import Driver, RandomPlay, collect, rare_states
 from hplan.data.novelty import NoveltyPlay
 from hplan.data.shard import write_shard
 from hplan.data.store import MANIFEST, SHARD_STEPS, EpisodeStore, Manifest, ShardInfo, shard_name, versions
@@ -148,7 +148,8 @@ def _driver(task: TaskConfig, world: World, rng: np.random.Generator, steps: int
         "symbols",
         "discrete",
     ):
-        return NoveltyPlay(world, rng)
+        rare = task.play.restart_rare
+        return NoveltyPlay(world, rng, archive=rare_states(world) if rare > 0 else None, restart_rare=rare)
     if task.play.recipe in ("explore", "random"):
         repeat = _HOLD if world.action_spec.kind == "continuous" else 0.0
         return RandomPlay(world, rng, steps=steps, restart_rare=task.play.restart_rare, repeat=repeat)

@@ -81,6 +81,11 @@ class Archive:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def layout(self) -> int:
+        """Signature of the layout that play is in."""
+        return self._layout
+
     def start(self, observation: np.ndarray, seed: int) -> None:
         """A new layout begins."""
         self._seed = seed

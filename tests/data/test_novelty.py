@@ -9,8 +9,10 @@ from toy_world import Corridor, Plane
 
 from hplan.config import PlayConfig, Recipe, TaskConfig
 from hplan.data import PlayData, load_play
+from hplan.data.collect import collect, rare_states
+from hplan.data.novelty import NoveltyPlay
 from hplan.data.play import play
-from hplan.registry import load_task
+from hplan.registry import load_task, make_world
 
 TASK = TaskConfig(name="toy", environment="toy", play=PlayConfig(recipe="explore", episode_steps=60))
 
@@ -40,3 +42,17 @@ def test_every_action_keeps_support(tmp_path: Path) -> None:
 def test_vectors_are_played_at_random(tmp_path: Path) -> None:
     explored, random = (played(TASK, tmp_path, recipe, steps=200, make=Plane) for recipe in ("explore", "random"))
     assert np.array_equal(explored.observations, random.observations)
+
+
+def test_with_an_archive_some_episodes_begin_in_rare_states() -> None:
+    world = make_world(load_task("gym:FrozenLake8x8-v1"))
+    starts = {}
+    for share in (0.0, 0.5):
+        driver = NoveltyPlay(
+            world, np.random.default_rng(0), archive=rare_states(world) if share else None, restart_rare=share
+        )
+        got = collect(world, driver, steps=2000, episode_steps=100)
+        first = np.concatenate([[0], np.cumsum(got.arrays["lengths"] + 1)[:-1]])
+        starts[share] = np.unique(got.arrays["observations"][first])
+    assert starts[0.0].tolist() == [0]
+    assert len(starts[0.5]) > 10
