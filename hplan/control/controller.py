@@ -16,7 +16,7 @@ from hplan.control.course import ControlConfig, Course, Ledger, plan_nodes
 from hplan.control.memory import FailureMemory, Sum, WithinHop
 from hplan.control.plan_tree import ROOT, PlanTree
 from hplan.planning.energy import Goal, Lifted, NearLatent, reached
-from hplan.types import Budget, Cause, Energy, HopCost, Planner, PlanNode, PlanResult, Repair, WorldModel
+from hplan.types import Budget, Cause, Energy, HopCost, Planner, PlanResult, Repair, WorldModel
 
 Replan = Literal["surprise", "clock", "never"]
 
@@ -251,13 +251,5 @@ class Controller:
             self.tree = self.tree.add(parent, nodes)
         course = Course(goal, result, tuple(range(first, first + len(nodes))), result.reached, z, self.step)
         self.courses[k] = course
-        for node in self._ancestors(parent):
+        for node in self.tree.ancestors(parent):
             self.tree = self.tree.update(node.id, evaluations=node.evaluations + result.evaluations)
-
-    def _ancestors(self, node_id: int) -> list[PlanNode]:
-        node: PlanNode | None = self.tree.node(node_id)
-        found = []
-        while node is not None:
-            found.append(node)
-            node = self.tree.parent(node.id)
-        return found

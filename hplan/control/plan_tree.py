@@ -71,6 +71,11 @@ class PlanTree:
         self.node(node_id)
         return None if node_id == ROOT else self.nodes[self._parent[node_id]]
 
+    def ancestors(self, node_id: int) -> tuple[PlanNode, ...]:
+        """The node itself, the one that it refines, and so on up to the root."""
+        self.node(node_id)
+        return tuple(self.nodes[above] for above in self._above(node_id))
+
     def descendants(self, node_id: int) -> Iterator[PlanNode]:
         """Everything below a node in the current plan, depth first."""
         for child in self.children(node_id):
