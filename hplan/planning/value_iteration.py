@@ -17,7 +17,7 @@ from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
 DISCOUNT = 0.999  # of success per step: a sure way is worth a detour of about a thousand steps times the risk it avoids
 TOLERANCE = 1e-6  # of a chance, between two sweeps
 SWEEPS = 2000
-LEAST = 0.02  # outcomes less likely than this are not unfolded
+LEAST = 0.05  # outcomes less likely are noise: a dead end that leaked a little would be none in the long run
 SURE = 0.9  # a step whose likeliest outcome is less likely than this ends the path
 
 

@@ -91,7 +91,7 @@ def test_a_sure_detour_beats_a_risky_short_way() -> None:
 
 
 def test_a_small_risk_beats_a_detour_that_is_too_long() -> None:
-    risk = 0.03
+    risk = 0.06
     worth = int(np.log(1 - risk) / np.log(DISCOUNT)) + 1  # steps that avoiding the risk is worth
     assert plan(detour(worth - 5, risk)).macros[0] == 1
     assert plan(detour(worth + 5, risk)).macros[0] == 0
@@ -178,3 +178,10 @@ def test_the_first_action_is_as_good_as_the_best_policy(rows: list[tuple[dict[in
     best, each = best_values(level, STATES)
     assert len(found) > 0
     assert each[0, int(found.macros[0])] == pytest.approx(best[0], abs=5e-3)
+
+
+def test_a_pit_that_the_model_leaks_out_of_a_little_is_still_a_pit() -> None:
+    leaky: Table = {0: [{PIT: 0.5, 3: 0.5}, {3: 1.0}], 3: [{GOAL: 1.0}], PIT: [{PIT: 0.97, GOAL: 0.03}]}
+    assert plan(Process(leaky, 4)).macros.tolist() == [1, 0]
+    hopeless: Table = {0: [{PIT: 1.0}], PIT: [{PIT: 0.97, GOAL: 0.03}]}
+    assert not plan(Process(hopeless, 3)).reached
