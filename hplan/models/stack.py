@@ -125,7 +125,7 @@ class Stack:
         if not (folder / CARD).exists():
             part = (
                 "is half trained: go on with `hplan train ... --resume`"
-                if (folder / "stages").exists()
+                if any((folder / name).exists() for name in ("stages", "request.json"))
                 else "holds no agent"
             )
             raise UsageError(f"{folder} {part} (no {CARD})")
