@@ -68,7 +68,8 @@ class BestFirstSearch:
             if not nodes:
                 continue
             z = torch.stack([tree.latent[n] for n in nodes])
-            log_p, macros = tree.level.prior(z).topk(min(self.widest, tree.level.prior(z[:1]).shape[-1]), dim=-1)
+            every = tree.level.prior(z)
+            log_p, macros = every.topk(min(self.widest, every.shape[-1]), dim=-1)
             rows, columns = torch.nonzero(log_p >= max(_log(floor), -100.0), as_tuple=True)
             room = evaluations - tree.evaluations
             if room <= 0:
