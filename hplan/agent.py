@@ -55,7 +55,7 @@ def load(
     if method == "flat":
         levels = 1
     control = {field.name for field in fields(ControlConfig)}
-    searching = set(BestFirstSearch.__init__.__kwdefaults__)
+    searching = set(BestFirstSearch.__init__.__kwdefaults__ or ())
     if unknown := (settings or {}).keys() - control - searching:
         raise UsageError(f"unknown settings {sorted(unknown)}; known are {sorted(control | searching)}")
     chosen = dict(settings or {})

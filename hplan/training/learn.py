@@ -48,9 +48,9 @@ def learn(
 
     task: a name as in `hplan list`, `gym:ENV-ID`, or a function that makes a Gymnasium environment. steps: of play
     (default: the task's, by budget). settings: of training, over those of the task's file (tasks/README.md). play_from:
-    a folder of this task's play that exists already (`hplan data make` or `import`), instead of playing. `out` keeps play, snapshots and the agent: called again with the same arguments it
-    goes on where it stopped, and does nothing where it is finished. progress(stage, done, total, figures) is told how
-    it goes.
+    a folder of this task's play that exists already (`hplan data make` or `import`), instead of playing. `out` keeps
+    play, snapshots and the agent: called again with the same arguments it goes on where it stopped, and does nothing
+    where it is finished. progress(stage, done, total, figures) is told how it goes.
 
     Raises UsageError for a wrong call or an `out` that holds something else, HplanError where play or training fails.
     """
@@ -62,9 +62,8 @@ def learn(
     if (out / CARD).exists() and (out / WEIGHTS).exists():
         return Agent(Stack.load(out), name=str(out))
     started = time.perf_counter()
-    if play_from is not None and (found := Manifest.load(Path(play_from))).source == "regenerated":
-        if found.task != config.name:
-            raise UsageError(f"{play_from} holds play of {found.task}, not of {config.name}")
+    if play_from is not None:
+        _check_task(Manifest.load(Path(play_from)), config.name)
     if play_from is None:
         count = steps or _from_budget(config.play.steps, budget, "play.steps")
         told = (lambda done, total: progress("play", done, total, {})) if progress else None
@@ -126,16 +125,22 @@ def train(
     return train_vector(data, settings=_settings(VectorSettings, settings, task.name), **shared)
 
 
+def _check_task(play: Manifest, name: str) -> None:
+    """What others recorded goes by their names (Minari's); what hplan played goes by its own."""
+    if play.source == "regenerated" and play.task != name:
+        raise UsageError(f"that is play of {play.task}, not of {name}: choose another --play-from")
+
+
 def _check_settings(settings: Mapping[str, Any], name: str) -> None:
     """Before anything is played; which of the two kinds it has to be is only known afterwards."""
     from hplan.training.spatial import SpatialSettings
     from hplan.training.vector_stack import VectorSettings
 
-    known = {field.name: type(field.default) for kind in (SpatialSettings, VectorSettings) for field in fields(kind)}
-    _refuse_unknown(settings, set(known), name)
+    examples = {field.name: field.default for kind in (SpatialSettings, VectorSettings) for field in fields(kind)}
+    _refuse_unknown(settings, set(examples), name)
     for key, value in settings.items():
-        if type(value) is not known[key]:
-            raise UsageError(f"task {name}: {key} is {value!r}; expected a value such as {known[key]()!r}")
+        if type(value) is not type(examples[key]):
+            raise UsageError(f"task {name}: {key} is {value!r}; expected a value such as {examples[key]!r}")
 
 
 def _settings(kind: Callable[..., Any], settings: Mapping[str, Any], name: str) -> Any:

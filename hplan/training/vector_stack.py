@@ -134,8 +134,8 @@ def _rewarded(data: PlayData) -> Tensor:
 def _errors(level: VectorLevel, held: Play, ratio: int, generator: torch.Generator) -> np.ndarray:
     """What the controller will watch, on held-out windows, (n,) in steps of the level.
 
-    Level 0: open-loop error after `ratio` steps, as many as one subgoal takes. Above: at a random moment of a step, the distance
-    to where the step began or to where it is predicted to end, whichever is nearer.
+    Level 0: open-loop error after `ratio` steps, as many as one subgoal takes. Above: at a random moment of a step, the
+    distance to where the step began or to where it is predicted to end, whichever is nearer.
     """
     stride = round(level.stride)
     ahead = ratio if level.index == 0 and bool((held.remaining >= ratio).any()) else 1
