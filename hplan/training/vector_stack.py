@@ -34,6 +34,8 @@ class VectorSettings:
     codes: int = 64
     latent: int = 16
     hidden: int = 128
+    objective: str = "vicreg"  # hplan.losses.objective has the names
+    inverse: bool = True  # latents of level 0 have to tell the action between them
     ratio: int = 0  # steps of a level in one of the next; 0: as the level below is found reliable
 
 
@@ -76,6 +78,8 @@ def train_vector(
             seed=seed,
             out=out,
             batch=settings.batch,
+            objective=settings.objective,
+            inverse=settings.inverse,
             rollout=max(min(max(4 - index, 2), longest // stride), 1),
             device=device,
             progress=progress,
