@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hplan.types import Budget, Energy, HopCost, PlanResult, UsageError, WorldModel
 
+UNREAL = 0.1  # energy that a step is worse by for each unit by which it is unlike real ones
 STEP_COST = 0.01  # energy that one more step has to save; breaks ties in favour of arriving early
 
 
@@ -96,6 +97,9 @@ class Rollout:
         latents = torch.stack(path, 1)
         energies = self.goal(latents.flatten(0, 1)).view(count, horizon + 1)
         costs = torch.ones_like(energies[:, 1:])
+        if not self.level.exact:
+            unreal = self.level.compatibility(latents[:, :-1].flatten(0, 1), latents[:, 1:].flatten(0, 1))
+            costs = costs + UNREAL / STEP_COST * unreal.clamp(min=0).view_as(costs)
         if self.hop_cost is not None:
             costs = costs + self.hop_cost(latents[:, :-1].flatten(0, 1), latents[:, 1:].flatten(0, 1)).view_as(costs)
         values, cuts = (energies[:, 1:] + STEP_COST * costs.cumsum(1)).min(1)

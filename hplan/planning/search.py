@@ -11,6 +11,7 @@ from torch import Tensor
 from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
 
 PRIOR_WEIGHT = 0.3  # how much an unlikely macro-action costs beside the step itself: cost = 1 - 0.3 log p
+COMPATIBILITY_WEIGHT = 1.0  # steps that a hop costs for each unit of energy above what real steps have
 FLOORS = (0.005, 0.0)  # macro-actions less probable than this are not tried, unless the search above failed
 
 
@@ -29,12 +30,14 @@ class BestFirstSearch:
         self,
         *,
         prior_weight: float = PRIOR_WEIGHT,
+        compatibility_weight: float = COMPATIBILITY_WEIGHT,
         floors: tuple[float, ...] = FLOORS,
         widest: int = 16,
         batch: int = 64,
     ) -> None:
         """`widest`: macro-actions tried at one node at the most, the most probable first."""
-        self.prior_weight, self.floors, self.widest, self.batch = prior_weight, floors, widest, batch
+        self.prior_weight, self.compatibility_weight, self.floors = prior_weight, compatibility_weight, floors
+        self.widest, self.batch = widest, batch
 
     @torch.inference_mode()
     def plan(
@@ -81,6 +84,8 @@ class BestFirstSearch:
             following = tree.level.predict(z[rows], macro)
             tree.evaluations += len(rows)
             step = 1.0 - self.prior_weight * log_p[rows, columns]
+            if self.compatibility_weight and not tree.level.exact:
+                step = step + self.compatibility_weight * tree.level.compatibility(z[rows], following).clamp(min=0)
             if hop_cost is not None:
                 step = step + hop_cost(z[rows], following)
                 allowed = step.isfinite()

@@ -36,6 +36,7 @@ class VectorSettings:
     hidden: int = 128
     objective: str = "vicreg"  # hplan.losses.objective has the names
     inverse: bool = True  # latents of level 0 have to tell the action between them
+    identity: bool = False  # levels above take the latents below as they are, for ablation
     ratio: int = 0  # steps of a level in one of the next; 0: as the level below is found reliable
 
 
@@ -69,7 +70,12 @@ def train_vector(
             level = base_level(data.observation_spec, data.action_spec, latent=settings.latent, hidden=settings.hidden)
         else:
             level = level_above(
-                stack[-1], stride=stride, codes=settings.codes, latent=settings.latent, hidden=settings.hidden
+                stack[-1],
+                stride=stride,
+                codes=settings.codes,
+                latent=settings.latent,
+                hidden=settings.hidden,
+                identity=settings.identity,
             )
         curves |= train_vector_level(
             level,
