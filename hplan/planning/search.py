@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -81,8 +82,21 @@ class BestFirstSearch:
         return not tree.reached
 
 
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A latent (*z), and how it was reached: from which node (-1: the start), by what, at what cost from the start."""
+
+    latent: Tensor
+    key: bytes  # equal for latents that are merged
+    energy: float
+    parent: int = -1
+    macro: int = -1
+    cost: float = 0.0
+    depth: int = 0
+
+
 class _Tree:
-    """The search tree: columns by node number, queues of what to look at next, and a table of merged latents.
+    """The search tree: nodes, queues of what to look at next, and a table of merged latents.
 
     A cheaper way to a known latent is a node of its own. The old one stays for the paths through it, and leads no
     further.
@@ -90,11 +104,9 @@ class _Tree:
 
     def __init__(self, level: WorldModel, start: Tensor, goal: Energy, horizon: int) -> None:
         self.level, self.goal, self.horizon = level, goal, horizon
-        self.latent, self.parent, self.macro, self.cost, self.depth = [start], [-1], [-1], [0.0], [0]
-        self.energy = goal(start[None]).tolist()
-        self.key = self._keys(start[None])
-        self.known = {self.key[0]: 0}
-        self.goal_node = 0 if self.energy[0] <= goal.threshold else -1
+        root = _Node(start, self._keys(start[None])[0], float(goal(start[None])[0]))
+        self.nodes, self.known = [root], {root.key: 0}
+        self.goal_node = 0 if root.energy <= goal.threshold else -1
         self.turn, self.evaluations = 0, 0
         # Queues are ordered by what the next step costs, counted from the start, or costs at least.
         self.closed: list[tuple[float, int]] = [(LEAST, 0)] if horizon > 0 else []  # nodes without a prior
@@ -108,14 +120,14 @@ class _Tree:
     @property
     def goal_cost(self) -> float:
         """Of the cheapest known way to the goal."""
-        return self.cost[self.goal_node] if self.reached else math.inf
+        return self.nodes[self.goal_node].cost if self.reached else math.inf
 
     def cheapest(self) -> float:
         """The least cost of anything that is not imagined yet in this round."""
         return min((queue[0][0] for queue in (self.closed, self.steps) if queue), default=math.inf)
 
     def latents(self, nodes: Sequence[int]) -> Tensor:
-        return torch.stack([self.latent[n] for n in nodes])
+        return torch.stack([self.nodes[n].latent for n in nodes])
 
     def widen(self, turn: int) -> None:
         """Begin a round: what was kept for it joins the queue."""
@@ -129,7 +141,7 @@ class _Tree:
         taken = []
         while queue and queue[0][0] < limit and len(taken) < most:
             entry = heapq.heappop(queue)
-            if self.known[self.key[entry[1]]] == entry[1]:
+            if self.known[self.nodes[entry[1]].key] == entry[1]:
                 taken.append(entry)
         return taken
 
@@ -139,7 +151,7 @@ class _Tree:
         for row, macro, cost, turn in zip(
             rows.tolist(), macros.tolist(), costs[rows, macros].tolist(), rounds[rows, macros].tolist(), strict=True
         ):
-            step = (self.cost[nodes[row]] + cost, nodes[row], macro)
+            step = (self.nodes[nodes[row]].cost + cost, nodes[row], macro)
             if turn <= self.turn:
                 heapq.heappush(self.steps, step)
             else:
@@ -151,41 +163,33 @@ class _Tree:
         energies, keys = self.goal(following).tolist(), self._keys(following)
         for i, (parent, cost, key) in enumerate(zip(parents, costs, keys, strict=True)):
             before = self.known.get(key)
-            if cost >= (math.inf if before is None else self.cost[before]):
+            if cost >= (math.inf if before is None else self.nodes[before].cost):
                 continue
-            node = self.known[key] = len(self.latent)
-            for column, value in (
-                (self.latent, following[i]),
-                (self.parent, parent),
-                (self.macro, macros[i]),
-                (self.cost, cost),
-                (self.depth, self.depth[parent] + 1),
-                (self.energy, energies[i]),
-                (self.key, key),
-            ):
-                column.append(value)
-            if self.depth[node] < self.horizon:
-                heapq.heappush(self.closed, (cost + LEAST, node))
+            number = self.known[key] = len(self.nodes)
+            depth = self.nodes[parent].depth + 1
+            self.nodes.append(_Node(following[i], key, energies[i], parent, macros[i], cost, depth))
+            if depth < self.horizon:
+                heapq.heappush(self.closed, (cost + LEAST, number))
             if energies[i] <= self.goal.threshold and cost < self.goal_cost:
-                self.goal_node = node
+                self.goal_node = number
 
     def _keys(self, z: Tensor) -> list[bytes]:
         return [row.tobytes() for row in self.level.keys(z).numpy(force=True)]
 
     def path(self) -> PlanResult:
         """To the goal, else to the least energy."""
-        every = range(len(self.latent))
-        node = self.goal_node if self.reached else min(every, key=lambda n: (self.energy[n], self.cost[n]))
-        nodes = [node]
-        while self.parent[nodes[-1]] >= 0:
-            nodes.append(self.parent[nodes[-1]])
-        nodes.reverse()
-        costs = torch.tensor([self.cost[n] for n in nodes], dtype=torch.float64)
+        number = self.goal_node
+        if not self.reached:
+            number = min(range(len(self.nodes)), key=lambda n: (self.nodes[n].energy, self.nodes[n].cost))
+        path = [self.nodes[number]]
+        while path[-1].parent >= 0:
+            path.append(self.nodes[path[-1].parent])
+        path.reverse()
         return PlanResult(
-            macros=torch.tensor([self.macro[n] for n in nodes[1:]], dtype=torch.long),
-            latents=self.latents(nodes),
-            energies=torch.tensor([self.energy[n] for n in nodes]),
-            costs=costs.diff().float(),
+            macros=torch.tensor([node.macro for node in path[1:]], dtype=torch.long),
+            latents=torch.stack([node.latent for node in path]),
+            energies=torch.tensor([node.energy for node in path]),
+            costs=torch.tensor([node.cost for node in path], dtype=torch.float64).diff().float(),
             reached=self.reached,
             evaluations=self.evaluations,
         )
