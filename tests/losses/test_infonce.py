@@ -14,7 +14,9 @@ from hplan.losses.infonce import infonce
 
 @given(size=st.integers(2, 64), level=st.floats(-5, 5))
 def test_a_critic_that_sees_nothing_is_at_chance(size: int, level: float) -> None:
-    assert float(infonce(torch.full((size, size), level), torch.arange(size))) == pytest.approx(math.log(size), rel=1e-4)
+    assert float(infonce(torch.full((size, size), level), torch.arange(size))) == pytest.approx(
+        math.log(size), rel=1e-4
+    )
 
 
 def test_a_critic_that_knows_every_partner_costs_nothing() -> None:
