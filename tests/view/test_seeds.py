@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hplan.evaluation.result import summarise
 from hplan.types import Result
 from hplan.view.seeds import seeds_table
 
