@@ -15,7 +15,7 @@ from torch import Tensor
 from hplan.control.course import ControlConfig, Course, Ledger, plan_nodes
 from hplan.control.memory import FailureMemory, Sum, WithinHop
 from hplan.control.plan_tree import ROOT, PlanTree
-from hplan.planning.energy import Goal, Lifted, NearLatent, reached
+from hplan.planning.energy import GivenEnergy, Goal, Lifted, NearLatent, reached
 from hplan.types import Budget, Cause, Energy, HopCost, Planner, PlanResult, Repair, WorldModel
 
 Replan = Literal["surprise", "clock", "never"]
@@ -39,6 +39,8 @@ class Controller:
         self.replan, self.config, self.generator = replan, config or ControlConfig(), generator
         # A level takes part where it can tell how far the goal is, and so does every level below it.
         self.top = max((k for k in range(len(levels)) if goal.at(k) is not None), default=0)
+        if not self.config.subgoals and (energy := goal.at(self.top)) is not None:
+            self.goal, self.top = GivenEnergy(self._lift(energy, self.top, 0), goal.label), 0
         self.courses: list[Course | None] = [None] * len(levels)
         self.memories = [FailureMemory(level) for level in levels]
         self.tree = PlanTree.empty(goal.label, levels=len(levels))
