@@ -26,9 +26,9 @@ class BestFirstSearch:
     Cost of a step: 1 - `prior_weight` * log p(m | z) + `hop_cost` + `compatibility_weight` * its energy, where that is
     above what real steps have. Nodes whose `level.keys` are equal are merged. What
     a step costs by the prior is known before it is imagined, so steps rather than nodes wait in the queue, and the
-    predictor is asked only about those that cost no more than the way to the goal (as in partial expansion; Yoshizumi,
-    Miura and Ishida, 2000). Steps within one least step of the cheapest cannot follow from one another: up to `batch`
-    of them go into one call of the predictor.
+    predictor is asked only about those that cost no more than the way to the goal, but for the rest of its last batch
+    (as in partial expansion; Yoshizumi, Miura and Ishida, 2000). Steps within one least step of the cheapest cannot
+    follow from one another: up to `batch` of them go into one call of the predictor.
 
     The search starts narrow and widens only while the goal is not reached (`Proposal`). Where it never is, the answer
     is the path to the least energy.
