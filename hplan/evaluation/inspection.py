@@ -22,7 +22,7 @@ from hplan.evaluation.steps import Steps, steps_of
 from hplan.losses.diagnostics import decay_time, effective_rank, perplexity, probe, spectrum
 from hplan.types import UsageError
 
-STEPS, SEED = 20_000, 990_000  # of play; its seed is added to the caller's, so that it is no training run's
+STEPS, SEED = 10_000, 990_000  # of play; its seed is added to the caller's, so that it is no training run's
 ROWS = 2_000  # latents that ranks, probes and sensitivities are measured on
 PAIRS = 4_000  # of latents a lag apart
 MACROS = 8  # likeliest macro-actions whose predictions are compared at a latent
@@ -118,7 +118,7 @@ def _inspect_level(
     steps: Steps, data: PlayData, factors: dict[str, Tensor], generator: torch.Generator, **card: Any
 ) -> LevelInspection:
     rows = torch.randperm(len(steps.z), generator=generator)[:ROWS]
-    features, some = steps.cells() if steps.level.exact else steps.z[rows], steps.z[rows].flatten(1)
+    features = steps.cells() if steps.level.exact else steps.z[rows]
     deviation = features.std(0)
     decay, time = _decay(steps, data, generator)
     held = torch.from_numpy(data.episode.astype(np.int64))[rows] % 2 == 1
@@ -136,7 +136,7 @@ def _inspect_level(
         decay=decay,
         errors=tuple(steps.errors(horizon) for horizon in HORIZONS if steps.holds(horizon)),
         codes_used=math.nan if steps.types is None else perplexity(steps.types, steps.level.macro.size),
-        probes={name: probe(some, y[rows], held) for name, y in factors.items()},
+        probes={name: probe(_features(steps.z[rows]), y[rows], held) for name, y in factors.items()},
         **card,
     )
 
@@ -155,6 +155,11 @@ def macro_sensitivity(level: Any, z: Tensor, generator: torch.Generator) -> floa
     first, second = torch.combinations(torch.arange(each)).T
     ends = ends.unflatten(0, (count, each))
     return float(level.distance(ends[:, first].flatten(0, 1), ends[:, second].flatten(0, 1)).mean())
+
+
+def _features(z: Tensor) -> Tensor:
+    """(B, *z) -> (B, K) for probes: of a map, every cell and the sum of all, which finds what may be anywhere."""
+    return torch.cat([z.flatten(1), z.flatten(2).sum(-1)], 1) if z.dim() > 2 else z
 
 
 def _decay(steps: Steps, data: PlayData, generator: torch.Generator) -> tuple[tuple[tuple[int, float], ...], float]:

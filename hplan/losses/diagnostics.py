@@ -28,7 +28,7 @@ def spectrum(z: Tensor) -> Tensor:
 
 
 def perplexity(codes: Tensor, size: int) -> float:
-    """(N,) int64 below `size` -> how many codes are in use, weighed by how often: 1 to `size`; 0 where there is none."""
+    """(N,) int64 below `size` -> how many codes are in use, weighed by how often: 1 to `size`, 0 of none."""
     share = torch.bincount(codes, minlength=size).double()
     share = share / share.sum().clamp(min=1)
     return float(torch.exp(-(share * share.clamp(min=1e-12).log()).sum())) if len(codes) else 0.0
