@@ -13,6 +13,7 @@ from hplan.types import ObservationSpec, UsageError
 
 DOOR, OPEN, CLOSED, LOCKED = 4, 0, 1, 2  # MiniGrid's numbers of the object and its states
 WALL = 2
+FEATURES = 6  # of a cell in MiniGrid's view (hplan/envs/minigrid.py)
 ROOM = 4.0  # units across a cell of OGBench's mazes
 
 Factor = Callable[[np.ndarray], np.ndarray]  # observations (N, ...) -> (N, K) float
@@ -20,9 +21,10 @@ Factor = Callable[[np.ndarray], np.ndarray]  # observations (N, ...) -> (N, K) f
 
 def factor(name: str, spec: ObservationSpec) -> Factor:
     """Raises UsageError for a name that these observations have no factor of."""
-    known = GRID if spec.kind == "symbols" else PLACE
+    grid = spec.kind == "symbols" and spec.shape[-1] == FEATURES
+    known = GRID if grid else PLACE if spec.kind == "vector" else {}
     if name not in known:
-        raise UsageError(f"probes: {name!r} is no factor of {spec.kind}; known are {', '.join(known)}")
+        raise UsageError(f"probes: {name!r} is no factor of {spec.kind}; known are {', '.join(known) or 'none'}")
     return known[name]
 
 
@@ -43,8 +45,8 @@ def _direction(grids: np.ndarray) -> np.ndarray:
 
 
 def _carrying(grids: np.ndarray) -> np.ndarray:
-    """What is carried, 0 for nothing."""
-    return (_agent(grids)[2][:, 4:5] > 1).astype(float)
+    """Whether anything is carried."""
+    return (_agent(grids)[2][:, 4:5] > 0).astype(float)
 
 
 def _doors(grids: np.ndarray) -> np.ndarray:
