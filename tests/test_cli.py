@@ -146,3 +146,34 @@ def test_data_is_made_looked_at_and_found_damaged(tmp_path: Path, capsys: pytest
     assert f"DAMAGED {shard.name}" in capsys.readouterr().out
     assert main([*make, "--resume"]) == 0
     assert main(["data", "inspect", str(folder)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("above_steps", "KEY=VALUE"),
+        ("above_stepz=3", "above_stepz"),
+        ("above_steps=many", "above_steps is 'many'"),
+        ("codes=1.5", "codes is 1.5"),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_anything_is_played(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main(["train", "minigrid/DoorKey-5x5", "--out", str(out), "--set", text]) == 2
+    assert said in capsys.readouterr().err
+    assert not (out / "play").exists()
+
+
+def test_settings_of_controller_and_search_are_refused_where_there_are_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "minigrid/DoorKey-8x8", "--set", "patients=3"]) == 2
+    assert "patience" in capsys.readouterr().err
+
+
+def test_play_of_another_task_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "play"
+    assert main(["data", "make", "minigrid/DoorKey-5x5", "--out", str(folder), "--steps", "300"]) == 0
+    call = ["train", "minigrid/DoorKey-6x6", "--out", str(tmp_path / "run"), "--play-from", str(folder)]
+    assert main(call) == 2
+    assert "that is play of minigrid/DoorKey-5x5" in capsys.readouterr().err

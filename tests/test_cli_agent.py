@@ -151,3 +151,20 @@ def test_every_shipped_agent_passes_the_check_and_is_small(name: str) -> None:
     check_agent(load(name))
     size = sum(file.stat().st_size for file in shipped_agents()[name].rglob("*"))
     assert size <= 2_000_000, f"{name} has {size / 1e6:.1f} MB"
+
+
+@pytest.mark.training
+def test_settings_reach_the_controller(run: Path, tmp_path: Path) -> None:
+    alone = evaluated(run, tmp_path, "--set", "subgoals=false", "--set", "evaluations=50")
+    assert set(alone["planner_calls"]) == {"0"} or alone["planner_calls"].get("1", 0) == 0
+    assert alone["predictor_evals_per_step"] <= 50
+
+
+@pytest.mark.training
+def test_another_run_learns_from_the_same_play(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "again"
+    settings = [part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")]
+    call = ["train", TASK, "--out", str(out), "--seed", "0", *settings, "--play-from", str(run / "play")]
+    assert main(call) == 0
+    assert not (out / "play").exists()
+    assert (out / "levels.safetensors").read_bytes() == (run / "levels.safetensors").read_bytes()

@@ -204,9 +204,10 @@ class VectorLevel(nn.Module):
 
         Every feature alone is then as in play, and what is learned is which of them go together: where there are walls.
         """
-        rows = torch.randint(len(z), observations.shape, generator=generator).to(z.device)
+        every = whole_batch(observations)
+        rows = torch.randint(len(every), every.shape, generator=generator).to(z.device)
         with torch.no_grad():
-            mixed = self.encode(observations.gather(0, rows))
+            mixed = self.encode(every.gather(0, rows[own_rows(observations)]))
         return F.softplus(-self.support(z)).mean() + F.softplus(self.support(mixed)).mean()
 
     def _macro_loss(

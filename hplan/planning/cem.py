@@ -12,9 +12,6 @@ from torch import Tensor
 from hplan.planning.rollout import Rollout, bounds, check_continuous, shape_of
 from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
 
-SURELY = (
-    0.5  # of the threshold: a plan this far inside the goal is good enough; at all of it, hops end sloppily and drift
-)
 SMALLEST = 0.05  # of the half range: the deviation never shrinks below this, so that late rounds still explore
 
 
@@ -22,9 +19,13 @@ class CrossEntropy:
     """For continuous macro-actions. A round is one batch of candidates; the best one seen is cut at its best step.
     Rounds end as soon as it reaches well into the goal."""
 
-    def __init__(self, *, candidates: int = 64, rounds: int = 3, elites: int = 8, horizon: int = 8) -> None:
-        """`candidates` and `rounds` shrink to the budget, `horizon` (steps of the level) to the budget's."""
+    def __init__(
+        self, *, candidates: int = 64, rounds: int = 3, elites: int = 8, horizon: int = 8, enough: float = 0.5
+    ) -> None:
+        """`candidates` and `rounds` shrink to the budget, `horizon` (steps of the level) to the budget's. `enough`:
+        share of the goal's threshold at which no further round is taken; at all of it, hops end sloppily and drift."""
         self.candidates, self.rounds, self.elites, self.horizon = candidates, rounds, elites, horizon
+        self.enough = enough
 
     @torch.inference_mode()
     def plan(
@@ -49,7 +50,7 @@ class CrossEntropy:
             macros = torch.clamp(mean + deviation * noise, low, high)
             scored = rollout.score(macros)
             best = scored.best() if best is None else scored.best().better_of(best)
-            if float(best.energies[-1]) <= SURELY * goal.threshold:
+            if float(best.energies[-1]) <= self.enough * goal.threshold:
                 break
             elite = macros[scored.values.topk(min(self.elites, candidates), largest=False).indices]
             mean = elite.mean(0)

@@ -143,3 +143,28 @@ def test_without_subgoals_level_0_plans_alone_for_what_the_top_level_calls_the_g
         position += int(controller.act(latents(levels, position))) - 1
     assert position // 4 == GOAL // 4, "in the goal's block, which is all that level 1 can tell"
     assert controller.ledger.planner_calls.keys() == {0}
+
+
+class Slope(Corridor):
+    """A corridor whose latents are numbers that change by and by."""
+
+    exact = False
+
+
+def test_a_level_0_that_stalls_fails_the_hop_above() -> None:
+    levels = tuple(Slope(k) for k in range(2))
+    controller = make(levels, subgoal_tolerance=0.0)
+    causes = []
+    for _ in range(6):
+        controller.act(latents(levels, START))  # whatever it does, it stays where it is
+        if controller.last_repair:
+            causes.append((controller.last_repair.level, controller.last_repair.cause))
+    assert (1, "stall") in causes
+    assert len(controller.memories[1]) >= 1
+
+
+def test_a_level_0_that_moves_does_not_stall() -> None:
+    levels = tuple(Slope(k) for k in range(2))
+    controller = make(levels, subgoal_tolerance=0.0)
+    assert run(controller, levels) == GOAL - START
+    assert controller.ledger.repairs == {}

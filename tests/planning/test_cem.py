@@ -54,9 +54,36 @@ def plan(planner: Any, goal: At, *, evaluations: int = 4096, horizon: int = 8, *
 
 @pytest.mark.parametrize("kind", PLANNERS)
 def test_it_comes_near_a_goal_within_the_horizon_by_the_fewest_steps(kind: Any) -> None:
-    result = plan(kind(rounds=8, candidates=256), At((2.5, -1.5)))
+    patient = {"enough": 0.0} if kind is CrossEntropy else {}
+    result = plan(kind(rounds=8, candidates=256, **patient), At((2.5, -1.5)))
     assert result.reached
     assert 3 <= len(result) <= 5  # three steps are the least
+
+
+def test_rounds_end_well_inside_the_goal() -> None:
+    early, late = (plan(CrossEntropy(rounds=8, enough=share), At((2.5, -1.5), 1.0)) for share in (0.5, 0.0))
+    assert early.reached
+    assert float(early.energies[-1]) <= 0.5
+    assert early.evaluations < late.evaluations
+
+
+class Fenced(Plane):
+    """A plane on which play has never been beyond x = 1."""
+
+    exact = False
+
+    def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
+        return 100 * (following[:, 0] - 1.0)
+
+
+def test_plans_stay_where_play_has_been_and_come_back_from_beyond() -> None:
+    goal, budget = At((0.5, 3.0)), Budget(4096, 8)
+    for start in ((0.9, 0.0), (3.0, 0.0)):
+        result = CrossEntropy(enough=0.0).plan(
+            Fenced(), torch.tensor(start), goal, budget=budget, generator=torch.Generator().manual_seed(0)
+        )
+        assert float(result.latents[:, 0].max()) <= max(start[0], 1.0) + 0.05
+        assert float(result.energies[-1]) < float(result.energies[0])
 
 
 @pytest.mark.parametrize("kind", PLANNERS)

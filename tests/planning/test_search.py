@@ -204,3 +204,21 @@ def test_failed_hops_cost_more_and_are_not_forbidden() -> None:
     only = Graph(table[:, :1])
     forced = BestFirstSearch().plan(only, torch.zeros(1), At(3), budget=Budget(100, 10), hop_cost=cost)
     assert forced.reached
+
+
+class Gaps(Graph):
+    """Node 0 leads to 2 in one step that no real one is like, or by way of 1."""
+
+    exact = False
+
+    def __init__(self) -> None:
+        super().__init__(torch.tensor([[2, 1], [2, 2], [2, 2]]))
+
+    def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
+        return torch.where((z[:, 0] == 0) & (following[:, 0] == 2), 5.0, -1.0)
+
+
+@pytest.mark.parametrize(("weight", "steps"), [(1.0, 2), (0.0, 1)])
+def test_a_hop_unlike_real_ones_costs_what_it_is_unlike_them(weight: float, steps: int) -> None:
+    search = BestFirstSearch(compatibility_weight=weight)
+    assert len(search.plan(Gaps(), torch.zeros(1), At(2), budget=Budget(100, 10))) == steps
