@@ -25,6 +25,7 @@ from hplan.registry import agent_path
 from hplan.types import Energy, ObservationSpec, Planner, Repair, UsageError, WorldModel
 
 GoalLike = np.ndarray | Energy | None
+GRADUAL: dict[str, Any] = {"floors": (0.02, 0.005)}  # search over latents that are not symbols
 PlannerFor = Callable[[WorldModel], Planner]
 
 
@@ -34,7 +35,8 @@ def default_planner(level: WorldModel, **search: Any) -> Planner:
     if isinstance(level, Stochastic) and level.certainty < CERTAIN:
         return ValueIteration()
     if level.macro.kind == "discrete":
-        return BestFirstSearch(**search)
+        # Where latents change by and by, what hardly ever happened is more often a mistake of the prior than a way.
+        return BestFirstSearch(**({} if level.exact else GRADUAL) | search)
     from hplan.planning.cem import CrossEntropy
 
     return CrossEntropy()

@@ -34,6 +34,10 @@ class UsageError(HplanError):
     """The call was wrong: the message says what, what was expected and how to mend it. Exit status 2."""
 
 
+class CollapseWarning(UserWarning):
+    """A level that was trained tells too little apart to plan with."""
+
+
 # ------------------------------------------------------------------------------------------------------------ the world
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,8 @@ def _section(title: str, lines: list[str]) -> None:
 def train(arguments: Namespace) -> None:
     from hplan.training.learn import learn
 
-    with Bars() as progress:
+    with Bars() as progress, warnings.catch_warnings():
+        warnings.showwarning = _tell
         agent = learn(
             arguments.task,
             arguments.out,
@@ -130,25 +132,40 @@ def plan(arguments: Namespace) -> None:
 
 
 def inspect(arguments: Namespace) -> None:
+    from rich.console import Console
+
+    from hplan.evaluation.inspection import STEPS
+    from hplan.evaluation.inspection import inspect as measure
+    from hplan.files import write_atomically
     from hplan.registry import agent_path
     from hplan.training.learn import CURVES
+    from hplan.view.inspection import inspection_pages, inspection_table
+    from hplan.view.report import write_report
 
     agent = _load(arguments)
-    stack, facts = agent.stack, agent.train_info
-    print(f"{arguments.agent}: trained on {agent.task}, success: {stack.success_rule}")
-    print(f"  {', '.join(f'{name} {value}' for name, value in facts.items())}")
-    print(f"  {', '.join(f'{name} {value}' for name, value in agent.versions.items())}")
-    for info, threshold, tolerance, succeeds in zip(
-        agent.levels_info, stack.thresholds, stack.tolerance, stack.succeeds, strict=True
-    ):
-        latent = " x ".join(map(str, info["latent_shape"]))
-        print(f"level {info['level']}: a step lasts {info['stride']:.1f} environment steps")
-        print(f"  latent {latent}; macro-actions: {info['macro']}; success energy: {'learned' if succeeds else 'none'}")
-        print(f"  surprised above {threshold:.3f} of its own steps; a goal is reached within {tolerance:.3f}")
-    curves = agent_path(arguments.agent) / CURVES
-    for stage, curve in json.loads(curves.read_text()).items() if curves.exists() else ():
-        last = "  ".join(f"{name} {value:.4g}" for name, value in curve[-1].items())
-        print(f"{stage}: at the end of training {last}")
+    with Bars() as progress:
+        found = measure(
+            agent,
+            _task(agent, arguments),
+            steps=arguments.steps or STEPS,
+            seed=arguments.seed,
+            progress=progress,
+        ).to_dict()
+    print(f"{arguments.agent}: trained on {agent.task}, success: {agent.stack.success_rule}")
+    print(f"  {', '.join(f'{name} {value}' for name, value in agent.train_info.items())}")
+    Console().print(inspection_table(found["levels"]))
+    print("distances in steps of the level, times in environment steps; docs/inspection.md explains every row")
+    if arguments.json:
+        write_atomically(arguments.json, json.dumps(found, indent=1) + "\n")
+    if arguments.report:
+        curves = agent_path(arguments.agent) / CURVES
+        write_report(
+            arguments.report,
+            title=f"What {arguments.agent} learned",
+            curves=json.loads(curves.read_text()) if curves.exists() else None,
+            levels=inspection_pages(found["levels"]),
+            versions=agent.versions,
+        )
 
 
 def list_experiments(_: Namespace) -> None:
@@ -172,6 +189,11 @@ def doctor(_: Namespace) -> None:
 
     for line in examine():
         print(line)
+
+
+def _tell(message: Warning | str, *_: Any) -> None:
+    """A warning as one line."""
+    print(f"hplan: warning: {message}", file=sys.stderr, flush=True)
 
 
 def _fps(arguments: Namespace) -> float | None:

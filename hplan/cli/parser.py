@@ -181,8 +181,12 @@ def build() -> Parser:
     run.add_argument("--quick", action="store_true", help="small budgets, to see that it works; results go to runs/")
     run.add_argument("--workers", metavar="N", type=positive, default=2, help="steps at once (default: %(default)s)")
 
-    inspect = add(subs, "inspect", commands.inspect, "what each level learned: time scales, errors, thresholds")
-    inspect.add_argument("agent", metavar="AGENT", help=AGENT_HELP)
+    inspect = add(subs, "inspect", commands.inspect, "what each level learned, and whether it collapsed")
+    _agent_and_task(inspect)
+    inspect.add_argument("--steps", metavar="N", type=positive, help="of play to measure on (default: 10,000)")
+    inspect.add_argument("--json", metavar="FILE", help="write every figure there")
+    inspect.add_argument("--report", metavar="FILE", help="write a page with charts there (HTML)")
+    _seed(inspect, "of the play")
 
     add(subs, "doctor", commands.doctor, "what is installed, and what will run where")
     return top

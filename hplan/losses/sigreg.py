@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from hplan.losses.none import squared_distance
 from hplan.losses.whole_batch import agreed
 
-DIRECTIONS = 64  # drawn anew at every step, so that few of them cover all
+DIRECTIONS = 256  # drawn anew at every step, so that few of them cover all
 POINTS, FARTHEST = 17, 5.0  # of the quadrature, as in the paper
 WEIGHT = 25.0  # a collapsed batch, whose statistic is 0.409, then costs as much as under VICReg
 

@@ -17,6 +17,7 @@ from hplan.models.landmarks import nearest_landmark
 from hplan.models.mlp import mlp
 from hplan.types import MacroSpec
 
+SMALLEST_RATE = 1e-3  # of latents that collapse: the unit does not vanish with them
 SMOOTHING = 0.99  # of the running size of a step, in which the predictor counts while it is trained
 
 
@@ -56,9 +57,11 @@ class VectorLevel(nn.Module):
         octaves: int = 5,
         width: int = 8,
         landmarks: int = 2048,
+        identity: bool = False,
     ) -> None:
         """`inputs`: features of one observation, or D of the level below; `macros`: number of actions or codes, or
-        dimensions; `width`: of a code; `landmarks`: the most places that `keys` tells apart without a lattice."""
+        dimensions; `width`: of a code; `landmarks`: the most places that `keys` tells apart without a lattice;
+        `identity`: above level 0, the latents of the level below are taken as they are, for ablation."""
         super().__init__()
         self.index, self.stride = index, float(stride)
         self.config: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
@@ -68,17 +71,18 @@ class VectorLevel(nn.Module):
             self.encoder = mlp(self.features.size, hidden, latent)
             taken = macros
             self.inverse = mlp(2 * latent, hidden, macros, layers=1)
+            self.support = mlp(latent, hidden, 1)
             self.register_buffer("middle", (torch.tensor(macro_high) + torch.tensor(macro_low)) / 2)
             self.register_buffer("reach", (torch.tensor(macro_high) - torch.tensor(macro_low)) / 2)
         else:
-            self.encoder = mlp(inputs, hidden, latent)
+            self.encoder = nn.Identity() if identity else mlp(inputs, hidden, latent)
             taken = width
             self.codebook = Codebook(macros, width)
             self.posterior = mlp(window or 2 * latent, hidden, width)
+            self.before, self.after = mlp(latent, hidden, 32), mlp(latent, hidden, 32)
         self.predictor = mlp(latent + taken, hidden, latent)
         if macro_kind == "discrete":
             self.prior_net = mlp(latent, hidden, macros)
-        self.before, self.after = mlp(latent, hidden, 32), mlp(latent, hidden, 32)
         self.success = nn.Sequential(mlp(latent, hidden // 2, 1), nn.Flatten(0))
         self.register_buffer("rate", torch.tensor(0.1))  # root mean square step while training: the predictor's unit
         self.register_buffer("unit", torch.tensor(1.0))  # median step where play moved: the unit of `distance`
@@ -109,8 +113,13 @@ class VectorLevel(nn.Module):
         return (z - other).square().sum(-1).sqrt() / self.unit
 
     def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
-        """(B, D), (B, D) -> (B,): minus the InfoNCE logit, above what real steps need; at most 0 is real."""
-        return -self._logits(z, following) - self.hop_threshold
+        """(B, D), (B, D) -> (B,): minus the logit of `following` being real, above what real steps need.
+
+        Level 0: real is where play has been. Above: real is what follows z, rather than any other latent (InfoNCE).
+        """
+        if self.index == 0:
+            return -self.support(following)[:, 0] - self.hop_threshold
+        return -(self.before(z) * self.after(following)).sum(-1) - self.hop_threshold
 
     def keys(self, z: Tensor) -> Tensor:
         """(B, D) -> (B, 1 + D): the landmark that a latent is closest to, and its cell of the lattice, if any."""
@@ -140,9 +149,6 @@ class VectorLevel(nn.Module):
     def _advance(self, z: Tensor, vector: Tensor) -> Tensor:
         return z + self.rate * self.predictor(torch.cat([z, vector], -1))
 
-    def _logits(self, z: Tensor, following: Tensor) -> Tensor:
-        return (self.before(z) * self.after(following)).sum(-1)
-
     # ---------------------------------------------------------------------------------------------------- training
 
     def loss(
@@ -165,7 +171,8 @@ class VectorLevel(nn.Module):
         targets = z[:, 1:] if copy is None else copy(inputs[:, 1:])
         start, end = z[:, :-1].flatten(0, 1), z[:, 1:].flatten(0, 1)
         if self.training:
-            self.rate.lerp_(whole_batch((end - start).detach()).square().mean().sqrt(), 1 - SMOOTHING)
+            step = whole_batch((end - start).detach()).square().mean().sqrt()
+            self.rate.lerp_(step.clamp(min=SMALLEST_RATE), 1 - SMOOTHING)
         figures: dict[str, Tensor] = {}
         extra, macro, vectors = self._macro_loss(start, end, actions, generator, figures, inverse=inverse)
         path = [z[:, 0]]
@@ -176,8 +183,11 @@ class VectorLevel(nn.Module):
         predicted, target = torch.stack(path[1:], 1).flatten(0, 1) / unit, targets.flatten(0, 1) / unit
         costs = criterion.objective.agreement(predicted, whole_batch(target), own_rows(target))
         spread = criterion.objective.spread(whole_batch(z[:, 0]))
-        following = self.after(z[:, 1])
-        contrast = infonce(self.before(z[:, 0]) @ whole_batch(following).T, own_rows(following))
+        if self.index:
+            following = self.after(z[:, 1])
+            contrast = infonce(self.before(z[:, 0]) @ whole_batch(following).T, own_rows(following))
+        else:
+            contrast = self._support_loss(z[:, 0].detach(), below[:, 0], generator)
         total = costs.mean() + spread + 0.1 * contrast + extra
         if self.macro.kind == "discrete":
             prior = F.cross_entropy(self.prior_net(start.detach()), macro)
@@ -188,6 +198,16 @@ class VectorLevel(nn.Module):
             "contrast": contrast.detach(),
         }
         return total, figures
+
+    def _support_loss(self, z: Tensor, observations: Tensor, generator: torch.Generator) -> Tensor:
+        """Logistic: latents of play against those of observations each of whose features is from another row.
+
+        Every feature alone is then as in play, and what is learned is which of them go together: where there are walls.
+        """
+        rows = torch.randint(len(z), observations.shape, generator=generator).to(z.device)
+        with torch.no_grad():
+            mixed = self.encode(observations.gather(0, rows))
+        return F.softplus(-self.support(z)).mean() + F.softplus(self.support(mixed)).mean()
 
     def _macro_loss(
         self,

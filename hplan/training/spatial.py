@@ -18,6 +18,7 @@ from hplan.data.windows import PlayData
 from hplan.losses.criterion import Criterion
 from hplan.models.spatial import SpatialLevel, event_of
 from hplan.models.timescales import Cut
+from hplan.training.collapse import warn_if_confused
 from hplan.training.fit import Progress, fit
 from hplan.training.maps import (
     Maps,
@@ -99,6 +100,7 @@ def train_above(
         )
     }
     level.freeze()
+    warn_if_confused(f"level {index}", level.codes)
     curves |= train_success(
         level,
         lambda rows: level.decode(symbols[rows]),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hplan.losses.criterion import Criterion
 from hplan.models.cells import nearest
 from hplan.models.spatial import CERTAIN, SpatialLevel
+from hplan.training.collapse import warn_if_confused
 from hplan.training.fit import Loss, Progress, fit
 from hplan.training.maps import (
     Maps,
@@ -118,6 +119,7 @@ def train_base(
         if turn + 1 < mined:
             hard = mispredicted(level, maps, torch.Generator().manual_seed(turn))
     level.freeze()
+    warn_if_confused("level 0", level.codes)
     curves |= train_success(
         level,
         lambda rows: level.decode(maps.maps[rows]),

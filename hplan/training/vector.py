@@ -61,9 +61,9 @@ def base_level(
 
 
 def level_above(
-    below: VectorLevel, *, stride: int, codes: int = 64, latent: int = 16, hidden: int = 128
+    below: VectorLevel, *, stride: int, codes: int = 64, latent: int = 16, hidden: int = 128, identity: bool = False
 ) -> VectorLevel:
-    """An untrained level above `below`; its steps last `stride` environment steps."""
+    """An untrained level above `below`; its steps last `stride` environment steps. `identity`: it encodes nothing."""
     window = stride * below.macro.size if below.index == 0 else 0
     return VectorLevel(
         index=below.index + 1,
@@ -71,7 +71,8 @@ def level_above(
         macros=codes,
         stride=stride,
         window=window,
-        latent=latent,
+        latent=below.config["latent"] if identity else latent,
+        identity=identity,
         hidden=hidden,
     )
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from hplan.control.surprise import conformal_threshold
 from hplan.data.windows import PlayData
 from hplan.models.vector import VectorLevel
+from hplan.training.collapse import warn_if_collapsed
 from hplan.training.fit import Progress
 from hplan.training.strides import hindsight, next_ratio, reliable_horizon, travel_time, worth_a_level
 from hplan.training.success import train_success
@@ -36,6 +37,7 @@ class VectorSettings:
     hidden: int = 128
     objective: str = "vicreg"  # hplan.losses.objective has the names
     inverse: bool = True  # latents of level 0 have to tell the action between them
+    identity: bool = False  # levels above take the latents below as they are, for ablation
     ratio: int = 0  # steps of a level in one of the next; 0: as the level below is found reliable
 
 
@@ -69,7 +71,12 @@ def train_vector(
             level = base_level(data.observation_spec, data.action_spec, latent=settings.latent, hidden=settings.hidden)
         else:
             level = level_above(
-                stack[-1], stride=stride, codes=settings.codes, latent=settings.latent, hidden=settings.hidden
+                stack[-1],
+                stride=stride,
+                codes=settings.codes,
+                latent=settings.latent,
+                hidden=settings.hidden,
+                identity=settings.identity,
             )
         curves |= train_vector_level(
             level,
@@ -92,6 +99,7 @@ def train_vector(
         ratio = settings.ratio or next_ratio(trip / stride, reliable[-1])
         thresholds.append(conformal_threshold(_errors(level, below, ratio, torch.Generator().manual_seed(seed))))
         latents = play.below
+        warn_if_collapsed(f"level {index}", latents[:: max(len(latents) // CHECKED, 1)])
         curves |= train_success(
             level, latents.__getitem__, success, seed=seed, out=out, device=device, progress=progress
         )

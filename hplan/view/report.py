@@ -24,11 +24,13 @@ Curves = Mapping[str, Sequence[Mapping[str, float]]]  # stage -> rows of {"step"
 
 @dataclass(frozen=True)
 class LevelPage:
-    """What a level learned. `facts`: table rows in words; `maps`: captions and codes (H, W) of a spatial latent."""
+    """What a level learned. `facts`: table rows in words; `maps`: captions and codes (H, W) of a spatial latent;
+    `charts`: captions and lines of (x, y) points."""
 
     level: int
     facts: Mapping[str, str]
     maps: Sequence[tuple[str, np.ndarray]] = field(default=())
+    charts: Sequence[tuple[str, Mapping[str, Sequence[tuple[float, float]]]]] = field(default=())
 
 
 def write_report(
@@ -127,14 +129,17 @@ def _branch(line: Line) -> str:
 
 def _curve(stage: str, table: Sequence[Mapping[str, float]]) -> str:
     names = dict.fromkeys(name for row in table for name in row if name != "step")
-    series = {name: [(row["step"], row[name]) for row in table if name in row] for name in names}
+    return _chart(stage, {name: [(row["step"], row[name]) for row in table if name in row] for name in names})
+
+
+def _chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     if not (chart := line_chart(series)):
         return ""
     legend = "".join(
         f'<li><i class="s{i % COLOURS}"></i>{escape(name)} {points[-1][1]:.3g}</li>'
         for i, (name, points) in enumerate(series.items())
     )
-    caption = f"<figcaption>{escape(stage)}<ul class=legend>{legend}</ul></figcaption>"
+    caption = f"<figcaption>{escape(title)}<ul class=legend>{legend}</ul></figcaption>"
     return f"<figure class=curve>{chart}{caption}</figure>"
 
 
@@ -144,7 +149,8 @@ def _level(page: LevelPage) -> str:
         f"<figure class=code>{code_map(codes)}<figcaption>{escape(caption)}</figcaption></figure>"
         for caption, codes in page.maps
     )
-    return f"<h3>Level {page.level}</h3><table class=facts>{facts}</table><div class=maps>{maps}</div>"
+    charts = "".join(_chart(caption, lines) for caption, lines in page.charts)
+    return f"<h3>Level {page.level}</h3><table class=facts>{facts}</table><div class=maps>{maps}</div>{charts}"
 
 
 def _made_with(versions: Mapping[str, str], command: str) -> str:

@@ -41,7 +41,7 @@ def test_targets_are_sharper_than_predictions() -> None:
 
 
 def test_centering_takes_the_prototype_that_has_all_latents_away() -> None:
-    """Latents that are all one belong to a few, until the centre has followed: then they belong nowhere."""
+    """All latents are one and belong where it does, until the centre has followed: then they belong nowhere."""
     objective, z = made(), torch.ones(16, 4)
     first = entropy(objective._targets(z)[0])
     for _ in range(round(10 / (1 - CENTRE))):
