@@ -97,10 +97,12 @@ def test_a_plan_is_printed_and_written(run: Path, tmp_path: Path, capsys: pytest
 
 @pytest.mark.training
 def test_inspect_tells_what_each_level_learned(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["inspect", str(run)]) == 0
+    page = run.parent / "page.html"
+    assert main(["inspect", str(run), "--steps", "1000", "--report", str(page)]) == 0
     written = capsys.readouterr().out
-    for word in (TASK, "level 0", "7 actions", "surprised above", "at the end of training"):
+    for word in (TASK, "level 0", "effective rank", "macro sensitivity", "surprised above"):
         assert word in written
+    assert "Learning curves" in page.read_text()
 
 
 @pytest.mark.training

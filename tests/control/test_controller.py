@@ -139,9 +139,10 @@ def test_without_subgoals_level_0_plans_alone_for_what_the_top_level_calls_the_g
     levels = stack(2)
     controller = make(levels, subgoals=False)
     position = START
-    for _ in range(GOAL - START):
+    while position // 4 < GOAL // 4:  # the goal's block is all that level 1 can tell
+        before = position
         position += int(controller.act(latents(levels, position))) - 1
-    assert position // 4 == GOAL // 4, "in the goal's block, which is all that level 1 can tell"
+        assert position == before + 1
     assert controller.ledger.planner_calls.keys() == {0}
 
 
