@@ -130,25 +130,29 @@ def plan(arguments: Namespace) -> None:
 
 
 def inspect(arguments: Namespace) -> None:
+    from rich.console import Console
+
+    from hplan.evaluation.inspection import inspect as look
+    from hplan.evaluation.inspection import write_inspection
     from hplan.registry import agent_path
     from hplan.training.learn import CURVES
+    from hplan.view.inspection import inspection_lines, inspection_table, verdict_lines
+    from hplan.view.inspection_page import write_inspection_page
 
     agent = _load(arguments)
-    stack, facts = agent.stack, agent.train_info
-    print(f"{arguments.agent}: trained on {agent.task}, success: {stack.success_rule}")
-    print(f"  {', '.join(f'{name} {value}' for name, value in facts.items())}")
-    print(f"  {', '.join(f'{name} {value}' for name, value in agent.versions.items())}")
-    for info, threshold, tolerance, succeeds in zip(
-        agent.levels_info, stack.thresholds, stack.tolerance, stack.succeeds, strict=True
-    ):
-        latent = " x ".join(map(str, info["latent_shape"]))
-        print(f"level {info['level']}: a step lasts {info['stride']:.1f} environment steps")
-        print(f"  latent {latent}; macro-actions: {info['macro']}; success energy: {'learned' if succeeds else 'none'}")
-        print(f"  surprised above {threshold:.3f} of its own steps; a goal is reached within {tolerance:.3f}")
+    with Bars() as progress:
+        found = look(agent, _task(agent, arguments), steps=arguments.steps, seed=arguments.seed, progress=progress)
+    print("\n".join(inspection_lines(found)))
+    Console(width=None if sys.stdout.isatty() else 132).print(inspection_table(found))
+    print("\n".join(verdict_lines(found)))
     curves = agent_path(arguments.agent) / CURVES
     for stage, curve in json.loads(curves.read_text()).items() if curves.exists() else ():
         last = "  ".join(f"{name} {value:.4g}" for name, value in curve[-1].items())
         print(f"{stage}: at the end of training {last}")
+    if arguments.json:
+        write_inspection(found, arguments.json)
+    if arguments.report:
+        write_inspection_page(arguments.report, found)
 
 
 def list_experiments(_: Namespace) -> None:
