@@ -35,7 +35,7 @@ class UsageError(HplanError):
 
 
 class CollapseWarning(UserWarning):
-    """A level that was trained tells too little apart to plan with."""
+    """A level that was trained tells little apart: the message says which, by what figure, and what to try."""
 
 
 # ------------------------------------------------------------------------------------------------------------ the world
@@ -319,3 +319,58 @@ class Result:
     train: dict[str, Any]
     versions: dict[str, str]
     records: list[dict[str, Any]] = field(default_factory=list)  # one per episode: seed, success, steps, return, evals
+
+
+@dataclass(frozen=True)
+class LevelInspection:
+    """Figures of one level on fresh play (docs/inspection.md). Distances are in steps of the level, times in
+    environment steps. NaN: not measurable here; infinite: more than this play could show.
+
+    durations: quartiles of how long its steps took. effective_rank, of rank_of at most. deviation: of each dimension,
+    least, median and largest; dead: how many hardly vary. spectrum: shares of the singular values. closest: largest
+    cosine of two symbols, NaN for vectors. macro_sensitivity: how far predictions under different possible
+    macro-actions lie apart. autocorrelation: the time in which a latent forgets itself; correlation: (lag,
+    autocorrelation) pairs behind it. errors: (horizon in steps of the level, open-loop prediction error, error of
+    predicting no change). codes: kinds of macro-actions there are; codes_used: their perplexity in play, codes_seen:
+    share of them that occurred. probes: R2 of a linear probe, by factor. symptoms: of collapse, in words, by figure.
+    """
+
+    level: int
+    stride: float
+    durations: tuple[float, float, float]
+    latent_shape: tuple[int, ...]
+    macro: str
+    effective_rank: float
+    rank_of: int
+    deviation: tuple[float, float, float]
+    dead: int
+    spectrum: tuple[float, ...]
+    closest: float
+    macro_sensitivity: float
+    autocorrelation: float
+    correlation: tuple[tuple[int, float], ...]
+    errors: tuple[tuple[int, float, float], ...]
+    codes: int
+    codes_used: float
+    codes_seen: float
+    threshold: float
+    tolerance: float
+    succeeds: bool
+    probes: dict[str, float]
+    symptoms: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `hplan inspect` shows: the agent, the play that it was measured on, and its levels from the finest up."""
+
+    agent: str
+    trained_on: str
+    success_rule: str
+    task: str
+    seed: int
+    steps: int
+    episodes: int
+    train: dict[str, Any]
+    versions: dict[str, str]
+    levels: tuple[LevelInspection, ...]

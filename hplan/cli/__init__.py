@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from hplan.cli.parser import parse
-from hplan.types import HplanError, UsageError
+from hplan.types import CollapseWarning, HplanError, UsageError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,7 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         arguments = parse(argv)
-        return arguments.command(arguments) or 0
+        with _collapse_in_a_line():
+            return arguments.command(arguments) or 0
     except KeyboardInterrupt:
         return _say("interrupted; what was finished is kept, and the same command with --resume goes on from there", 1)
     except BrokenPipeError:  # `hplan list | head`: nobody reads on, and Python must not complain while it flushes
@@ -34,6 +38,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, OSError):  # a full disk, a folder that may not be written
             return _say(str(error), 1)
         return _say(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1)
+
+
+@contextmanager
+def _collapse_in_a_line() -> Iterator[None]:
+    """A level that collapsed is news for people: one line, every time, and not where in the source it was found."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", CollapseWarning)
+        show = warnings.showwarning
+
+        def show_in_a_line(message: Warning | str, category: type[Warning], *where: Any) -> None:
+            if issubclass(category, CollapseWarning):
+                print(f"hplan: warning: {message}", file=sys.stderr, flush=True)
+            else:
+                show(message, category, *where)
+
+        warnings.showwarning = show_in_a_line
+        yield
 
 
 def _say(message: str, status: int) -> int:

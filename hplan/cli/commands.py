@@ -134,38 +134,27 @@ def plan(arguments: Namespace) -> None:
 def inspect(arguments: Namespace) -> None:
     from rich.console import Console
 
-    from hplan.evaluation.inspection import STEPS
-    from hplan.evaluation.inspection import inspect as measure
-    from hplan.files import write_atomically
+    from hplan.evaluation.inspection import inspect as look
+    from hplan.evaluation.inspection import write_inspection
     from hplan.registry import agent_path
     from hplan.training.learn import CURVES
-    from hplan.view.inspection import inspection_pages, inspection_table
-    from hplan.view.report import write_report
+    from hplan.view.inspection import inspection_lines, inspection_table, verdict_lines
+    from hplan.view.inspection_page import write_inspection_page
 
     agent = _load(arguments)
     with Bars() as progress:
-        found = measure(
-            agent,
-            _task(agent, arguments),
-            steps=arguments.steps or STEPS,
-            seed=arguments.seed,
-            progress=progress,
-        ).to_dict()
-    print(f"{arguments.agent}: trained on {agent.task}, success: {agent.stack.success_rule}")
-    print(f"  {', '.join(f'{name} {value}' for name, value in agent.train_info.items())}")
-    Console().print(inspection_table(found["levels"]))
-    print("distances in steps of the level, times in environment steps; docs/inspection.md explains every row")
+        found = look(agent, _task(agent, arguments), steps=arguments.steps, seed=arguments.seed, progress=progress)
+    print("\n".join(inspection_lines(found)))
+    Console(width=None if sys.stdout.isatty() else 132).print(inspection_table(found))
+    print("\n".join(verdict_lines(found)))
+    curves = agent_path(arguments.agent) / CURVES
+    for stage, curve in json.loads(curves.read_text()).items() if curves.exists() else ():
+        last = "  ".join(f"{name} {value:.4g}" for name, value in curve[-1].items())
+        print(f"{stage}: at the end of training {last}")
     if arguments.json:
-        write_atomically(arguments.json, json.dumps(found, indent=1) + "\n")
+        write_inspection(found, arguments.json)
     if arguments.report:
-        curves = agent_path(arguments.agent) / CURVES
-        write_report(
-            arguments.report,
-            title=f"What {arguments.agent} learned",
-            curves=json.loads(curves.read_text()) if curves.exists() else None,
-            levels=inspection_pages(found["levels"]),
-            versions=agent.versions,
-        )
+        write_inspection_page(arguments.report, found)
 
 
 def list_experiments(_: Namespace) -> None:

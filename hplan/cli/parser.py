@@ -181,12 +181,16 @@ def build() -> Parser:
     run.add_argument("--quick", action="store_true", help="small budgets, to see that it works; results go to runs/")
     run.add_argument("--workers", metavar="N", type=positive, default=2, help="steps at once (default: %(default)s)")
 
-    inspect = add(subs, "inspect", commands.inspect, "what each level learned, and whether it collapsed")
+    inspect = add(
+        subs, "inspect", commands.inspect, "what each level learned: collapse, time scales, errors, thresholds"
+    )
     _agent_and_task(inspect)
-    inspect.add_argument("--steps", metavar="N", type=positive, help="of play to measure on (default: 10,000)")
-    inspect.add_argument("--json", metavar="FILE", help="write every figure there")
-    inspect.add_argument("--report", metavar="FILE", help="write a page with charts there (HTML)")
-    _seed(inspect, "of the play")
+    inspect.add_argument(
+        "--steps", metavar="N", type=positive, default=20_000, help="of fresh play to measure on (default: %(default)s)"
+    )
+    _seed(inspect, "of that play; same agent, same seed, same figures")
+    inspect.add_argument("--json", metavar="FILE", help="write all figures there")
+    inspect.add_argument("--report", metavar="FILE", help="write a page with plots there")
 
     add(subs, "doctor", commands.doctor, "what is installed, and what will run where")
     return top

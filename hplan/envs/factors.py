@@ -11,9 +11,9 @@ import numpy as np
 
 from hplan.types import ObservationSpec, UsageError
 
-DOOR, OPEN, CLOSED, LOCKED = 4, 0, 1, 2  # MiniGrid's numbers of the object and its states
-WALL = 2
-FEATURES = 6  # of a cell in MiniGrid's view (hplan/envs/minigrid.py)
+WALL, DOOR, LAVA = 2, 4, 9  # MiniGrid's numbers of objects, and of a door's states
+OPEN, CLOSED, LOCKED = 0, 1, 2
+FEATURES = 6  # of a cell in the view `symbols`
 ROOM = 4.0  # units across a cell of OGBench's mazes
 
 Factor = Callable[[np.ndarray], np.ndarray]  # observations (N, ...) -> (N, K) float
@@ -22,9 +22,10 @@ Factor = Callable[[np.ndarray], np.ndarray]  # observations (N, ...) -> (N, K) f
 def factor(name: str, spec: ObservationSpec) -> Factor:
     """Raises UsageError for a name that these observations have no factor of."""
     grid = spec.kind == "symbols" and spec.shape[-1] == FEATURES
-    known = GRID if grid else PLACE if spec.kind == "vector" else {}
+    known = GRID if grid else PLACE if spec.kind == "vector" and spec.shape == (2,) else {}
     if name not in known:
-        raise UsageError(f"probes: {name!r} is no factor of {spec.kind}; known are {', '.join(known) or 'none'}")
+        there = f"known are {', '.join(known)}" if known else "there are none; remove `probes` from the task"
+        raise UsageError(f"probes: {name!r} is no factor of {spec.kind} {spec.shape}; {there}")
     return known[name]
 
 
@@ -45,21 +46,20 @@ def _direction(grids: np.ndarray) -> np.ndarray:
 
 
 def _carrying(grids: np.ndarray) -> np.ndarray:
-    """Whether anything is carried."""
-    return (_agent(grids)[2][:, 4:5] > 0).astype(float)
+    """Whether anything is."""
+    return (_agent(grids)[2][:, 4:5] > 1).astype(float)
 
 
 def _doors(grids: np.ndarray) -> np.ndarray:
     """How many doors are open, closed and locked."""
     door = grids[..., 0] == DOOR
-    return np.stack([(door & (grids[..., 2] == state)).sum((1, 2)) for state in (OPEN, CLOSED, LOCKED)], 1).astype(
-        float
-    )
+    counts = [(door & (grids[..., 2] == state)).sum((1, 2)) for state in (OPEN, CLOSED, LOCKED)]
+    return np.stack(counts, 1).astype(float)
 
 
 def _layout(grids: np.ndarray) -> np.ndarray:
-    """Where the walls inside are, on average: what is the same all episode long."""
-    wall = grids[..., 0] == WALL
+    """Where walls and lava are, on average, (row, column): what is the same all episode long."""
+    wall = np.isin(grids[..., 0], (WALL, LAVA))
     rows, columns = np.indices(wall.shape[1:])
     return np.stack([(wall * at).sum((1, 2)) / wall.sum((1, 2)) for at in (rows, columns)], 1)
 

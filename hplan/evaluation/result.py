@@ -72,7 +72,7 @@ def summarise(
 
 def result_json(result: Result) -> str:
     """The JSON of `hplan eval`, plus `records` with one entry per episode. What there is no figure for is null."""
-    return json.dumps(_plain(asdict(result)), indent=1, allow_nan=False) + "\n"
+    return json.dumps(plain(asdict(result)), indent=1, allow_nan=False) + "\n"
 
 
 def write_result(result: Result, path: str | os.PathLike[str]) -> Path:
@@ -109,9 +109,10 @@ def _per_level(counts: Sequence[dict[str, int]]) -> dict[str, float]:
     return {level: sum(one.get(level, 0) for one in counts) / len(counts) for level in levels}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """As JSON can have it: tuples are lists, and a number that is not finite is None."""
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
+        return {k: plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,8 @@
-"""Play as one level sees it: which of its steps were taken, by which macro-actions, and what they led to."""
+"""Play as one level sees it: its latents, which of its steps were taken, by which macro-actions, what came of it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,87 +13,109 @@ from torch import Tensor
 from hplan.data.windows import PlayData
 from hplan.models.spatial import event_of
 
-MOST = 2_000  # chains of steps that errors are measured on
+CHAINS = 512  # of steps that an error is measured on
+CHUNK = 512  # rows that are encoded at once
+
+Rows = Callable[[Tensor], Tensor]  # rows (K,) -> latents (K, *z), or observations
 
 
 @dataclass(frozen=True)
 class Steps:
-    """level; z (N, *z) of every row of play. Step i of E begins at row `begin[i]`, ends at row `end[i]` and took
-    `macros[i]`; `follows[i]`: how many known steps follow one another from there, itself included.
-    types (E,): of discrete macro-actions, without their place; None for continuous ones."""
+    """Step i of E begins at row `begin[i]`, ends at row `end[i]`, took `macros[i]` and `durations[i]` environment
+    steps; `successor[i]` comes next, and `follows[i]` known steps follow one another from there, itself included.
+    kinds (K,): of the discrete macro-actions that were taken, without their place; None for continuous ones."""
 
     level: Any
-    z: Tensor
+    latents: Rows
     begin: Tensor
     end: Tensor
     macros: Tensor
+    durations: Tensor
     successor: Tensor
     follows: Tensor
-    types: Tensor | None
-
-    def holds(self, horizon: int) -> bool:
-        return bool((self.follows >= horizon).any())
+    kinds: Tensor | None
 
     def errors(self, horizon: int) -> tuple[int, float, float]:
         """(horizon, open-loop error, error of predicting no change) after so many steps, in steps of the level."""
         at = torch.nonzero(self.follows >= horizon)[:, 0]
-        at = at[:: max(len(at) // MOST, 1)]
-        start = z = true = self.z[self.begin[at]]
-        for _ in range(horizon):
-            z, true, at = self.level.predict(z, self.macros[at]), self.z[self.end[at]], self.successor[at]
+        at = at[:: max(len(at) // CHAINS, 1)]
+        start = z = self.latents(self.begin[at])
+        for _ in range(horizon - 1):
+            z, at = self.level.predict(z, self.macros[at]), self.successor[at]
+        z, true = self.level.predict(z, self.macros[at]), self.latents(self.end[at])
         return horizon, float(self.level.distance(z, true).mean()), float(self.level.distance(start, true).mean())
 
-    def difference(self, rows: Tensor, others: Tensor) -> float:
-        """Mean squared difference of latents; of symbols, the share of cells that differ."""
-        if self.level.exact:
-            return float((self.level.keys(self.z[rows]) != self.level.keys(self.z[others])).float().mean())
-        return float((self.z[rows] - self.z[others]).square().sum(-1).mean())
 
-    def cells(self) -> Tensor:
-        """(V, C): the different cells of symbolic latents, each once."""
-        return self.level.codes
+def encode_rows(level: Any, below: Rows, count: int) -> Rows:
+    """Latents of all `count` rows of play. Symbols are kept as such, which takes far less memory than their codes."""
+    parts = [level.encode(below(rows)) for rows in torch.arange(count).split(CHUNK)]
+    if not level.exact:
+        return torch.cat(parts).__getitem__
+    symbols = torch.cat([level.symbols(part).short() for part in parts])
+    return lambda rows: level.decode(symbols[rows].long())
 
 
-def steps_of(level: Any, below: Tensor, z: Tensor, data: PlayData) -> Steps:
-    """below (N, ...): what the level encodes into z (N, *z)."""
+def steps_of(level: Any, latents: Rows, data: PlayData) -> Steps:
+    """The steps of a level of symbols above 0 are its events; of every other level, `stride` environment steps each."""
+    if level.exact and level.index:
+        return _events(level, latents, data)
     remaining = torch.from_numpy(data.remaining.astype(np.int64))
     actions = torch.from_numpy(np.asarray(data.actions))
-    if level.exact and level.index:
-        return _events(level, z, remaining)
-    stride = round(level.stride) if not level.exact else 1
+    stride = round(level.stride)
     begin = torch.nonzero(remaining >= stride)[:, 0]
     if level.index == 0:
         macros = actions[begin]
     else:
-        taken = actions[begin[:, None] + torch.arange(stride)]
-        macros = level.codebook.nearest(level.describe(z[begin], z[begin + stride], taken))
-    number = torch.full((len(z),), -1)
+        macros = torch.cat(
+            [
+                level.codebook.nearest(
+                    level.describe(latents(rows), latents(rows + stride), actions[rows[:, None] + torch.arange(stride)])
+                )
+                for rows in begin.split(CHUNK)
+            ]
+        )
+    number = torch.zeros(len(data), dtype=torch.long)
     number[begin] = torch.arange(len(begin))
-    successor = number[(begin + stride).clamp(max=len(z) - 1)]
     return Steps(
         level,
-        z,
+        latents,
         begin,
-        begin + stride,
-        macros,
-        successor.clamp(min=0),
-        remaining[begin] // stride,
-        macros if level.macro.kind == "discrete" else None,
+        end=begin + stride,
+        macros=macros,
+        durations=torch.full((len(begin),), float(stride)),
+        successor=number[(begin + stride).clamp(max=len(data) - 1)],
+        follows=remaining[begin] // stride,
+        kinds=macros if level.macro.kind == "discrete" else None,
     )
 
 
-def _events(level: Any, z: Tensor, remaining: Tensor) -> Steps:
-    symbols = torch.cat([level.symbols(part) for part in z.split(1024)])
-    starts = torch.nonzero(remaining > 0)[:, 0]
-    at = starts[(symbols[starts] != symbols[starts + 1]).flatten(1).any(1)]
-    macros, known = event_of(symbols[at], symbols[at + 1], level.edits)
-    follows = torch.zeros(len(at), dtype=torch.long)
-    same = torch.zeros(len(at), dtype=torch.bool)
-    if len(at) > 1:
-        same[:-1] = remaining[at[:-1]] - remaining[at[1:]] == at[1:] - at[:-1]
-    for i in reversed(range(len(at))):
-        if known[i]:
-            follows[i] = 1 + (follows[i + 1] if same[i] else 0)
-    successor = (torch.arange(len(at)) + 1).clamp(max=max(len(at) - 1, 0))
-    kinds = (macros // symbols[0].numel())[known]
-    return Steps(level, z, at, at + 1, macros, successor, follows, kinds)
+def _events(level: Any, latents: Rows, data: PlayData) -> Steps:
+    """Where symbols change. A change whose kind the level does not know ends a chain of known steps."""
+    starts = torch.from_numpy(data.starts(1))
+    pairs = [(rows, level.symbols(latents(rows)), level.symbols(latents(rows + 1))) for rows in starts.split(CHUNK)]
+    changes = [(before != after).flatten(1).any(1) for _, before, after in pairs]
+    at = torch.cat([rows[change] for (rows, _, _), change in zip(pairs, changes, strict=True)])
+    found = [
+        event_of(before[change], after[change], level.edits)
+        for (_, before, after), change in zip(pairs, changes, strict=True)
+    ]
+    macros, known = torch.cat([macro for macro, _ in found]), torch.cat([sure for _, sure in found])
+    episode = torch.from_numpy(data.episode.astype(np.int64))
+    same = episode[at[1:]] == episode[at[:-1]]
+    follows = known.long()
+    for i in reversed(range(len(at) - 1)):
+        if known[i] and same[i]:
+            follows[i] += follows[i + 1]
+    first = torch.searchsorted(episode, episode[at])  # row at which the episode of each event begins
+    previous = torch.cat([torch.tensor([-1]), at[:-1]])[: len(at)] + 1
+    return Steps(
+        level,
+        latents,
+        begin=at,
+        end=at + 1,
+        macros=macros,
+        durations=(at + 1 - torch.maximum(previous, first)).float(),
+        successor=(torch.arange(len(at)) + 1).clamp(max=max(len(at) - 1, 0)),
+        follows=follows,
+        kinds=(macros // pairs[0][1][0].numel())[known],
+    )

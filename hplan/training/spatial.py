@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hplan.control.surprise import conformal_threshold
 from hplan.data.windows import PlayData
+from hplan.losses.collapse import SAMPLE, some, warn_of_collapse
 from hplan.losses.criterion import Criterion
 from hplan.models.spatial import SpatialLevel, event_of
 from hplan.models.timescales import Cut
@@ -166,6 +167,7 @@ def train_spatial(
         channels=settings.channels,
         **shared,
     )
+    warn_of_collapse(base, base.decode(some(fitted.maps, SAMPLE)))
     stack, thresholds, below = [base], [conformal_threshold(base_errors(base, held))], fitted.maps
     # Where fewer levels are wanted than there are gaps, the widest gaps are the ones to keep.
     kept = sorted(sorted(found, key=lambda c: -c.gap)[: count - 1], key=lambda c: -c.rate)
@@ -176,6 +178,7 @@ def train_spatial(
         stack.append(level)
         thresholds.append(conformal_threshold(event_errors(level, torch.from_numpy(cut.merge)[maps.maps], held.starts)))
         curves |= more
+        warn_of_collapse(level, level.decode(some(below, SAMPLE)))
     has_success = bool(fitted.success.any())
     return Trained(tuple(stack), tuple(thresholds), (0.0,) * count, (has_success,) * count, curves)
 

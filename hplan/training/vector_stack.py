@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hplan.control.surprise import conformal_threshold
 from hplan.data.windows import PlayData
+from hplan.losses.collapse import SAMPLE, some, warn_of_collapse
 from hplan.models.vector import VectorLevel
 from hplan.training.collapse import warn_if_collapsed
 from hplan.training.fit import Progress
@@ -104,6 +105,7 @@ def train_vector(
             level, latents.__getitem__, success, seed=seed, out=out, device=device, progress=progress
         )
         stack.append(level.eval().requires_grad_(False))
+        warn_of_collapse(stack[-1], some(latents, SAMPLE))
         room = longest // (2 * stride)  # an episode has to hold two steps of a level
         if levels == "auto" and (room < 2 or not worth_a_level(trip / stride, min(ratio, room))):
             break

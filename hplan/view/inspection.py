@@ -1,85 +1,143 @@
-"""What `hplan inspect` measured, as a table for a terminal and as pages of a report. Plain values in, see
-`hplan.evaluation.inspection`, whose `to_dict` they come from; what could not be measured is None."""
+"""What `hplan inspect` found, in rows: a figure each, a column for every level, and a word where something is wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from dataclasses import dataclass
 
 from rich.table import Table
 from rich.text import Text
 
-from hplan.view.report import LevelPage
+from hplan.types import Inspection, LevelInspection
+from hplan.view.table import number
 
-COLLAPSED, DULL, FLAT = 0.25, 0.1, 0.05  # rank over dimensions, sensitivity in steps, deviation: below, a level fails
-Entry = Mapping[str, Any]
+COLLAPSED, NOT_SLOWER, NO_BETTER = "collapsed", "not slower than below", "no better than no change"
 
 
-def inspection_table(levels: Sequence[Entry]) -> Table:
-    """One column a level, from the finest up; what is unhealthy says so in words, and in red."""
-    table = Table(title_justify="left")
-    table.add_column("")
-    for entry in levels:
-        table.add_column(f"level {entry['level']}", justify="right")
-    for name in _facts(levels[0], None):
-        row = [_facts(entry, levels[k - 1] if k else None).get(name, ("–", False)) for k, entry in enumerate(levels)]
-        table.add_row(name, *(Text(text, style="bold red" if bad else "") for text, bad in row))
+@dataclass(frozen=True)
+class Cell:
+    """A figure, and what is wrong with it, in a word; empty where nothing is."""
+
+    text: str
+    wrong: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}  {self.wrong}" if self.wrong else self.text
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    cells: tuple[Cell, ...]
+
+
+def inspection_rows(found: Inspection) -> list[Row]:
+    """Every figure of `Inspection.levels`, from what a step is to what is wrong."""
+    levels = found.levels
+    horizons = sorted({horizon for level in levels for horizon, _, _ in level.errors})
+    probes = list(dict.fromkeys(name for level in levels for name in level.probes))
+
+    def row(name: str, *cells: Cell | str) -> Row:
+        return Row(name, tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in cells))
+
+    return [
+        row("a step lasts, mean of training", *(number(level.stride) for level in levels)),
+        row("in this play: median (quartiles)", *(_durations(level) for level in levels)),
+        row("latent", *(" x ".join(map(str, level.latent_shape)) for level in levels)),
+        row("macro-actions", *(level.macro for level in levels)),
+        row("  of which in use: effectively, seen", *(_codes(level) for level in levels)),
+        row("effective rank", *(_judged(level, "effective_rank", _rank(level)) for level in levels)),
+        row("deviation: least, median, largest", *(_deviation(level) for level in levels)),
+        row("dimensions that hardly vary", *(_judged(level, "dead", str(level.dead)) for level in levels)),
+        row("closest two symbols, cosine", *(_judged(level, "closest", number(level.closest, 2)) for level in levels)),
+        row(
+            "macro sensitivity, steps", *(_judged(level, "macro_sensitivity", _sensitivity(level)) for level in levels)
+        ),
+        row("autocorrelation time", *(_correlation(found, k) for k in range(len(levels)))),
+        *(row(_horizon(horizon), *(_error(level, horizon) for level in levels)) for horizon in horizons),
+        row("surprised above, steps", *(_limit(level.threshold) for level in levels)),
+        row("a goal is reached within, steps", *(number(level.tolerance, 2) for level in levels)),
+        row("success energy", *("learned" if level.succeeds else "none" for level in levels)),
+        *(row(f"R2 of {name}", *(number(level.probes.get(name, math.nan), 2) for level in levels)) for name in probes),
+    ]
+
+
+def inspection_table(found: Inspection) -> Table:
+    """For a rich console. What is wrong is red, and said in a word."""
+    table = Table(title_justify="left", caption_justify="left")
+    table.add_column("times in environment steps")
+    for level in found.levels:
+        table.add_column(f"level {level.level}", justify="right")
+    for row in inspection_rows(found):
+        table.add_row(row.name, *(Text(str(cell), style="bold red" if cell.wrong else "") for cell in row.cells))
     return table
 
 
-def inspection_pages(levels: Sequence[Entry]) -> list[LevelPage]:
-    """The same for `write_report`, with charts."""
-    pages = []
-    for k, entry in enumerate(levels):
-        facts = {name: text for name, (text, _) in _facts(entry, levels[k - 1] if k else None).items()}
-        pages.append(LevelPage(entry["level"], facts, charts=_charts(entry)))
-    return pages
-
-
-def _facts(entry: Entry, below: Entry | None) -> dict[str, tuple[str, bool]]:
-    """name -> (text, whether it is unhealthy)."""
-    rank, dimensions, deviation = entry["effective_rank"], entry["rank_of"], entry["deviation"]
-    sensitivity, time = entry["macro_sensitivity"], entry["autocorrelation"]
-    slower = below is None or time is None or below["autocorrelation"] is None or time > below["autocorrelation"]
-    facts = {
-        "a step lasts": (f"{entry['stride']:.1f}", False),
-        "macro-actions": (f"{entry['macros']}", False),
-        "of which in use": (_number(entry["codes_used"], 1), False),
-        "effective rank": _judged(f"{rank:.1f} of {dimensions}", rank < COLLAPSED * dimensions, "collapsed"),
-        "deviation": _judged(" / ".join(f"{value:.2f}" for value in deviation), deviation[1] < FLAT, "collapsed"),
-        "macro sensitivity": _judged(_number(sensitivity), sensitivity is not None and sensitivity < DULL, "dull"),
-        "autocorrelation time": _judged(_number(time, 1), not slower, "no slower than below"),
-    }
-    for horizon, error, copy in entry["errors"]:
-        worse = error > copy
-        facts[f"error after {horizon}"] = _judged(f"{error:.3f} (copy {copy:.2f})", worse, "worse than copying")
-    for name, r2 in entry["probes"].items():
-        facts[f"probe of {name}"] = (_number(r2), False)
-    facts["surprised above"] = (_number(entry["threshold"], 3), False)
-    facts["goal within"] = (_number(entry["tolerance"], 3), False)
-    facts["success energy"] = ("learned" if entry["succeeds"] else "none", False)
-    return facts
-
-
-def _judged(text: str, bad: bool, word: str) -> tuple[str, bool]:
-    return (f"{text} {word}" if bad else text), bad
-
-
-def _number(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _charts(entry: Entry) -> list[tuple[str, dict[str, list[tuple[float, float]]]]]:
-    """(caption, lines) of each figure that is a curve."""
-    errors = [(h, e, c) for h, e, c in entry["errors"] if e is not None]
+def inspection_lines(found: Inspection) -> list[str]:
+    """What stands above the table: the agent, its training, and the play that it was measured on."""
     return [
-        ("singular values, as shares", {"singular values": list(enumerate(entry["spectrum"], 1))}),
-        (
-            "error by horizon, in steps of the level",
-            {"prediction": [(h, e) for h, e, _ in errors], "copy": [(h, c) for h, _, c in errors]},
-        ),
-        (
-            "what is left of the latent by time, in environment steps",
-            {"autocorrelation": [(lag, kept) for lag, kept in entry["decay"] if kept is not None]},
-        ),
+        f"{found.agent}: trained on {found.trained_on}, success: {found.success_rule}",
+        f"  {', '.join(f'{name} {value}' for name, value in found.train.items())}",
+        f"  {', '.join(f'{name} {version}' for name, version in found.versions.items())}",
+        f"measured on {found.steps:,} steps of fresh play in {found.episodes:,} episodes of {found.task}, "
+        f"seed {found.seed}",
     ]
+
+
+def verdict_lines(found: Inspection) -> list[str]:
+    """What stands below it: every symptom of collapse, or that there is none."""
+    wrong = [
+        f"level {level.level} {COLLAPSED}: {'; '.join(level.symptoms.values())}"
+        for level in found.levels
+        if level.symptoms
+    ]
+    return wrong or ["no level has collapsed"]
+
+
+def _judged(level: LevelInspection, figure: str, text: str) -> Cell:
+    return Cell(text, COLLAPSED if figure in level.symptoms else "")
+
+
+def _rank(level: LevelInspection) -> str:
+    return f"{level.effective_rank:.1f} of {level.rank_of}"
+
+
+def _sensitivity(level: LevelInspection) -> str:
+    return number(level.macro_sensitivity, 2)
+
+
+def _deviation(level: LevelInspection) -> str:
+    return " ".join(f"{value:.2g}" for value in level.deviation)
+
+
+def _durations(level: LevelInspection) -> str:
+    low, middle, high = level.durations
+    return f"{number(middle, 0)} ({number(low, 0)}–{number(high, 0)})" if low < high else number(middle, 0)
+
+
+def _codes(level: LevelInspection) -> str:
+    if not level.codes:
+        return "–"
+    return f"{level.codes_used:.1f}, {level.codes_seen:.0%} of {level.codes}"
+
+
+def _correlation(found: Inspection, k: int) -> Cell:
+    time = found.levels[k].autocorrelation
+    longest = max((lag for lag, _ in found.levels[k].correlation), default=0)
+    text = f"above {longest}" if time == math.inf else number(time)
+    return Cell(text, NOT_SLOWER if k and time <= found.levels[k - 1].autocorrelation < math.inf else "")
+
+
+def _horizon(horizon: int) -> str:
+    return f"error after {horizon} step{'s' * (horizon > 1)} (of no change)"
+
+
+def _error(level: LevelInspection, horizon: int) -> Cell:
+    for here, error, copy in level.errors:
+        if here == horizon:
+            return Cell(f"{error:.3f} ({copy:.2f})", NO_BETTER if error >= copy > 0 else "")
+    return Cell("–")
+
+
+def _limit(threshold: float) -> str:
+    return "never" if threshold == math.inf else f"{threshold:.3f}"

@@ -46,7 +46,7 @@ def write_report(
     command: str = "",
     frames: int = 12,
 ) -> Path:
-    """Write the page, atomically. Sections without content are left out; of `episode`, `frames` steps are shown.
+    """Write the page of a run, atomically; of `episode`, `frames` steps are shown.
 
     `summary`: paragraphs. `curves`: per training stage, rows with `step` and loss components.
     """
@@ -57,6 +57,13 @@ def write_report(
         ("What each level's latent encodes", "".join(map(_level, levels))),
         ("Made with", _made_with(versions or {}, command)),
     )
+    return write_page(path, title=title, summary=summary, sections=sections)
+
+
+def write_page(
+    path: str | os.PathLike[str], *, title: str, summary: Sequence[str], sections: Sequence[tuple[str, str]]
+) -> Path:
+    """Write a page of (heading, HTML) sections, atomically. Those without content are left out."""
     style = files("hplan.view").joinpath("report.css").read_text(encoding="utf-8")
     head = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>' + escape(title) + "</title>"
@@ -129,18 +136,17 @@ def _branch(line: Line) -> str:
 
 def _curve(stage: str, table: Sequence[Mapping[str, float]]) -> str:
     names = dict.fromkeys(name for row in table for name in row if name != "step")
-    return _chart(stage, {name: [(row["step"], row[name]) for row in table if name in row] for name in names})
+    series = {name: [(row["step"], row[name]) for row in table if name in row] for name in names}
+    return chart_figure(stage, line_chart(series), [f"{name} {points[-1][1]:.3g}" for name, points in series.items()])
 
 
-def _chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
-    if not (chart := line_chart(series)):
+def chart_figure(caption: str, chart: str, names: Sequence[str]) -> str:
+    """A chart of `svg` with its caption and legend; nothing where there is no chart."""
+    if not chart:
         return ""
-    legend = "".join(
-        f'<li><i class="s{i % COLOURS}"></i>{escape(name)} {points[-1][1]:.3g}</li>'
-        for i, (name, points) in enumerate(series.items())
-    )
-    caption = f"<figcaption>{escape(title)}<ul class=legend>{legend}</ul></figcaption>"
-    return f"<figure class=curve>{chart}{caption}</figure>"
+    legend = "".join(f'<li><i class="s{i % COLOURS}"></i>{escape(name)}</li>' for i, name in enumerate(names))
+    text = f"<figcaption>{escape(caption)}<ul class=legend>{legend}</ul></figcaption>"
+    return f"<figure class=curve>{chart}{text}</figure>"
 
 
 def _level(page: LevelPage) -> str:

@@ -1,4 +1,4 @@
-"""Small drawings for a page: line charts and maps of codes as inline SVG, coloured by the page's style sheet."""
+"""Small drawings for a page: charts of lines and bars, maps of codes; inline SVG, coloured by its style sheet."""
 
 from __future__ import annotations
 
@@ -48,6 +48,34 @@ def line_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     for i, (name, line) in enumerate(lines.items()):
         path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in line)
         parts.append(f'<polyline class="s{i % COLOURS}" points="{path}"><title>{escape(name)}</title></polyline>')
+    return "".join([*parts, "</svg>"])
+
+
+def bar_chart(series: Mapping[str, Mapping[str, float]]) -> str:
+    """A group of bars for every key, one for every series, from 0 to 1; what lies outside ends at the axis.
+
+    Values that are not finite have no bar. An empty string where there are no keys.
+    """
+    keys = list(dict.fromkeys(key for one in series.values() for key in one))
+    if not keys:
+        return ""
+    group, height = (WIDTH - LEFT - RIGHT) / len(keys), HEIGHT - BOTTOM - TOP
+    bar = 0.8 * group / len(series)
+    parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">']
+    for y in (0.0, 0.5, 1.0):
+        at = HEIGHT - BOTTOM - y * height
+        parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<text x="{LEFT - 5}" y="{at + 3:.1f}" text-anchor="end">{y:g}</text>')
+    for k, key in enumerate(keys):
+        middle = LEFT + (k + 0.5) * group
+        parts.append(f'<text x="{middle:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(key)}</text>')
+        for i, (name, values) in enumerate(series.items()):
+            if math.isfinite(value := values.get(key, math.nan)):
+                tall = min(max(value, 0.0), 1.0) * height
+                x, y = middle - 0.4 * group + i * bar, HEIGHT - BOTTOM - tall
+                place = f'x="{x:.1f}" y="{y:.1f}" width="{bar:.1f}" height="{tall:.1f}"'
+                told = f"<title>{escape(name)}: {escape(key)} {value:.2f}</title>"
+                parts.append(f'<rect class="b{i % COLOURS}" {place}>{told}</rect>')
     return "".join([*parts, "</svg>"])
 
 
