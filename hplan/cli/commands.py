@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-import warnings
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +38,7 @@ def _section(title: str, lines: list[str]) -> None:
 def train(arguments: Namespace) -> None:
     from hplan.training.learn import learn
 
-    with Bars() as progress, warnings.catch_warnings():
-        warnings.showwarning = _tell
+    with Bars() as progress:
         agent = learn(
             arguments.task,
             arguments.out,
@@ -178,11 +176,6 @@ def doctor(_: Namespace) -> None:
 
     for line in examine():
         print(line)
-
-
-def _tell(message: Warning | str, *_: Any) -> None:
-    """A warning as one line."""
-    print(f"hplan: warning: {message}", file=sys.stderr, flush=True)
 
 
 def _fps(arguments: Namespace) -> float | None:

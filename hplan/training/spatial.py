@@ -19,7 +19,6 @@ from hplan.losses.collapse import SAMPLE, some, warn_of_collapse
 from hplan.losses.criterion import Criterion
 from hplan.models.spatial import SpatialLevel, event_of
 from hplan.models.timescales import Cut
-from hplan.training.collapse import warn_if_confused
 from hplan.training.fit import Progress, fit
 from hplan.training.maps import (
     Maps,
@@ -101,7 +100,6 @@ def train_above(
         )
     }
     level.freeze()
-    warn_if_confused(f"level {index}", level.codes)
     curves |= train_success(
         level,
         lambda rows: level.decode(symbols[rows]),

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from hplan.losses.criterion import Criterion
 from hplan.models.cells import nearest
 from hplan.models.spatial import CERTAIN, SpatialLevel
-from hplan.training.collapse import warn_if_confused
 from hplan.training.fit import Loss, Progress, fit
 from hplan.training.maps import (
     Maps,
@@ -119,7 +118,6 @@ def train_base(
         if turn + 1 < mined:
             hard = mispredicted(level, maps, torch.Generator().manual_seed(turn))
     level.freeze()
-    warn_if_confused("level 0", level.codes)
     curves |= train_success(
         level,
         lambda rows: level.decode(maps.maps[rows]),

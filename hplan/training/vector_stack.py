@@ -13,7 +13,6 @@ from hplan.control.surprise import conformal_threshold
 from hplan.data.windows import PlayData
 from hplan.losses.collapse import SAMPLE, some, warn_of_collapse
 from hplan.models.vector import VectorLevel
-from hplan.training.collapse import warn_if_collapsed
 from hplan.training.fit import Progress
 from hplan.training.strides import hindsight, next_ratio, reliable_horizon, travel_time, worth_a_level
 from hplan.training.success import train_success
@@ -100,7 +99,6 @@ def train_vector(
         ratio = settings.ratio or next_ratio(trip / stride, reliable[-1])
         thresholds.append(conformal_threshold(_errors(level, below, ratio, torch.Generator().manual_seed(seed))))
         latents = play.below
-        warn_if_collapsed(f"level {index}", latents[:: max(len(latents) // CHECKED, 1)])
         curves |= train_success(
             level, latents.__getitem__, success, seed=seed, out=out, device=device, progress=progress
         )

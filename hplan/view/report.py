@@ -24,13 +24,11 @@ Curves = Mapping[str, Sequence[Mapping[str, float]]]  # stage -> rows of {"step"
 
 @dataclass(frozen=True)
 class LevelPage:
-    """What a level learned. `facts`: table rows in words; `maps`: captions and codes (H, W) of a spatial latent;
-    `charts`: captions and lines of (x, y) points."""
+    """What a level learned. `facts`: table rows in words; `maps`: captions and codes (H, W) of a spatial latent."""
 
     level: int
     facts: Mapping[str, str]
     maps: Sequence[tuple[str, np.ndarray]] = field(default=())
-    charts: Sequence[tuple[str, Mapping[str, Sequence[tuple[float, float]]]]] = field(default=())
 
 
 def write_report(
@@ -155,8 +153,7 @@ def _level(page: LevelPage) -> str:
         f"<figure class=code>{code_map(codes)}<figcaption>{escape(caption)}</figcaption></figure>"
         for caption, codes in page.maps
     )
-    charts = "".join(_chart(caption, lines) for caption, lines in page.charts)
-    return f"<h3>Level {page.level}</h3><table class=facts>{facts}</table><div class=maps>{maps}</div>{charts}"
+    return f"<h3>Level {page.level}</h3><table class=facts>{facts}</table><div class=maps>{maps}</div>"
 
 
 def _made_with(versions: Mapping[str, str], command: str) -> str:
