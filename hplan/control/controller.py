@@ -43,6 +43,8 @@ class Controller:
             self.goal, self.top = GivenEnergy(self._lift(energy, self.top, 0), goal.label), 0
         self.courses: list[Course | None] = [None] * len(levels)
         self.memories = [FailureMemory(level) for level in levels]
+        if not levels[0].exact:  # a wall that it pushes against is as long as a few steps, and soon left behind
+            self.memories[0] = FailureMemory(levels[0], radius=self.config.refuted_radius, most=self.config.refuted)
         self.tree = PlanTree.empty(goal.label, levels=len(levels))
         self.ledger, self.step = Ledger(), 0
         self.surprise: dict[int, float] = dict.fromkeys(range(len(levels)), 0.0)
@@ -114,7 +116,11 @@ class Controller:
             return
         expected = float(level.distance(before[None], course.target()[None])[0])
         moved = float(level.distance(before[None], latents[0][None])[0])
-        self.stalled = self.stalled + 1 if moved < self.config.stall * expected else 0
+        if moved >= self.config.stall * expected:
+            self.stalled = 0
+            return
+        self.stalled += 1
+        self.memories[0] = self.memories[0].add(before, course.target())  # it must not be imagined for ever
         above = self._above(0)
         if self.stalled >= self.config.stalls and above is not None:
             failed, self.stalled = self.courses[above], 0

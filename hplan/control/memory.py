@@ -7,7 +7,7 @@ A hard ban cuts off the only passage when the failure was bad luck; no memory re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,9 +23,10 @@ class FailureMemory:
     radius: float = 1.0  # steps of the level within which a hop counts as the same
     penalty: float = 2.0  # extra steps that each failure costs
     hops: tuple[tuple[Tensor, Tensor], ...] = ()
+    most: int = 1000  # hops that are remembered, the latest ones
 
     def add(self, z: Tensor, following: Tensor) -> FailureMemory:
-        return FailureMemory(self.level, self.radius, self.penalty, (*self.hops, (z, following)))
+        return replace(self, hops=(*self.hops, (z, following))[-self.most :])
 
     def __len__(self) -> int:
         return len(self.hops)
