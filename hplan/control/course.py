@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from hplan.types import Cause, Energy, PlanNode, PlanResult, WorldModel
@@ -87,3 +88,13 @@ def describe(level: WorldModel, macro: Tensor, z: Tensor) -> str:
         row, column = divmod(cell, z.shape[-1])
         return f"{spec.names[kind] if spec.names else f'event {kind}'} at ({row}, {column})"
     return spec.names[code] if spec.names else f"{'code' if level.index else 'action'} {code}"
+
+
+def any_action(level: WorldModel, z: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Something that play showed to be possible at z (*z) of level 0, () or (A,)."""
+    macro = level.macro
+    if macro.kind == "continuous":
+        low, high = torch.tensor(macro.low), torch.tensor(macro.high)
+        return low + (high - low) * torch.rand(macro.size, generator=generator)
+    chance = level.prior(z[None])[0].exp()
+    return torch.multinomial(chance if bool(chance.any()) else chance + 1, 1, generator=generator)[0]

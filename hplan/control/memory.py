@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from hplan.control.course import ControlConfig
 from hplan.types import HopCost, WorldModel
 
 
@@ -38,6 +39,15 @@ class FailureMemory:
             same &= self.level.distance(following, end.expand_as(z)) < self.radius
             extra += self.penalty * same
         return extra
+
+
+def memories_for(levels: tuple[WorldModel, ...], config: ControlConfig) -> list[FailureMemory]:
+    """Empty ones. A level 0 whose latents change by and by remembers the last few steps alone, and a little around
+    them: a wall that it pushes against is as long as a few steps, and soon left behind."""
+    found = [FailureMemory(level) for level in levels]
+    if not levels[0].exact:
+        found[0] = FailureMemory(levels[0], radius=config.refuted_radius, most=config.refuted)
+    return found
 
 
 @dataclass(frozen=True)
