@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,30 +25,49 @@ from hplan.registry import agent_path
 from hplan.types import Energy, ObservationSpec, Planner, Repair, UsageError, WorldModel
 
 GoalLike = np.ndarray | Energy | None
+GRADUAL: dict[str, Any] = {"floors": (0.02, 0.005)}  # search over latents that are not symbols
 PlannerFor = Callable[[WorldModel], Planner]
 
 
-def default_planner(level: WorldModel) -> Planner:
+def default_planner(level: WorldModel, **search: Any) -> Planner:
     """Search where macro-actions are discrete, the cross-entropy method where they are continuous, and value iteration
-    where steps of the level end in several ways."""
+    where steps of the level end in several ways. `search`: arguments of `BestFirstSearch`."""
     if isinstance(level, Stochastic) and level.certainty < CERTAIN:
         return ValueIteration()
     if level.macro.kind == "discrete":
-        return BestFirstSearch()
+        # Where latents change by and by, what hardly ever happened is more often a mistake of the prior than a way.
+        return BestFirstSearch(**({} if level.exact else GRADUAL) | search)
     from hplan.planning.cem import CrossEntropy
 
     return CrossEntropy()
 
 
 def load(
-    path: str | Path, *, levels: int | None = None, method: str = "hierarchical", replan: Replan = "surprise"
+    path: str | Path,
+    *,
+    levels: int | None = None,
+    method: str = "hierarchical",
+    replan: Replan = "surprise",
+    settings: Mapping[str, Any] | None = None,
 ) -> Agent:
     """An agent from a run directory or by the name of a shipped one. `levels`: keep this many of the lowest; `method`
-    "flat" keeps one. Raises UsageError for an unknown name, HplanError for a damaged agent."""
+    "flat" keeps one; `settings`: fields of `ControlConfig` and arguments of `BestFirstSearch` to change.
+    Raises UsageError for an unknown name or setting, HplanError for a damaged agent."""
     stack = Stack.load(agent_path(path))
     if method == "flat":
         levels = 1
-    return Agent(stack.lowest(levels) if levels else stack, replan=replan, name=str(path))
+    control = {field.name for field in fields(ControlConfig)}
+    searching = set(BestFirstSearch.__init__.__kwdefaults__ or ())
+    if unknown := (settings or {}).keys() - control - searching:
+        raise UsageError(f"unknown settings {sorted(unknown)}; known are {sorted(control | searching)}")
+    chosen = dict(settings or {})
+    return Agent(
+        stack.lowest(levels) if levels else stack,
+        replan=replan,
+        planner=partial(default_planner, **{k: v for k, v in chosen.items() if k in searching}),
+        config=ControlConfig(**{k: v for k, v in chosen.items() if k in control}),
+        name=str(path),
+    )
 
 
 class Agent:

@@ -40,7 +40,7 @@ class TaskConfig:
     environment: Gymnasium id. kwargs: for its constructor. view: how observations are made canonical (envs/views.py).
     goal: what an episode asks for, the task's own `success` or to reach an `observation` that reset hands out.
     success: contract.md's rule, or `terminated`: ending is succeeding. layouts: whether each seed is another layout;
-    `auto` tries a few seeds. probes: names of known factors, for reports only. training: numbers for each budget.
+    `auto` tries a few seeds. probes: names of known factors, for reports only. training: settings by budget.
     factory: makes the environment instead of `environment`, for tasks that are a Python function (never in a file).
     """
 
@@ -52,7 +52,7 @@ class TaskConfig:
     success: SuccessRule = "auto"
     layouts: Layouts = "auto"
     play: PlayConfig = PlayConfig()
-    training: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     probes: tuple[str, ...] = ()
     factory: EnvFactory | None = None
 

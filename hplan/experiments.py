@@ -7,6 +7,7 @@ full run lie beside the config; those of a quick one in runs/, where they are mi
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 from hplan.evaluation.result import read_result
 from hplan.files import write_atomically
 from hplan.types import HplanError, UsageError
+from hplan.view.seeds import seeds_table
 from hplan.view.table import markdown_table
 
 STEP_KEYS = {"name", "run", "output", "needs", "each"}
@@ -35,6 +37,7 @@ class Step:
     output: Path
     log: Path
     needs: tuple[str, ...]
+    cell: tuple[tuple[str, str], ...]  # the values of `each`; runs that differ in the seed alone are one row of a table
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ def _multiply(entry: dict[str, Any], values: dict[str, Any]) -> Iterator[Step]:
         filled["output"] = Path(entry.get("output", "{results}/" + name + ".json").format(**filled))
         run = tuple(str(word).format(**filled) for word in entry["run"])
         needs = tuple(need.format(**filled) for need in entry.get("needs", ()))
-        yield Step(name, run, filled["output"], Path(values["runs"], "logs", f"{name}.log"), needs)
+        cell = tuple((key, str(filled[key])) for key in each)
+        yield Step(name, run, filled["output"], Path(values["runs"], "logs", f"{name}.log"), needs, cell)
 
 
 def find_experiments(root: Path | None = None) -> dict[str, Experiment]:
@@ -111,9 +115,19 @@ def run_experiment(name: str, *, quick: bool = False, workers: int = 2, progress
         )
     steps = experiment.steps(quick)
     _run_all(steps, workers, progress)
-    text = markdown_table([read_result(step.output) for step in steps if step.run[0] == "eval"])
+    text = table(experiment, quick)
     write_atomically(experiment.results(quick) / "table.md", text)
     return text
+
+
+def table(experiment: Experiment, quick: bool = False) -> str:
+    """The results that are there as Markdown: one row each, or one for each cell of several seeds."""
+    done = [step for step in experiment.steps(quick) if step.output.exists()]
+    results = [(dict(step.cell), read_result(step.output)) for step in done if step.run[0] == "eval"]
+    if not any("seed" in cell for cell, _ in results):
+        return markdown_table([result for _, result in results])
+    seen = [(dict(step.cell), json.loads(step.output.read_text())) for step in done if step.run[0] == "inspect"]
+    return seeds_table(results, seen, figures=tuple(experiment.config.get("inspect", ())))
 
 
 def _run_all(steps: list[Step], workers: int, progress: Report | None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +11,14 @@ import pytest
 from hplan.agent import load
 from hplan.cli import main
 from hplan.control.plan_tree import PlanTree
-from hplan.registry import load_task, shipped_agents
+from hplan.registry import shipped_agents
 from hplan.testing import check_agent
 from hplan.training.learn import learn
 from hplan.view.trace import read_trace
 
 TASK = "minigrid/DoorKey-5x5"
 STEPS = 10_000
+SETTINGS = {"base_steps": 400, "above_steps": 50, "batch": 128}
 CONTRACT = """task agent method levels replan seed episodes successes success_rate ci95 per_goal steps_mean
 steps_success_mean return_mean predictor_evals_per_step plan_ms_per_step planner_calls repairs constraint_violations
 levels_info train versions"""
@@ -28,8 +28,7 @@ levels_info train versions"""
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run directory."""
     folder = tmp_path_factory.mktemp("runs") / "small"
-    task = replace(load_task(TASK), training={"quick": {"base_steps": 400, "above_steps": 50, "batch": 128}})
-    learn(task, folder, steps=STEPS, seed=0, budget="quick")
+    learn(TASK, folder, steps=STEPS, seed=0, budget="quick", settings=SETTINGS)
     return folder
 
 
@@ -107,7 +106,8 @@ def test_inspect_tells_what_each_level_learned(run: Path, capsys: pytest.Capture
 @pytest.mark.training
 def test_a_finished_run_is_left_alone_and_another_call_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {file: file.stat().st_mtime_ns for file in run.rglob("*")}
-    call = ["train", TASK, "--out", str(run), "--steps", str(STEPS)]
+    settings = [part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")]
+    call = ["train", TASK, "--out", str(run), "--steps", str(STEPS), *settings]
     assert main([*call, "--resume"]) == 0
     assert {file: file.stat().st_mtime_ns for file in run.rglob("*")} == before
     assert main(call) == 2

@@ -49,6 +49,8 @@ def train(arguments: Namespace) -> None:
             device=arguments.device,
             resume=arguments.resume,
             success=arguments.success,
+            settings=dict(arguments.settings),
+            play_from=arguments.play_from,
             progress=progress,
         )
     levels = len(agent.levels_info)
@@ -65,7 +67,7 @@ def evaluate(arguments: Namespace) -> None:
         if levels not in (None, 1):
             raise UsageError(f"--method flat is one level, not --levels {levels}; leave one of them out")
         levels = 1
-    agent = _load(arguments, levels=levels, replan=arguments.replan)
+    agent = _load(arguments, levels=levels, replan=arguments.replan, settings=dict(arguments.settings))
     with Bars() as progress:
         result = run(
             agent,

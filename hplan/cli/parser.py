@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import tomllib
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
@@ -60,6 +61,17 @@ def seed(text: str) -> int:
     return int(text)
 
 
+def setting(text: str) -> tuple[str, Any]:
+    """KEY=VALUE; the value is what TOML makes of it, or else a word."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    try:
+        return key, tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, value
+
+
 def depth(text: str) -> int | str:
     return text if text == "auto" else positive(text)
 
@@ -99,6 +111,10 @@ def build() -> Parser:
     train.add_argument(
         "--resume", action="store_true", help="go on where DIR holds a part; nothing where it is finished"
     )
+    train.add_argument(
+        "--play-from", metavar="DIR", help="episodes of this task that exist already, instead of playing (`hplan data`)"
+    )
+    _set(train, "a setting of training, such as above_steps=800; see tasks/README.md")
     _success(train, "auto")
 
     evaluate = add(subs, "eval", commands.evaluate, "an agent's success and planning compute on episodes it never saw")
@@ -114,6 +130,7 @@ def build() -> Parser:
     evaluate.add_argument("--episodes", metavar="N", type=positive, default=100, help="(default: %(default)s)")
     _seed(evaluate, "fixes the episodes: same agent, same seed, same result")
     evaluate.add_argument("--json", metavar="FILE", help="write the full result there")
+    _set(evaluate, "a setting of the controller or the search, such as patience=2; see docs/replanning.md")
     evaluate.add_argument("--workers", metavar="N", type=positive, default=1, help="processes (default: %(default)s)")
     _success(evaluate, None)
 
@@ -192,6 +209,18 @@ def _replan(sub: Parser) -> None:
         choices=["surprise", "clock", "never"],
         default="surprise",
         help="surprise: the controller's rule; clock: after every step of a level; never: when a plan is used up",
+    )
+
+
+def _set(sub: Parser, text: str) -> None:
+    sub.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        type=setting,
+        action="append",
+        default=[],
+        dest="settings",
+        help=f"{text} (again for more)",
     )
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from hplan.control.course import ControlConfig, Course, Ledger, plan_nodes
 from hplan.control.memory import FailureMemory, Sum, WithinHop
 from hplan.control.plan_tree import ROOT, PlanTree
-from hplan.planning.energy import Goal, Lifted, NearLatent, reached
+from hplan.planning.energy import GivenEnergy, Goal, Lifted, NearLatent, reached
 from hplan.types import Budget, Cause, Energy, HopCost, Planner, PlanResult, Repair, WorldModel
 
 Replan = Literal["surprise", "clock", "never"]
@@ -39,6 +39,8 @@ class Controller:
         self.replan, self.config, self.generator = replan, config or ControlConfig(), generator
         # A level takes part where it can tell how far the goal is, and so does every level below it.
         self.top = max((k for k in range(len(levels)) if goal.at(k) is not None), default=0)
+        if not self.config.subgoals and (energy := goal.at(self.top)) is not None:
+            self.goal, self.top = GivenEnergy(self._lift(energy, self.top, 0), goal.label), 0
         self.courses: list[Course | None] = [None] * len(levels)
         self.memories = [FailureMemory(level) for level in levels]
         self.tree = PlanTree.empty(goal.label, levels=len(levels))
@@ -46,6 +48,8 @@ class Controller:
         self.surprise: dict[int, float] = dict.fromkeys(range(len(levels)), 0.0)
         self.last_repair: Repair | None = None
         self.cause: Cause = "start"
+        self.before: Tensor | None = None  # level 0's latent a step ago, and for how many steps it has hardly changed
+        self.stalled = 0
 
     # ------------------------------------------------------------------------------------------------------- acting
 
@@ -78,6 +82,7 @@ class Controller:
     def _watch(self, latents: tuple[Tensor, ...]) -> None:
         """Compare what happened with what each level expected; move on, or drop what no longer holds."""
         self.last_repair = None
+        self._stall(latents)
         arrived = [k == 0 or self._subgoal_reached(k, latents) for k in range(self.top + 1)]
         for k, finished in enumerate(arrived):
             course = self.courses[k]
@@ -100,6 +105,22 @@ class Controller:
             elif k and self.replan == "surprise" and self.step - course.since > self._patience(k):
                 self.memories[k] = self.memories[k].add(course.start, course.target())
                 self._drop(k, "overrun", latents)
+
+    def _stall(self, latents: tuple[Tensor, ...]) -> None:
+        """Level 0 expects to move, and does not: after a few steps of that, the hop that it carries out has failed."""
+        course, level, before = self.courses[0], self.levels[0], self.before
+        self.before = latents[0]
+        if level.exact or before is None or course is None or not len(course.result) or self.replan != "surprise":
+            return
+        expected = float(level.distance(before[None], course.target()[None])[0])
+        moved = float(level.distance(before[None], latents[0][None])[0])
+        self.stalled = self.stalled + 1 if moved < self.config.stall * expected else 0
+        above = self._above(0)
+        if self.stalled >= self.config.stalls and above is not None:
+            failed, self.stalled = self.courses[above], 0
+            assert failed is not None
+            self.memories[above] = self.memories[above].add(latents[above], failed.target())
+            self._drop(above, "stall", latents)
 
     def _measure(self, k: int, course: Course, z: Tensor) -> None:
         """Level 0 must be where it was predicted; a level above on the way from where its hop began to where it ends,

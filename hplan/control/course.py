@@ -18,6 +18,9 @@ class ControlConfig:
     subgoal_tolerance: float = 0.5  # of the level that set the subgoal, for latents without exact symbols
     patience: float = 4.0  # a hop that takes this many times its expected duration has failed
     slack: int = 8  # environment steps granted on top of that
+    stall: float = 0.5  # share of the way it expected that level 0 has to move, where latents change by and by
+    stalls: int = 3  # steps in a row that fall short of it before the hop above has failed
+    subgoals: bool = True  # False, for ablation: level 0 plans alone, for what the goal costs at the top level
     retries: int = 8  # infeasible plans that one environment step may repair before it acts on what it has
 
 

@@ -1,1 +1,1 @@
-"""Training objectives, one a file: pure functions of tensors that return a scalar."""
+"""Training objectives, one a file, known by name: what a prediction is compared with, and what keeps latents apart."""

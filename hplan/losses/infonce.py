@@ -8,9 +8,28 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+TEMPERATURE = 0.1  # squared distance at which a candidate counts half an e-fold less
 
 
-def infonce(logits: Tensor) -> Tensor:
-    """(B, B) -> (): row i scores every candidate for i, and its true partner is on the diagonal."""
-    return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+def infonce(logits: Tensor, partner: Tensor) -> Tensor:
+    """(B, K), (B,) int64 -> (): row i scores every candidate for i, and its true one is partner[i]."""
+    return F.cross_entropy(logits, partner)
+
+
+class InfoNCE(nn.Module):
+    """`Objective`: the target has to be nearer to the prediction than all other candidates, which keeps them apart.
+
+    A logit is -|p - c|^2 / (2 * temperature): for unit vectors the cosine over the temperature, up to a constant.
+    """
+
+    momentum: float | None = None
+
+    def agreement(self, predicted: Tensor, candidates: Tensor, label: Tensor) -> Tensor:
+        # |p|^2 is the same for all candidates of a row and leaves the cross-entropy as it is
+        logits = torch.addmm(-candidates.square().sum(-1) / 2, predicted, candidates.T) / TEMPERATURE
+        return F.cross_entropy(logits, label, reduction="none")
+
+    def spread(self, z: Tensor) -> Tensor:
+        return torch.zeros((), device=z.device)

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+from hplan.losses.none import squared_distance
 
 SMALLEST = 1e-4  # inside the square root, so that a constant feature still has a gradient
+WEIGHT = 10.0  # of the variance term; the covariance term counts once
 
 
 def variance(z: Tensor, target: float = 1.0) -> Tensor:
@@ -23,3 +26,15 @@ def covariance(z: Tensor) -> Tensor:
     centred = z - z.mean(0)
     matrix = centred.T @ centred / (len(z) - 1)
     return (matrix.square().sum() - matrix.diagonal().square().sum()) / z.shape[1]
+
+
+class VICReg(nn.Module):
+    """`Objective`: squared distance; features vary by one, and not together."""
+
+    momentum: float | None = None
+
+    def agreement(self, predicted: Tensor, candidates: Tensor, label: Tensor) -> Tensor:
+        return squared_distance(predicted, candidates, label)
+
+    def spread(self, z: Tensor) -> Tensor:
+        return WEIGHT * variance(z) + covariance(z)

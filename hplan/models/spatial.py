@@ -8,10 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hplan.losses.criterion import Criterion
+from hplan.losses.infonce import TEMPERATURE
+from hplan.losses.whole_batch import whole_batch
 from hplan.models.cells import Affordance, CellEncoder, EventPrior, SpatialPredictor, SuccessHead, nearest, similarity
 from hplan.types import MacroSpec
 
-TEMPERATURE = 0.1  # of the contrastive loss between a predicted cell and all known ones, on unit vectors
 CERTAIN = 0.9  # a level of which fewer steps end as they mostly do is modelled and planned for as a stochastic one
 OUTCOMES = 4  # ways in which one step may end that planning under uncertainty looks at
 IMPOSSIBLE = -1e4  # log probability of a macro-action that play never showed
@@ -152,11 +154,12 @@ class SpatialLevel(nn.Module):
         """q(m | z, z'): the event that turned z into `following`, (B,) int64, and whether its type is known, (B,)."""
         return event_of(self.symbols(z), self.symbols(following), self.edits)
 
-    def embeddings(self) -> Tensor:
-        """(V, C): the codes as the encoder gives them now; differentiable, for training."""
+    def embeddings(self, embed: nn.Module | None = None) -> Tensor:
+        """(V, C): the codes as the encoder, or a copy of it, gives them now; differentiable, for training."""
+        embed = self.embed if embed is None else embed
         if self.index == 0:
-            return self.embed(self.cells)
-        return F.normalize(self.embed.get_parameter("weight"), dim=-1)
+            return embed(self.cells)
+        return F.normalize(embed.get_parameter("weight"), dim=-1)
 
     def freeze(self) -> None:
         """Store the codes; nothing of the encoder moves after this."""
@@ -165,28 +168,37 @@ class SpatialLevel(nn.Module):
         for parameter in self.embed.parameters():
             parameter.requires_grad_(False)
 
-    def prediction_loss(self, before: Tensor, macro: Tensor, after: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """InfoNCE (van den Oord et al., 2018) of each predicted cell against all known ones, symbols (B, H, W) in.
+    def prediction_loss(
+        self, before: Tensor, macro: Tensor, after: Tensor, criterion: Criterion, *, rare: bool = True
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """How well each predicted cell agrees with its own symbol, by `criterion`; symbols (B, H, W) in.
 
-        The negatives are the whole vocabulary, so that no two cells that play can tell apart may share a latent: the
-        objective cannot collapse. In a certain world changed cells weigh
-        as much as all the others together; in a stochastic one that would bend the chances, and all cells weigh alike.
+        The candidates are the whole vocabulary, so that under InfoNCE no two cells that play can tell apart may share a
+        latent: it cannot collapse. `rare`: in a certain world changed cells weigh as much as all the others together;
+        in a stochastic one that would bend the chances, and all cells weigh alike.
         """
         codes = self.embeddings()
+        copy = criterion.follow(self.embed)
         predicted = self.predictor(codes[before].movedim(-1, 1), macro)
-        logits = similarity(predicted, codes) / TEMPERATURE
-        each = F.cross_entropy(logits.flatten(0, 2), after.flatten(), reduction="none").view(after.shape)
+        candidates = codes if copy is None else self.embeddings(copy)
+        rows = predicted.movedim(1, -1).flatten(0, 2)
+        each = criterion.objective.agreement(rows, candidates, after.flatten()).view(after.shape)
         changed = (before != after).float()
         loss = each.mean()
-        if self.certainty >= CERTAIN:
-            loss = (each * changed).sum() / changed.sum().clamp(min=1) + 0.5 * (each * (1 - changed)).sum() / len(each)
+        if rare and self.certainty >= CERTAIN:
+            changes = whole_batch(changed.sum()[None]).mean().clamp(min=1)  # on each device, where there are several
+            loss = (each * changed).sum() / changes + 0.5 * (each * (1 - changed)).sum() / len(each)
+        # Unit vectors in C dimensions vary by one in each of them if they are this much longer.
+        spread = criterion.objective.spread(codes * self.channels**0.5)
+        total = loss + spread
         if self.index == 0:
             able = self.prior_net(codes[before].movedim(-1, 1).detach()).gather(1, macro[:, None])[:, 0]
             able = able.clamp(max=-1e-6)
             happened = changed.flatten(1).amax(1)
-            loss = loss - (happened * able + (1 - happened) * torch.log1p(-able.exp())).mean()
-        exact = (logits.argmax(-1) == after).flatten(1).all(1).float().mean()
-        return loss, {"prediction": loss.detach(), "exact": exact}
+            total = total - (happened * able + (1 - happened) * torch.log1p(-able.exp())).mean()
+        with torch.no_grad():
+            exact = (nearest(predicted, codes) == after).flatten(1).all(1).float().mean()
+        return total, {"prediction": loss.detach(), "spread": spread.detach(), "exact": exact}
 
 
 def event_of(before: Tensor, after: Tensor, edits: Tensor) -> tuple[Tensor, Tensor]:

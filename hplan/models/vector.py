@@ -8,14 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hplan.losses.criterion import Criterion
 from hplan.losses.infonce import infonce
-from hplan.losses.vicreg import covariance, variance
+from hplan.losses.whole_batch import own_rows, whole_batch
 from hplan.models.codebook import Codebook
 from hplan.models.fourier import FourierFeatures
 from hplan.models.landmarks import nearest_landmark
 from hplan.models.mlp import mlp
 from hplan.types import MacroSpec
 
+SMALLEST_RATE = 1e-3  # of latents that collapse: the unit does not vanish with them
 SMOOTHING = 0.99  # of the running size of a step, in which the predictor counts while it is trained
 
 
@@ -55,9 +57,11 @@ class VectorLevel(nn.Module):
         octaves: int = 5,
         width: int = 8,
         landmarks: int = 2048,
+        identity: bool = False,
     ) -> None:
         """`inputs`: features of one observation, or D of the level below; `macros`: number of actions or codes, or
-        dimensions; `width`: of a code; `landmarks`: the most places that `keys` tells apart without a lattice."""
+        dimensions; `width`: of a code; `landmarks`: the most places that `keys` tells apart without a lattice;
+        `identity`: above level 0, the latents of the level below are taken as they are, for ablation."""
         super().__init__()
         self.index, self.stride = index, float(stride)
         self.config: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
@@ -67,17 +71,18 @@ class VectorLevel(nn.Module):
             self.encoder = mlp(self.features.size, hidden, latent)
             taken = macros
             self.inverse = mlp(2 * latent, hidden, macros, layers=1)
+            self.support = mlp(latent, hidden, 1)
             self.register_buffer("middle", (torch.tensor(macro_high) + torch.tensor(macro_low)) / 2)
             self.register_buffer("reach", (torch.tensor(macro_high) - torch.tensor(macro_low)) / 2)
         else:
-            self.encoder = mlp(inputs, hidden, latent)
+            self.encoder = nn.Identity() if identity else mlp(inputs, hidden, latent)
             taken = width
             self.codebook = Codebook(macros, width)
             self.posterior = mlp(window or 2 * latent, hidden, width)
+            self.before, self.after = mlp(latent, hidden, 32), mlp(latent, hidden, 32)
         self.predictor = mlp(latent + taken, hidden, latent)
         if macro_kind == "discrete":
             self.prior_net = mlp(latent, hidden, macros)
-        self.before, self.after = mlp(latent, hidden, 32), mlp(latent, hidden, 32)
         self.success = nn.Sequential(mlp(latent, hidden // 2, 1), nn.Flatten(0))
         self.register_buffer("rate", torch.tensor(0.1))  # root mean square step while training: the predictor's unit
         self.register_buffer("unit", torch.tensor(1.0))  # median step where play moved: the unit of `distance`
@@ -93,7 +98,7 @@ class VectorLevel(nn.Module):
 
     def encode(self, below: Tensor) -> Tensor:
         """(..., inputs) -> (..., D)."""
-        return self.encoder(self.features(below) if self.index == 0 else below)
+        return self.encoder(self._inputs(below))
 
     def predict(self, z: Tensor, macro: Tensor) -> Tensor:
         """(B, D), (B,) int64 or (B, A) -> (B, D)."""
@@ -108,8 +113,13 @@ class VectorLevel(nn.Module):
         return (z - other).square().sum(-1).sqrt() / self.unit
 
     def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
-        """(B, D), (B, D) -> (B,): minus the InfoNCE logit, above what real steps need; at most 0 is real."""
-        return -self._logits(z, following) - self.hop_threshold
+        """(B, D), (B, D) -> (B,): minus the logit of `following` being real, above what real steps need.
+
+        Level 0: real is where play has been. Above: real is what follows z, rather than any other latent (InfoNCE).
+        """
+        if self.index == 0:
+            return -self.support(following)[:, 0] - self.hop_threshold
+        return -(self.before(z) * self.after(following)).sum(-1) - self.hop_threshold
 
     def keys(self, z: Tensor) -> Tensor:
         """(B, D) -> (B, 1 + D): the landmark that a latent is closest to, and its cell of the lattice, if any."""
@@ -126,6 +136,9 @@ class VectorLevel(nn.Module):
             actions = F.one_hot(actions, self.config["window"] // actions.shape[1]).float()
         return self.posterior(actions.flatten(1))
 
+    def _inputs(self, below: Tensor) -> Tensor:
+        return self.features(below) if self.index == 0 else below
+
     def _vector(self, macro: Tensor) -> Tensor:
         if self.index:
             return self.codebook.codes[macro]
@@ -136,61 +149,91 @@ class VectorLevel(nn.Module):
     def _advance(self, z: Tensor, vector: Tensor) -> Tensor:
         return z + self.rate * self.predictor(torch.cat([z, vector], -1))
 
-    def _logits(self, z: Tensor, following: Tensor) -> Tensor:
-        return (self.before(z) * self.after(following)).sum(-1)
-
     # ---------------------------------------------------------------------------------------------------- training
 
     def loss(
-        self, below: Tensor, actions: Tensor | None, generator: torch.Generator
+        self,
+        below: Tensor,
+        actions: Tensor | None,
+        generator: torch.Generator,
+        criterion: Criterion,
+        *,
+        inverse: bool = True,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Open-loop prediction in units of a step, VICReg, inverse dynamics or codes, and InfoNCE, of H steps.
+        """Open-loop prediction in units of a step, by `criterion`; inverse dynamics or codes; InfoNCE; of H steps.
 
         below (B, H + 1, inputs); actions (B, H, ...) at level 0, (B, H, S, ...) where the posterior reads them.
+        `inverse`: whether latents of level 0 have to tell the action between them.
         """
-        z = self.encode(below)
+        inputs = self._inputs(below)
+        z = self.encoder(inputs)
+        copy = criterion.follow(self.encoder)
+        targets = z[:, 1:] if copy is None else copy(inputs[:, 1:])
         start, end = z[:, :-1].flatten(0, 1), z[:, 1:].flatten(0, 1)
         if self.training:
-            step = (end - start).detach().square().mean().sqrt() * z.shape[-1] ** 0.5
-            self.rate.lerp_(step / z.shape[-1] ** 0.5, 1 - SMOOTHING)
+            step = whole_batch((end - start).detach()).square().mean().sqrt()
+            self.rate.lerp_(step.clamp(min=SMALLEST_RATE), 1 - SMOOTHING)
         figures: dict[str, Tensor] = {}
-        extra, macro, vectors = self._macro_loss(start, end, actions, generator, figures)
-        predicted, errors = z[:, 0], []
-        for step_vectors, target in zip(
-            vectors.view(len(z), -1, vectors.shape[-1]).unbind(1), z[:, 1:].unbind(1), strict=True
-        ):
-            predicted = self._advance(predicted, step_vectors)
-            errors.append((predicted - target).square().mean() / self.rate**2)
-        prediction = torch.stack(errors).mean()
-        spread, redundancy = variance(z[:, 0]), covariance(z[:, 0])
-        contrast = infonce(self.before(z[:, 0]) @ self.after(z[:, 1]).T)
-        total = prediction + 10 * spread + redundancy + 0.1 * contrast + extra
+        extra, macro, vectors = self._macro_loss(start, end, actions, generator, figures, inverse=inverse)
+        path = [z[:, 0]]
+        for step in vectors.view(len(z), -1, vectors.shape[-1]).unbind(1):
+            path.append(self._advance(path[-1], step))
+        # In this unit a typical step has length one.
+        unit = self.rate * z.shape[-1] ** 0.5
+        predicted, target = torch.stack(path[1:], 1).flatten(0, 1) / unit, targets.flatten(0, 1) / unit
+        costs = criterion.objective.agreement(predicted, whole_batch(target), own_rows(target))
+        spread = criterion.objective.spread(whole_batch(z[:, 0]))
+        if self.index:
+            following = self.after(z[:, 1])
+            contrast = infonce(self.before(z[:, 0]) @ whole_batch(following).T, own_rows(following))
+        else:
+            contrast = self._support_loss(z[:, 0].detach(), below[:, 0], generator)
+        total = costs.mean() + spread + 0.1 * contrast + extra
         if self.macro.kind == "discrete":
             prior = F.cross_entropy(self.prior_net(start.detach()), macro)
             total, figures["prior"] = total + prior, prior.detach()
         figures |= {
-            "prediction": errors[0].detach(),
-            "variance": spread.detach(),
-            "covariance": redundancy.detach(),
+            "prediction": costs.detach().view(len(z), -1)[:, 0].mean(),
+            "spread": spread.detach(),
             "contrast": contrast.detach(),
         }
         return total, figures
 
+    def _support_loss(self, z: Tensor, observations: Tensor, generator: torch.Generator) -> Tensor:
+        """Logistic: latents of play against those of observations each of whose features is from another row.
+
+        Every feature alone is then as in play, and what is learned is which of them go together: where there are walls.
+        """
+        rows = torch.randint(len(z), observations.shape, generator=generator).to(z.device)
+        with torch.no_grad():
+            mixed = self.encode(observations.gather(0, rows))
+        return F.softplus(-self.support(z)).mean() + F.softplus(self.support(mixed)).mean()
+
     def _macro_loss(
-        self, start: Tensor, end: Tensor, actions: Tensor | None, generator: torch.Generator, figures: dict[str, Tensor]
+        self,
+        start: Tensor,
+        end: Tensor,
+        actions: Tensor | None,
+        generator: torch.Generator,
+        figures: dict[str, Tensor],
+        *,
+        inverse: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """(loss, macro-actions, their vectors) of the steps start -> end (B * H, D)."""
         if self.index:
             x = self.describe(start, end, None if actions is None else actions.flatten(0, 1))
             macro, vectors, commitment = self.codebook.quantise(x)
+            taken = whole_batch(macro)
             if self.training:
-                self.codebook.follow(x.detach(), macro, generator)
-            share = torch.bincount(macro, minlength=self.macro.size) / len(macro)
+                self.codebook.follow(whole_batch(x.detach()), taken, generator)
+            share = torch.bincount(taken, minlength=self.macro.size) / len(taken)
             figures["codes"] = torch.exp(-(share * (share + 1e-9).log()).sum())
             return 0.25 * commitment, macro, vectors
         assert actions is not None
         macro = actions.flatten(0, 1)
         vectors = self._vector(macro)
+        if not inverse:
+            return torch.zeros((), device=start.device), macro, vectors
         guess = self.inverse(torch.cat([start, (end - start) / self.rate], -1))
         loss = F.cross_entropy(guess, macro) if self.macro.kind == "discrete" else F.mse_loss(guess, vectors)
         figures["inverse"] = loss.detach()

@@ -12,11 +12,15 @@ from torch import Tensor
 from hplan.planning.rollout import Rollout, bounds, check_continuous, shape_of
 from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
 
+SURELY = (
+    0.5  # of the threshold: a plan this far inside the goal is good enough; at all of it, hops end sloppily and drift
+)
 SMALLEST = 0.05  # of the half range: the deviation never shrinks below this, so that late rounds still explore
 
 
 class CrossEntropy:
-    """For continuous macro-actions. A round is one batch of candidates; the best one seen is cut at its best step."""
+    """For continuous macro-actions. A round is one batch of candidates; the best one seen is cut at its best step.
+    Rounds end as soon as it reaches well into the goal."""
 
     def __init__(self, *, candidates: int = 64, rounds: int = 3, elites: int = 8, horizon: int = 8) -> None:
         """`candidates` and `rounds` shrink to the budget, `horizon` (steps of the level) to the budget's."""
@@ -45,6 +49,8 @@ class CrossEntropy:
             macros = torch.clamp(mean + deviation * noise, low, high)
             scored = rollout.score(macros)
             best = scored.best() if best is None else scored.best().better_of(best)
+            if float(best.energies[-1]) <= SURELY * goal.threshold:
+                break
             elite = macros[scored.values.topk(min(self.elites, candidates), largest=False).indices]
             mean = elite.mean(0)
             deviation = torch.maximum(elite.std(0, correction=0), SMALLEST * (high - low) / 2)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hplan.types import Budget, Energy, HopCost, PlanResult, UsageError, WorldModel
 
+UNREAL = 0.1  # energy that a step is worse by for each unit by which it is unlike real ones
 STEP_COST = 0.01  # energy that one more step has to save; breaks ties in favour of arriving early
 
 
@@ -98,8 +99,17 @@ class Rollout:
         costs = torch.ones_like(energies[:, 1:])
         if self.hop_cost is not None:
             costs = costs + self.hop_cost(latents[:, :-1].flatten(0, 1), latents[:, 1:].flatten(0, 1)).view_as(costs)
-        values, cuts = (energies[:, 1:] + STEP_COST * costs.cumsum(1)).min(1)
+        values, cuts = (energies[:, 1:] + STEP_COST * costs.cumsum(1) + UNREAL * self._unreal(latents)).min(1)
         return Scored(macros, latents, energies, costs, values, cuts + 1)
+
+    def _unreal(self, latents: Tensor) -> Tensor:
+        """(N, H+1, D) -> (N, H): by how much the least real step so far is less real than play's, and than the first
+        step of any candidate can help: a start that play never saw must not keep plans from leaving it."""
+        if self.level.exact:
+            return torch.zeros_like(latents[:, 1:, 0])
+        energy = self.level.compatibility(latents[:, :-1].flatten(0, 1), latents[:, 1:].flatten(0, 1))
+        energy = energy.view(len(latents), -1)
+        return (energy - energy[:, 0].min().clamp(min=0)).clamp(min=0).cummax(1).values
 
     def result(self, best: Candidate | None) -> PlanResult:
         assert best is not None

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import replace
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from hplan.planning.proposal import Proposal
 from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
 
 PRIOR_WEIGHT = 0.3  # how much an unlikely macro-action costs beside the step itself: cost = 1 - 0.3 log p
+COMPATIBILITY_WEIGHT = 1.0  # steps that a hop costs for each unit of energy above what real steps have
 FLOORS = (0.005, 0.0)  # macro-actions less probable than this are not tried, unless the search above failed
+LEAST = 1.0 - 1e-6  # that a step costs, but for rounding
 
 
 class BestFirstSearch:
     """Uniform-cost search (Dijkstra) on the graph that a level's predictor unfolds.
 
-    Cost of a step: 1 - `prior_weight` * log p(m | z) + `hop_cost`. Nodes whose `level.keys` are equal are merged.
-    Whole layers of the frontier, up to `batch` nodes, are expanded by one call of the predictor. Where the goal is not
-    reached, the search is repeated with the next lower `floor` of the prior, and finally answers with the path to the
-    least energy.
+    Cost of a step: 1 - `prior_weight` * log p(m | z) + `hop_cost` + `compatibility_weight` * its energy, where that is
+    above what real steps have. Nodes whose `level.keys` are equal are merged. What
+    a step costs by the prior is known before it is imagined, so steps rather than nodes wait in the queue, and the
+    predictor is asked only about those that cost no more than the way to the goal, but for the rest of its last batch
+    (as in partial expansion; Yoshizumi, Miura and Ishida, 2000). Steps within one least step of the cheapest cannot
+    follow from one another: up to `batch` of them go into one call of the predictor.
+
+    The search starts narrow and widens only while the goal is not reached (`Proposal`). Where it never is, the answer
+    is the path to the least energy.
     """
 
     complete = True  # where it fails, no plan exists within the budget, as far as the level's model knows
@@ -29,12 +40,14 @@ class BestFirstSearch:
         self,
         *,
         prior_weight: float = PRIOR_WEIGHT,
+        compatibility_weight: float = COMPATIBILITY_WEIGHT,
         floors: tuple[float, ...] = FLOORS,
         widest: int = 16,
         batch: int = 64,
     ) -> None:
-        """`widest`: macro-actions tried at one node at the most, the most probable first."""
-        self.prior_weight, self.floors, self.widest, self.batch = prior_weight, floors, widest, batch
+        """`widest`: macro-actions tried at one node at the most, until at the last floor all are."""
+        self.prior_weight, self.compatibility_weight = prior_weight, compatibility_weight
+        self.proposal, self.batch = Proposal(tuple(floors), widest), batch
 
     @torch.inference_mode()
     def plan(
@@ -47,112 +60,147 @@ class BestFirstSearch:
         hop_cost: HopCost | None = None,
         generator: torch.Generator | None = None,
     ) -> PlanResult:
-        spent, result = 0, None
-        for floor in self.floors:
-            tree = _Tree(level, start, goal)
-            exhausted = self._grow(tree, budget.evaluations - spent, budget.horizon, floor, hop_cost)
-            spent += tree.evaluations
-            if result is None or tree.reached or tree.best_energy() < float(result.energies[-1]):
-                result = tree.path()
-            if tree.reached or not exhausted or spent >= budget.evaluations:
+        tree = _Tree(level, start, goal, budget.horizon)
+        for turn in range(len(self.proposal.floors)):
+            tree.widen(turn)
+            if not self._grow(tree, budget.evaluations, hop_cost):
                 break
-        assert result is not None, "floors is empty: nothing to search with"
-        return replace(result, evaluations=spent)
+        return tree.path()
 
-    def _grow(self, tree: _Tree, evaluations: int, horizon: int, floor: float, hop_cost: HopCost | None) -> bool:
-        """Expand until the goal is reached at least cost, the budget is spent, or nothing is left (True)."""
-        while tree.frontier:
-            if tree.reached and tree.cost[tree.goal_node] <= tree.frontier[0][0] + 1e-6:
+    def _grow(self, tree: _Tree, evaluations: int, hop_cost: HopCost | None) -> bool:
+        """Imagine steps until the goal is reached at least cost, the budget is spent, or none is left (True)."""
+        while (cheapest := tree.cheapest()) < tree.goal_cost:
+            room = min(self.batch, evaluations - tree.evaluations)
+            if not room:
                 return False
-            nodes = tree.pop(self.batch, horizon)
-            if not nodes:
-                continue
-            z = torch.stack([tree.latent[n] for n in nodes])
-            every = tree.level.prior(z)
-            log_p, macros = every.topk(min(self.widest, every.shape[-1]), dim=-1)
-            rows, columns = torch.nonzero(log_p >= max(_log(floor), -100.0), as_tuple=True)
-            room = evaluations - tree.evaluations
-            if room <= 0:
-                return False
-            rows, columns = rows[:room], columns[:room]
-            if not len(rows):
-                continue
-            macro = macros[rows, columns]
-            following = tree.level.predict(z[rows], macro)
-            tree.evaluations += len(rows)
-            step = 1.0 - self.prior_weight * log_p[rows, columns]
-            if hop_cost is not None:
-                step = step + hop_cost(z[rows], following)
-                allowed = step.isfinite()
-                rows, macro, following, step = rows[allowed], macro[allowed], following[allowed], step[allowed]
-            tree.add([nodes[r] for r in rows.tolist()], macro, following, step)
-        return True
+            limit = min(cheapest + LEAST, tree.goal_cost)
+            if nodes := [node for _, node in tree.pop(tree.closed, limit, self.batch)]:
+                log_p = tree.level.prior(tree.latents(nodes))
+                tree.open(nodes, 1.0 - self.prior_weight * log_p, self.proposal(log_p, tree.level.macro.size))
+            elif steps := tree.pop(tree.steps, limit, room):
+                costs, nodes, macros = zip(*steps, strict=True)
+                z = tree.latents(nodes)
+                following = tree.level.predict(z, torch.tensor(macros, device=z.device))
+                extra = self._extra(level=tree.level, z=z, following=following, hop_cost=hop_cost)
+                tree.add(nodes, macros, following, [cost + more for cost, more in zip(costs, extra, strict=True)])
+        return not tree.reached
+
+    def _extra(self, level: WorldModel, z: Tensor, following: Tensor, hop_cost: HopCost | None) -> list[float]:
+        """What steps cost beyond the prior. Of symbols, what can follow what is the prior's to say."""
+        cost = torch.zeros(len(z), device=z.device) if hop_cost is None else hop_cost(z, following)
+        if self.compatibility_weight and not level.exact:
+            cost = cost + self.compatibility_weight * level.compatibility(z, following).clamp(min=0)
+        return cost.tolist()
 
 
-def _log(p: float) -> float:
-    return float(torch.tensor(p).log()) if p > 0 else -float("inf")
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A latent (*z), and how it was reached: from which node (-1: the start), by what, at what cost from the start."""
+
+    latent: Tensor
+    key: bytes  # equal for latents that are merged
+    energy: float
+    parent: int = -1
+    macro: int = -1
+    cost: float = 0.0
+    depth: int = 0
 
 
 class _Tree:
-    """The search tree: columns by node number, a heap of open nodes, and a table of merged latents."""
+    """The search tree: nodes, queues of what to look at next, and a table of merged latents.
 
-    def __init__(self, level: WorldModel, start: Tensor, goal: Energy) -> None:
-        self.level, self.goal = level, goal
-        self.latent, self.parent, self.macro = {0: start}, {0: -1}, {0: torch.tensor(-1)}
-        self.cost, self.step, self.depth = {0: 0.0}, {0: 0.0}, {0: 0}
-        self.energy = {0: float(goal(start[None])[0])}
-        self.known = {_key(level.keys(start[None])[0]): 0}
-        self.frontier: list[tuple[float, int]] = [(0.0, 0)]
-        self.evaluations = 0
-        self.goal_node = 0 if self.energy[0] <= goal.threshold else -1
+    A cheaper way to a known latent is a node of its own. The old one stays for the paths through it, and leads no
+    further.
+    """
+
+    def __init__(self, level: WorldModel, start: Tensor, goal: Energy, horizon: int) -> None:
+        self.level, self.goal, self.horizon = level, goal, horizon
+        root = _Node(start, self._keys(start[None])[0], float(goal(start[None])[0]))
+        self.nodes, self.known = [root], {root.key: 0}
+        self.goal_node = 0 if root.energy <= goal.threshold else -1
+        self.turn, self.evaluations = 0, 0
+        # Queues are ordered by what the next step costs, counted from the start, or costs at least.
+        self.closed: list[tuple[float, int]] = [(LEAST, 0)] if horizon > 0 else []  # nodes without a prior
+        self.steps: list[tuple[float, int, int]] = []  # (cost, node, macro) to imagine
+        self.later: list[tuple[int, tuple[float, int, int]]] = []  # (round, step) for when the search is wider
 
     @property
     def reached(self) -> bool:
         return self.goal_node >= 0
 
-    def pop(self, batch: int, horizon: int) -> list[int]:
-        """The cheapest open nodes: those within one least step of the cheapest, `batch` at the most."""
-        limit, nodes = self.frontier[0][0] + 1.0, []
-        while self.frontier and len(nodes) < batch and self.frontier[0][0] < limit - 1e-6:
-            cost, node = heapq.heappop(self.frontier)
-            if cost <= self.cost[node] and self.depth[node] < horizon:
-                nodes.append(node)
-        return nodes
+    @property
+    def goal_cost(self) -> float:
+        """Of the cheapest known way to the goal."""
+        return self.nodes[self.goal_node].cost if self.reached else math.inf
 
-    def add(self, parents: list[int], macro: Tensor, following: Tensor, step: Tensor) -> None:
-        energies, keys = self.goal(following).tolist(), self.level.keys(following).numpy(force=True)
-        for i, (parent, extra) in enumerate(zip(parents, step.tolist(), strict=True)):
-            cost, key = self.cost[parent] + extra, keys[i].tobytes()
-            node = self.known.get(key)
-            if node is not None and self.cost[node] <= cost:
+    def cheapest(self) -> float:
+        """The least cost of anything that is not imagined yet in this round."""
+        return min((queue[0][0] for queue in (self.closed, self.steps) if queue), default=math.inf)
+
+    def latents(self, nodes: Sequence[int]) -> Tensor:
+        return torch.stack([self.nodes[n].latent for n in nodes])
+
+    def widen(self, turn: int) -> None:
+        """Begin a round: what was kept for it joins the queue."""
+        self.turn = turn
+        self.steps += [step for later, step in self.later if later == turn]
+        self.later = [(later, step) for later, step in self.later if later > turn]
+        heapq.heapify(self.steps)
+
+    def pop(self, queue: list[Any], limit: float, most: int) -> list[Any]:
+        """The cheapest of a queue that cost less than `limit`, without nodes that a cheaper one has replaced."""
+        taken = []
+        while queue and queue[0][0] < limit and len(taken) < most:
+            entry = heapq.heappop(queue)
+            if self.known[self.nodes[entry[1]].key] == entry[1]:
+                taken.append(entry)
+        return taken
+
+    def open(self, nodes: Sequence[int], costs: Tensor, rounds: Tensor) -> None:
+        """costs, rounds (B, M): of the steps from these nodes, and when each is tried: now, later or never."""
+        rows, macros = torch.nonzero(rounds >= 0, as_tuple=True)
+        for row, macro, cost, turn in zip(
+            rows.tolist(), macros.tolist(), costs[rows, macros].tolist(), rounds[rows, macros].tolist(), strict=True
+        ):
+            step = (self.nodes[nodes[row]].cost + cost, nodes[row], macro)
+            if turn <= self.turn:
+                heapq.heappush(self.steps, step)
+            else:
+                self.later.append((turn, step))
+
+    def add(self, parents: Sequence[int], macros: Sequence[int], following: Tensor, costs: list[float]) -> None:
+        """What the steps from `parents` led to, (B, *z), and what each path costs by now; infinite is forbidden."""
+        self.evaluations += len(following)
+        energies, keys = self.goal(following).tolist(), self._keys(following)
+        for i, (parent, cost, key) in enumerate(zip(parents, costs, keys, strict=True)):
+            before = self.known.get(key)
+            if cost >= (math.inf if before is None else self.nodes[before].cost):
                 continue
-            if node is None:
-                node = self.known[key] = len(self.latent)
-            self.latent[node], self.parent[node], self.macro[node] = following[i], parent, macro[i]
-            self.cost[node], self.step[node], self.depth[node] = cost, extra, self.depth[parent] + 1
-            self.energy[node] = energies[i]
-            heapq.heappush(self.frontier, (cost, node))
-            if self.energy[node] <= self.goal.threshold and (not self.reached or cost < self.cost[self.goal_node]):
-                self.goal_node = node
+            number = self.known[key] = len(self.nodes)
+            depth = self.nodes[parent].depth + 1
+            self.nodes.append(_Node(following[i], key, energies[i], parent, macros[i], cost, depth))
+            if depth < self.horizon:
+                heapq.heappush(self.closed, (cost + LEAST, number))
+            if energies[i] <= self.goal.threshold and cost < self.goal_cost:
+                self.goal_node = number
 
-    def best_energy(self) -> float:
-        return min(self.energy.values())
+    def _keys(self, z: Tensor) -> list[bytes]:
+        return [row.tobytes() for row in self.level.keys(z).numpy(force=True)]
 
     def path(self) -> PlanResult:
-        node = self.goal_node if self.reached else min(self.energy, key=lambda n: (self.energy[n], self.cost[n]))
-        nodes = [node]
-        while self.parent[nodes[-1]] >= 0:
-            nodes.append(self.parent[nodes[-1]])
-        nodes.reverse()
+        """To the goal, else to the least energy."""
+        number = self.goal_node
+        if not self.reached:
+            number = min(range(len(self.nodes)), key=lambda n: (self.nodes[n].energy, self.nodes[n].cost))
+        path = [self.nodes[number]]
+        while path[-1].parent >= 0:
+            path.append(self.nodes[path[-1].parent])
+        path.reverse()
         return PlanResult(
-            macros=torch.stack([self.macro[n] for n in nodes[1:]]) if nodes[1:] else torch.empty(0, dtype=torch.long),
-            latents=torch.stack([self.latent[n] for n in nodes]),
-            energies=torch.tensor([self.energy[n] for n in nodes]),
-            costs=torch.tensor([self.step[n] for n in nodes[1:]]),
+            macros=torch.tensor([node.macro for node in path[1:]], dtype=torch.long),
+            latents=torch.stack([node.latent for node in path]),
+            energies=torch.tensor([node.energy for node in path]),
+            costs=torch.tensor([node.cost for node in path], dtype=torch.float64).diff().float(),
             reached=self.reached,
             evaluations=self.evaluations,
         )
-
-
-def _key(row: Tensor) -> bytes:
-    return row.numpy(force=True).tobytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ import torch
 from hplan.agent import Agent
 from hplan.config import EnvFactory, TaskConfig
 from hplan.data.play import play
-from hplan.data.store import versions
+from hplan.data.store import Manifest, versions
 from hplan.data.windows import PlayData, load_play
 from hplan.files import write_atomically
 from hplan.models.stack import CARD, WEIGHTS, Stack
@@ -40,31 +40,39 @@ def learn(
     resume: bool = True,
     success: Literal["auto", "terminated"] = "auto",
     workers: int = 1,
+    settings: Mapping[str, Any] | None = None,
+    play_from: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Agent:
     """Play `task` without reward, learn a stack from it, and return the agent, which is also saved in `out`.
 
     task: a name as in `hplan list`, `gym:ENV-ID`, or a function that makes a Gymnasium environment. steps: of play
-    (default: the task's, by budget). `out` keeps play, snapshots and the agent: called again with the same arguments it
-    goes on where it stopped, and does nothing where it is finished. progress(stage, done, total, figures) is told how
-    it goes.
+    (default: the task's, by budget). settings: of training, over those of the task's file (tasks/README.md). play_from:
+    a folder of this task's play that exists already (`hplan data make` or `import`), instead of playing. `out` keeps
+    play, snapshots and the agent: called again with the same arguments it goes on where it stopped, and does nothing
+    where it is finished. progress(stage, done, total, figures) is told how it goes.
 
     Raises UsageError for a wrong call or an `out` that holds something else, HplanError where play or training fails.
     """
     config = _task(task, success)
     out = Path(out)
-    _claim(out, _request(config, steps, seed, levels, budget), resume)
+    settings = {**config.training.get(budget, {}), **(settings or {})}
+    _check_settings(settings, config.name)
+    _claim(out, _request(config, steps, seed, levels, budget, settings, play_from), resume)
     if (out / CARD).exists() and (out / WEIGHTS).exists():
         return Agent(Stack.load(out), name=str(out))
     started = time.perf_counter()
-    count = steps or _from_budget(config.play.steps, budget, "play.steps")
-    told = (lambda done, total: progress("play", done, total, {})) if progress else None
-    play(config, out / "play", steps=count, seed=seed, progress=told, workers=workers)
-    data = load_play(out / "play")
+    if play_from is not None:
+        _check_task(Manifest.load(Path(play_from)), config.name)
+    if play_from is None:
+        count = steps or _from_budget(config.play.steps, budget, "play.steps")
+        told = (lambda done, total: progress("play", done, total, {})) if progress else None
+        play(config, out / "play", steps=count, seed=seed, progress=told, workers=workers)
+    data = load_play(out / "play" if play_from is None else Path(play_from))
     if config.goal == "observation":  # success was of goals that the agent cannot see in an observation
         data = replace(data, success=np.zeros_like(data.success))
     trained = train(
-        data, config, out=out / "stages", seed=seed, levels=levels, budget=budget, device=device, progress=progress
+        data, config, settings, out=out / "stages", seed=seed, levels=levels, device=device, progress=progress
     )
     stack = Stack(
         task=config.name,
@@ -81,6 +89,8 @@ def learn(
             "wall_s": round(time.perf_counter() - started, 1),
             "device": _device(device),
             "seed": seed,
+            "settings": settings,
+            **trained.facts,
         },
         versions=versions(),
     )
@@ -92,16 +102,15 @@ def learn(
 def train(
     data: PlayData,
     task: TaskConfig,
+    settings: Mapping[str, Any],
     *,
     out: Path,
     seed: int,
     levels: Levels,
-    budget: str,
     device: str,
     progress: Progress | None,
 ) -> Trained:
     """The levels of a stack from play, by the kind of its observations."""
-    overrides = dict(task.training.get(budget, {}))
     shared = {"levels": levels, "seed": seed, "out": out, "device": _device(device), "progress": progress}
     if data.observation_spec.kind == "symbols":
         if data.action_spec.kind == "continuous":
@@ -110,17 +119,38 @@ def train(
             )
         from hplan.training.spatial import SpatialSettings, train_spatial
 
-        return train_spatial(data, settings=_settings(SpatialSettings, overrides, task.name), **shared)
+        return train_spatial(data, settings=_settings(SpatialSettings, settings, task.name), **shared)
     from hplan.training.vector_stack import VectorSettings, train_vector
 
-    return train_vector(data, settings=_settings(VectorSettings, overrides, task.name), **shared)
+    return train_vector(data, settings=_settings(VectorSettings, settings, task.name), **shared)
 
 
-def _settings(kind: Callable[..., Any], overrides: dict[str, Any], name: str) -> Any:
-    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if unknown := overrides.keys() - known:
+def _check_task(play: Manifest, name: str) -> None:
+    """What others recorded goes by their names (Minari's); what hplan played goes by its own."""
+    if play.source == "regenerated" and play.task != name:
+        raise UsageError(f"that is play of {play.task}, not of {name}: choose another --play-from")
+
+
+def _check_settings(settings: Mapping[str, Any], name: str) -> None:
+    """Before anything is played; which of the two kinds it has to be is only known afterwards."""
+    from hplan.training.spatial import SpatialSettings
+    from hplan.training.vector_stack import VectorSettings
+
+    examples = {field.name: field.default for kind in (SpatialSettings, VectorSettings) for field in fields(kind)}
+    _refuse_unknown(settings, set(examples), name)
+    for key, value in settings.items():
+        if type(value) is not type(examples[key]):
+            raise UsageError(f"task {name}: {key} is {value!r}; expected a value such as {examples[key]!r}")
+
+
+def _settings(kind: Callable[..., Any], settings: Mapping[str, Any], name: str) -> Any:
+    _refuse_unknown(settings, {field.name for field in fields(kind)}, name)  # type: ignore[arg-type]
+    return kind(**settings)
+
+
+def _refuse_unknown(settings: Mapping[str, Any], known: set[str], name: str) -> None:
+    if unknown := settings.keys() - known:
         raise UsageError(f"task {name}: unknown training settings {sorted(unknown)}; known are {sorted(known)}")
-    return kind(**overrides)
 
 
 def _task(task: str | TaskConfig | EnvFactory, success: Any) -> TaskConfig:
@@ -143,7 +173,15 @@ def _from_budget(values: Any, budget: str, what: str) -> int:
     return int(values[budget])
 
 
-def _request(task: TaskConfig, steps: int | None, seed: int, levels: Levels, budget: str) -> dict[str, Any]:
+def _request(
+    task: TaskConfig,
+    steps: int | None,
+    seed: int,
+    levels: Levels,
+    budget: str,
+    settings: Mapping[str, Any],
+    play_from: str | Path | None,
+) -> dict[str, Any]:
     return {
         "task": task.name,
         "success": task.success,
@@ -151,6 +189,8 @@ def _request(task: TaskConfig, steps: int | None, seed: int, levels: Levels, bud
         "seed": seed,
         "levels": levels,
         "budget": budget,
+        "settings": dict(settings),
+        "play_from": str(play_from) if play_from else None,
     }
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hplan.control.surprise import conformal_threshold
 from hplan.data.windows import PlayData
+from hplan.losses.criterion import Criterion
 from hplan.models.spatial import SpatialLevel, event_of
 from hplan.models.timescales import Cut
 from hplan.training.fit import Progress, fit
@@ -43,6 +44,8 @@ def train_above(
     batch: int,
     channels: int,
     hidden: int,
+    objective: str,
+    rare: bool,
     seed: int,
     out: Path,
     device: str,
@@ -71,12 +74,15 @@ def train_above(
     level.below_codes.copy_(below.codes)
     level.edits.copy_(happened.edits)
     kinds = happened.macro // symbols[0].numel()
-    cumulative = rare_sampler(kinds)
+    cumulative = rare_sampler(kinds if rare else torch.zeros_like(kinds))
+    criterion = Criterion(objective, channels, level.embed)
     height, width = symbols.shape[1:]
 
     def prediction(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         rows = draw(cumulative, batch, generator)
-        loss, figures = level.prediction_loss(happened.before[rows], happened.macro[rows], happened.after[rows])
+        loss, figures = level.prediction_loss(
+            happened.before[rows], happened.macro[rows], happened.after[rows], criterion, rare=rare
+        )
         # The prior has to know what can happen rather than how often play did it: rare kinds count for more here too.
         few = rows[::2]
         z = level.embeddings()[happened.before[few]].movedim(-1, 1).detach()
@@ -86,7 +92,7 @@ def train_above(
         return loss + prior, figures | {"prior": prior.detach()}
 
     name = f"level{index}"
-    world = nn.ModuleList([level.embed, level.predictor, level.prior_net])
+    world = nn.ModuleList([level.embed, level.predictor, level.prior_net, criterion])
     curves = {
         name: fit(
             world, prediction, name=name, steps=steps, seed=seed, out=out, lr=2e-3, device=device, progress=progress
@@ -114,6 +120,8 @@ class SpatialSettings:
     batch: int = 256
     channels: int = 24
     hidden: int = 48
+    objective: str = "infonce"  # hplan.losses.objective has the names
+    rare: bool = True  # rare kinds of change are drawn more often, weigh more, and mistakes are practised
 
 
 def train_spatial(
@@ -138,7 +146,15 @@ def train_spatial(
         raise UsageError(
             f"--levels {count}: this play has {len(found) + 1} time scales apart, choose 1 to {len(found) + 1} or auto"
         )
-    shared = {"seed": seed, "out": out, "device": device, "progress": progress, "hidden": settings.hidden}
+    shared = {
+        "hidden": settings.hidden,
+        "objective": settings.objective,
+        "rare": settings.rare,
+        "seed": seed,
+        "out": out,
+        "device": device,
+        "progress": progress,
+    }
     base, curves = train_base(
         fitted,
         play.observation_spec,

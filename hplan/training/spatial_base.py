@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hplan.losses.criterion import Criterion
 from hplan.models.cells import nearest
 from hplan.models.spatial import CERTAIN, SpatialLevel
 from hplan.training.fit import Loss, Progress, fit
@@ -42,12 +43,14 @@ def train_base(
     batch: int,
     channels: int,
     hidden: int,
+    objective: str,
+    rare: bool,
     seed: int,
     out: Path,
     device: str,
     progress: Progress | None,
 ) -> tuple[SpatialLevel, dict[str, list]]:
-    """Level 0: encoder and predictor by InfoNCE over known cells, then the success head on frozen latents."""
+    """Level 0: encoder and predictor by `objective` over known cells, then the success head on frozen latents."""
     torch.manual_seed(seed)
     level = SpatialLevel(
         index=0,
@@ -67,11 +70,14 @@ def train_base(
     # in which is what has to be learned.
     level.certainty_.fill_(certainty(maps))
     steps *= 1 if level.certainty >= CERTAIN else CHANCES
-    kinds = change_kinds(maps) if level.certainty >= CERTAIN else torch.zeros(len(maps.starts), dtype=torch.long)
+    rare = rare and level.certainty >= CERTAIN
+    kinds = change_kinds(maps) if rare else torch.zeros(len(maps.starts), dtype=torch.long)
     cumulative = rare_sampler(kinds)
 
     ends = maps.ends[:: max(len(maps.ends) // MOST_ENDS, 1)]
     absorbed = int(batch * ABSORBED) if len(ends) else 0
+
+    criterion = Criterion(objective, channels, level.embed)
 
     def prediction(hard: Tensor) -> Loss:
         """The objective; a share of the batch are `hard` rows, if there are any."""
@@ -86,14 +92,14 @@ def train_base(
                 over = ends[torch.randint(len(ends), (absorbed,), generator=generator)]
                 taken = torch.cat([taken, torch.randint(actions.size, (absorbed,), generator=generator)])
                 rows, following = torch.cat([rows, over]), torch.cat([following, over])
-            return level.prediction_loss(maps.maps[rows], taken, maps.maps[following])
+            return level.prediction_loss(maps.maps[rows], taken, maps.maps[following], criterion, rare=rare)
 
         return loss
 
-    world = nn.ModuleList([level.embed, level.predictor, level.prior_net])
+    world = nn.ModuleList([level.embed, level.predictor, level.prior_net, criterion])
     curves: Curves = {}
     # Later rounds practise what the one before got wrong: mostly actions that fail where they seldom are tried.
-    mined = ROUNDS if level.certainty >= CERTAIN else 1
+    mined = ROUNDS if rare else 1
     hard = torch.empty(0, dtype=torch.long)
     for turn in range(mined):
         name = "level0" if turn == 0 else f"level0-hard{turn}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from hplan.models.stack import TrainedLevel
 
@@ -18,3 +19,4 @@ class Trained:
     tolerance: tuple[float, ...]
     succeeds: tuple[bool, ...]
     curves: Curves
+    facts: dict[str, Any] = field(default_factory=dict)  # what decided the levels, for people

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from hplan.losses.criterion import Criterion
 from hplan.models.landmarks import farthest_points, nearest_landmark
 from hplan.models.vector import VectorLevel
 from hplan.training.fit import Progress, fit
@@ -60,9 +61,9 @@ def base_level(
 
 
 def level_above(
-    below: VectorLevel, *, stride: int, codes: int = 64, latent: int = 16, hidden: int = 128
+    below: VectorLevel, *, stride: int, codes: int = 64, latent: int = 16, hidden: int = 128, identity: bool = False
 ) -> VectorLevel:
-    """An untrained level above `below`; its steps last `stride` environment steps."""
+    """An untrained level above `below`; its steps last `stride` environment steps. `identity`: it encodes nothing."""
     window = stride * below.macro.size if below.index == 0 else 0
     return VectorLevel(
         index=below.index + 1,
@@ -70,7 +71,8 @@ def level_above(
         macros=codes,
         stride=stride,
         window=window,
-        latent=latent,
+        latent=below.config["latent"] if identity else latent,
+        identity=identity,
         hidden=hidden,
     )
 
@@ -84,11 +86,16 @@ def train_vector_level(
     out: Path,
     batch: int = 256,
     rollout: int = 3,
+    objective: str = "vicreg",
+    inverse: bool = True,
     lr: float = 1e-3,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> dict[str, list]:
-    """Train one level on windows of `rollout` of its steps, calibrate and freeze it; returns the curve by stage."""
+    """Train one level on windows of `rollout` of its steps, calibrate and freeze it; returns the curve by stage.
+
+    `objective`: by name (`hplan.losses.objective`). Raises UsageError for an unknown one.
+    """
     stride = round(level.stride)
     rows = play.starts(rollout * stride)
     if level.index == 0:
@@ -99,16 +106,20 @@ def train_vector_level(
     joints = torch.arange(rollout + 1) * stride
     within = torch.arange(rollout * stride)
 
-    def objective(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    criterion = Criterion(objective, level.config["latent"], level.encoder)
+
+    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         at = rows[torch.randint(len(rows), (batch,), generator=generator)][:, None]
         actions = play.actions[at + within]
         if level.index:
             actions = actions.unflatten(1, (rollout, stride))
         reads_actions = level.index == 0 or level.config["window"]
-        return level.loss(play.below[at + joints], actions if reads_actions else None, generator)
+        below = play.below[at + joints]
+        return level.loss(below, actions if reads_actions else None, generator, criterion, inverse=inverse)
 
     name = f"level{level.index}"
-    curve = fit(level, objective, name=name, steps=steps, seed=seed, out=out, lr=lr, device=device, progress=progress)
+    world = nn.ModuleList([level, criterion])
+    curve = fit(world, loss, name=name, steps=steps, seed=seed, out=out, lr=lr, device=device, progress=progress)
     calibrate(level, play, seed=seed)
     level.requires_grad_(False)
     return {name: curve}

@@ -13,13 +13,12 @@ from hplan.control.surprise import conformal_threshold
 from hplan.data.windows import PlayData
 from hplan.models.vector import VectorLevel
 from hplan.training.fit import Progress
+from hplan.training.strides import hindsight, next_ratio, reliable_horizon, travel_time, worth_a_level
 from hplan.training.success import train_success
 from hplan.training.trained import Curves, Trained
 from hplan.training.vector import Play, base_level, encode_play, level_above, train_vector_level
 from hplan.types import UsageError
 
-STRIDE = 8  # steps of a level in one step of the level above: as far as open-loop prediction stays within a step
-SHORTEST = 10  # steps of the top level in an episode of play; with fewer there is nothing to plan at that level
 HELD_OUT = 0.05  # of the layouts, or episodes where all share one, are kept for calibration
 CLOSE, CLOSER = 1.0, 0.5  # steps from a goal that count as there; a whole step of a high level is nearly everywhere
 CHECKED = 4096  # held-out windows per level
@@ -35,16 +34,10 @@ class VectorSettings:
     codes: int = 64
     latent: int = 16
     hidden: int = 128
-
-
-def strides(episode_steps: int, levels: int | str) -> tuple[int, ...]:
-    """Environment steps in a step of each level: 1, 8, 64, ...; "auto" goes on while episodes have ten of them."""
-    if levels != "auto":
-        return tuple(STRIDE**k for k in range(int(levels)))
-    found = [1]
-    while found[-1] * STRIDE * SHORTEST <= episode_steps:
-        found.append(found[-1] * STRIDE)
-    return tuple(found)
+    objective: str = "vicreg"  # hplan.losses.objective has the names
+    inverse: bool = True  # latents of level 0 have to tell the action between them
+    identity: bool = False  # levels above take the latents below as they are, for ablation
+    ratio: int = 0  # steps of a level in one of the next; 0: as the level below is found reliable
 
 
 def train_vector(
@@ -57,28 +50,32 @@ def train_vector(
     device: str,
     progress: Progress | None,
 ) -> Trained:
-    """A stack from play with vector observations. Raises UsageError where play is too short for these levels."""
+    """A stack from play with vector observations. `levels`: "auto" adds them while they are worth it
+    (`hplan.training.strides`). Raises UsageError where play is too short for as many as were asked for."""
     longest = int(data.remaining.max())
-    clock = strides(longest, levels)
-    if 2 * clock[-1] > longest:
-        raise UsageError(
-            f"--levels {levels}: a step of the top level lasts {clock[-1]} environment steps, and the longest episode "
-            f"of play has {longest}; choose fewer levels or auto"
-        )
-    play, held = (_as_play(part) for part in _hold_out(data, seed))
+    parts = _hold_out(data, seed)
+    play, held = (_as_play(part) for part in parts)
+    rewarded = _rewarded(parts[0])
     success = torch.zeros(len(play.below), dtype=torch.bool)
+    success[rewarded] = True
     torch.manual_seed(seed)
     stack: list[VectorLevel] = []
     thresholds: list[float] = []
+    reliable: list[int] = []
     curves: Curves = {}
-    rewarded = _rewarded(_hold_out(data, seed)[0])
-    success[rewarded] = True
-    for index, stride in enumerate(clock):
+    trip, stride = float(longest), 1
+    while True:
+        index = len(stack)
         if index == 0:
             level = base_level(data.observation_spec, data.action_spec, latent=settings.latent, hidden=settings.hidden)
         else:
             level = level_above(
-                stack[-1], stride=stride, codes=settings.codes, latent=settings.latent, hidden=settings.hidden
+                stack[-1],
+                stride=stride,
+                codes=settings.codes,
+                latent=settings.latent,
+                hidden=settings.hidden,
+                identity=settings.identity,
             )
         curves |= train_vector_level(
             level,
@@ -87,25 +84,39 @@ def train_vector(
             seed=seed,
             out=out,
             batch=settings.batch,
-            rollout=_rollout(stride, longest),
+            objective=settings.objective,
+            inverse=settings.inverse,
+            rollout=max(min(max(4 - index, 2), longest // stride), 1),
             device=device,
             progress=progress,
         )
-        thresholds.append(conformal_threshold(_errors(level, held, torch.Generator().manual_seed(seed))))
-        play, held = encode_play(level, play), encode_play(level, held)
+        reliable.append(reliable_horizon(level, held))
+        below, play = held, encode_play(level, play)
+        held = encode_play(level, held)
+        if index == 0:
+            trip = travel_time(play, seed)
+        ratio = settings.ratio or next_ratio(trip / stride, reliable[-1])
+        thresholds.append(conformal_threshold(_errors(level, below, ratio, torch.Generator().manual_seed(seed))))
         latents = play.below
         curves |= train_success(
             level, latents.__getitem__, success, seed=seed, out=out, device=device, progress=progress
         )
         stack.append(level.eval().requires_grad_(False))
-    count = len(clock)
+        room = longest // (2 * stride)  # an episode has to hold two steps of a level
+        if levels == "auto" and (room < 2 or not worth_a_level(trip / stride, min(ratio, room))):
+            break
+        if len(stack) == levels:
+            break
+        if room < 2:
+            raise UsageError(
+                f"--levels {levels}: a step of level {index} lasts {stride} environment steps, and the longest episode "
+                f"of play has {longest}, too few for two steps of a level above; choose {len(stack)} levels or auto"
+            )
+        stride *= min(ratio, room)
+    count = len(stack)
     tolerance = tuple(CLOSE if index <= 1 else CLOSER for index in range(count))
-    return Trained(tuple(stack), tuple(thresholds), tolerance, (bool(len(rewarded)),) * count, curves)
-
-
-def _rollout(stride: int, longest: int) -> int:
-    """Steps of the level that it is trained to predict open loop: fewer where they are long."""
-    return max(min(4 if stride == 1 else 3 if stride <= STRIDE else 2, longest // stride), 1)
+    facts = {"travel_time": trip, "reliable": reliable}
+    return Trained(tuple(stack), tuple(thresholds), tolerance, (bool(len(rewarded)),) * count, curves, facts)
 
 
 def _hold_out(data: PlayData, seed: int) -> tuple[PlayData, PlayData]:
@@ -130,14 +141,14 @@ def _rewarded(data: PlayData) -> Tensor:
 
 
 @torch.no_grad()
-def _errors(level: VectorLevel, held: Play, generator: torch.Generator) -> np.ndarray:
+def _errors(level: VectorLevel, held: Play, ratio: int, generator: torch.Generator) -> np.ndarray:
     """What the controller will watch, on held-out windows, (n,) in steps of the level.
 
-    Level 0: open-loop error after as many steps as one subgoal takes. Above: at a random moment of a step, the distance
-    to where the step began or to where it is predicted to end, whichever is nearer.
+    Level 0: open-loop error after `ratio` steps, as many as one subgoal takes. Above: at a random moment of a step, the
+    distance to where the step began or to where it is predicted to end, whichever is nearer.
     """
     stride = round(level.stride)
-    ahead = STRIDE if level.index == 0 and bool((held.remaining >= STRIDE).any()) else 1
+    ahead = ratio if level.index == 0 and bool((held.remaining >= ratio).any()) else 1
     rows = held.starts(ahead * stride)
     rows = rows[:: max(len(rows) // CHECKED, 1)]
     start = level.encode(held.below[rows])
@@ -146,9 +157,7 @@ def _errors(level: VectorLevel, held: Play, generator: torch.Generator) -> np.nd
         for step in range(ahead):
             z = level.predict(z, held.actions[rows + step])
         return level.distance(z, level.encode(held.below[rows + ahead])).numpy()
-    actions = held.actions[rows[:, None] + torch.arange(stride)]
-    end = level.encode(held.below[rows + stride])
-    end = level.predict(start, level.codebook.nearest(level.describe(start, end, actions)))
+    end = level.predict(start, hindsight(level, held, rows, level.encode(held.below[rows + stride])))
     moment = torch.randint(1, stride + 1, (len(rows),), generator=generator)
     z = level.encode(held.below[rows + moment])
     return torch.minimum(level.distance(z, start), level.distance(z, end)).numpy()

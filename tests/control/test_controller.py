@@ -133,3 +133,13 @@ def test_a_refuted_step_is_not_imagined_for_ever() -> None:
     run(controller, levels, moves=lambda step, there: min(there, 20), limit=40)
     assert len(controller.memories[0]) > 0
     assert all(int(start) == 20 and int(end) == 21 for start, end in controller.memories[0].hops)
+
+
+def test_without_subgoals_level_0_plans_alone_for_what_the_top_level_calls_the_goal() -> None:
+    levels = stack(2)
+    controller = make(levels, subgoals=False)
+    position = START
+    for _ in range(GOAL - START):
+        position += int(controller.act(latents(levels, position))) - 1
+    assert position // 4 == GOAL // 4, "in the goal's block, which is all that level 1 can tell"
+    assert controller.ledger.planner_calls.keys() == {0}

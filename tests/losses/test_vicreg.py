@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hplan.losses.vicreg import covariance, variance
+from hplan.losses.vicreg import VICReg, covariance, variance
 
 
 def test_a_point_costs_all_of_the_variance_and_a_spread_cloud_nothing() -> None:
@@ -33,3 +33,10 @@ def test_covariance_is_the_sum_of_squared_off_diagonals(seed: int, size: int) ->
 def test_copies_of_one_feature_cost_more_than_independent_ones() -> None:
     z = torch.randn(512, 4, generator=torch.Generator().manual_seed(0))
     assert float(covariance(z[:, :1].expand(-1, 4))) > 10 * float(covariance(z))
+
+
+def test_as_an_objective_it_is_the_error_and_ten_of_variance_and_one_of_covariance() -> None:
+    z = torch.randn(64, 4, generator=torch.Generator().manual_seed(0)) / 2
+    assert torch.allclose(VICReg().spread(z), 10 * variance(z) + covariance(z))
+    cost = VICReg().agreement(z, z + 0.5, torch.arange(64))
+    assert torch.allclose(cost, torch.ones(64), atol=1e-5)

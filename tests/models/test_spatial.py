@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from models.small_levels import CELLS, EDITS, MERGE, cells_level, events_level
 from torch import Tensor
 
+from hplan.losses.criterion import Criterion
 from hplan.models.spatial import IMPOSSIBLE, SpatialLevel, event_of
 from hplan.types import WorldModel
 
@@ -133,10 +134,11 @@ def test_frozen_codes_stay_while_the_predictor_learns() -> None:
     level = cells_level().train()
     codes = level.codes.clone()
     optimizer = torch.optim.SGD([p for p in level.parameters() if p.requires_grad], lr=1e-3)
+    criterion = Criterion("infonce", 8, level.embed)
     before = torch.randint(len(CELLS), (8, 3, 3), generator=torch.Generator().manual_seed(0))
     losses = []
     for _ in range(5):
-        loss, figures = level.prediction_loss(before, torch.zeros(8, dtype=torch.long), before.flip(0))
+        loss, figures = level.prediction_loss(before, torch.zeros(8, dtype=torch.long), before.flip(0), criterion)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

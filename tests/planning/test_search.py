@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import networkx as nx
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -55,6 +58,18 @@ class At:
         return (z[:, 0] - self.node).abs()
 
 
+def known(level: Graph, least: float = 0.0) -> nx.DiGraph:
+    """The same graph with the costs of its steps, without those that are less probable than `least`."""
+    graph = nx.DiGraph()
+    graph.add_nodes_from(range(len(level.table)))
+    for (node, m), target in np.ndenumerate(level.table.numpy()):
+        log_p = float(level.log_p[node, m])
+        before = graph.get_edge_data(node, target, {"weight": math.inf})["weight"]
+        if math.exp(log_p) >= least:
+            graph.add_edge(node, int(target), weight=min(before, 1 - 0.3 * log_p))
+    return graph
+
+
 def test_keeps_to_the_planner_protocol() -> None:
     check_planner(BestFirstSearch())
 
@@ -68,13 +83,7 @@ def test_paths_cost_what_dijkstra_says(nodes: int, macros: int, seed: int, weigh
     level = Graph(table, log_p)
     search = BestFirstSearch(floors=(0.0,), batch=3)
     found = search.plan(level, torch.zeros(1), At(nodes - 1), budget=Budget(100_000, 1000))
-    graph = nx.DiGraph()
-    graph.add_nodes_from(range(nodes))
-    for node in range(nodes):
-        for m in range(macros):
-            cost, target = 1 - 0.3 * float(level.log_p[node, m]), int(table[node, m])
-            if target not in graph[node] or graph[node][target]["weight"] > cost:
-                graph.add_edge(node, target, weight=cost)
+    graph = known(level)
     reachable = nx.has_path(graph, 0, nodes - 1)
     assert found.reached == reachable
     assert found.evaluations == level.evaluations
@@ -85,6 +94,77 @@ def test_paths_cost_what_dijkstra_says(nodes: int, macros: int, seed: int, weigh
         for macro in found.macros.tolist():
             walked.append(int(table[walked[-1], macro]))
         assert walked == found.latents[:, 0].long().tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 30), st.integers(2, 4), st.integers(0, 10_000), st.integers(1, 64))
+def test_the_best_probable_way_comes_first_and_the_best_of_all_where_there_is_none(
+    nodes: int, macros: int, seed: int, batch: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    table = torch.randint(nodes, (nodes, macros), generator=generator)
+    level = Graph(table, torch.log_softmax(2 * torch.randn(nodes, macros, generator=generator), -1))
+    search = BestFirstSearch(floors=(0.3, 0.0), batch=batch)
+    found = search.plan(level, torch.zeros(1), At(nodes - 1), budget=Budget(100_000, 1000))
+    graphs = [g for g in (known(level, 0.3), known(level)) if nx.has_path(g, 0, nodes - 1)]
+    assert found.reached == bool(graphs)
+    if graphs:
+        best = nx.shortest_path_length(graphs[0], 0, nodes - 1, weight="weight")
+        assert float(found.costs.sum()) == pytest.approx(best, abs=1e-4)
+        for z, macro, following in zip(found.latents, found.macros, found.latents[1:], strict=False):
+            assert int(table[int(z), int(macro)]) == int(following)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_steps_dearer_than_the_goal_are_never_imagined(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    table = torch.randint(40, (40, 4), generator=generator)
+    level = Graph(table, torch.log_softmax(2 * torch.randn(40, 4, generator=generator), -1))
+    graph = known(level)
+    costs = nx.single_source_dijkstra_path_length(graph, 0)
+    goal = max(costs, key=lambda node: costs[node])
+    BestFirstSearch(floors=(0.0,), batch=1).plan(level, torch.zeros(1), At(goal), budget=Budget(10_000, 1000))
+    steps = [costs[n] + 1 - 0.3 * float(p) for n in costs for p in level.log_p[n]]
+    assert level.evaluations <= sum(cost <= costs[goal] + 1e-4 for cost in steps)
+
+
+def test_widening_goes_on_where_the_narrow_search_ended() -> None:
+    table = torch.tensor([[1, 0], [2, 1], [0, 3], [3, 3]])
+    log_p = torch.tensor([[0.99, 0.01], [0.99, 0.01], [0.99, 0.01], [0.5, 0.5]]).log()
+    level = Graph(table, log_p)
+    found = BestFirstSearch(floors=(0.1, 0.0)).plan(level, torch.zeros(1), At(3), budget=Budget(100, 10))
+    assert found.reached and found.macros.tolist() == [0, 0, 1]
+    assert found.evaluations <= 6  # every step once
+
+
+class Places(Graph):
+    """Two types of macro-action in `places` places: the first leads back from anywhere, the second in one place on."""
+
+    def __init__(self, places: int, on: int) -> None:
+        table = torch.zeros(3, 2 * places, dtype=torch.long)
+        table[0, :places] = 1
+        table[:, places + on] = 2
+        chance = torch.full((3, 2 * places), 1e-30)
+        chance[:, :places], chance[:, places + on] = 0.98 / places, 0.02
+        super().__init__(table, chance.log())
+        self.macro = MacroSpec("discrete", 2, pointed=True)
+
+
+@pytest.mark.parametrize("places", [10, 1000])
+def test_what_can_be_done_in_one_place_is_found_on_a_grid_of_any_size(places: int) -> None:
+    level = Places(places, on=7)
+    found = BestFirstSearch(floors=(1e-5, 0.0)).plan(level, torch.zeros(1), At(2), budget=Budget(100, 10))
+    assert found.macros.tolist() == [places + 7]
+    assert found.evaluations <= 16
+
+
+def test_what_comes_last_at_a_node_is_found_at_last() -> None:
+    table = torch.ones(3, 40, dtype=torch.long)
+    table[0, 39] = 2
+    log_p = torch.linspace(0, -2, 40).log_softmax(0).repeat(3, 1)
+    found = BestFirstSearch(widest=16).plan(Graph(table, log_p), torch.zeros(1), At(2), budget=Budget(500, 10))
+    assert found.reached and found.macros.tolist() == [39]
 
 
 def test_merging_expands_every_node_once() -> None:

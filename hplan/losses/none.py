@@ -1,0 +1,27 @@
+"""Prediction error alone: nothing keeps latents apart, and a constant is predicted best. The negative control.
+
+Source: the prediction term of a joint-embedding predictive architecture (LeCun, 2022, A Path Towards Autonomous Machine
+Intelligence, section 4.4), without any of its regularisers.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def squared_distance(predicted: Tensor, candidates: Tensor, label: Tensor) -> Tensor:
+    """(N, D), (K, D), (N,) int64 -> (N,): of each predicted row from its own candidate."""
+    return (predicted - candidates[label]).square().sum(-1)
+
+
+class PredictionError(nn.Module):
+    """`Objective`: squared distance, and no more."""
+
+    momentum: float | None = None
+
+    def agreement(self, predicted: Tensor, candidates: Tensor, label: Tensor) -> Tensor:
+        return squared_distance(predicted, candidates, label)
+
+    def spread(self, z: Tensor) -> Tensor:
+        return torch.zeros((), device=z.device)

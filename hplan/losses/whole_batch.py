@@ -1,0 +1,37 @@
+"""Statistics are of the whole batch, also where it is split over devices: rows of all of them, with their gradients.
+
+Each device computes the same statistic of all rows, and gradients are averaged over devices as data-parallel training
+averages them: the result is the gradient of the unsplit batch.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def whole_batch(x: Tensor) -> Tensor:
+    """(B, ...) -> (W * B, ...): the rows of all W devices, by rank. Differentiable; x itself on a single device."""
+    if not _split():
+        return x
+    from torch.distributed.nn.functional import all_gather
+
+    return torch.cat(all_gather(x.contiguous()))
+
+
+def own_rows(x: Tensor) -> Tensor:
+    """(B, ...) -> (B,) int64: where this device's rows lie in `whole_batch(x)`."""
+    first = dist.get_rank() * len(x) if _split() else 0
+    return torch.arange(first, first + len(x), device=x.device)
+
+
+def agreed(x: Tensor) -> Tensor:
+    """The random numbers of the first device on all of them; x is overwritten."""
+    if _split():
+        dist.broadcast(x, 0)
+    return x
+
+
+def _split() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

@@ -1,0 +1,67 @@
+"""Results of several seeds side by side: one row for each cell of an experiment, with what `inspect` saw there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hplan.types import Result
+from hplan.view.table import number
+
+Cell = dict[str, str]  # values of `each` of an experiment's step
+
+
+def seeds_table(
+    results: Sequence[tuple[Cell, Result]], inspections: Sequence[tuple[Cell, dict[str, Any]]], figures: tuple[str, ...]
+) -> str:
+    """Markdown. Success is that of all episodes, with the range over seeds; costs are means over seeds.
+
+    figures: dotted names of what to show of every level of the inspections of the same task and cell (on average over
+    seeds, level 0 first); a cell of results may tell more apart than one of inspections, such as levels.
+    """
+    groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[Result]] = {}
+    for cell, result in results:
+        groups.setdefault((result.task, _key(cell)), []).append(result)
+    keys = list(dict.fromkeys(key for _, cell in groups for key, _ in cell))
+    head = ["task", *keys, "depth", "seeds", "episodes", "success", "by seed", "evaluations/step", "ms/step", *figures]
+    rows = [head, ["---"] * len(head)]
+    for (task, cell), group in groups.items():
+        episodes, successes = sum(r.episodes for r in group), sum(r.successes for r in group)
+        rates = [100 * r.success_rate for r in group]
+        same = [seen for where, seen in inspections if seen["task"] == task and set(_key(where)) <= set(cell)]
+        rows.append(
+            [
+                task,
+                *(dict(cell).get(key, "–") for key in keys),
+                " ".join(sorted({str(r.levels) for r in group})),
+                str(len(group)),
+                f"{episodes:,}",
+                f"{100 * successes / episodes:.0f} %",
+                f"{min(rates):.0f}–{max(rates):.0f}",
+                number(sum(r.predictor_evals_per_step for r in group) / len(group)),
+                number(sum(r.plan_ms_per_step for r in group) / len(group), 2),
+                *(_by_level(same, figure) for figure in figures),
+            ]
+        )
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _key(cell: Cell) -> tuple[tuple[str, str], ...]:
+    return tuple((key, value) for key, value in cell.items() if key != "seed")
+
+
+def _by_level(inspections: list[dict[str, Any]], figure: str) -> str:
+    """`a / b / c`: the mean over seeds at every level; a dash where there is none."""
+    depth = max((len(one["levels"]) for one in inspections), default=0)
+    means = []
+    for level in range(depth):
+        values = [_look_up(one["levels"][level], figure) for one in inspections if len(one["levels"]) > level]
+        known = [value for value in values if value is not None]
+        means.append(number(sum(known) / len(known), 2) if known else "–")
+    return " / ".join(means) or "–"
+
+
+def _look_up(entry: Any, dotted: str) -> float | None:
+    for part in dotted.split("."):
+        entry = entry.get(part) if isinstance(entry, dict) else None
+    return entry
