@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hplan.losses.dino import CENTRE, PROTOTYPES, DINO
+from hplan.losses.dino import CENTRE, DINO, PROTOTYPES
 
 LABEL = torch.arange(16)
 
