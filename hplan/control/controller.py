@@ -239,10 +239,10 @@ class Controller:
         budget = Budget(self.config.evaluations, self.config.horizon)
         costs: list[HopCost] = [self.memories[k]] if len(self.memories[k]) else []
         above = self._above(k)
+        course = None if above is None or not self.levels[above].exact else self.courses[above]
         # Half way through a gradual step everything is far from both of its ends: only symbols can be kept inside one.
-        if above is not None and self.levels[above].exact and getattr(self.planners[k], "complete", False):
-            if (course := self.courses[above]) is not None:
-                costs.append(WithinHop(self.levels[k + 1 : above + 1], course.start, course.target(), allowance=0.0))
+        if above is not None and course is not None and getattr(self.planners[k], "complete", False):
+            costs.append(WithinHop(self.levels[k + 1 : above + 1], course.start, course.target(), allowance=0.0))
         cost = Sum(tuple(costs)) if costs else None
         result = self.planners[k].plan(self.levels[k], z, goal, budget=budget, hop_cost=cost, generator=self.generator)
         self.ledger.evaluations += result.evaluations
