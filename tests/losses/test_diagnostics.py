@@ -9,7 +9,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hplan.losses.diagnostics import decay_time, effective_rank, perplexity, probe, spectrum
+from hplan.losses.diagnostics import (
+    autocorrelation,
+    correlation_time,
+    dead,
+    deviation,
+    effective_rank,
+    perplexity,
+    probe_r2,
+    spectrum,
+)
+
+LAGS = list(range(1, 60))
 
 
 def rows(count: int, size: int, seed: int = 0) -> torch.Tensor:
@@ -18,13 +29,28 @@ def rows(count: int, size: int, seed: int = 0) -> torch.Tensor:
 
 @given(st.integers(1, 8))
 def test_rank_is_that_of_a_cloud_in_so_many_dimensions(rank: int) -> None:
-    z = rows(2000, rank, rank) @ torch.linalg.qr(rows(8, 8))[0][:rank]
+    z = rows(2000, rank, rank) @ torch.linalg.qr(rows(8, 8))[0][:rank] + 5
     assert effective_rank(z) == pytest.approx(rank, rel=0.02)
     assert int((spectrum(z) > 1e-4).sum()) == rank
 
 
-def test_a_point_has_rank_one() -> None:
+def test_rank_of_known_singular_values() -> None:
+    """Shares 1/2, 1/4 and 1/4: the entropy is 1.5 bits."""
+    z = torch.cat([torch.diag(torch.tensor([2.0, 1.0, 1.0])), -torch.diag(torch.tensor([2.0, 1.0, 1.0]))])
+    assert effective_rank(z) == pytest.approx(2**1.5)
+    assert spectrum(z).tolist() == pytest.approx([0.5, 0.25, 0.25])
+
+
+def test_a_point_has_rank_one_even_with_rounding() -> None:
     assert effective_rank(torch.ones(50, 4)) == pytest.approx(1.0)
+    assert effective_rank(torch.ones(50, 4) + 1e-8 * rows(50, 4)) == pytest.approx(1.0)
+
+
+def test_dead_dimensions_are_those_that_hardly_vary() -> None:
+    z = rows(500, 4) * torch.tensor([1.0, 1.0, 0.01, 0.0])
+    assert dead(z).tolist() == [False, False, True, True]
+    assert deviation(z)[3] == 0
+    assert dead(1 + 1e-6 * rows(500, 4)).all()
 
 
 def test_perplexity_counts_what_is_used() -> None:
@@ -33,24 +59,54 @@ def test_perplexity_counts_what_is_used() -> None:
     assert perplexity(torch.zeros(0, dtype=torch.long), 10) == 0.0
 
 
-@given(st.floats(2, 200))
-def test_an_exponential_decay_is_read_off(time: float) -> None:
-    lags = [2**i for i in range(12)]
-    assert decay_time(lags, [1 - math.exp(-lag / time) for lag in lags], 1.0) == pytest.approx(time, rel=0.25)
+@pytest.mark.parametrize("time", [3.0, 12.0])
+def test_autocorrelation_of_an_autoregressive_process(time: float) -> None:
+    """z' = f z + noise is correlated by f ** lag: 1/e is reached after -1 / log f steps."""
+    factor = math.exp(-1 / time)
+    episodes = []
+    for seed in range(4):
+        noise, z = rows(8000, 2, seed), torch.zeros(8000, 2)
+        for t in range(1, 8000):
+            z[t] = factor * z[t - 1] + noise[t]
+        episodes.append(z + 100 * seed)  # what is constant within an episode is no correlation
+    found = autocorrelation(episodes, LAGS)
+    assert correlation_time(LAGS, found) == pytest.approx(time, rel=0.15)
 
 
-def test_what_never_changes_never_decays() -> None:
-    assert math.isinf(decay_time([1, 2], [0.0, 0.0], 0.0))
-    assert math.isinf(decay_time([1, 2], [0.1, 0.1], 1.0))
+def test_a_lag_that_no_episode_has_and_what_never_changes_are_unknown() -> None:
+    z = torch.arange(10.0)[:, None]
+    assert [math.isnan(value) for value in autocorrelation([z], [3, 9, 10])] == [False, False, True]
+    assert math.isnan(correlation_time([1, 2], autocorrelation([torch.ones(10, 3)], [1, 2])))
+
+
+def test_the_time_is_interpolated_or_beyond_all_lags() -> None:
+    middle = (1 + 1 / math.e) / 2
+    assert correlation_time([2, 4], [middle, 0.0]) == pytest.approx(2 + 2 * (middle - 1 / math.e) / middle)
+    assert correlation_time([1, 2], [0.9, 0.8]) == math.inf
+    assert math.isnan(correlation_time([], []))
 
 
 def test_a_probe_finds_a_linear_factor_and_nothing_in_noise() -> None:
     x, held = rows(600, 5), torch.arange(600) % 2 == 1
-    assert probe(x, x[:, :1] * 2 - x[:, 1:2] + 3, held) == pytest.approx(1.0, abs=1e-3)
-    assert probe(x, rows(600, 1, 1), held) < 0.05
-    assert math.isnan(probe(x, torch.ones(600, 1), held))
+    exact, noise, constant = probe_r2(x, [x[:, :2] * 2 - x[:, 1:3] + 3, rows(600, 1, 1), torch.ones(600, 1)], held)
+    assert exact == pytest.approx(1.0, abs=1e-3)
+    assert abs(noise) < 0.05
+    assert math.isnan(constant)
 
 
-def test_a_probe_with_more_features_than_rows_is_defined() -> None:
-    x, held = rows(60, 200), torch.arange(60) % 2 == 1
-    assert math.isfinite(probe(x, x[:, :1], held))
+def test_half_of_the_variance_explained_is_half() -> None:
+    x, held = rows(4000, 1), torch.arange(4000) % 2 == 1
+    assert probe_r2(x, [x + rows(4000, 1, 1)], held)[0] == pytest.approx(0.5, abs=0.05)
+
+
+def test_what_the_fitted_rows_never_show_is_not_asked() -> None:
+    x, held = rows(600, 3), torch.arange(600) % 2 == 1
+    seen, unseen = x[:, :1], held[:, None] * x[:, 1:2]
+    assert probe_r2(x, [torch.cat([seen, unseen], 1)], held)[0] == pytest.approx(1.0, abs=1e-3)
+    assert math.isnan(probe_r2(x, [seen], torch.ones(600, dtype=torch.bool))[0])
+
+
+def test_a_probe_of_more_features_than_rows_reads_a_factor_that_most_of_them_carry() -> None:
+    factor, held = rows(100, 1), torch.arange(100) % 2 == 1
+    x = factor @ rows(1, 400, 1) + 0.1 * rows(100, 400, 2)
+    assert probe_r2(x, [factor], held)[0] > 0.95
