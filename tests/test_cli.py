@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from argparse import Namespace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from hplan.cli import commands, main
 from hplan.cli.parser import Parser, build
-from hplan.types import HplanError
+from hplan.types import CollapseWarning, HplanError
 
 
 def leaves(parser: Parser) -> dict[str, Parser]:
@@ -33,7 +34,7 @@ CONTRACT = {
     "data export": "",
     "experiment list": "",
     "experiment run": "--quick",
-    "inspect": "",
+    "inspect": "--task --steps --seed --json --report",
     "doctor": "",
 }
 
@@ -106,6 +107,25 @@ def test_how_a_job_ends(
     monkeypatch.setattr(commands, "doctor", fail)
     assert main(["doctor"]) == status
     assert said in capsys.readouterr().err
+
+
+def test_a_collapse_is_one_line_every_time(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def collapse(_: Namespace) -> None:
+        for _ in range(2):
+            warnings.warn("level 1 collapsed: effective rank 1.2 of 16", CollapseWarning, stacklevel=1)
+
+    monkeypatch.setattr(commands, "doctor", collapse)
+    assert main(["doctor"]) == 0
+    assert capsys.readouterr().err == "hplan: warning: level 1 collapsed: effective rank 1.2 of 16\n" * 2
+
+
+def test_other_warnings_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def warn(_: Namespace) -> None:
+        warnings.warn("something else", UserWarning, stacklevel=1)
+
+    monkeypatch.setattr(commands, "doctor", warn)
+    with pytest.warns(UserWarning, match="something else"):
+        main(["doctor"])
 
 
 @pytest.mark.parametrize("argv", [["--debug", "doctor"], ["doctor", "--debug"]])

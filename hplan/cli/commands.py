@@ -145,14 +145,15 @@ def inspect(arguments: Namespace) -> None:
     print("\n".join(inspection_lines(found)))
     Console(width=None if sys.stdout.isatty() else 132).print(inspection_table(found))
     print("\n".join(verdict_lines(found)))
-    curves = agent_path(arguments.agent) / CURVES
-    for stage, curve in json.loads(curves.read_text()).items() if curves.exists() else ():
+    file = agent_path(arguments.agent) / CURVES
+    curves = json.loads(file.read_text()) if file.exists() else {}
+    for stage, curve in curves.items():
         last = "  ".join(f"{name} {value:.4g}" for name, value in curve[-1].items())
         print(f"{stage}: at the end of training {last}")
     if arguments.json:
         write_inspection(found, arguments.json)
     if arguments.report:
-        write_inspection_page(arguments.report, found)
+        write_inspection_page(arguments.report, found, curves)
 
 
 def list_experiments(_: Namespace) -> None:

@@ -33,12 +33,16 @@ class FailureMemory:
         return len(self.hops)
 
     def __call__(self, z: Tensor, following: Tensor) -> Tensor:
-        extra = torch.zeros(len(z), device=z.device)
-        for start, end in self.hops:
-            same = self.level.distance(z, start.expand_as(z)) < self.radius
-            same &= self.level.distance(following, end.expand_as(z)) < self.radius
-            extra += self.penalty * same
-        return extra
+        if not self.hops:
+            return torch.zeros(len(z), device=z.device)
+        starts, ends = (torch.stack(points) for points in zip(*self.hops, strict=True))
+        same = self._near(z, starts) & self._near(following, ends)
+        return self.penalty * same.sum(0).to(z.dtype)
+
+    def _near(self, z: Tensor, points: Tensor) -> Tensor:
+        """(B, *z), (K, *z) -> (K, B): which latents lie within the radius of which points."""
+        every = z.repeat(len(points), *(1 for _ in z.shape[1:]))
+        return self.level.distance(every, points.repeat_interleave(len(z), 0)).view(len(points), -1) < self.radius
 
 
 def memories_for(levels: tuple[WorldModel, ...], config: ControlConfig) -> list[FailureMemory]:

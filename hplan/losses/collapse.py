@@ -17,6 +17,7 @@ from hplan.types import CollapseWarning, WorldModel
 
 LEAST_RANK = 1 / 4  # of the rank that there could be
 MOST_DEAD = 1 / 4  # of the dimensions
+LEAST_DEVIATION = 0.05  # of the middle dimension: a cloud that shrinks from all sides at once keeps its rank
 LEAST_SENSITIVITY = 0.05  # steps of the level that another macro-action has to move the prediction by
 CLOSEST = 0.99  # cosine above which two symbols are one, as far as a predictor can tell
 POSSIBLE = 0.01  # macro-actions of less probability are not compared: what never happens may well do nothing
@@ -44,6 +45,9 @@ class Health:
             found["effective_rank"] = f"effective rank {self.rank:.1f} of {self.rank_of}"
         if self.dead > MOST_DEAD * len(self.deviation):
             found["dead"] = f"{self.dead} of {len(self.deviation)} dimensions hardly vary"
+        middle = float(self.deviation.median())
+        if middle < LEAST_DEVIATION and math.isnan(self.closest):  # codes of symbols are of length one
+            found["deviation"] = f"latents shrink to a point (median deviation {middle:.2g})"
         if self.closest > CLOSEST:
             found["closest"] = f"two symbols share a latent (cosine {self.closest:.3f})"
         if self.sensitivity < LEAST_SENSITIVITY:

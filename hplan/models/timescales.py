@@ -69,8 +69,8 @@ class SlowEncoder(nn.Module):
 
     def cut(self, functions: int) -> SlowEncoder:
         """The same encoder with its `functions` slowest coordinates alone."""
-        first = self.network[0]
-        kept = SlowEncoder(first.in_features, len(self.mix), functions, first.out_features)
+        hidden, inputs = self.network[0].get_parameter("weight").shape
+        kept = SlowEncoder(inputs, len(self.mix), functions, hidden)
         kept.load_state_dict(self.state_dict() | {"mix": self.mix[:, :functions]})
         return kept.requires_grad_(False).eval()
 

@@ -47,7 +47,7 @@ def inspection_rows(found: Inspection) -> list[Row]:
         row("macro-actions", *(level.macro for level in levels)),
         row("  of which in use: effectively, seen", *(_codes(level) for level in levels)),
         row("effective rank", *(_judged(level, "effective_rank", _rank(level)) for level in levels)),
-        row("deviation: least, median, largest", *(_deviation(level) for level in levels)),
+        row("deviation: least, median, largest", *(_judged(level, "deviation", _deviation(level)) for level in levels)),
         row("dimensions that hardly vary", *(_judged(level, "dead", str(level.dead)) for level in levels)),
         row("closest two symbols, cosine", *(_judged(level, "closest", number(level.closest, 2)) for level in levels)),
         row(
@@ -125,7 +125,8 @@ def _correlation(found: Inspection, k: int) -> Cell:
     time = found.levels[k].autocorrelation
     longest = max((lag for lag, _ in found.levels[k].correlation), default=0)
     text = f"above {longest}" if time == math.inf else number(time)
-    return Cell(text, NOT_SLOWER if k and time <= found.levels[k - 1].autocorrelation < math.inf else "")
+    below = found.levels[k - 1].autocorrelation if k else 0.0
+    return Cell(text, NOT_SLOWER if time < below or time == below < math.inf else "")
 
 
 def _horizon(horizon: int) -> str:

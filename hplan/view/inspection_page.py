@@ -9,20 +9,22 @@ from pathlib import Path
 
 from hplan.types import Inspection
 from hplan.view.inspection import inspection_lines, inspection_rows, verdict_lines
-from hplan.view.report import chart_figure, write_page
+from hplan.view.report import Curves, chart_figure, curve_figure, write_page
 from hplan.view.svg import bar_chart, line_chart
 
 Points = Sequence[tuple[float, float]]
 
 
-def write_inspection_page(path: str | os.PathLike[str], found: Inspection) -> Path:
-    """Write the page, atomically: the table, then spectra, errors, autocorrelations and probes of all levels."""
+def write_inspection_page(path: str | os.PathLike[str], found: Inspection, curves: Curves | None = None) -> Path:
+    """Write the page, atomically: the table, then spectra, errors, autocorrelations and probes of all levels, and the
+    curves of their training, if there are any."""
     sections = (
         ("Figures", _table(found)),
         ("Singular values", _lines("share of the sum, largest first", _spectra(found))),
         ("Prediction error", "".join(_lines(title, lines) for title, lines in _errors(found).items())),
         ("Autocorrelation", _lines("by environment steps between two latents of an episode", _correlations(found))),
         ("Linear probes", _bars("R2 on layouts or episodes that the probe was not fitted on", _probes(found))),
+        ("Learning curves", "".join(curve_figure(stage, table) for stage, table in (curves or {}).items())),
     )
     summary = (*inspection_lines(found), *verdict_lines(found))
     return write_page(path, title=f"What {found.agent} learned", summary=summary, sections=sections)

@@ -51,7 +51,7 @@ def write_report(
     sections = (
         ("Results", _results(results) if results else ""),
         ("One episode", _film(pick(episode, frames))),
-        ("Learning curves", "".join(_curve(stage, table) for stage, table in (curves or {}).items())),
+        ("Learning curves", "".join(curve_figure(stage, table) for stage, table in (curves or {}).items())),
         ("What each level's latent encodes", "".join(map(_level, levels))),
         ("Made with", _made_with(versions or {}, command)),
     )
@@ -132,7 +132,7 @@ def _branch(line: Line) -> str:
     return f'<li class="{line.status}"><span>{name} <small>{escape(facts)}</small>{cause}</span>{below}</li>'
 
 
-def _curve(stage: str, table: Sequence[Mapping[str, float]]) -> str:
+def curve_figure(stage: str, table: Sequence[Mapping[str, float]]) -> str:
     names = dict.fromkeys(name for row in table for name in row if name != "step")
     series = {name: [(row["step"], row[name]) for row in table if name in row] for name in names}
     return chart_figure(stage, line_chart(series), [f"{name} {points[-1][1]:.3g}" for name, points in series.items()])

@@ -13,11 +13,14 @@ from hplan.losses.diagnostics import (
     autocorrelation,
     correlation_time,
     dead,
+    deviation,
     effective_rank,
     perplexity,
     probe_r2,
     spectrum,
 )
+
+LAGS = list(range(1, 60))
 
 
 def rows(count: int, size: int, seed: int = 0) -> torch.Tensor:
@@ -26,13 +29,28 @@ def rows(count: int, size: int, seed: int = 0) -> torch.Tensor:
 
 @given(st.integers(1, 8))
 def test_rank_is_that_of_a_cloud_in_so_many_dimensions(rank: int) -> None:
-    z = rows(2000, rank, rank) @ torch.linalg.qr(rows(8, 8))[0][:rank]
+    z = rows(2000, rank, rank) @ torch.linalg.qr(rows(8, 8))[0][:rank] + 5
     assert effective_rank(z) == pytest.approx(rank, rel=0.02)
     assert int((spectrum(z) > 1e-4).sum()) == rank
 
 
-def test_a_point_has_rank_one() -> None:
+def test_rank_of_known_singular_values() -> None:
+    """Shares 1/2, 1/4 and 1/4: the entropy is 1.5 bits."""
+    z = torch.cat([torch.diag(torch.tensor([2.0, 1.0, 1.0])), -torch.diag(torch.tensor([2.0, 1.0, 1.0]))])
+    assert effective_rank(z) == pytest.approx(2**1.5)
+    assert spectrum(z).tolist() == pytest.approx([0.5, 0.25, 0.25])
+
+
+def test_a_point_has_rank_one_even_with_rounding() -> None:
     assert effective_rank(torch.ones(50, 4)) == pytest.approx(1.0)
+    assert effective_rank(torch.ones(50, 4) + 1e-8 * rows(50, 4)) == pytest.approx(1.0)
+
+
+def test_dead_dimensions_are_those_that_hardly_vary() -> None:
+    z = rows(500, 4) * torch.tensor([1.0, 1.0, 0.01, 0.0])
+    assert dead(z).tolist() == [False, False, True, True]
+    assert deviation(z)[3] == 0
+    assert dead(1 + 1e-6 * rows(500, 4)).all()
 
 
 def test_perplexity_counts_what_is_used() -> None:
@@ -41,39 +59,54 @@ def test_perplexity_counts_what_is_used() -> None:
     assert perplexity(torch.zeros(0, dtype=torch.long), 10) == 0.0
 
 
-@given(st.floats(2, 200))
-def test_an_exponential_decay_is_read_off(time: float) -> None:
-    lags = [2**i for i in range(12)]
-    assert correlation_time(lags, [math.exp(-lag / time) for lag in lags]) == pytest.approx(time, rel=0.25)
+@pytest.mark.parametrize("time", [3.0, 12.0])
+def test_autocorrelation_of_an_autoregressive_process(time: float) -> None:
+    """z' = f z + noise is correlated by f ** lag: 1/e is reached after -1 / log f steps."""
+    factor = math.exp(-1 / time)
+    episodes = []
+    for seed in range(4):
+        noise, z = rows(8000, 2, seed), torch.zeros(8000, 2)
+        for t in range(1, 8000):
+            z[t] = factor * z[t - 1] + noise[t]
+        episodes.append(z + 100 * seed)  # what is constant within an episode is no correlation
+    found = autocorrelation(episodes, LAGS)
+    assert correlation_time(LAGS, found) == pytest.approx(time, rel=0.15)
 
 
-def test_what_never_changes_has_no_time() -> None:
-    assert math.isnan(correlation_time([1, 2], autocorrelation([torch.ones(9, 2)], [1, 2])))
-    assert math.isinf(correlation_time([1, 2], [0.9, 0.9]))
+def test_a_lag_that_no_episode_has_and_what_never_changes_are_unknown() -> None:
+    z = torch.arange(10.0)[:, None]
+    assert [math.isnan(value) for value in autocorrelation([z], [3, 9, 10])] == [False, False, True]
+    assert math.isnan(correlation_time([1, 2], autocorrelation([torch.ones(10, 3)], [1, 2])))
 
 
-def test_the_correlation_of_a_slow_process_is_its_own() -> None:
-    """x' = 0.9 x + noise is correlated by 0.9 to the power of the lag."""
-    noise, x, values = rows(20_000, 1)[:, 0], 0.0, []
-    for step in noise.tolist():
-        x = 0.9 * x + step
-        values.append(x)
-    found = autocorrelation([torch.tensor(values)[:, None]], [1, 5, 10])
-    assert found == pytest.approx([0.9, 0.9**5, 0.9**10], abs=0.12)
-
-
-def test_dimensions_that_hardly_vary_are_dead() -> None:
-    assert dead(rows(500, 3) * torch.tensor([1.0, 0.01, 0.5])).tolist() == [False, True, False]
+def test_the_time_is_interpolated_or_beyond_all_lags() -> None:
+    middle = (1 + 1 / math.e) / 2
+    assert correlation_time([2, 4], [middle, 0.0]) == pytest.approx(2 + 2 * (middle - 1 / math.e) / middle)
+    assert correlation_time([1, 2], [0.9, 0.8]) == math.inf
+    assert math.isnan(correlation_time([], []))
 
 
 def test_a_probe_finds_a_linear_factor_and_nothing_in_noise() -> None:
     x, held = rows(600, 5), torch.arange(600) % 2 == 1
-    linear, noise, constant = probe_r2(x, [x[:, :1] * 2 - x[:, 1:2] + 3, rows(600, 1, 1), torch.ones(600, 1)], held)
-    assert linear == pytest.approx(1.0, abs=1e-3)
-    assert noise < 0.05
+    exact, noise, constant = probe_r2(x, [x[:, :2] * 2 - x[:, 1:3] + 3, rows(600, 1, 1), torch.ones(600, 1)], held)
+    assert exact == pytest.approx(1.0, abs=1e-3)
+    assert abs(noise) < 0.05
     assert math.isnan(constant)
 
 
-def test_a_probe_with_more_features_than_rows_is_defined() -> None:
-    x, held = rows(60, 200), torch.arange(60) % 2 == 1
-    assert math.isfinite(probe_r2(x, [x[:, :1]], held)[0])
+def test_half_of_the_variance_explained_is_half() -> None:
+    x, held = rows(4000, 1), torch.arange(4000) % 2 == 1
+    assert probe_r2(x, [x + rows(4000, 1, 1)], held)[0] == pytest.approx(0.5, abs=0.05)
+
+
+def test_what_the_fitted_rows_never_show_is_not_asked() -> None:
+    x, held = rows(600, 3), torch.arange(600) % 2 == 1
+    seen, unseen = x[:, :1], held[:, None] * x[:, 1:2]
+    assert probe_r2(x, [torch.cat([seen, unseen], 1)], held)[0] == pytest.approx(1.0, abs=1e-3)
+    assert math.isnan(probe_r2(x, [seen], torch.ones(600, dtype=torch.bool))[0])
+
+
+def test_a_probe_of_more_features_than_rows_reads_a_factor_that_most_of_them_carry() -> None:
+    factor, held = rows(100, 1), torch.arange(100) % 2 == 1
+    x = factor @ rows(1, 400, 1) + 0.1 * rows(100, 400, 2)
+    assert probe_r2(x, [factor], held)[0] > 0.95

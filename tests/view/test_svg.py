@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hplan.view.svg import CELL, HEIGHT, POINTS, WIDTH, code_map, line_chart
+from hplan.view.svg import BOTTOM, CELL, HEIGHT, POINTS, TOP, WIDTH, bar_chart, code_map, line_chart
 
 NUMBERS = st.floats(-1e9, 1e9) | st.floats(1e-9, 1e9) | st.sampled_from([0.0, math.nan, math.inf])
 
@@ -54,6 +54,27 @@ def test_long_curves_are_thinned_but_keep_their_end() -> None:
     (line,) = polylines(line_chart({"loss": [(x, float(x)) for x in range(10_000)]}))
     assert POINTS / 2 < len(line) <= POINTS + 1
     assert line[-1][0] == WIDTH - 8
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc<"), NUMBERS, max_size=4), max_size=4))
+def test_every_bar_stays_in_its_frame_and_says_what_it_is(values: list[dict[str, float]]) -> None:
+    svg = bar_chart({f"<{i}>": one for i, one in enumerate(values)})
+    finite = [value for one in values for value in one.values() if math.isfinite(value)]
+    assert (svg == "") == (not any(values))
+    if svg:
+        bars = ElementTree.fromstring(svg).findall("rect")
+        assert len(bars) == len(finite)
+        for bar in bars:
+            x, y, width, height = (float(bar.attrib[name]) for name in ("x", "y", "width", "height"))
+            assert 0 <= x <= x + width <= WIDTH + 0.1
+            assert TOP - 0.1 <= y <= y + height <= HEIGHT - BOTTOM + 0.1
+            assert bar[0].text
+
+
+def test_a_bar_is_as_tall_as_its_value() -> None:
+    bars = ElementTree.fromstring(bar_chart({"one": {"a": 0.5, "b": 1.0, "c": -3.0, "d": 7.0}})).findall("rect")
+    whole = HEIGHT - BOTTOM - TOP
+    assert [float(bar.attrib["height"]) for bar in bars] == pytest.approx([whole / 2, whole, 0, whole], abs=0.1)
 
 
 @given(arrays(np.int64, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.integers(-(2**62), 2**62)))
