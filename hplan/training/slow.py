@@ -12,11 +12,11 @@ from torch import Tensor
 from hplan.losses.vamp2 import slow_functions, vamp2
 from hplan.models.timescales import Gap, SlowEncoder, corners, functions_of, gaps
 from hplan.training.fit import Progress, fit
-from hplan.training.maps import Maps, events_per_episode
+from hplan.training.maps import Maps, count_events
 from hplan.training.trained import Curves
 
 STEPS, BATCH, RATE = 600, 4096, 1e-2
-EVENTS = 2  # in one of ten episodes at least, or a level has nothing to plan
+EVENTS, LONGER = 2, 2  # of a level: least events in the busiest tenth of episodes, least steps of the one below in each
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,14 @@ def slow_symbols(slow: SlowEncoder, pairs: Pairs, functions: int) -> Symbols:
 def separations(slow: SlowEncoder, pairs: Pairs, maps: Maps, episode: np.ndarray) -> list[Gap]:
     """The gaps of a spectrum that are levels of their own, the fastest first: `maps` are of the latents of `pairs`.
 
-    Between what never happens and what hardly ever does there is a gap, too; but a level on which hardly any episode
-    has two events has nothing to plan, and is none.
+    There are gaps, too, between what never happens and what hardly ever does, and between a slow world and what was
+    seen in it once. So something has to happen on a level, or there is nothing to plan: two events an episode, in one
+    episode of ten. And something has to be dropped from it: its steps take two of the level below, or more.
     """
-    return [
-        gap
-        for gap in gaps(slow.times)
-        if events_per_episode(slow_symbols(slow, pairs, gap.functions).table[maps.maps], maps, episode) >= EVENTS
-    ]
+    found, below = [], count_events(maps.maps, maps, episode).sum()
+    for gap in gaps(slow.times):
+        count = count_events(slow_symbols(slow, pairs, gap.functions).table[maps.maps], maps, episode)
+        if np.quantile(count, 0.9) >= EVENTS and count.sum() * LONGER <= below:
+            found.append(gap)
+            below = count.sum()
+    return found

@@ -69,6 +69,14 @@ def test_the_network_finds_the_spectrum_of_a_chain(tmp_path: Path) -> None:
     assert label[0] == label[1] != label[2] == label[3] != label[4] != label[0]
 
 
+def test_a_latent_that_play_never_showed_in_a_pair_is_what_it_looks_like(tmp_path: Path) -> None:
+    before, after = torch.nonzero(RATES, as_tuple=True)
+    known = codes(5)
+    pairs = Pairs(torch.cat([known, F.normalize(known[2:3] + 0.02)]), before, after, RATES[before, after])
+    label = slow_symbols(learned(pairs, tmp_path), pairs, 3).table
+    assert label[5] == label[2] and len(label.unique()) == 3
+
+
 def test_numbers_that_drift_have_slow_functions_and_no_gap(tmp_path: Path) -> None:
     """A random walk on an interval: its time scales go as 1 / k squared, and the first of them falls off by 4."""
     generator = torch.Generator().manual_seed(0)
@@ -92,16 +100,33 @@ def test_the_same_stage_gives_the_same_functions_whether_it_was_trained_or_found
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
 
 
-def test_slow_symbols_over_fast_ones_are_a_level_and_one_scale_is_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["fast", "slow"], [3]),  # the fast pair is one symbol, the slow two stay apart
+        (["fast"], []),
+        (["slow"], []),  # nothing would be dropped
+        (["fast", "once"], []),  # nothing would be left to plan
+        (["fast", "slow", "rare"], [5, 4]),
+    ],
+    ids=lambda value: "-".join(map(str, value)),
+)
+def test_levels_are_what_is_slower_than_something_and_still_happens(
+    cells: list[str], expected: list[int], tmp_path: Path
+) -> None:
     rng, episodes = np.random.default_rng(0), []
-    for _ in range(20):
-        fast, slow = rng.integers(0, 2, 101), np.cumsum(rng.random(101) < 0.04) % 2
-        observations = np.zeros((101, 1, 2, 2), np.uint8)
-        observations[:, 0, 0, 0], observations[:, 0, 1, 0] = fast, 2 + slow
-        episodes.append((observations, np.zeros(100, np.int64)))
-    for width, expected in ((2, [3]), (1, [])):  # the fast pair is one symbol; the slow two stay apart
-        play = play_of([(o[:, :, :width], a) for o, a in episodes], ObservationSpec("symbols", (1, width, 2), (5, 4)))
-        maps = index_maps(play, play.observation_spec)
-        pairs = cell_pairs(codes(len(maps.cells)), maps.maps, maps.starts)
-        found = separations(learned(pairs, tmp_path / str(width)), pairs, maps, play.episode)
-        assert [gap.functions for gap in found] == expected
+    for number in range(20):
+        kinds = {
+            "fast": rng.integers(0, 2, 201),
+            "slow": 2 + np.cumsum(rng.random(201) < 0.04) % 2,
+            "once": 2 + (np.arange(201) > 60 + number),
+            "rare": 4 + (np.arange(201) // 70) % 2 * (number % 5 == 0),
+        }
+        observations = np.zeros((201, 1, len(cells), 2), np.uint8)
+        observations[:, 0, :, 0] = np.stack([kinds[cell] for cell in cells], 1)
+        episodes.append((observations, np.zeros(200, np.int64)))
+    play = play_of(episodes, ObservationSpec("symbols", (1, len(cells), 2), (6, 4)))
+    maps = index_maps(play, play.observation_spec)
+    pairs = cell_pairs(codes(len(maps.cells)), maps.maps, maps.starts)
+    found = separations(learned(pairs, tmp_path), pairs, maps, play.episode)
+    assert [gap.functions for gap in found] == expected
