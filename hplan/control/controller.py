@@ -12,9 +12,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hplan.control.course import ControlConfig, Course, Ledger, plan_nodes
-from hplan.control.memory import FailureMemory, Sum, WithinHop
+from hplan.control.course import ControlConfig, Course, Ledger, any_action, plan_nodes
+from hplan.control.memory import Sum, WithinHop, memories_for
 from hplan.control.plan_tree import ROOT, PlanTree
+from hplan.control.stall import Stall
 from hplan.planning.energy import GivenEnergy, Goal, Lifted, NearLatent, reached
 from hplan.types import Budget, Cause, Energy, HopCost, Planner, PlanResult, Repair, WorldModel
 
@@ -42,14 +43,13 @@ class Controller:
         if not self.config.subgoals and (energy := goal.at(self.top)) is not None:
             self.goal, self.top = GivenEnergy(self._lift(energy, self.top, 0), goal.label), 0
         self.courses: list[Course | None] = [None] * len(levels)
-        self.memories = [FailureMemory(level) for level in levels]
+        self.memories = memories_for(levels, self.config)
         self.tree = PlanTree.empty(goal.label, levels=len(levels))
         self.ledger, self.step = Ledger(), 0
         self.surprise: dict[int, float] = dict.fromkeys(range(len(levels)), 0.0)
         self.last_repair: Repair | None = None
         self.cause: Cause = "start"
-        self.before: Tensor | None = None  # level 0's latent a step ago, and for how many steps it has hardly changed
-        self.stalled = 0
+        self.stall = Stall(levels[0], self.config.stall, self.config.stalls)
 
     # ------------------------------------------------------------------------------------------------------- acting
 
@@ -63,19 +63,11 @@ class Controller:
         assert course is not None
         if not len(course.result):  # nothing known leads on: do something that play showed to be possible
             self.courses[0] = None
-            action = self._any_action(latents[0])
+            action = any_action(self.levels[0], latents[0], self.generator)
         else:
             action = course.result.macros[course.hop]
         self.step += 1
         return action
-
-    def _any_action(self, z: Tensor) -> Tensor:
-        macro = self.levels[0].macro
-        if macro.kind == "continuous":
-            low, high = torch.tensor(macro.low), torch.tensor(macro.high)
-            return low + (high - low) * torch.rand(macro.size, generator=self.generator)
-        chance = self.levels[0].prior(z[None])[0].exp()
-        return torch.multinomial(chance if bool(chance.any()) else chance + 1, 1, generator=self.generator)[0]
 
     # ----------------------------------------------------------------------------------------------------- watching
 
@@ -103,24 +95,25 @@ class Controller:
             elif finished:
                 self._advance(k, course, latents[k])
             elif k and self.replan == "surprise" and self.step - course.since > self._patience(k):
-                self.memories[k] = self.memories[k].add(course.start, course.target())
+                self._failed(k)
                 self._drop(k, "overrun", latents)
 
     def _stall(self, latents: tuple[Tensor, ...]) -> None:
-        """Level 0 expects to move, and does not: after a few steps of that, the hop that it carries out has failed."""
-        course, level, before = self.courses[0], self.levels[0], self.before
-        self.before = latents[0]
-        if level.exact or before is None or course is None or not len(course.result) or self.replan != "surprise":
+        """Level 0 expects to move, and does not: that step is refuted, and after a few of them the hop above failed."""
+        course, above = self.courses[0], self._above(0)
+        refuted = self.stall.refuted(course.target() if course and len(course.result) else None, latents[0])
+        if refuted is None or self.replan != "surprise":
             return
-        expected = float(level.distance(before[None], course.target()[None])[0])
-        moved = float(level.distance(before[None], latents[0][None])[0])
-        self.stalled = self.stalled + 1 if moved < self.config.stall * expected else 0
-        above = self._above(0)
-        if self.stalled >= self.config.stalls and above is not None:
-            failed, self.stalled = self.courses[above], 0
-            assert failed is not None
-            self.memories[above] = self.memories[above].add(latents[above], failed.target())
+        self.memories[0] = self.memories[0].add(*refuted)  # it must not be imagined for ever
+        if above is not None and self.stall.is_over():
+            self._failed(above, latents[above])
             self._drop(above, "stall", latents)
+
+    def _failed(self, k: int, start: Tensor | None = None) -> None:
+        """Remember the hop that level k has under way, from where it began or from `start`."""
+        course = self.courses[k]
+        assert course is not None
+        self.memories[k] = self.memories[k].add(course.start if start is None else start, course.target())
 
     def _measure(self, k: int, course: Course, z: Tensor) -> None:
         """Level 0 must be where it was predicted; a level above on the way from where its hop began to where it ends,
@@ -198,9 +191,7 @@ class Controller:
             above = self._above(k)
             if not result.reached and above is not None and retries and getattr(self.planners[k], "complete", False):
                 retries -= 1
-                failed = self.courses[above]
-                assert failed is not None
-                self.memories[above] = self.memories[above].add(failed.start, failed.target())
+                self._failed(above)
                 self._drop(above, "infeasible", latents)
                 k = above
                 continue
@@ -247,23 +238,16 @@ class Controller:
     def _plan(self, k: int, z: Tensor, goal: Energy) -> PlanResult:
         budget = Budget(self.config.evaluations, self.config.horizon)
         costs: list[HopCost] = [self.memories[k]] if len(self.memories[k]) else []
-        if (within := self._within(k)) is not None:
-            costs.append(within)
+        above = self._above(k)
+        course = None if above is None or not self.levels[above].exact else self.courses[above]
+        # Half way through a gradual step everything is far from both of its ends: only symbols can be kept inside one.
+        if above is not None and course is not None and getattr(self.planners[k], "complete", False):
+            costs.append(WithinHop(self.levels[k + 1 : above + 1], course.start, course.target(), allowance=0.0))
         cost = Sum(tuple(costs)) if costs else None
         result = self.planners[k].plan(self.levels[k], z, goal, budget=budget, hop_cost=cost, generator=self.generator)
         self.ledger.evaluations += result.evaluations
         self.ledger.planner_calls[k] = self.ledger.planner_calls.get(k, 0) + 1
         return result
-
-    def _within(self, k: int) -> WithinHop | None:
-        """What keeps a search at level k inside the hop above it, where the latents above are symbols: half way through
-        a gradual step everything is far from both of its ends."""
-        above = self._above(k)
-        if above is None or not self.levels[above].exact or not getattr(self.planners[k], "complete", False):
-            return None
-        course = self.courses[above]
-        assert course is not None
-        return WithinHop(self.levels[k + 1 : above + 1], course.start, course.target(), allowance=0.0)
 
     def _take(self, k: int, goal: Energy, parent: int, result: PlanResult, z: Tensor) -> None:
         nodes = plan_nodes(self.levels[k], result, z, self.cause)

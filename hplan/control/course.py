@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from hplan.types import Cause, Energy, PlanNode, PlanResult, WorldModel
@@ -19,6 +20,8 @@ class ControlConfig:
     patience: float = 4.0  # a hop that takes this many times its expected duration has failed
     slack: int = 8  # environment steps granted on top of that
     stall: float = 0.5  # share of the way it expected that level 0 has to move, where latents change by and by
+    refuted: int = 16  # such steps that level 0 remembers, the latest ones
+    refuted_radius: float = 2.0  # steps within which another one is taken for the same
     stalls: int = 3  # steps in a row that fall short of it before the hop above has failed
     subgoals: bool = True  # False, for ablation: level 0 plans alone, for what the goal costs at the top level
     retries: int = 8  # infeasible plans that one environment step may repair before it acts on what it has
@@ -85,3 +88,13 @@ def describe(level: WorldModel, macro: Tensor, z: Tensor) -> str:
         row, column = divmod(cell, z.shape[-1])
         return f"{spec.names[kind] if spec.names else f'event {kind}'} at ({row}, {column})"
     return spec.names[code] if spec.names else f"{'code' if level.index else 'action'} {code}"
+
+
+def any_action(level: WorldModel, z: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Something that play showed to be possible at z (*z) of level 0, () or (A,)."""
+    macro = level.macro
+    if macro.kind == "continuous":
+        low, high = torch.tensor(macro.low), torch.tensor(macro.high)
+        return low + (high - low) * torch.rand(macro.size, generator=generator)
+    chance = level.prior(z[None])[0].exp()
+    return torch.multinomial(chance if bool(chance.any()) else chance + 1, 1, generator=generator)[0]

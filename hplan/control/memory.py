@@ -7,11 +7,12 @@ A hard ban cuts off the only passage when the failure was bad luck; no memory re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from hplan.control.course import ControlConfig
 from hplan.types import HopCost, WorldModel
 
 
@@ -23,20 +24,34 @@ class FailureMemory:
     radius: float = 1.0  # steps of the level within which a hop counts as the same
     penalty: float = 2.0  # extra steps that each failure costs
     hops: tuple[tuple[Tensor, Tensor], ...] = ()
+    most: int = 1000  # hops that are remembered, the latest ones
 
     def add(self, z: Tensor, following: Tensor) -> FailureMemory:
-        return FailureMemory(self.level, self.radius, self.penalty, (*self.hops, (z, following)))
+        return replace(self, hops=(*self.hops, (z, following))[-self.most :])
 
     def __len__(self) -> int:
         return len(self.hops)
 
     def __call__(self, z: Tensor, following: Tensor) -> Tensor:
-        extra = torch.zeros(len(z), device=z.device)
-        for start, end in self.hops:
-            same = self.level.distance(z, start.expand_as(z)) < self.radius
-            same &= self.level.distance(following, end.expand_as(z)) < self.radius
-            extra += self.penalty * same
-        return extra
+        if not self.hops:
+            return torch.zeros(len(z), device=z.device)
+        starts, ends = (torch.stack(points) for points in zip(*self.hops, strict=True))
+        same = self._near(z, starts) & self._near(following, ends)
+        return self.penalty * same.sum(0).to(z.dtype)
+
+    def _near(self, z: Tensor, points: Tensor) -> Tensor:
+        """(B, *z), (K, *z) -> (K, B): which latents lie within the radius of which points."""
+        every = z.repeat(len(points), *(1 for _ in z.shape[1:]))
+        return self.level.distance(every, points.repeat_interleave(len(z), 0)).view(len(points), -1) < self.radius
+
+
+def memories_for(levels: tuple[WorldModel, ...], config: ControlConfig) -> list[FailureMemory]:
+    """Empty ones. A level 0 whose latents change by and by remembers the last few steps alone, and a little around
+    them: a wall that it pushes against is as long as a few steps, and soon left behind."""
+    found = [FailureMemory(level) for level in levels]
+    if not levels[0].exact:
+        found[0] = FailureMemory(levels[0], radius=config.refuted_radius, most=config.refuted)
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Spatial latents: every cell keeps its place. Cells are symbols; a codebook of the known ones makes latents exact.
 
 A level's *vocabulary* are the cells that play showed. Level 0 embeds their features with a small network; a level above
-embeds what is left of them once the codes that turn into one another quickly are one (`hplan.models.timescales`).
+embeds their slow coordinates, in which cells that turn into one another quickly are one (`hplan.models.timescales`).
 """
 
 from __future__ import annotations

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.losses.criterion import Criterion
 from hplan.losses.infonce import TEMPERATURE
 from hplan.losses.whole_batch import whole_batch
 from hplan.models.cells import Affordance, CellEncoder, EventPrior, SpatialPredictor, SuccessHead, nearest, similarity
+from hplan.models.timescales import SlowEncoder, functions_of
 from hplan.types import MacroSpec
 
 CERTAIN = 0.9  # a level of which fewer steps end as they mostly do is modelled and planned for as a stochastic one
@@ -22,9 +22,10 @@ IMPOSSIBLE = -1e4  # log probability of a macro-action that play never showed
 class SpatialLevel(nn.Module):
     """A world model whose latent keeps the map: every cell is one of V known symbols, embedded as a unit vector.
 
-    Level 0 (`cells` given) embeds observed cells and takes environment actions. A level above (`merge`, `below` given)
-    embeds the symbols that its slower clock can still tell apart; its macro-actions are *events*: (type, cell) pairs,
-    where `edits[type]` = (symbol before, symbol after). All satisfy `hplan.types.WorldModel`.
+    Level 0 (`cells` given) embeds observed cells and takes environment actions. A level above (`below` given) embeds
+    each cell's slow coordinates (`hplan.models.timescales`) and has the sets that they tell apart for symbols; its
+    macro-actions are *events*: (type, cell) pairs, where `edits[type]` = (symbol before, symbol after). All satisfy
+    `hplan.types.WorldModel`.
     """
 
     kind = "spatial"
@@ -36,8 +37,6 @@ class SpatialLevel(nn.Module):
     typical_change: Tensor
     hop_threshold: Tensor
     cells: Tensor
-    merge: Tensor
-    below_codes: Tensor
     edits: Tensor
 
     def __init__(
@@ -71,10 +70,8 @@ class SpatialLevel(nn.Module):
             self.register_buffer("cells", torch.zeros(vocabulary, len(cardinalities), dtype=torch.long))
             self.embed: nn.Module = CellEncoder(tuple(cardinalities), channels, hidden)
         else:
-            self.register_buffer("merge", torch.zeros(below[0], dtype=torch.long))
-            self.register_buffer("below_codes", torch.zeros(*below))
             self.register_buffer("edits", torch.zeros(macros, 2, dtype=torch.long))
-            self.embed = nn.Embedding(vocabulary, channels)
+            self.embed = SlowEncoder(below[1], functions_of(below[0]), channels)
             self.prior_net = EventPrior(channels, hidden, macros)
         self.predictor = SpatialPredictor(channels, hidden, macros, pointed=index > 0)
         self.success = SuccessHead(channels, hidden // 2)
@@ -92,9 +89,8 @@ class SpatialLevel(nn.Module):
 
     def encode(self, below: Tensor) -> Tensor:
         """Observations (B, H, W, F) or latents (B, C, H, W) of the level below -> (B, C, H, W)."""
-        if self.index == 0:
-            return self.decode(nearest(self.embed(below).movedim(-1, 1), self.codes))
-        return self.decode(self.merge[nearest(below, self.below_codes)])
+        cells = below if self.index == 0 else below.movedim(1, -1)
+        return self.decode(nearest(self.embed(cells).movedim(-1, 1), self.codes))
 
     def predict(self, z: Tensor, macro: Tensor) -> Tensor:
         """(B, C, H, W), (B,) -> (B, C, H, W), every cell snapped to a known one, so that equal futures are equal."""
@@ -156,10 +152,9 @@ class SpatialLevel(nn.Module):
 
     def embeddings(self, embed: nn.Module | None = None) -> Tensor:
         """(V, C): the codes as the encoder, or a copy of it, gives them now; differentiable, for training."""
-        embed = self.embed if embed is None else embed
-        if self.index == 0:
-            return embed(self.cells)
-        return F.normalize(embed.get_parameter("weight"), dim=-1)
+        if self.index > 0:
+            return self.codes  # what is slow was learned before
+        return (self.embed if embed is None else embed)(self.cells)
 
     def freeze(self) -> None:
         """Store the codes; nothing of the encoder moves after this."""

@@ -1,81 +1,107 @@
-"""Levels from time scales: which symbols turn into one another quickly, and are therefore one symbol further up.
+"""Levels from time scales: a network that tells apart what changes slowly, and forgets what changes fast.
 
-Count, from play, how often one cell code turns into another; link codes by their rate; the links of the maximum
-spanning tree, sorted, are a spectrum of time scales. Its gaps are the levels: above a gap, codes that are linked faster
-than it are one symbol, and a step of that level lasts until a symbol changes (an *event*). Single linkage on rates is
-the count form of the metastable sets that VAMP-2 (Wu and Noe, 2020) finds as slow singular functions.
+Its outputs maximise VAMP-2 (`hplan.losses.vamp2`) over pairs (z_t, z_t+lag) of latents of the level below. The singular
+values s are a spectrum of time scales, -lag / ln s (Mardt et al., 2018, equation 16); its gaps are the levels. Cut at a
+gap, the network's m slow coordinates are an encoder that has dropped all that is faster. Where latents are symbols, m
+slow functions tell m metastable sets apart, as the corners of a simplex (Deuflhard and Weber, 2005); the functions are
+of variance one where every kind of state counts alike, so the corners are orthogonal. Each is one symbol of the level,
+and a step of it lasts until a cell goes from one to another (an *event*).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import networkx as nx
-import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-SMALLEST_GAP = 4.0  # a ratio of neighbouring rates below this is noise of counting, not a separation of time scales
+from hplan.models.mlp import mlp
+
+SMALLEST_GAP = 4.0  # a ratio of neighbouring time scales below this is no separation of them
+FUNCTIONS = 64  # most slow functions that are looked for
+HIDDEN = 64
+LONGEST = 1e9  # lags; a process as slow as this, or slower, never happened
 
 
 @dataclass(frozen=True)
-class Cut:
-    """Codes joined above a rate. `merge[c]` is the symbol of code c; `rate` is per step; `gap` the ratio it spans."""
+class Gap:
+    """Between the time scales of slow function number `functions` and the next: `ratio` apart, `time` steps between."""
 
-    merge: np.ndarray
-    rate: float
-    gap: float
-
-    @property
-    def symbols(self) -> int:
-        return int(self.merge.max()) + 1
+    functions: int
+    time: float
+    ratio: float
 
 
-def transition_rates(codes: np.ndarray, starts: np.ndarray, size: int) -> np.ndarray:
-    """(size, size): the chance per step that a cell of code i has code j one step later, from index maps (N, H, W).
+class SlowEncoder(nn.Module):
+    """Latents (..., D) to m slow coordinates: a network, and the linear map of its outputs that `settle` is given.
 
-    `starts`: indices t for which t + 1 is the next observation of the same episode.
+    On a spatial latent it speaks for each cell alone: context, which hardly ever changes, would fill the spectrum.
     """
-    counts = np.zeros(size * size, np.int64)
-    for part in np.array_split(starts, max(len(starts) // 8192, 1)):
-        pairs = codes[part].astype(np.int64) * size + codes[part + 1]
-        counts += np.bincount(pairs.ravel(), minlength=size * size)
-    counts = counts.reshape(size, size)
-    return counts / np.maximum(counts.sum(1, keepdims=True), 1)
+
+    mix: Tensor
+    times: Tensor
+
+    def __init__(self, inputs: int, functions: int, kept: int | None = None, hidden: int = HIDDEN) -> None:
+        """`functions` that are looked for, 2 or more, the constant one included; `kept`: m, by default all of them."""
+        super().__init__()
+        self.network = mlp(inputs, hidden, functions - 1)
+        self.register_buffer("mix", torch.eye(functions)[:, :kept])
+        self.register_buffer("times", torch.zeros(functions))
+
+    def features(self, z: Tensor) -> Tensor:
+        """(..., D) -> (..., functions): what VAMP-2 is maximised over."""
+        return F.pad(self.network(z), (0, 1), value=1.0)
+
+    def coordinates(self, z: Tensor) -> Tensor:
+        """(..., D) -> (..., m): values of the slow functions, the slowest first, which is the constant one."""
+        return self.features(z) @ self.mix
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(..., D) -> (..., m): the direction of the coordinates; metastable sets have orthogonal ones."""
+        return F.normalize(self.coordinates(z), dim=-1)
+
+    def settle(self, mix: Tensor, singular: Tensor, lag: float) -> None:
+        """Take the slow functions that `hplan.losses.vamp2.slow_functions` found of the features, and their times."""
+        self.mix.copy_(mix[:, : self.mix.shape[1]])
+        self.times.copy_(time_scales(singular, lag))
+
+    def cut(self, functions: int) -> SlowEncoder:
+        """The same encoder with its `functions` slowest coordinates alone."""
+        hidden, inputs = self.network[0].get_parameter("weight").shape
+        kept = SlowEncoder(inputs, len(self.mix), functions, hidden)
+        kept.load_state_dict(self.state_dict() | {"mix": self.mix[:, :functions]})
+        return kept.requires_grad_(False).eval()
 
 
-def spectrum(rates: np.ndarray) -> list[tuple[float, int, int]]:
-    """Links (rate, i, j) of the maximum spanning forest of the symmetric rates, fastest first."""
-    both = np.maximum(rates, rates.T)
-    graph = nx.Graph()
-    graph.add_nodes_from(range(len(rates)))
-    graph.add_weighted_edges_from((i, j, float(both[i, j])) for i, j in zip(*np.nonzero(np.triu(both, 1)), strict=True))
-    return sorted(((d["weight"], i, j) for i, j, d in nx.maximum_spanning_edges(graph)), reverse=True)
+def functions_of(latents: int) -> int:
+    """How many slow functions are looked for among so many latents: no more than can differ."""
+    return min(max(latents, 2), FUNCTIONS)
 
 
-def cuts(rates: np.ndarray, smallest_gap: float = SMALLEST_GAP) -> list[Cut]:
-    """Every separation of time scales, the fastest first: each is a candidate for a level of its own.
+def time_scales(singular: Tensor, lag: float) -> Tensor:
+    """Implied time scales (D,) in steps, of singular values (D,). What is over within the lag is as fast as the lag."""
+    return -lag / singular.clamp(math.exp(-1), math.exp(-1 / LONGEST)).log()
 
-    A cut keeps at least one link below it (something must still happen) and one above it (something must be dropped).
+
+def gaps(times: Tensor, smallest: float = SMALLEST_GAP) -> list[Gap]:
+    """Where neighbouring time scales, (D,) slowest first, are `smallest` times apart or more; the fastest gap first."""
+    ratios, middle = times[:-1] / times[1:], (times[:-1] * times[1:]).sqrt()
+    wide = torch.nonzero(ratios >= smallest)[:, 0].flip(0).tolist()
+    return [Gap(k + 1, float(middle[k]), float(ratios[k])) for k in wide]
+
+
+def corners(units: Tensor) -> Tensor:
+    """The m metastable sets among unit vectors (V, m), as unit vectors (m, m).
+
+    The inner simplex algorithm (Weber and Kube, 2005) takes, one after another, what is furthest from the span of those
+    taken before. Each then moves to the mean direction of all that are nearest to it.
     """
-    links = spectrum(rates)
-    found = []
-    for above in range(1, len(links)):
-        upper, lower = links[above - 1][0], links[above][0]
-        if upper / lower < smallest_gap:
-            continue
-        graph = nx.Graph()
-        graph.add_nodes_from(range(len(rates)))
-        graph.add_edges_from((i, j) for _, i, j in links[:above])
-        _join_dead_ends(graph, rates)
-        merge = np.zeros(len(rates), np.int64)
-        for symbol, members in enumerate(nx.connected_components(graph)):
-            merge[list(members)] = symbol
-        found.append(Cut(merge, float(np.sqrt(upper * lower)), float(upper / lower)))
-    return found
-
-
-def _join_dead_ends(graph: nx.Graph, rates: np.ndarray) -> None:
-    """Codes that nothing follows are one symbol if they came from one: they have the same past and the same future."""
-    symbol = {code: i for i, members in enumerate(nx.connected_components(graph)) for code in members}
-    first: dict[int, int] = {}
-    for code in np.flatnonzero((rates.sum(1) == 0) & (rates.sum(0) > 0)).tolist():
-        graph.add_edge(code, first.setdefault(symbol[int(rates[:, code].argmax())], code))
+    rest, found = units, [0]
+    for _ in range(units.shape[1] - 1):
+        last = F.normalize(rest[found[-1]], dim=0)
+        rest = rest - rest @ last[:, None] * last
+        found.append(int(rest.square().sum(1).argmax()))
+    own = F.one_hot((units @ units[found].T).argmax(1), units.shape[1]).to(units)
+    return F.normalize(own.T @ units, dim=1)

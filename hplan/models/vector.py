@@ -187,7 +187,7 @@ class VectorLevel(nn.Module):
             following = self.after(z[:, 1])
             contrast = infonce(self.before(z[:, 0]) @ whole_batch(following).T, own_rows(following))
         else:
-            contrast = self._support_loss(z[:, 0].detach(), below[:, 0], generator)
+            contrast = self.support_loss(z[:, 0].detach(), below[:, 0], generator)
         total = costs.mean() + spread + 0.1 * contrast + extra
         if self.macro.kind == "discrete":
             prior = F.cross_entropy(self.prior_net(start.detach()), macro)
@@ -199,7 +199,7 @@ class VectorLevel(nn.Module):
         }
         return total, figures
 
-    def _support_loss(self, z: Tensor, observations: Tensor, generator: torch.Generator) -> Tensor:
+    def support_loss(self, z: Tensor, observations: Tensor, generator: torch.Generator) -> Tensor:
         """Logistic: latents of play against those of observations each of whose features is from another row.
 
         Every feature alone is then as in play, and what is learned is which of them go together: where there are walls.

@@ -1,7 +1,8 @@
 """Cross-entropy method: plans over continuous macro-actions by sampling, keeping the best, and sampling around them.
 
 Source: Rubinstein and Kroese, 2004, "The Cross-Entropy Method"; for planning with learned models, PlaNet (Hafner et
-al., 2019, arXiv 1811.04551, algorithm 2).
+al., 2019, arXiv 1811.04551, algorithm 2). Noise is correlated in time as in iCEM (Pinneri et al., 2020, arXiv
+2008.06389): independent noise averages out, and never goes around a corner.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from torch import Tensor
 from hplan.planning.rollout import Rollout, bounds, check_continuous, shape_of
 from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
 
+KEPT = 0.8  # correlation of the noise of one step with that of the next
 SMALLEST = 0.05  # of the half range: the deviation never shrinks below this, so that late rounds still explore
 
 
@@ -44,9 +46,11 @@ class CrossEntropy:
         rounds, candidates, horizon = shape_of(budget, self.rounds, self.candidates, self.horizon)
         low, high = bounds(level, start)
         mean, deviation = ((low + high) / 2).expand(horizon, -1), ((high - low) / 2).expand(horizon, -1)
+        apart = torch.arange(horizon)
+        lasting = torch.linalg.cholesky(KEPT ** (apart[:, None] - apart).abs().float()).to(start)
         best = None
         for _ in range(rounds):
-            noise = torch.randn(candidates, *mean.shape, generator=generator).to(start)
+            noise = lasting @ torch.randn(candidates, *mean.shape, generator=generator).to(start)
             macros = torch.clamp(mean + deviation * noise, low, high)
             scored = rollout.score(macros)
             best = scored.best() if best is None else scored.best().better_of(best)

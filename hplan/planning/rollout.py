@@ -9,7 +9,8 @@ from torch import Tensor
 
 from hplan.types import Budget, Energy, HopCost, PlanResult, UsageError, WorldModel
 
-UNREAL = 0.1  # energy that a step is worse by for each unit by which it is unlike real ones
+UNREAL = 0.2  # energy that a step is worse by for each unit by which it is unlike real ones
+HOP_COST = 0.5  # energy that a step has to save for each unit that a remembered failure near it costs
 STEP_COST = 0.01  # energy that one more step has to save; breaks ties in favour of arriving early
 
 
@@ -96,11 +97,12 @@ class Rollout:
         self.evaluations += count * horizon
         latents = torch.stack(path, 1)
         energies = self.goal(latents.flatten(0, 1)).view(count, horizon + 1)
-        costs = torch.ones_like(energies[:, 1:])
+        extra = torch.zeros_like(energies[:, 1:])
         if self.hop_cost is not None:
-            costs = costs + self.hop_cost(latents[:, :-1].flatten(0, 1), latents[:, 1:].flatten(0, 1)).view_as(costs)
-        values, cuts = (energies[:, 1:] + STEP_COST * costs.cumsum(1) + UNREAL * self._unreal(latents)).min(1)
-        return Scored(macros, latents, energies, costs, values, cuts + 1)
+            extra = self.hop_cost(latents[:, :-1].flatten(0, 1), latents[:, 1:].flatten(0, 1)).view_as(extra)
+        paid = STEP_COST * torch.arange(1, horizon + 1, device=extra.device) + HOP_COST * extra.cumsum(1)
+        values, cuts = (energies[:, 1:] + paid + UNREAL * self._unreal(latents)).min(1)
+        return Scored(macros, latents, energies, 1 + extra, values, cuts + 1)
 
     def _unreal(self, latents: Tensor) -> Tensor:
         """(N, H+1, D) -> (N, H): by how much the least real step so far is less real than play's, and than the first

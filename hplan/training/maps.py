@@ -1,6 +1,6 @@
 """Play over symbols as index maps: a vocabulary of the cells that it showed, and for every observation their numbers.
 
-Also what training draws from them: rows by the kind of change, the separations of time scales, and events.
+Also what training draws from them: rows by the kind of change, and events.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from torch import Tensor
 
 from hplan.data.windows import PlayData
 from hplan.models.spatial import event_of
-from hplan.models.timescales import Cut, cuts, transition_rates
 from hplan.types import ObservationSpec, UsageError
 
 LARGEST_VOCABULARY = 4096  # known cells; a view with more of them is not symbolic in any useful sense
@@ -120,19 +119,8 @@ def hold_out(maps: Maps, episode: np.ndarray) -> tuple[Maps, Maps]:
     )
 
 
-def separations(maps: Maps, episode: np.ndarray) -> list[Cut]:
-    """The gaps between time scales of this play, the fastest first: the levels that there are to learn.
-
-    A level on which hardly any episode has two events has nothing to plan, and is none.
-    """
-    rates = transition_rates(maps.maps.numpy(), maps.starts.numpy(), len(maps.cells))
-    return [
-        cut for cut in cuts(rates) if _events_per_episode(torch.from_numpy(cut.merge)[maps.maps], maps, episode) >= 2
-    ]
-
-
-def _events_per_episode(symbols: Tensor, maps: Maps, episode: np.ndarray) -> float:
-    """The 90th percentile over episodes."""
+def events_per_episode(symbols: Tensor, maps: Maps, episode: np.ndarray) -> float:
+    """How often symbols (N, H, W) change in one, the 90th percentile over episodes."""
     at = torch.cat([part[changed(symbols, part)] for part in maps.starts.split(65536)])
     return float(np.quantile(np.bincount(episode[at.numpy()], minlength=int(episode.max()) + 1), 0.9))
 

@@ -1,6 +1,6 @@
 """How a stack over spatial latents is trained from play: level 0 on cells and actions, then levels of events.
 
-Everything here works on index maps (`hplan.training.maps`); a level above sees the same maps through its `merge` table.
+Everything here works on index maps (`hplan.training.maps`); a level above sees the same maps in symbols of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from hplan.data.windows import PlayData
 from hplan.losses.collapse import SAMPLE, some, warn_of_collapse
 from hplan.losses.criterion import Criterion
 from hplan.models.spatial import SpatialLevel, event_of
-from hplan.models.timescales import Cut
 from hplan.training.fit import Progress, fit
 from hplan.training.maps import (
     Maps,
@@ -27,8 +26,8 @@ from hplan.training.maps import (
     hold_out,
     index_maps,
     rare_sampler,
-    separations,
 )
+from hplan.training.slow import Symbols, cell_pairs, separations, slow_symbols, train_slow
 from hplan.training.spatial_base import base_errors, train_base
 from hplan.training.success import train_success
 from hplan.training.trained import Trained
@@ -38,12 +37,11 @@ from hplan.types import UsageError
 def train_above(
     below: SpatialLevel,
     maps: Maps,
-    cut: Cut,
     symbols_below: Tensor,
+    slow: Symbols,
     *,
     steps: int,
     batch: int,
-    channels: int,
     hidden: int,
     objective: str,
     rare: bool,
@@ -52,31 +50,30 @@ def train_above(
     device: str,
     progress: Progress | None,
 ) -> tuple[SpatialLevel, Tensor, dict[str, list]]:
-    """A level of events over the symbols that `cut` leaves apart; also the play in its symbols, for the level above.
+    """A level of events over the `slow` symbols of the latents below; also the play in these, for the level above.
 
-    `cut.merge` is of level-0 codes; `symbols_below` (N, H, W) are the maps of the level below, which it refines.
+    `symbols_below` (N, H, W) are the maps of the level below. The encoder is done: what is left to learn is what events
+    do, and which of them come next.
     """
-    index, merge = below.index + 1, torch.from_numpy(cut.merge)
-    symbols = merge[maps.maps]
+    index, symbols = below.index + 1, slow.table[symbols_below]
     happened = events(symbols, maps.starts)
     torch.manual_seed(seed + index)
     level = SpatialLevel(
         index=index,
-        vocabulary=cut.symbols,
+        vocabulary=len(slow.sets),
         macros=len(happened.edits),
         stride=float(happened.duration.mean()),
-        channels=channels,
+        channels=len(slow.sets),
         hidden=hidden,
         below=(len(below.codes), below.channels),
     )
-    table = torch.zeros(len(below.codes), dtype=torch.long)
-    table[symbols_below.flatten()] = symbols.flatten()
-    level.merge.copy_(table)
-    level.below_codes.copy_(below.codes)
+    level.embed.load_state_dict(slow.encoder.state_dict())
+    level.codes.copy_(slow.sets)
+    level.freeze()
     level.edits.copy_(happened.edits)
     kinds = happened.macro // symbols[0].numel()
     cumulative = rare_sampler(kinds if rare else torch.zeros_like(kinds))
-    criterion = Criterion(objective, channels, level.embed)
+    criterion = Criterion(objective, level.channels, level.embed)
     height, width = symbols.shape[1:]
 
     def prediction(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
@@ -93,13 +90,12 @@ def train_above(
         return loss + prior, figures | {"prior": prior.detach()}
 
     name = f"level{index}"
-    world = nn.ModuleList([level.embed, level.predictor, level.prior_net, criterion])
+    world = nn.ModuleList([level.predictor, level.prior_net, criterion])
     curves = {
         name: fit(
             world, prediction, name=name, steps=steps, seed=seed, out=out, lr=2e-3, device=device, progress=progress
         )
     }
-    level.freeze()
     curves |= train_success(
         level,
         lambda rows: level.decode(symbols[rows]),
@@ -110,6 +106,9 @@ def train_above(
         progress=progress,
     )
     return level.eval(), symbols, curves
+
+
+SHOWN = 12  # slowest functions whose time scales, in steps, an agent's card tells; the first is the constant
 
 
 @dataclass(frozen=True)
@@ -141,21 +140,8 @@ def train_spatial(
     """
     maps = index_maps(play, play.observation_spec)
     fitted, held = hold_out(maps, play.episode)
-    found = separations(fitted, play.episode)
-    count = len(found) + 1 if levels == "auto" else int(levels)
-    if count > len(found) + 1:
-        raise UsageError(
-            f"--levels {count}: this play has {len(found) + 1} time scales apart, choose 1 to {len(found) + 1} or auto"
-        )
-    shared = {
-        "hidden": settings.hidden,
-        "objective": settings.objective,
-        "rare": settings.rare,
-        "seed": seed,
-        "out": out,
-        "device": device,
-        "progress": progress,
-    }
+    run = {"seed": seed, "out": out, "device": device, "progress": progress}
+    shared = run | {"hidden": settings.hidden, "objective": settings.objective, "rare": settings.rare}
     base, curves = train_base(
         fitted,
         play.observation_spec,
@@ -166,19 +152,38 @@ def train_spatial(
         **shared,
     )
     warn_of_collapse(base, base.decode(some(fitted.maps, SAMPLE)))
+    pairs = cell_pairs(base.codes, fitted.maps, fitted.starts)
+    slow, more = train_slow(pairs, name="level1-timescales", **run)
+    curves |= more
+    found = separations(slow, pairs, fitted, play.episode)
+    facts = {"time_scales": [round(time, 1) for time in slow.times[1:SHOWN].tolist()]}
+    count = len(found) + 1 if levels == "auto" else int(levels)
+    if count > len(found) + 1:
+        raise UsageError(
+            f"--levels {count}: this play has {len(found) + 1} time scales apart, choose 1 to {len(found) + 1} or auto"
+        )
     stack, thresholds, below = [base], [conformal_threshold(base_errors(base, held))], fitted.maps
     # Where fewer levels are wanted than there are gaps, the widest gaps are the ones to keep.
-    kept = sorted(sorted(found, key=lambda c: -c.gap)[: count - 1], key=lambda c: -c.rate)
-    for cut in kept:
+    for gap in sorted(sorted(found, key=lambda g: -g.ratio)[: count - 1], key=lambda g: g.time):
+        if len(stack) > 1:
+            pairs = cell_pairs(stack[-1].codes, below, fitted.starts)
+            slow, more = train_slow(pairs, name=f"level{len(stack)}-timescales", **run)
+            curves |= more
         level, below, more = train_above(
-            stack[-1], fitted, cut, below, steps=settings.above_steps, batch=settings.batch // 2, channels=16, **shared
+            stack[-1],
+            fitted,
+            below,
+            slow_symbols(slow, pairs, gap.functions),
+            steps=settings.above_steps,
+            batch=settings.batch // 2,
+            **shared,
         )
         stack.append(level)
-        thresholds.append(conformal_threshold(event_errors(level, torch.from_numpy(cut.merge)[maps.maps], held.starts)))
+        thresholds.append(conformal_threshold(event_errors(level, below, held.starts)))
         curves |= more
         warn_of_collapse(level, level.decode(some(below, SAMPLE)))
     has_success = bool(fitted.success.any())
-    return Trained(tuple(stack), tuple(thresholds), (0.0,) * count, (has_success,) * count, curves)
+    return Trained(tuple(stack), tuple(thresholds), (0.0,) * count, (has_success,) * count, curves, facts)
 
 
 @torch.inference_mode()

@@ -19,6 +19,7 @@ MERGE = (
     0.25  # landmarks are this many steps of their level apart; at twice that, whole neighbourhoods are one to search
 )
 LATTICE = 1.0  # steps across a cell of the lattice that tells latents apart where landmarks are too few
+SUPPORT_STEPS, SUPPORT_BATCH = 1000, 1024
 MOVING = 0.25  # a window moved if its step is more than this share of a long one (the 95th percentile)
 
 
@@ -120,8 +121,39 @@ def train_vector_level(
     name = f"level{level.index}"
     world = nn.ModuleList([level, criterion])
     curve = fit(world, loss, name=name, steps=steps, seed=seed, out=out, lr=lr, device=device, progress=progress)
+    curves = {name: curve}
+    if level.index == 0:
+        curves |= train_support(level, play, seed=seed, out=out, device=device, progress=progress)
     calibrate(level, play, seed=seed)
     level.requires_grad_(False)
+    return curves
+
+
+def train_support(
+    level: VectorLevel, play: Play, *, seed: int, out: Path, device: str, progress: Progress | None
+) -> dict[str, list]:
+    """Finish what level 0 knows of where play has been, on its frozen latents: walls are thin, and a few thousand
+    observations in a batch tell where they are."""
+    name = "level0-support"
+
+    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        seen = play.below[torch.randint(len(play.below), (SUPPORT_BATCH,), generator=generator)]
+        with torch.no_grad():
+            z = level.encode(seen)
+        value = level.support_loss(z, seen, generator)
+        return value, {"support": value.detach()}
+
+    curve = fit(
+        level.support,
+        loss,
+        name=name,
+        steps=SUPPORT_STEPS,
+        seed=seed,
+        out=out,
+        lr=3e-3,
+        device=device,
+        progress=progress,
+    )
     return {name: curve}
 
 

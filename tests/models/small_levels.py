@@ -38,19 +38,20 @@ def cells_level(seed: int = 0) -> SpatialLevel:
 
 
 def events_level(below: SpatialLevel) -> SpatialLevel:
-    """Level 1 over MERGE and EDITS."""
+    """Level 1 over MERGE and EDITS, whose encoder tells exactly the symbols of MERGE apart."""
     torch.manual_seed(1)
     level = SpatialLevel(
         index=1,
         vocabulary=3,
         macros=len(EDITS),
         stride=6.5,
-        channels=8,
+        channels=3,
         hidden=16,
         below=(len(CELLS), below.channels),
     )
-    level.merge.copy_(MERGE)
-    level.below_codes.copy_(below.codes)
+    level.codes.copy_(torch.eye(3))
+    with torch.no_grad():
+        level.embed.mix.copy_(torch.linalg.pinv(level.embed.features(below.codes)) @ level.codes[MERGE])
     level.edits.copy_(EDITS)
     level.freeze()
     return level.eval()

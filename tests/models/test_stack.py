@@ -47,7 +47,7 @@ def test_what_was_saved_is_what_is_loaded(make: Callable[[], Stack], tmp_path: P
 def test_encode_gives_one_latent_per_level_and_info_their_shapes() -> None:
     stack = spatial_stack()
     latents = stack.encode(observation(stack))
-    assert [tuple(z.shape) for z in latents] == [(8, 4, 5), (8, 4, 5)]
+    assert [tuple(z.shape) for z in latents] == [(8, 4, 5), (3, 4, 5)]
     info = stack.info(latents)
     assert [(entry["level"], entry["stride"]) for entry in info] == [(0, 1.0), (1, 6.5)]
     assert [macro_text(level) for level in stack.levels] == ["3 actions", "3 event types x cell"]

@@ -1,63 +1,73 @@
-"""Levels from time scales, on made-up symbols whose rates are known."""
+"""Spectra, their gaps, and the sets that slow coordinates tell apart."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+import math
 
-import numpy as np
-from hypothesis import given, settings
+import pytest
+import torch
+from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
-from hplan.models.timescales import cuts, spectrum, transition_rates
-
-# Symbols 0, 1 swap fast; 2, 3 swap fast; the pairs exchange slowly; 4 never changes.
-RATES = np.array(
-    [
-        [0.70, 0.29, 0.01, 0.00, 0.0],
-        [0.30, 0.70, 0.00, 0.00, 0.0],
-        [0.01, 0.00, 0.69, 0.30, 0.0],
-        [0.00, 0.00, 0.25, 0.75, 0.0],
-        [0.00, 0.00, 0.00, 0.00, 1.0],
-    ]
-)
+from hplan.models.timescales import LONGEST, SlowEncoder, corners, gaps, time_scales
 
 
-def test_rates_are_counted_within_episodes_only() -> None:
-    maps = np.array([0, 1, 1, 0, 1])[:, None, None]
-    starts = np.array([0, 1, 3])  # 2 -> 3 crosses an episode
-    rates = transition_rates(maps, starts, 2)
-    assert rates.tolist() == [[0.0, 1.0], [0.0, 1.0]]
+@given(st.floats(1e-4, 0.15), st.sampled_from([1, 4]))
+def test_a_symmetric_switch_lasts_as_long_as_its_rate_says(rate: float, lag: int) -> None:
+    """Its slow function decays by 1 - 2 rate a step, however many steps one looks ahead."""
+    singular = torch.tensor([1.0, (1 - 2 * rate) ** lag], dtype=torch.float64)
+    never, switch = time_scales(singular, lag).tolist()
+    assert never == pytest.approx(LONGEST * lag, rel=1e-3)
+    assert switch == pytest.approx(max(-1 / math.log(1 - 2 * rate), lag))
 
 
-def test_the_gap_between_time_scales_is_a_level() -> None:
-    (cut,) = cuts(RATES)
-    assert cut.merge[0] == cut.merge[1] and cut.merge[2] == cut.merge[3]
-    assert len({int(cut.merge[i]) for i in (0, 2, 4)}) == cut.symbols == 3
-    assert 0.01 < cut.rate < 0.25
+def test_what_is_over_within_the_lag_is_no_scale_of_its_own() -> None:
+    assert time_scales(torch.tensor([0.3, 1e-9, 0.0]), 8.0).tolist() == pytest.approx([8.0] * 3)
 
 
-def test_counts_of_a_simulated_chain_give_the_same_level() -> None:
-    rng = np.random.default_rng(0)
-    chain = [0]
-    for _ in range(20_000):
-        chain.append(int(rng.choice(5, p=RATES[chain[-1]])))
-    maps = np.array(chain)[:, None, None]
-    (cut,) = cuts(transition_rates(maps, np.arange(20_000), 5))
-    assert cut.merge[0] == cut.merge[1] != cut.merge[2] == cut.merge[3]
+def test_gaps_are_where_neighbours_are_far_apart_the_fastest_first() -> None:
+    fast, slow = gaps(torch.tensor([1e9, 2000.0, 1600.0, 100.0, 80.0, 8.0, 5.0, 4.0]))[:2]
+    assert (fast.functions, fast.ratio, fast.time) == pytest.approx((5, 10.0, math.sqrt(640.0)))
+    assert (slow.functions, slow.ratio, slow.time) == pytest.approx((3, 16.0, 400.0))
+    assert gaps(torch.tensor([9.0, 5.0, 3.0, 1.0])) == []
 
 
-def test_one_time_scale_is_no_level() -> None:
-    assert cuts(np.full((6, 6), 1 / 6)) == []
+def sets(sizes: list[int], noise: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Slow coordinates of members of metastable sets, turned at random, and the set of each."""
+    generator = torch.Generator().manual_seed(seed)
+    member = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    turned = torch.linalg.qr(torch.randn(len(sizes), len(sizes), generator=generator))[0]
+    units = turned[member] + noise * torch.randn(len(member), len(sizes), generator=generator)
+    order = torch.randperm(len(member), generator=generator)
+    return torch.nn.functional.normalize(units, dim=1)[order], member[order]
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.integers(2, 12), st.integers(0, 1000))
-def test_cuts_are_nested_and_ordered(size: int, seed: int) -> None:
-    rates = np.random.default_rng(seed).random((size, size)) ** 12
-    rates /= rates.sum(1, keepdims=True)
-    found = cuts(rates)
-    assert len(spectrum(rates)) <= size - 1
-    for finer, coarser in pairwise(found):
-        assert finer.rate > coarser.rate
-        pairs = {(a, b) for a, b in zip(finer.merge.tolist(), coarser.merge.tolist(), strict=True)}
-        assert len(pairs) == finer.symbols, "a symbol of the finer level must lie in one of the coarser"
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(0, 1000))
+def test_every_metastable_set_has_one_corner(sizes: list[int], seed: int) -> None:
+    units, member = sets(sizes, 0.02, seed)
+    found = corners(units)
+    assert found.shape == (len(sizes), len(sizes))
+    label = (units @ found.T).argmax(1)
+    assert len({*zip(label.tolist(), member.tolist(), strict=True)}) == len(sizes)
+
+
+def test_what_is_between_two_sets_is_no_corner() -> None:
+    units, _ = sets([4, 4, 4], 0.0, 0)
+    between = torch.nn.functional.normalize(units[:1] + units.mean(0), dim=1)
+    found = corners(torch.cat([between, units]))
+    assert (found @ units.T).amax(1).min() > 0.95
+
+
+def test_a_cut_keeps_the_slowest_coordinates() -> None:
+    torch.manual_seed(0)
+    slow = SlowEncoder(inputs=5, functions=8)
+    slow.settle(torch.randn(8, 8, dtype=torch.float64), torch.linspace(1, 0, 8), 1.0)
+    z = torch.randn(2, 3, 3, 5)
+    kept = slow.cut(3)
+    assert torch.equal(kept.coordinates(z), slow.features(z) @ slow.mix[:, :3])
+    assert torch.allclose(kept(z).norm(dim=-1), torch.ones(2, 3, 3))
+    assert torch.equal(kept.times, slow.times)
+    again = SlowEncoder(inputs=5, functions=8, kept=3)
+    again.load_state_dict(kept.state_dict())
+    assert torch.equal(again(z), kept(z))

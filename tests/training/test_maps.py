@@ -20,7 +20,6 @@ from hplan.training.maps import (
     hold_out,
     index_maps,
     rare_sampler,
-    separations,
 )
 from hplan.types import ActionSpec, ObservationSpec, UsageError
 
@@ -196,17 +195,3 @@ def test_rare_kinds_are_drawn_more_often_than_they_come() -> None:
     rows = draw(rare_sampler(kinds), 4000, torch.Generator().manual_seed(0))
     assert rows.shape == (4000,) and int(rows.min()) >= 0 and int(rows.max()) < 1000
     assert float((rows >= 990).float().mean()) > 0.1
-
-
-def test_slow_symbols_over_fast_ones_are_a_level_and_one_scale_is_none() -> None:
-    rng, episodes = np.random.default_rng(0), []
-    for _ in range(20):
-        fast, slow = rng.integers(0, 2, 101), np.cumsum(rng.random(101) < 0.04) % 2
-        observations = np.zeros((101, 1, 2, 2), np.uint8)
-        observations[:, 0, 0, 0], observations[:, 0, 1, 0] = fast, 2 + slow
-        episodes.append((observations, np.zeros(100, np.int64)))
-    play = play_of(episodes, ObservationSpec("symbols", (1, 2, 2), (5, 4)))
-    found = separations(index_maps(play, play.observation_spec), play.episode)
-    assert [cut.symbols for cut in found] == [3]  # the fast pair is one symbol; the slow two stay apart
-    one = play_of([(o[:, :, :1], a) for o, a in episodes], ObservationSpec("symbols", (1, 1, 2), (5, 4)))
-    assert separations(index_maps(one, one.observation_spec), one.episode) == []

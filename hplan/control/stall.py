@@ -1,0 +1,36 @@
+"""Whether level 0 gets anywhere: for how many steps in a row it has moved far less than it expected to."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from hplan.types import WorldModel
+
+
+class Stall:
+    """Watches latents that change by and by; symbols do not stall, they are as predicted or not.
+
+    share: of the way that level 0 expected, below which a step has failed. limit: such steps in a row that are a stall.
+    """
+
+    def __init__(self, level: WorldModel, share: float, limit: int) -> None:
+        self.level, self.share, self.limit = level, share, limit
+        self.short = 0
+        self.before: Tensor | None = None
+
+    def refuted(self, expected: Tensor | None, z: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Once a step: (where it began, where it should have led) if level 0, which expected to be at `expected` (*z)
+        if anywhere, is at z far short of it."""
+        start, self.before = self.before, z
+        if self.level.exact or start is None or expected is None:
+            return None
+        way, moved = (float(self.level.distance(start[None], end[None])[0]) for end in (expected, z))
+        self.short = self.short + 1 if moved < self.share * way else 0
+        return (start, expected) if self.short else None
+
+    def is_over(self) -> bool:
+        """Whether it is a stall by now; asked so, it begins to count anew."""
+        if self.short < self.limit:
+            return False
+        self.short = 0
+        return True
