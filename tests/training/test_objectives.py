@@ -44,7 +44,6 @@ def test_vector_levels_learn_by_it(name: str, tmp_path: Path) -> None:
 
 
 @EVERY
-@pytest.mark.filterwarnings("ignore::hplan.types.CollapseWarning")  # ten steps are no training
 def test_spatial_levels_learn_by_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(success, "STEPS", 20)
     agent = learn(
