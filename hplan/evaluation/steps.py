@@ -13,7 +13,7 @@ from torch import Tensor
 from hplan.data.windows import PlayData
 from hplan.models.spatial import event_of
 
-CHAINS = 512  # of steps that an error is measured on
+CHAINS = 256  # of steps that an error is measured on
 CHUNK = 512  # rows that are encoded at once
 
 Rows = Callable[[Tensor], Tensor]  # rows (K,) -> latents (K, *z), or observations

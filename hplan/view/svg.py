@@ -12,6 +12,7 @@ WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 340, 170, 46, 22, 8, 8
 COLOURS = 6  # classes s0..s5 of the style sheet
 POINTS = 200  # per line; more than a chart this small can show
 CELL = 14
+SMALLEST = 1e-300  # values this close to one another, or to 0, are the same: below it floats lose their digits
 
 
 def line_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
@@ -103,8 +104,9 @@ def _thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def _ticks(low: float, high: float) -> list[float]:
     """Three to six round numbers, the outer ones around low and high."""
-    if high <= low:
-        low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
+    if high - low < SMALLEST:
+        around = abs(low) if abs(low) >= SMALLEST else 1.0
+        low, high = low - 0.5 * around, high + 0.5 * around
     raw = (high - low) / 4
     power = 10 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= raw * 0.999)

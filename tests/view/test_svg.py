@@ -34,6 +34,12 @@ def test_every_chart_stays_in_its_frame(curves: list[list[float]]) -> None:
         assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for line in lines for x, y in line)
 
 
+@pytest.mark.parametrize("values", [[5e-324], [0.0, 5e-324], [0.0], [-7.0, -7.0], [1e9]])
+def test_a_chart_of_one_value_has_an_axis_around_it(values: list[float]) -> None:
+    heights = [y for line in polylines(line_chart({"loss": list(enumerate(values))})) for _, y in line]
+    assert all(TOP < y < HEIGHT - BOTTOM for y in heights)
+
+
 def test_a_falling_loss_falls_on_the_page() -> None:
     (line,) = polylines(line_chart({"loss": [(x, 100 / (1 + x)) for x in range(100)]}))
     xs, ys = zip(*line, strict=True)
