@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hplan.config import check_values
 from hplan.control.controller import Controller, Replan
 from hplan.control.course import ControlConfig
 from hplan.control.plan_tree import PlanTree
@@ -56,11 +57,12 @@ def load(
     stack = Stack.load(agent_path(path))
     if method == "flat":
         levels = 1
-    control = {field.name for field in fields(ControlConfig)}
-    searching = set(BestFirstSearch.__init__.__kwdefaults__ or ())
-    if unknown := (settings or {}).keys() - control - searching:
-        raise UsageError(f"unknown settings {sorted(unknown)}; known are {sorted(control | searching)}")
+    control = {field.name: field.default for field in fields(ControlConfig)}
+    searching = BestFirstSearch.__init__.__kwdefaults__ or {}
     chosen = dict(settings or {})
+    if unknown := chosen.keys() - control.keys() - searching.keys():
+        raise UsageError(f"unknown settings {sorted(unknown)}; known are {sorted(control | searching)}")
+    check_values(chosen, control | searching, "settings")
     return Agent(
         stack.lowest(levels) if levels else stack,
         replan=replan,

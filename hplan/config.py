@@ -79,6 +79,15 @@ def task_from_table(table: Mapping[str, Any], name: str, where: str = "task") ->
     return TaskConfig(**values, play=PlayConfig(**play))
 
 
+def check_values(values: Mapping[str, Any], examples: Mapping[str, Any], where: str) -> None:
+    """Raises UsageError for a value of another type than its example; a list does for a tuple, an int for a float."""
+    for key, value in values.items():
+        example = examples[key]
+        alike = {tuple: (tuple, list), float: (float, int)}.get(type(example), (type(example),))
+        if not isinstance(value, alike) or isinstance(value, bool) != isinstance(example, bool):
+            raise UsageError(f"{where}: {key} is {value!r}; expected a value such as {example!r}")
+
+
 def _check_play(play: Mapping[str, Any], where: str) -> None:
     bad = {budget: steps for budget, steps in play.get("steps", {}).items() if type(steps) is not int or steps < 1}
     if bad:

@@ -186,9 +186,20 @@ def test_a_wrong_setting_is_refused_before_anything_is_played(
     assert not (out / "play").exists()
 
 
-def test_settings_of_controller_and_search_are_refused_where_there_are_none(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["eval", "minigrid/DoorKey-8x8", "--set", "patients=3"]) == 2
-    assert "patience" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("patients=3", "patience"),
+        ('patience="long"', "expected a value such as 4.0"),
+        ("retries=2.5", "expected a value such as 8"),
+        ("retries=true", "expected a value such as 8"),
+    ],
+)
+def test_settings_of_controller_and_search_are_refused_where_there_are_none(
+    setting: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["eval", "minigrid/DoorKey-8x8", "--set", setting]) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_play_of_another_task_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from hplan.files import write_atomically
 from hplan.models.tensors import read_tensors, write_tensors
 from hplan.types import ActionSpec, HplanError, LevelInfo, ObservationSpec, UsageError, WorldModel
 
-FORMAT = 1
+FORMAT = 2
 CARD, WEIGHTS = "agent.toml", "levels.safetensors"
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.losses.criterion import Criterion
+from hplan.losses.diagnostics import perplexity
 from hplan.losses.infonce import infonce
 from hplan.losses.whole_batch import own_rows, whole_batch
 from hplan.models.codebook import Codebook
@@ -227,8 +228,7 @@ class VectorLevel(nn.Module):
             taken = whole_batch(macro)
             if self.training:
                 self.codebook.follow(whole_batch(x.detach()), taken, generator)
-            share = torch.bincount(taken, minlength=self.macro.size) / len(taken)
-            figures["codes"] = torch.exp(-(share * (share + 1e-9).log()).sum())
+            figures["codes"] = torch.tensor(perplexity(taken, self.macro.size))
             return 0.25 * commitment, macro, vectors
         assert actions is not None
         macro = actions.flatten(0, 1)

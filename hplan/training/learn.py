@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from hplan.agent import Agent
-from hplan.config import EnvFactory, TaskConfig
+from hplan.config import EnvFactory, TaskConfig, check_values
 from hplan.data.play import play
 from hplan.data.store import Manifest, versions
 from hplan.data.windows import PlayData, load_play
@@ -64,7 +64,7 @@ def learn(
     started = time.perf_counter()
     if play_from is not None:
         _check_task(Manifest.load(Path(play_from)), config.name)
-    if play_from is None:
+    else:
         count = steps or _from_budget(config.play.steps, budget, "play.steps")
         told = (lambda done, total: progress("play", done, total, {})) if progress else None
         play(config, out / "play", steps=count, seed=seed, progress=told, workers=workers)
@@ -138,9 +138,7 @@ def _check_settings(settings: Mapping[str, Any], name: str) -> None:
 
     examples = {field.name: field.default for kind in (SpatialSettings, VectorSettings) for field in fields(kind)}
     _refuse_unknown(settings, set(examples), name)
-    for key, value in settings.items():
-        if type(value) is not type(examples[key]):
-            raise UsageError(f"task {name}: {key} is {value!r}; expected a value such as {examples[key]!r}")
+    check_values(settings, examples, f"task {name}")
 
 
 def _settings(kind: Callable[..., Any], settings: Mapping[str, Any], name: str) -> Any:

@@ -33,6 +33,8 @@ from hplan.training.success import train_success
 from hplan.training.trained import Trained
 from hplan.types import UsageError
 
+SHOWN = 12  # slowest functions whose time scales, in steps, an agent's card tells; the first is the constant
+
 
 def train_above(
     below: SpatialLevel,
@@ -108,9 +110,6 @@ def train_above(
     return level.eval(), symbols, curves
 
 
-SHOWN = 12  # slowest functions whose time scales, in steps, an agent's card tells; the first is the constant
-
-
 @dataclass(frozen=True)
 class SpatialSettings:
     """Sizes and lengths of training; a task may override any by budget (tasks/README.md)."""
@@ -152,6 +151,10 @@ def train_spatial(
         **shared,
     )
     warn_of_collapse(base, base.decode(some(fitted.maps, SAMPLE)))
+    stack, thresholds, below = [base], [conformal_threshold(base_errors(base, held))], fitted.maps
+    has_success = bool(fitted.success.any())
+    if levels == 1:
+        return Trained((base,), tuple(thresholds), (0.0,), (has_success,), curves)
     pairs = cell_pairs(base.codes, fitted.maps, fitted.starts)
     slow, more = train_slow(pairs, name="level1-timescales", **run)
     curves |= more
@@ -162,7 +165,6 @@ def train_spatial(
         raise UsageError(
             f"--levels {count}: this play has {len(found) + 1} time scales apart, choose 1 to {len(found) + 1} or auto"
         )
-    stack, thresholds, below = [base], [conformal_threshold(base_errors(base, held))], fitted.maps
     # Where fewer levels are wanted than there are gaps, the widest gaps are the ones to keep.
     for gap in sorted(sorted(found, key=lambda g: -g.ratio)[: count - 1], key=lambda g: g.time):
         if len(stack) > 1:
@@ -182,7 +184,6 @@ def train_spatial(
         thresholds.append(conformal_threshold(event_errors(level, below, held.starts)))
         curves |= more
         warn_of_collapse(level, level.decode(some(below, SAMPLE)))
-    has_success = bool(fitted.success.any())
     return Trained(tuple(stack), tuple(thresholds), (0.0,) * count, (has_success,) * count, curves, facts)
 
 

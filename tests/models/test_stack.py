@@ -100,7 +100,7 @@ def test_weights_of_another_shape_are_refused_in_one_line(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"format = 1\n", b"\xff\xfe", b"format = "], ids=["empty", "cut", "bytes", "toml"]
+    "content", [b"", b"format = 2\n", b"\xff\xfe", b"format = "], ids=["empty", "cut", "bytes", "toml"]
 )
 def test_a_damaged_card_is_named(saved: Path, content: bytes) -> None:
     (saved / CARD).write_bytes(content)
@@ -108,11 +108,11 @@ def test_a_damaged_card_is_named(saved: Path, content: bytes) -> None:
     assert CARD in said and "damaged" in said and len(said.splitlines()) == 1
 
 
-@pytest.mark.parametrize("change", [{"format": 2}, {"format": "1"}])
+@pytest.mark.parametrize("change", [{"format": 1}, {"format": "2"}])
 def test_another_format_is_refused(saved: Path, change: dict) -> None:
     card = tomllib.loads((saved / CARD).read_text())
     (saved / CARD).write_text(tomli_w.dumps(card | change))
-    assert "this hplan reads 1" in refusal(saved)
+    assert "this hplan reads 2" in refusal(saved)
 
 
 @pytest.mark.parametrize("key", ["kind", "threshold", "config"])
