@@ -51,8 +51,10 @@ class SpatialLevel(nn.Module):
         cardinalities: tuple[int, ...] = (),
         below: tuple[int, int] = (0, 0),
         macro_names: tuple[str, ...] = (),
+        identity: bool = False,
     ) -> None:
-        """`vocabulary`: V; `macros`: actions (level 0) or event types; `below`: (V, C) of the level below, above 0."""
+        """`vocabulary`: V; `macros`: actions (level 0) or event types; `below`: (V, C) of the level below, above 0;
+        `identity`: above level 0, the symbols of the level below are taken as they are, for ablation."""
         super().__init__()
         self.index = index
         self.config: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
@@ -71,7 +73,7 @@ class SpatialLevel(nn.Module):
             self.embed: nn.Module = CellEncoder(tuple(cardinalities), channels, hidden)
         else:
             self.register_buffer("edits", torch.zeros(macros, 2, dtype=torch.long))
-            self.embed = SlowEncoder(below[1], functions_of(below[0]), channels)
+            self.embed = nn.Identity() if identity else SlowEncoder(below[1], functions_of(below[0]), channels)
             self.prior_net = EventPrior(channels, hidden, macros)
         self.predictor = SpatialPredictor(channels, hidden, macros, pointed=index > 0)
         self.success = SuccessHead(channels, hidden // 2)

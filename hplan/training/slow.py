@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hplan.losses.vamp2 import slow_functions, vamp2
 from hplan.models.timescales import Gap, SlowEncoder, corners, functions_of, gaps
@@ -90,9 +90,11 @@ def train_slow(
 @dataclass(frozen=True)
 class Symbols:
     """What is left of latents once a level has dropped what is fast. `encoder`: their m slow coordinates; sets (m, m):
-    the metastable sets that these tell apart, the level's symbols; table (K,): which of them each latent is in."""
+    the metastable sets that these tell apart, the level's symbols; table (K,): which of them each latent is in.
 
-    encoder: SlowEncoder
+    Where nothing is dropped, for ablation, `encoder` is the identity and every latent is a symbol of its own."""
+
+    encoder: nn.Module
     sets: Tensor
     table: Tensor
 

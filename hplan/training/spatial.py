@@ -65,9 +65,10 @@ def train_above(
         vocabulary=len(slow.sets),
         macros=len(happened.edits),
         stride=float(happened.duration.mean()),
-        channels=len(slow.sets),
+        channels=slow.sets.shape[1],
         hidden=hidden,
         below=(len(below.codes), below.channels),
+        identity=isinstance(slow.encoder, nn.Identity),
     )
     level.embed.load_state_dict(slow.encoder.state_dict())
     level.codes.copy_(slow.sets)
@@ -120,6 +121,7 @@ class SpatialSettings:
     channels: int = 24
     hidden: int = 48
     objective: str = "infonce"  # hplan.losses.objective has the names
+    identity: bool = False  # levels above take the symbols below as they are, for ablation
     rare: bool = True  # rare kinds of change are drawn more often, weigh more, and mistakes are practised
 
 
@@ -175,7 +177,7 @@ def train_spatial(
             stack[-1],
             fitted,
             below,
-            slow_symbols(slow, pairs, gap.functions),
+            whole(stack[-1]) if settings.identity else slow_symbols(slow, pairs, gap.functions),
             steps=settings.above_steps,
             batch=settings.batch // 2,
             **shared,
@@ -185,6 +187,11 @@ def train_spatial(
         curves |= more
         warn_of_collapse(level, level.decode(some(below, SAMPLE)))
     return Trained(tuple(stack), tuple(thresholds), (0.0,) * count, (has_success,) * count, curves, facts)
+
+
+def whole(below: SpatialLevel) -> Symbols:
+    """Nothing is dropped: what an upper level without an encoder of its own sees."""
+    return Symbols(nn.Identity(), below.codes, torch.arange(len(below.codes)))
 
 
 @torch.inference_mode()

@@ -103,3 +103,17 @@ def test_without_rarity_nothing_is_mined(tmp_path: Path, monkeypatch: pytest.Mon
 def test_an_unknown_objective_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="objective 'simclr' is not known; choose one of vicreg"):
         train(tmp_path, 5, objective="simclr")
+
+
+def test_a_level_of_symbols_without_an_encoder_drops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(success, "STEPS", 20)
+    learned, bare = (
+        learn(two_doors(training=SMALL | {"identity": flag}), tmp_path / str(flag), levels=2, device="cpu").stack
+        for flag in (False, True)
+    )
+    level, below = bare.levels[1], bare.levels[0]
+    assert isinstance(level, SpatialLevel) and isinstance(below, SpatialLevel)
+    assert torch.equal(level.codes, below.codes)
+    z = below.decode(torch.arange(5)[None, None])
+    assert torch.equal(level.encode(z), z)
+    assert level.stride < learned.levels[1].stride, "every move is an event"
