@@ -164,7 +164,10 @@ class Agent:
 
     @property
     def thresholds(self) -> dict[int, float]:
-        return dict(enumerate(self.stack.thresholds))
+        """Of each level, for the prediction that it is being compared with now."""
+        if self._session:
+            return dict(self._session.threshold)
+        return {k: each.thresholds(self.config.alpha)[0] for k, each in enumerate(self.stack.calibration)}
 
     @property
     def evaluations(self) -> int:
@@ -209,7 +212,7 @@ class Agent:
         return Controller(
             self.stack.levels,
             self.planners,
-            self.stack.thresholds,
+            self.stack.calibration,
             goal,
             replan=self.replan,
             config=self.config,

@@ -183,6 +183,11 @@ class WorldModel(Protocol):
         """(B, *z), (B, *z) -> (B,): energy of `following` being one step after z; at most 0 is as real steps are."""
         ...
 
+    def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
+        """(B, *z), (B,) or (B, A) -> (B,): the error that `predict` is expected to make here, in steps of this level.
+        Small where one thing follows, and as large as ways to go on are apart where several may."""
+        ...
+
     def keys(self, z: Tensor) -> Tensor:
         """(B, *z) -> (B, N) int64: rows that are equal exactly for latents that search may merge."""
         ...
@@ -278,7 +283,7 @@ class Repair:
     cause: Cause
     surprise: float
     threshold: float
-    kept: int  # nodes of upper levels that stayed
+    kept: int  # nodes that stayed: of upper levels, and of a plan that was found to hold in spite of the surprise
     dropped: int  # nodes thrown away
 
 
@@ -332,7 +337,9 @@ class LevelInspection:
     macro-actions lie apart. autocorrelation: the time in which a latent forgets itself; correlation: (lag,
     autocorrelation) pairs behind it. errors: (horizon in steps of the level, open-loop prediction error, error of
     predicting no change). codes: kinds of macro-actions there are; codes_used: their perplexity in play, codes_seen:
-    share of them that occurred. probes: R2 of a linear probe, by factor. symptoms: of collapse, in words, by figure.
+    share of them that occurred. thresholds: of surprise, by look-ahead. false_alarms: (nominal rate, share of moments
+    of this play above the threshold for it). probes: R2 of a linear probe, by factor. symptoms: of collapse, in words,
+    by figure.
     """
 
     level: int
@@ -353,7 +360,8 @@ class LevelInspection:
     codes: int
     codes_used: float
     codes_seen: float
-    threshold: float
+    thresholds: tuple[float, ...]
+    false_alarms: tuple[tuple[float, float], ...]
     tolerance: float
     succeeds: bool
     probes: dict[str, float]

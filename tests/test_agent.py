@@ -13,6 +13,7 @@ from torch import Tensor
 
 import hplan
 from hplan.agent import Agent, canonical, default_planner, load
+from hplan.models.calibration import Calibration
 from hplan.models.spatial import SpatialLevel
 from hplan.models.stack import Stack
 from hplan.planning.cem import CrossEntropy
@@ -46,7 +47,7 @@ def walker(levels: int = 3, **options: Any) -> Agent:
         observation_spec=CELL,
         action_spec=MOVES,
         levels=(Cells(finest), *others),
-        thresholds=(0.5,) * levels,
+        calibration=(Calibration(np.full((1, 99), 0.5, np.float32)),) * levels,
         tolerance=(0.0,) * levels,
         succeeds=(False,) * levels,
     )
@@ -118,11 +119,23 @@ def test_a_push_is_a_surprise_and_is_repaired() -> None:
     agent = walker(2)
     agent.reset(goal=60)
     walk(agent, 30, 3)
-    agent.act(35)  # two cells on, in the block that level 1 is in
+    agent.act(32)  # one cell back, in the block that level 1 is in
     assert agent.last_repair is not None
     assert (agent.last_repair.level, agent.last_repair.cause) == (0, "surprise")
     assert agent.surprise[0] > agent.thresholds[0]
     assert agent.repairs == {0: 1, 1: 0}
+
+
+def test_a_plan_that_holds_in_spite_of_a_surprise_is_kept() -> None:
+    agent = walker(2)
+    agent.reset(goal=60)
+    walk(agent, 32, 1)
+    calls = dict(agent.planner_calls)
+    assert agent.act(34) == 2, "one cell on: the rest of the plan still leads to the next block"
+    assert agent.last_repair is not None
+    assert (agent.last_repair.level, agent.last_repair.cause, agent.last_repair.dropped) == (0, "surprise", 0)
+    assert agent.repairs == {0: 0, 1: 0}
+    assert agent.planner_calls == calls
 
 
 def test_without_success_in_play_it_asks_for_a_goal() -> None:
@@ -212,7 +225,7 @@ def doorkey() -> Agent:
         observation_spec=spec,
         action_spec=world.action_spec,
         levels=(level.eval().requires_grad_(False),),
-        thresholds=(0.5,),
+        calibration=(Calibration(np.full((1, 99), 0.5, np.float32)),),
         tolerance=(0.0,),
         succeeds=(True,),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from hplan.models.calibration import ALPHA
 from hplan.types import Cause, Energy, PlanNode, PlanResult, WorldModel
 
 
@@ -14,6 +15,7 @@ from hplan.types import Cause, Energy, PlanNode, PlanResult, WorldModel
 class ControlConfig:
     """Settings of the controller. Lengths and distances are in steps of the level concerned."""
 
+    alpha: float = ALPHA  # nominal rate of false alarms, of a level in one environment step
     evaluations: int = 25_000  # predictor evaluations that one call of a planner may spend
     horizon: int = 512  # steps that a search may look ahead
     subgoal_tolerance: float = 0.5  # of the level that set the subgoal, for latents without exact symbols
@@ -23,6 +25,7 @@ class ControlConfig:
     refuted: int = 16  # such steps that level 0 remembers, the latest ones
     refuted_radius: float = 2.0  # steps within which another one is taken for the same
     stalls: int = 3  # steps in a row that fall short of it before the hop above has failed
+    tries: int = 3  # hops that may fail below one hop of the level above before that one has failed too
     subgoals: bool = True  # False, for ablation: level 0 plans alone, for what the goal costs at the top level
     retries: int = 8  # infeasible plans that one environment step may repair before it acts on what it has
 
@@ -37,7 +40,9 @@ class Course:
     hands_goal: bool  # the last hop hands the goal itself down
     start: Tensor  # (*z) where the current hop began
     since: int  # environment step at which it began
+    expected_error: Tensor  # (L,) in steps of the level: how far off the end of each hop is expected to be
     hop: int = 0
+    failures: int = 0  # of hops below in a row, since the current hop began
 
     @property
     def at_last(self) -> bool:

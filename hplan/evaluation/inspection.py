@@ -17,19 +17,22 @@ from torch import Tensor
 from hplan.agent import Agent
 from hplan.config import TaskConfig
 from hplan.data.play import play
+from hplan.data.steps import Rows, Steps, encode_rows, steps_of
 from hplan.data.windows import PlayData, load_play
 from hplan.envs.factors import factor
 from hplan.evaluation.result import plain
-from hplan.evaluation.steps import Rows, Steps, encode_rows, steps_of
 from hplan.files import write_atomically
 from hplan.losses.collapse import examine
 from hplan.losses.diagnostics import autocorrelation, correlation_time, perplexity, probe_r2
+from hplan.models.calibration import Calibration
 from hplan.models.stack import macro_text
+from hplan.training.calibration import surprises
 from hplan.types import Inspection, LevelInspection, UsageError
 
 STEPS = 20_000  # of play
 APART = 990_000  # added to the seed of play, so that it is no training run's
 SAMPLE = 1_500  # latents that ranks and probes are measured on
+ALPHAS = (0.01, 0.05, 0.1)  # nominal rates of false alarms that are checked
 HORIZONS = (1, 2, 4, 8, 16)  # steps of a level that it predicts open loop
 Progress = Callable[[str, int, int, dict[str, float]], None]
 
@@ -62,7 +65,7 @@ def inspect(
             data,
             rows,
             dict(zip(factors, probe_r2(_features(latents(rows)), list(factors.values()), held), strict=True)),
-            threshold=stack.thresholds[k],
+            calibration=stack.calibration[k],
             tolerance=stack.tolerance[k],
             succeeds=stack.succeeds[k],
         )
@@ -101,7 +104,7 @@ def _play(task: TaskConfig, steps: int, seed: int, progress: Progress | None) ->
 
 
 def _level(
-    steps: Steps, data: PlayData, rows: Tensor, probes: dict[str, float], *, threshold: float, tolerance: float,
+    steps: Steps, data: PlayData, rows: Tensor, probes: dict[str, float], *, calibration: Calibration, tolerance: float,
     succeeds: bool,
 ) -> LevelInspection:  # fmt: skip
     level, z = steps.level, steps.latents(rows)
@@ -109,6 +112,7 @@ def _level(
     lags = _lags(int(data.remaining.max()) // 2)
     correlation = autocorrelation(_episodes(steps.latents, data), lags)
     kinds, codes = steps.kinds, level.macro.size if level.macro.kind == "discrete" else 0
+    fresh = surprises(steps, seed=0)
     took = steps.durations if len(steps.durations) else torch.tensor([math.nan])
     return LevelInspection(
         level=level.index,
@@ -129,7 +133,8 @@ def _level(
         codes=codes,
         codes_used=math.nan if kinds is None else perplexity(kinds, codes),
         codes_seen=math.nan if kinds is None else len(kinds.unique()) / codes,
-        threshold=threshold,
+        thresholds=calibration.thresholds(),
+        false_alarms=tuple((alpha, calibration.false_alarms(fresh, alpha)) for alpha in ALPHAS),
         tolerance=tolerance,
         succeeds=succeeds,
         probes=probes,

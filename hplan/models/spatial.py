@@ -135,6 +135,14 @@ class SpatialLevel(nn.Module):
         log_p = self.prior(z).gather(1, macro[:, None])[:, 0]
         return torch.where(known, -log_p - self.hop_threshold, -IMPOSSIBLE)
 
+    def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
+        """Cells that are expected to turn out otherwise than `predict` says: what the likeliest symbol of each lacks to
+        certainty. Chances are what a stochastic world taught (`prediction_loss`); in a certain one there are none."""
+        if self.certainty >= CERTAIN:
+            return torch.zeros(len(z), device=z.device)
+        chance = (similarity(self.predictor(z, macro), self.codes) / TEMPERATURE).softmax(-1).amax(-1)
+        return (1 - chance).flatten(1).sum(1) / self.typical_change
+
     def keys(self, z: Tensor) -> Tensor:
         return self.symbols(z).flatten(1)
 

@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from hplan.config import SuccessRule
 from hplan.files import write_atomically
+from hplan.models.calibration import Calibration
 from hplan.models.tensors import read_tensors, write_tensors
 from hplan.types import ActionSpec, HplanError, LevelInfo, ObservationSpec, UsageError, WorldModel
 
-FORMAT = 2
+FORMAT = 3
 CARD, WEIGHTS = "agent.toml", "levels.safetensors"
+CALIBRATION = "calibration"  # of the tensors in WEIGHTS
 
 
 class TrainedLevel(WorldModel, Protocol):
@@ -44,16 +46,16 @@ class TrainedLevel(WorldModel, Protocol):
 class Stack:
     """Levels, index 0 the finest, and what travels with them.
 
-    thresholds: surprise of each level above which it is repaired (steps of that level; split-conformal, see
-    `hplan.control.surprise`). tolerance: distance of each level at which a goal observation counts as reached.
-    succeeds: which levels learned a success energy. train: how it was trained, and versions with what, for people.
+    calibration: what surprise each level met on held-out play (`hplan.models.calibration`). tolerance: distance of each
+    level at which a goal observation counts as reached. succeeds: which levels learned a success energy. train: how it
+    was trained, and versions with what, for people.
     """
 
     task: str
     observation_spec: ObservationSpec
     action_spec: ActionSpec
     levels: tuple[TrainedLevel, ...]
-    thresholds: tuple[float, ...]
+    calibration: tuple[Calibration, ...]
     tolerance: tuple[float, ...]
     succeeds: tuple[bool, ...]
     success_rule: SuccessRule = "auto"
@@ -70,7 +72,7 @@ class Stack:
         return replace(
             self,
             levels=self.levels[cut],
-            thresholds=self.thresholds[cut],
+            calibration=self.calibration[cut],
             tolerance=self.tolerance[cut],
             succeeds=self.succeeds[cut],
         )
@@ -97,6 +99,7 @@ class Stack:
         tensors: dict[str, Tensor] = {}
         for level in self.levels:
             tensors |= {f"{level.index}/{k}": v for k, v in level.state_dict().items()}
+            tensors[f"{CALIBRATION}/{level.index}"] = torch.from_numpy(self.calibration[level.index].errors)
         write_tensors(folder / WEIGHTS, tensors, {"format": str(FORMAT)})
         card = {
             "format": FORMAT,
@@ -109,7 +112,6 @@ class Stack:
             "level": [
                 {
                     "kind": level.kind,
-                    "threshold": self.thresholds[k],
                     "tolerance": self.tolerance[k],
                     "succeeds": self.succeeds[k],
                     "config": _plain(level.config),
@@ -142,7 +144,7 @@ class Stack:
                 observation_spec=ObservationSpec(**_tuples(card["observation"])),
                 action_spec=ActionSpec(**_tuples(card["action"])),
                 levels=tuple(levels),
-                thresholds=tuple(float(entry["threshold"]) for entry in card["level"]),
+                calibration=tuple(Calibration(tensors[f"{CALIBRATION}/{k}"].numpy()) for k in range(len(levels))),
                 tolerance=tuple(float(entry["tolerance"]) for entry in card["level"]),
                 succeeds=tuple(entry["succeeds"] for entry in card["level"]),
                 success_rule=card["success_rule"],

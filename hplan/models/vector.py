@@ -85,6 +85,7 @@ class VectorLevel(nn.Module):
         if macro_kind == "discrete":
             self.prior_net = mlp(latent, hidden, macros)
         self.success = nn.Sequential(mlp(latent, hidden // 2, 1), nn.Flatten(0))
+        self.doubt = nn.Sequential(mlp(latent + taken, hidden, 1), nn.Flatten(0))
         self.register_buffer("rate", torch.tensor(0.1))  # root mean square step while training: the predictor's unit
         self.register_buffer("unit", torch.tensor(1.0))  # median step where play moved: the unit of `distance`
         self.register_buffer("hop_threshold", torch.tensor(0.0))  # the zero of `compatibility`
@@ -122,11 +123,19 @@ class VectorLevel(nn.Module):
             return -self.support(following)[:, 0] - self.hop_threshold
         return -(self.before(z) * self.after(following)).sum(-1) - self.hop_threshold
 
+    def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
+        """(B, D), (B,) int64 or (B, A) -> (B,)."""
+        return self.log_uncertainty(z, macro).clamp(min=0).expm1()
+
     def keys(self, z: Tensor) -> Tensor:
         """(B, D) -> (B, 1 + D): the landmark that a latent is closest to, and its cell of the lattice, if any."""
         return torch.cat([nearest_landmark(z, self.landmarks)[:, None], (z / self.lattice).round().long()], -1)
 
     # ------------------------------------------------------------------------------------------------- the parts
+
+    def log_uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
+        """(B, D), (B,) int64 or (B, A) -> (B,): log(1 + expected error), as it is trained."""
+        return self.doubt(torch.cat([z, self._vector(macro)], -1))
 
     def describe(self, z: Tensor, following: Tensor, actions: Tensor | None) -> Tensor:
         """q: what led from z to `following` (B, D), by them or by the actions between (B, S, ...): (B, width)."""

@@ -16,6 +16,7 @@ from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
 
 PRIOR_WEIGHT = 0.3  # how much an unlikely macro-action costs beside the step itself: cost = 1 - 0.3 log p
 COMPATIBILITY_WEIGHT = 1.0  # steps that a hop costs for each unit of energy above what real steps have
+UNCERTAINTY_WEIGHT = 1.0  # steps that a hop costs for each step by which its end may be off, beyond the first
 FLOORS = (0.005, 0.0)  # macro-actions less probable than this are not tried, unless the search above failed
 LEAST = 1.0 - 1e-6  # that a step costs, but for rounding
 
@@ -24,11 +25,12 @@ class BestFirstSearch:
     """Uniform-cost search (Dijkstra) on the graph that a level's predictor unfolds.
 
     Cost of a step: 1 - `prior_weight` * log p(m | z) + `hop_cost` + `compatibility_weight` * its energy, where that is
-    above what real steps have. Nodes whose `level.keys` are equal are merged. What
-    a step costs by the prior is known before it is imagined, so steps rather than nodes wait in the queue, and the
-    predictor is asked only about those that cost no more than the way to the goal, but for the rest of its last batch
-    (as in partial expansion; Yoshizumi, Miura and Ishida, 2000). Steps within one least step of the cheapest cannot
-    follow from one another: up to `batch` of them go into one call of the predictor.
+    above what real steps have + `uncertainty_weight` * the steps by which it may end elsewhere, beyond the first: a
+    sure detour beats a gamble. Nodes whose `level.keys` are equal are merged. What a step costs by the prior is known
+    before it is imagined, so steps rather than nodes wait in the queue, and the predictor is asked only about those
+    that cost no more than the way to the goal, but for the rest of its last batch (as in partial expansion; Yoshizumi,
+    Miura and Ishida, 2000). Steps within one least step of the cheapest cannot follow from one another: up to `batch`
+    of them go into one call of the predictor.
 
     The search starts narrow and widens only while the goal is not reached (`Proposal`). Where it never is, the answer
     is the path to the least energy.
@@ -41,12 +43,14 @@ class BestFirstSearch:
         *,
         prior_weight: float = PRIOR_WEIGHT,
         compatibility_weight: float = COMPATIBILITY_WEIGHT,
+        uncertainty_weight: float = UNCERTAINTY_WEIGHT,
         floors: tuple[float, ...] = FLOORS,
         widest: int = 16,
         batch: int = 64,
     ) -> None:
         """`widest`: macro-actions tried at one node at the most, until at the last floor all are."""
         self.prior_weight, self.compatibility_weight = prior_weight, compatibility_weight
+        self.uncertainty_weight = uncertainty_weight
         self.proposal, self.batch = Proposal(tuple(floors), widest), batch
 
     @torch.inference_mode()
@@ -80,14 +84,19 @@ class BestFirstSearch:
             elif steps := tree.pop(tree.steps, limit, room):
                 costs, nodes, macros = zip(*steps, strict=True)
                 z = tree.latents(nodes)
-                following = tree.level.predict(z, torch.tensor(macros, device=z.device))
-                extra = self._extra(level=tree.level, z=z, following=following, hop_cost=hop_cost)
+                macro = torch.tensor(macros, device=z.device)
+                following = tree.level.predict(z, macro)
+                extra = self._extra(tree.level, z, macro, following, hop_cost)
                 tree.add(nodes, macros, following, [cost + more for cost, more in zip(costs, extra, strict=True)])
         return not tree.reached
 
-    def _extra(self, level: WorldModel, z: Tensor, following: Tensor, hop_cost: HopCost | None) -> list[float]:
+    def _extra(
+        self, level: WorldModel, z: Tensor, macro: Tensor, following: Tensor, hop_cost: HopCost | None
+    ) -> list[float]:
         """What steps cost beyond the prior. Of symbols, what can follow what is the prior's to say."""
         cost = torch.zeros(len(z), device=z.device) if hop_cost is None else hop_cost(z, following)
+        if self.uncertainty_weight:
+            cost = cost + self.uncertainty_weight * (level.uncertainty(z, macro) - 1).clamp(min=0)
         if self.compatibility_weight and not level.exact:
             cost = cost + self.compatibility_weight * level.compatibility(z, following).clamp(min=0)
         return cost.tolist()

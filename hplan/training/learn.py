@@ -79,7 +79,7 @@ def learn(
         observation_spec=data.observation_spec,
         action_spec=data.action_spec,
         levels=trained.levels,
-        thresholds=trained.thresholds,
+        calibration=trained.calibration,
         tolerance=trained.tolerance,
         succeeds=trained.succeeds,
         success_rule=config.success,

@@ -109,14 +109,12 @@ def draw(cumulative: Tensor, size: int, generator: torch.Generator) -> Tensor:
     return torch.cat([torch.searchsorted(cumulative, at).clamp(max=len(cumulative) - 1), even])
 
 
-def hold_out(maps: Maps, episode: np.ndarray) -> tuple[Maps, Maps]:
-    """Every twentieth episode is for calibration; all of one where there are too few."""
-    numbers = torch.from_numpy(np.asarray(episode, dtype=np.int64))
-    apart = numbers % HELD_OUT == HELD_OUT - 1 if int(numbers.max()) >= HELD_OUT - 1 else numbers == int(numbers.max())
-    held = apart[maps.starts]
-    return replace(maps, starts=maps.starts[~held], success=maps.success & ~apart), replace(
-        maps, starts=maps.starts[held]
-    )
+def hold_out(maps: Maps, episode: np.ndarray) -> tuple[Maps, np.ndarray]:
+    """The maps without every twentieth episode (the last one where there are fewer), and which these are, (E,) bool."""
+    numbers = np.arange(int(episode.max()) + 1)
+    apart = numbers % HELD_OUT == HELD_OUT - 1 if len(numbers) >= HELD_OUT else numbers == len(numbers) - 1
+    held = torch.from_numpy(apart[episode])
+    return replace(maps, starts=maps.starts[~held[maps.starts]], success=maps.success & ~held), apart
 
 
 def count_events(symbols: Tensor, maps: Maps, episode: np.ndarray) -> np.ndarray:

@@ -8,16 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hplan.control.surprise import conformal_threshold
 from hplan.data.windows import PlayData
 from hplan.losses.collapse import SAMPLE, some, warn_of_collapse
 from hplan.losses.criterion import Criterion
-from hplan.models.spatial import SpatialLevel, event_of
+from hplan.models.spatial import SpatialLevel
+from hplan.training.calibration import calibrate_stack
 from hplan.training.fit import Progress, fit
 from hplan.training.maps import (
     Maps,
@@ -28,7 +27,7 @@ from hplan.training.maps import (
     rare_sampler,
 )
 from hplan.training.slow import Symbols, cell_pairs, separations, slow_symbols, train_slow
-from hplan.training.spatial_base import base_errors, train_base
+from hplan.training.spatial_base import train_base
 from hplan.training.success import train_success
 from hplan.training.trained import Trained
 from hplan.types import UsageError
@@ -140,7 +139,7 @@ def train_spatial(
     Raises UsageError where more levels are asked for than there are time scales apart.
     """
     maps = index_maps(play, play.observation_spec)
-    fitted, held = hold_out(maps, play.episode)
+    fitted, apart = hold_out(maps, play.episode)
     run = {"seed": seed, "out": out, "device": device, "progress": progress}
     shared = run | {"hidden": settings.hidden, "objective": settings.objective, "rare": settings.rare}
     base, curves = train_base(
@@ -153,10 +152,16 @@ def train_spatial(
         **shared,
     )
     warn_of_collapse(base, base.decode(some(fitted.maps, SAMPLE)))
-    stack, thresholds, below = [base], [conformal_threshold(base_errors(base, held))], fitted.maps
-    has_success = bool(fitted.success.any())
+    stack, below, facts = [base], fitted.maps, {}
+
+    def trained() -> Trained:
+        count, held = len(stack), play.select(apart)
+        succeeds = bool(fitted.success.any())
+        calibration = calibrate_stack(stack, held, seed)
+        return Trained(tuple(stack), calibration, (0.0,) * count, (succeeds,) * count, curves, facts)
+
     if levels == 1:
-        return Trained((base,), tuple(thresholds), (0.0,), (has_success,), curves)
+        return trained()
     pairs = cell_pairs(base.codes, fitted.maps, fitted.starts)
     slow, more = train_slow(pairs, name="level1-timescales", **run)
     curves |= more
@@ -183,24 +188,11 @@ def train_spatial(
             **shared,
         )
         stack.append(level)
-        thresholds.append(conformal_threshold(event_errors(level, below, held.starts)))
         curves |= more
         warn_of_collapse(level, level.decode(some(below, SAMPLE)))
-    return Trained(tuple(stack), tuple(thresholds), (0.0,) * count, (has_success,) * count, curves, facts)
+    return trained()
 
 
 def whole(below: SpatialLevel) -> Symbols:
     """Nothing is dropped: what an upper level without an encoder of its own sees."""
     return Symbols(nn.Identity(), below.codes, torch.arange(len(below.codes)))
-
-
-@torch.inference_mode()
-def event_errors(level: SpatialLevel, symbols: Tensor, starts: Tensor) -> np.ndarray:
-    """Errors of predicted events on held-out play, (n,) in units of `distance`."""
-    changed = starts[(symbols[starts] != symbols[starts + 1]).flatten(1).any(1)]
-    if not len(changed):
-        return np.zeros(0)
-    before, after = symbols[changed], symbols[changed + 1]
-    macro, known = event_of(before, after, level.edits)
-    z = level.decode(before[known])
-    return level.distance(level.predict(z, macro[known]), level.decode(after[known])).numpy()

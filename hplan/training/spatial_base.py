@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -139,14 +138,3 @@ def mispredicted(level: SpatialLevel, maps: Maps, generator: torch.Generator) ->
         predicted = nearest(level.predictor(codes[maps.maps[rows]].movedim(-1, 1), maps.actions[rows]), codes)
         found.append(rows[(predicted != maps.maps[rows + 1]).flatten(1).any(1)])
     return torch.cat(found)
-
-
-@torch.inference_mode()
-def base_errors(level: SpatialLevel, maps: Maps, most: int = 4096) -> np.ndarray:
-    """One-step errors of level 0 on held-out play, (n,) in units of `distance`."""
-    rows = maps.starts[:: max(len(maps.starts) // most, 1)]
-    parts = [
-        level.distance(level.predict(level.decode(maps.maps[r]), maps.actions[r]), level.decode(maps.maps[r + 1]))
-        for r in rows.split(512)
-    ]
-    return torch.cat(parts).numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from hplan.models.calibration import Calibration
 from hplan.models.stack import TrainedLevel
 
 Curves = dict[str, list[dict[str, float]]]  # stage -> points of its learning curve: step, loss and its parts
@@ -15,7 +16,7 @@ class Trained:
     """One entry per level in every tuple, as in `hplan.models.stack.Stack`."""
 
     levels: tuple[TrainedLevel, ...]
-    thresholds: tuple[float, ...]
+    calibration: tuple[Calibration, ...]
     tolerance: tuple[float, ...]
     succeeds: tuple[bool, ...]
     curves: Curves

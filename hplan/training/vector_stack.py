@@ -9,20 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hplan.control.surprise import conformal_threshold
 from hplan.data.windows import PlayData
 from hplan.losses.collapse import SAMPLE, some, warn_of_collapse
 from hplan.models.vector import VectorLevel
+from hplan.training.calibration import calibrate_stack
 from hplan.training.fit import Progress
-from hplan.training.strides import hindsight, next_ratio, reliable_horizon, travel_time, worth_a_level
+from hplan.training.strides import next_ratio, reliable_horizon, travel_time, worth_a_level
 from hplan.training.success import train_success
 from hplan.training.trained import Curves, Trained
+from hplan.training.uncertainty import carried_errors, train_uncertainty
 from hplan.training.vector import Play, base_level, encode_play, level_above, train_vector_level
 from hplan.types import UsageError
 
 HELD_OUT = 0.05  # of the layouts, or episodes where all share one, are kept for calibration
 CLOSE, CLOSER = 1.0, 0.5  # steps from a goal that count as there; a whole step of a high level is nearly everywhere
-CHECKED = 4096  # held-out windows per level
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ def train_vector(
     success[rewarded] = True
     torch.manual_seed(seed)
     stack: list[VectorLevel] = []
-    thresholds: list[float] = []
     reliable: list[int] = []
     curves: Curves = {}
-    trip, stride = float(longest), 1
+    errors: Tensor | None = None
+    trip, stride, below_stride = float(longest), 1, 1
     while True:
         index = len(stack)
         if index == 0:
@@ -91,13 +91,13 @@ def train_vector(
             device=device,
             progress=progress,
         )
+        errors = carried_errors(level, play, errors, below_stride)
+        curves |= train_uncertainty(level, play, errors, seed=seed, out=out, device=device, progress=progress)
         reliable.append(reliable_horizon(level, held))
-        below, play = held, encode_play(level, play)
-        held = encode_play(level, held)
+        play, held = encode_play(level, play), encode_play(level, held)
         if index == 0:
             trip = travel_time(play, seed)
         ratio = settings.ratio or next_ratio(trip / stride, reliable[-1])
-        thresholds.append(conformal_threshold(_errors(level, below, ratio, torch.Generator().manual_seed(seed))))
         latents = play.below
         curves |= train_success(
             level, latents.__getitem__, success, seed=seed, out=out, device=device, progress=progress
@@ -114,11 +114,13 @@ def train_vector(
                 f"--levels {levels}: a step of level {index} lasts {stride} environment steps, and the longest episode "
                 f"of play has {longest}, too few for two steps of a level above; choose {len(stack)} levels or auto"
             )
-        stride *= min(ratio, room)
+        below_stride, stride = stride, stride * min(ratio, room)
     count = len(stack)
     tolerance = tuple(CLOSE if index <= 1 else CLOSER for index in range(count))
     facts = {"travel_time": trip, "reliable": reliable}
-    return Trained(tuple(stack), tuple(thresholds), tolerance, (bool(len(rewarded)),) * count, curves, facts)
+    return Trained(
+        tuple(stack), calibrate_stack(stack, parts[1], seed), tolerance, (bool(len(rewarded)),) * count, curves, facts
+    )
 
 
 def _hold_out(data: PlayData, seed: int) -> tuple[PlayData, PlayData]:
@@ -140,26 +142,3 @@ def _as_play(data: PlayData) -> Play:
 def _rewarded(data: PlayData) -> Tensor:
     """Rows that a rewarded step ended in."""
     return torch.from_numpy(np.flatnonzero(data.success) + 1)
-
-
-@torch.no_grad()
-def _errors(level: VectorLevel, held: Play, ratio: int, generator: torch.Generator) -> np.ndarray:
-    """What the controller will watch, on held-out windows, (n,) in steps of the level.
-
-    Level 0: open-loop error after `ratio` steps, as many as one subgoal takes. Above: at a random moment of a step, the
-    distance to where the step began or to where it is predicted to end, whichever is nearer.
-    """
-    stride = round(level.stride)
-    ahead = ratio if level.index == 0 and bool((held.remaining >= ratio).any()) else 1
-    rows = held.starts(ahead * stride)
-    rows = rows[:: max(len(rows) // CHECKED, 1)]
-    start = level.encode(held.below[rows])
-    if level.index == 0:
-        z = start
-        for step in range(ahead):
-            z = level.predict(z, held.actions[rows + step])
-        return level.distance(z, level.encode(held.below[rows + ahead])).numpy()
-    end = level.predict(start, hindsight(level, held, rows, level.encode(held.below[rows + stride])))
-    moment = torch.randint(1, stride + 1, (len(rows),), generator=generator)
-    z = level.encode(held.below[rows + moment])
-    return torch.minimum(level.distance(z, start), level.distance(z, end)).numpy()

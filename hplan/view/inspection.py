@@ -55,7 +55,12 @@ def inspection_rows(found: Inspection) -> list[Row]:
         ),
         row("autocorrelation time", *(_correlation(found, k) for k in range(len(levels)))),
         *(row(_horizon(horizon), *(_error(level, horizon) for level in levels)) for horizon in horizons),
-        row("surprised above, steps", *(_limit(level.threshold) for level in levels)),
+        row("surprised above: 1 step ahead", *(_limit(level.thresholds[0]) for level in levels)),
+        row("  as far ahead as measured", *(_ahead(level.thresholds) for level in levels)),
+        *(
+            row(f"  false alarms at {alpha:.0%}", *(f"{100 * level.false_alarms[i][1]:.1f} %" for level in levels))
+            for i, (alpha, _) in enumerate(levels[0].false_alarms)
+        ),
         row("a goal is reached within, steps", *(number(level.tolerance, 2) for level in levels)),
         row("success energy", *("learned" if level.succeeds else "none" for level in levels)),
         *(row(f"R2 of {name}", *(number(level.probes.get(name, math.nan), 2) for level in levels)) for name in probes),
@@ -138,6 +143,10 @@ def _error(level: LevelInspection, horizon: int) -> Cell:
         if here == horizon:
             return Cell(f"{error:.3f} ({copy:.2f})", NO_BETTER if error >= copy > 0 else "")
     return Cell("–")
+
+
+def _ahead(thresholds: tuple[float, ...]) -> str:
+    return f"{_limit(thresholds[-1])} ({len(thresholds)} ahead)"
 
 
 def _limit(threshold: float) -> str:

@@ -35,6 +35,9 @@ class Corridor:
     def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
         return self.distance(z, following) - 1.0
 
+    def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
+        return torch.zeros(len(z))
+
     def keys(self, z: Tensor) -> Tensor:
         return z.long()
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
 from control.corridor import Corridor, latents, stack
+from torch import Tensor
 
 from hplan.control.controller import Controller
 from hplan.control.course import ControlConfig
+from hplan.models.calibration import Calibration
 from hplan.planning.energy import GoalObservation
 from hplan.planning.search import BestFirstSearch
 
 GOAL, START = 150, 5
+
+CALM = Calibration(np.zeros((1, 99)))  # play was always as predicted
 
 
 def make(levels: tuple[Corridor, ...], *, goal: int = GOAL, replan: str = "surprise", **config: float) -> Controller:
     return Controller(
         levels,
         tuple(BestFirstSearch() for _ in levels),
-        (0.0,) * len(levels),
+        (CALM,) * len(levels),
         GoalObservation(levels, latents(levels, goal), (0.0,) * len(levels)),
         replan=replan,  # type: ignore[arg-type]
         config=ControlConfig(**config),  # type: ignore[arg-type]
@@ -169,3 +175,59 @@ def test_a_level_0_that_moves_does_not_stall() -> None:
     controller = make(levels, subgoal_tolerance=0.0)
     assert run(controller, levels) == GOAL - START
     assert controller.ledger.repairs == {}
+
+
+def test_a_hop_below_which_hops_keep_failing_has_failed_itself() -> None:
+    """Level 0 never moves: the hops of level 1 fail one after another, and after some the hop of level 2 does."""
+    levels = tuple(Slope(k) for k in range(3))
+    controller = make(levels, subgoal_tolerance=0.0, stalls=1, tries=2)
+    causes = []
+    for _ in range(12):
+        controller.act(latents(levels, START))
+        if controller.last_repair:
+            causes.append((controller.last_repair.level, controller.last_repair.cause))
+    assert causes.index((1, "stall")) < causes.index((2, "stall"))
+    assert len(controller.memories[2]) >= 1
+
+
+def test_a_hop_that_succeeds_makes_up_for_those_that_failed() -> None:
+    levels = tuple(Slope(k) for k in range(3))
+    controller = make(levels, subgoal_tolerance=0.0, stalls=1, tries=2)
+    repairs = []
+
+    def held_once_a_block(step: int, there: int) -> int:
+        if controller.last_repair:
+            repairs.append(controller.last_repair.level)
+        return there - 1 if step % 9 == 4 else there
+
+    run(controller, levels, moves=held_once_a_block)
+    assert 1 in repairs and 2 not in repairs
+
+
+class Doubtful(Corridor):
+    """A corridor in which steps on from cell 8 may end anywhere, as the level knows."""
+
+    def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
+        return torch.where(z[:, 0] == 8, 5.0, 0.0)
+
+
+def test_where_a_level_predicts_wide_it_is_less_surprised() -> None:
+    def thrown(level: Corridor) -> float:
+        controller = make((level,))
+        for position in (6, 7, 8, 13):  # four cells farther than expected
+            controller.act(latents((level,), position))
+        return controller.surprise[0]
+
+    assert thrown(Corridor(0)) == 4.0
+    assert thrown(Doubtful(0)) == pytest.approx(4.0 / 5.0)
+
+
+def test_a_threshold_is_that_of_the_look_ahead() -> None:
+    level = Corridor(0)
+    controller = make((level,))
+    controller.thresholds = ((0.0, 2.5, 3.5),)
+    seen = []
+    for position in (5, 6, 7, 8, 9):
+        controller.act(latents((level,), position))
+        seen.append(controller.threshold[0])
+    assert seen == [0.0, 0.0, 2.5, 3.5, 3.5]

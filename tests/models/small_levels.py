@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 
+from hplan.models.calibration import Calibration
 from hplan.models.spatial import SpatialLevel
 from hplan.models.stack import Stack, TrainedLevel
 from hplan.training.vector import base_level, level_above
@@ -74,7 +76,7 @@ def _stack(task: str, observations: ObservationSpec, actions: ActionSpec, levels
         observation_spec=observations,
         action_spec=actions,
         levels=levels,
-        thresholds=(0.5, float("inf")),
+        calibration=(Calibration(np.full((2, 99), 0.5, np.float32)), Calibration(np.zeros((1, 0), np.float32))),
         tolerance=(0.0, 1.0),
         succeeds=(True, False),
         success_rule="terminated",

@@ -32,8 +32,10 @@ def test_what_was_saved_is_what_is_loaded(make: Callable[[], Stack], tmp_path: P
     stack.save(tmp_path)
     loaded = Stack.load(tmp_path)
     for field in fields(Stack):
-        if field.name != "levels":
+        if field.name not in ("levels", "calibration"):
             assert getattr(loaded, field.name) == getattr(stack, field.name), field.name
+    for ours, theirs in zip(stack.calibration, loaded.calibration, strict=True):
+        assert np.array_equal(ours.errors, theirs.errors)
     for ours, theirs in zip(stack.levels, loaded.levels, strict=True):
         assert (ours.index, ours.stride, ours.macro) == (theirs.index, theirs.stride, theirs.macro)
         assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in ours.state_dict().items())
@@ -59,7 +61,7 @@ def test_lowest_cuts_every_level_s_entry(make: Callable[[], Stack]) -> None:
     stack = make()
     flat = stack.lowest(1)
     assert flat.levels == stack.levels[:1]
-    assert (flat.thresholds, flat.tolerance, flat.succeeds) == ((0.5,), (0.0,), (True,))
+    assert (flat.calibration, flat.tolerance, flat.succeeds) == (stack.calibration[:1], (0.0,), (True,))
     assert stack.lowest(2) == stack
     for count in (0, 3):
         with pytest.raises(UsageError, match=f"--levels {count}: this agent has 2 levels; choose 1 to 2"):
@@ -100,7 +102,7 @@ def test_weights_of_another_shape_are_refused_in_one_line(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"format = 2\n", b"\xff\xfe", b"format = "], ids=["empty", "cut", "bytes", "toml"]
+    "content", [b"", b"format = 3\n", b"\xff\xfe", b"format = "], ids=["empty", "cut", "bytes", "toml"]
 )
 def test_a_damaged_card_is_named(saved: Path, content: bytes) -> None:
     (saved / CARD).write_bytes(content)
@@ -108,14 +110,14 @@ def test_a_damaged_card_is_named(saved: Path, content: bytes) -> None:
     assert CARD in said and "damaged" in said and len(said.splitlines()) == 1
 
 
-@pytest.mark.parametrize("change", [{"format": 1}, {"format": "2"}])
+@pytest.mark.parametrize("change", [{"format": 1}, {"format": "3"}])
 def test_another_format_is_refused(saved: Path, change: dict) -> None:
     card = tomllib.loads((saved / CARD).read_text())
     (saved / CARD).write_text(tomli_w.dumps(card | change))
-    assert "this hplan reads 2" in refusal(saved)
+    assert "this hplan reads 3" in refusal(saved)
 
 
-@pytest.mark.parametrize("key", ["kind", "threshold", "config"])
+@pytest.mark.parametrize("key", ["kind", "tolerance", "config"])
 def test_a_card_without_a_key_of_a_level_is_named(saved: Path, key: str) -> None:
     card = tomllib.loads((saved / CARD).read_text())
     del card["level"][1][key]

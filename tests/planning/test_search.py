@@ -44,6 +44,9 @@ class Graph:
     def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
         return torch.zeros(len(z))
 
+    def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
+        return torch.zeros(len(z))
+
     def keys(self, z: Tensor) -> Tensor:
         return z.long()
 
@@ -222,3 +225,19 @@ class Gaps(Graph):
 def test_a_hop_unlike_real_ones_costs_what_it_is_unlike_them(weight: float, steps: int) -> None:
     search = BestFirstSearch(compatibility_weight=weight)
     assert len(search.plan(Gaps(), torch.zeros(1), At(2), budget=Budget(100, 10))) == steps
+
+
+class Gamble(Graph):
+    """Node 0 leads to 2 in one step that may end elsewhere, or surely by way of 1."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.tensor([[2, 1], [2, 2], [2, 2]]))
+
+    def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
+        return torch.where((z[:, 0] == 0) & (macro == 0), 5.0, 0.5)
+
+
+@pytest.mark.parametrize(("weight", "steps"), [(1.0, 2), (0.0, 1)])
+def test_a_sure_detour_beats_a_gamble(weight: float, steps: int) -> None:
+    search = BestFirstSearch(uncertainty_weight=weight)
+    assert len(search.plan(Gamble(), torch.zeros(1), At(2), budget=Budget(100, 10))) == steps

@@ -59,6 +59,9 @@ class Process:
     def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
         return torch.zeros(len(z))
 
+    def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
+        return torch.zeros(len(z))
+
     def keys(self, z: Tensor) -> Tensor:
         return z.long()
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from models.small_levels import CELLS, GRID, MOVES, PLANE, PUSH, cells_level, events_level, vector_stack
 
+from hplan.data.steps import encode_rows, steps_of
 from hplan.data.windows import PlayData
-from hplan.evaluation.steps import encode_rows, steps_of
 from hplan.types import ActionSpec, ObservationSpec
 
 LENGTHS = (6, 3)  # of the two episodes, in steps

@@ -1,0 +1,78 @@
+"""Who works for whom: the courses of all levels, and which goal each hands down to the one below."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from hplan.control.course import Course
+from hplan.control.plan_tree import ROOT
+from hplan.planning.energy import GivenEnergy, Goal, Lifted, NearLatent, reached
+from hplan.types import Energy, WorldModel
+
+
+class Decomposition:
+    """One course per level, None where it has to be planned. `top` is the highest level that takes part: one where the
+    goal can be told, as can every level below it be given what the one above wants."""
+
+    def __init__(self, levels: tuple[WorldModel, ...], goal: Goal, *, tolerance: float, subgoals: bool) -> None:
+        """`tolerance`: steps of a level within which its subgoal counts as reached. `subgoals`: False lets level 0 plan
+        alone for what the goal costs at the top."""
+        self.levels, self.goal, self.tolerance = levels, goal, tolerance
+        self.top = max((k for k in range(len(levels)) if goal.at(k) is not None), default=0)
+        if not subgoals and (energy := goal.at(self.top)) is not None:
+            self.goal, self.top = GivenEnergy(self._lift(energy, self.top, 0), goal.label), 0
+        self.courses: list[Course | None] = [None] * len(levels)
+
+    def __getitem__(self, k: int) -> Course | None:
+        return self.courses[k]
+
+    def __setitem__(self, k: int, course: Course | None) -> None:
+        self.courses[k] = course
+
+    def above(self, k: int) -> int | None:
+        """The lowest level above k whose current hop gave level k its subgoal."""
+        for upper in range(k + 1, self.top + 1):
+            course = self[upper]
+            if course is not None and len(course.result):
+                return upper
+        return None
+
+    def goal_of(self, k: int) -> tuple[Energy, int]:
+        """The energy that level k plans for, and the node of the plan tree that it refines."""
+        above = self.above(k)
+        if above is None:
+            own = self.goal.at(k)
+            assert own is not None
+            return own, ROOT
+        course = self[above]
+        assert course is not None
+        node = course.nodes[course.hop]
+        if course.hands_goal and course.at_last:
+            own = self.goal.at(k) if course.goal is self.goal.at(above) or self.serves_the_task(above) else None
+            return own or self._lift(course.goal, above, k), node
+        return self._lift(NearLatent(self.levels[above], course.target(), self.tolerance), above, k), node
+
+    def serves_the_task(self, k: int) -> bool:
+        """Whether level k's goal is the task's own: every level above it is on a last hop that hands it down."""
+        uppers = [c for c in self.courses[k + 1 : self.top + 1] if c is not None and len(c.result)]
+        return all(c.hands_goal and c.at_last for c in uppers)
+
+    def subgoal_reached(self, k: int, latents: tuple[Tensor, ...]) -> bool:
+        """Whether the level that carries out the hop of level k has arrived: the next one below with steps to take.
+
+        A hop that hands the task's goal down is done when level 0 is there, not when a coarser level thinks so.
+        """
+        own = self[k]
+        if own is not None and own.hands_goal and own.at_last and self.serves_the_task(k):
+            energy = self.goal.at(0)
+            return energy is not None and reached(energy, latents[0])
+        below = k - 1
+        while below > 0 and (course := self[below]) is not None and not len(course.result):
+            below -= 1
+        course = self[below]
+        return course is not None and reached(course.goal, latents[below])
+
+    def _lift(self, energy: Energy, above: int, k: int) -> Energy:
+        for upper in range(above, k, -1):
+            energy = Lifted(self.levels[upper], energy)
+        return energy
