@@ -26,7 +26,8 @@ from hplan.registry import agent_path
 from hplan.types import Energy, ObservationSpec, Planner, Repair, UsageError, WorldModel
 
 GoalLike = np.ndarray | Energy | None
-GRADUAL: dict[str, Any] = {"floors": (0.02, 0.005)}  # search over latents that are not symbols
+# Search over latents that change by and by: the prior is of a codebook, in which one way has several names.
+GRADUAL: dict[str, Any] = {"floors": (0.02, 0.005), "prior_weight": 0.3}
 PlannerFor = Callable[[WorldModel], Planner]
 
 

@@ -12,10 +12,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hplan.control.course import ControlConfig, Course, Ledger, any_action, plan_nodes
+from hplan.control.course import ControlConfig, Course, Ledger, any_action, imagine_rest, off_course, plan_nodes
 from hplan.control.decompose import Decomposition
 from hplan.control.memory import Sum, WithinHop, memories_for
-from hplan.control.plan_tree import PlanTree
+from hplan.control.plan_tree import ROOT, PlanTree
 from hplan.control.stall import Stall
 from hplan.models.calibration import Calibration, at_look_ahead, surprise
 from hplan.planning.energy import Goal, reached
@@ -97,7 +97,7 @@ class Controller:
                 self._drop(k, "clock")
             elif finished:
                 self._advance(k, course, latents[k])
-            elif k and self.replan == "surprise" and self.step - course.since > self._patience(k):
+            elif k and self.replan == "surprise" and course.overdue(self.step, self.levels[k], self.config):
                 self._fail(k, "overrun")
 
     def _stall(self, latents: tuple[Tensor, ...]) -> None:
@@ -126,39 +126,26 @@ class Controller:
         return k
 
     def _revise(self, course: Course, z: Tensor) -> bool:
-        """Imagine the rest of level 0's plan again, from z where it really is: a plan that still leads to its goal is
-        kept, with what is expected of it brought up to date. False where it does not."""
-        macros, path = course.result.macros[course.hop + 1 :], [z]
-        for macro in macros:
-            path.append(self.levels[0].predict(path[-1][None], macro[None])[0])
-        self.ledger.evaluations += len(macros)
-        latents = torch.stack(path)
-        energies = course.goal(latents)
-        if not len(macros) or float(energies[-1]) > course.goal.threshold:
+        """A plan of level 0 that still leads to its goal, from z where it really is, is kept, with what is expected of
+        it brought up to date. False where it does not."""
+        rest = imagine_rest(self.levels[0], course, z)
+        self.ledger.evaluations += rest.evaluations
+        if not len(rest) or not rest.reached:
             return False
         self._mark(course, "reached")
-        rest = slice(course.hop + 1, None)
-        result = PlanResult(macros, latents, energies, course.result.costs[rest], reached=True, evaluations=len(macros))
-        self.courses[0] = self._course(0, course.goal, result, course.nodes[rest], z)
+        self.courses[0] = self._course(0, course.goal, rest, course.nodes[course.hop + 1 :], z)
         self._report(0, "surprise", dropped=0)
         return True
 
     def _measure(self, k: int, course: Course, z: Tensor) -> None:
-        """Level 0 must be where it was predicted; a level above on the way from where its hop began to where it ends,
-        as far from the nearer of the two as play was at any moment of a step (which is what thresholds are for), and by
-        as much as the controller itself let the hop begin off its planned start."""
+        """By as much as the controller itself let a hop begin off its planned start, it may be off."""
         if not len(course.result):
             self.surprise[k] = 0.0
             return
-        expected = [course.target()] if k == 0 else [course.target(), course.start]
-        nearest = min(float(self.levels[k].distance(z[None], e[None])[0]) for e in expected)
         allowed = 0.0 if k == 0 or self.levels[k].exact else self.config.subgoal_tolerance
-        error = torch.tensor(max(nearest - allowed, 0.0))
+        error = (off_course(self.levels[k], course, z) - allowed).clamp(min=0)
         self.surprise[k] = float(surprise(error, course.expected_error[course.hop]))
         self.threshold[k] = at_look_ahead(self.thresholds[k], course.hop + 1)
-
-    def _patience(self, k: int) -> float:
-        return self.config.patience * self.levels[k].stride + self.config.slack
 
     def _spend(self, course: Course) -> None:
         if course.hop < len(course.nodes):
@@ -174,6 +161,7 @@ class Controller:
         if k and above is not None and (parent := self.courses[above]) is not None:
             parent.failures = 0  # it gets on
         course.hop, course.since, course.start, course.failures = course.hop + 1, self.step, z, 0
+        course.duration = 0.0
         if course.hop >= len(course.result):
             self.courses[k] = None
             self.cause = "used-up"
@@ -207,6 +195,8 @@ class Controller:
         """Plan every level that has no plan, from the top down; a subgoal that cannot be reached is planned again."""
         retries, k = self.config.retries if self.replan != "never" else 0, self.courses.top
         while k >= 0:
+            if k == self.courses.top and self.courses[k] is None:
+                k = self.courses.top = self._within_reach(latents)
             if self.courses[k] is not None:
                 k -= 1
                 continue
@@ -221,8 +211,20 @@ class Controller:
             k -= 1
         self.cause = ""
 
-    def _plan(self, k: int, z: Tensor, goal: Energy) -> PlanResult:
-        budget = Budget(self.config.evaluations, self.config.horizon)
+    def _within_reach(self, latents: tuple[Tensor, ...]) -> int:
+        """The lowest level that finds the goal at a glance, which then has a plan; else the highest, which has none."""
+        for k in range(self.courses.highest):
+            goal = self.courses.goal.at(k)
+            if goal is not None and getattr(self.planners[k], "complete", False):
+                self.courses.top = k
+                result = self._plan(k, latents[k], goal, self.config.glance)
+                if result.reached and len(result):
+                    self._take(k, goal, ROOT, result, latents[k])
+                    return k
+        return self.courses.highest
+
+    def _plan(self, k: int, z: Tensor, goal: Energy, evaluations: int | None = None) -> PlanResult:
+        budget = Budget(evaluations or self.config.evaluations, self.config.horizon)
         costs: list[HopCost] = [self.memories[k]] if len(self.memories[k]) else []
         above = self.courses.above(k)
         course = None if above is None or not self.levels[above].exact else self.courses[above]
@@ -236,6 +238,10 @@ class Controller:
         return result
 
     def _take(self, k: int, goal: Energy, parent: int, result: PlanResult, z: Tensor) -> None:
+        above = self.courses.above(k)
+        if above is not None and (hop := self.courses[above]) is not None and not hop.duration and result.reached:
+            hop.duration = len(result) * self.levels[k].stride
+            self.tree = self.tree.update(hop.nodes[hop.hop], expected_steps=hop.duration)
         nodes = plan_nodes(self.levels[k], result, z, self.cause)
         first = self.tree.next_id
         if nodes:

@@ -17,6 +17,9 @@ class ControlConfig:
 
     alpha: float = ALPHA  # nominal rate of false alarms, of a level in one environment step
     evaluations: int = 25_000  # predictor evaluations that one call of a planner may spend
+    glance: int = (
+        64  # evaluations that a lower level may spend to find the goal within its reach, before a higher plans
+    )
     horizon: int = 512  # steps that a search may look ahead
     subgoal_tolerance: float = 0.5  # of the level that set the subgoal, for latents without exact symbols
     patience: float = 4.0  # a hop that takes this many times its expected duration has failed
@@ -42,15 +45,39 @@ class Course:
     since: int  # environment step at which it began
     expected_error: Tensor  # (L,) in steps of the level: how far off the end of each hop is expected to be
     hop: int = 0
+    duration: float = 0.0  # environment steps that the current hop should take, by the plan below; 0: not known yet
     failures: int = 0  # of hops below in a row, since the current hop began
 
     @property
     def at_last(self) -> bool:
         return self.hop >= len(self.result) - 1
 
+    def overdue(self, step: int, level: WorldModel, config: ControlConfig) -> bool:
+        """Whether the current hop takes far longer than it should."""
+        return step - self.since > config.patience * max(self.duration, level.stride) + config.slack
+
     def target(self) -> Tensor:
         """(*z) that the current hop leads to, as predicted."""
         return self.result.latents[min(self.hop + 1, len(self.result))]
+
+
+def off_course(level: WorldModel, course: Course, z: Tensor) -> Tensor:
+    """(), in steps of the level. Level 0 must be where it was predicted; a level above on the way from where its hop
+    began to where it ends, as far from the nearer of the two as play was at any moment of a step."""
+    expected = torch.stack([course.target()] if level.index == 0 else [course.target(), course.start])
+    return level.distance(z.expand_as(expected), expected).min()
+
+
+def imagine_rest(level: WorldModel, course: Course, z: Tensor) -> PlanResult:
+    """What is left of a plan after the hop under way, from z (*z) instead of where that hop was to end."""
+    rest = slice(course.hop + 1, None)
+    macros, path = course.result.macros[rest], [z]
+    for macro in macros:
+        path.append(level.predict(path[-1][None], macro[None])[0])
+    latents = torch.stack(path)
+    energies = course.goal(latents)
+    reached = bool(energies[-1] <= course.goal.threshold)
+    return PlanResult(macros, latents, energies, course.result.costs[rest], reached, evaluations=len(macros))
 
 
 @dataclass

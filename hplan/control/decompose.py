@@ -11,16 +11,17 @@ from hplan.types import Energy, WorldModel
 
 
 class Decomposition:
-    """One course per level, None where it has to be planned. `top` is the highest level that takes part: one where the
-    goal can be told, as can every level below it be given what the one above wants."""
+    """One course per level, None where it has to be planned. `highest` is the highest level that can tell what the goal
+    is; `top` is the highest that takes part by now, a lower one where the goal is within its reach."""
 
     def __init__(self, levels: tuple[WorldModel, ...], goal: Goal, *, tolerance: float, subgoals: bool) -> None:
         """`tolerance`: steps of a level within which its subgoal counts as reached. `subgoals`: False lets level 0 plan
         alone for what the goal costs at the top."""
         self.levels, self.goal, self.tolerance = levels, goal, tolerance
-        self.top = max((k for k in range(len(levels)) if goal.at(k) is not None), default=0)
-        if not subgoals and (energy := goal.at(self.top)) is not None:
-            self.goal, self.top = GivenEnergy(self._lift(energy, self.top, 0), goal.label), 0
+        self.highest = max((k for k in range(len(levels)) if goal.at(k) is not None), default=0)
+        if not subgoals and (energy := goal.at(self.highest)) is not None:
+            self.goal, self.highest = GivenEnergy(self._lift(energy, self.highest, 0), goal.label), 0
+        self.top = self.highest
         self.courses: list[Course | None] = [None] * len(levels)
 
     def __getitem__(self, k: int) -> Course | None:

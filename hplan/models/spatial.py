@@ -45,7 +45,6 @@ class SpatialLevel(nn.Module):
         index: int,
         vocabulary: int,
         macros: int,
-        stride: float = 1.0,
         channels: int = 24,
         hidden: int = 48,
         cardinalities: tuple[int, ...] = (),
@@ -60,7 +59,7 @@ class SpatialLevel(nn.Module):
         self.config: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.macro = MacroSpec("discrete", macros, pointed=index > 0, names=tuple(macro_names))
         self.channels = channels
-        self.register_buffer("stride_", torch.tensor(float(stride)))
+        self.register_buffer("stride_", torch.tensor(1.0))
         self.register_buffer("certainty_", torch.tensor(1.0))
         self.register_buffer("codes", torch.zeros(vocabulary, channels))  # frozen by `freeze`
         self.register_buffer("supported", torch.ones(macros, dtype=torch.bool))

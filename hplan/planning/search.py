@@ -14,7 +14,7 @@ from torch import Tensor
 from hplan.planning.proposal import Proposal
 from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
 
-PRIOR_WEIGHT = 0.3  # how much an unlikely macro-action costs beside the step itself: cost = 1 - 0.3 log p
+PRIOR_WEIGHT = 1.0  # steps that a macro-action costs for each nat by which it is unlikely
 COMPATIBILITY_WEIGHT = 1.0  # steps that a hop costs for each unit of energy above what real steps have
 UNCERTAINTY_WEIGHT = 1.0  # steps that a hop costs for each step by which its end may be off, beyond the first
 FLOORS = (0.005, 0.0)  # macro-actions less probable than this are not tried, unless the search above failed

@@ -130,9 +130,11 @@ def changed(symbols: Tensor, rows: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Events:
-    """Steps of a level above. before, after (E, H, W) symbols; macro (E,) flat (type, cell); duration (E,) in steps of
-    the environment; edits (types, 2): the (before, after) symbols of every type."""
+    """Steps of a level above. rows (E,): of play, right before each; before, after (E, H, W) symbols; macro (E,) flat
+    (type, cell); duration (E,) in steps of the environment; edits (types, 2): the (before, after) symbols of every
+    type."""
 
+    rows: Tensor
     before: Tensor
     after: Tensor
     macro: Tensor
@@ -156,4 +158,4 @@ def events(symbols: Tensor, starts: Tensor) -> Events:
     previous = torch.cat([torch.tensor([-1]), at[:-1]])
     begin = torch.nonzero(first)[:, 0][episode[at] - 1]
     duration = at + 1 - torch.maximum(previous + 1, begin)
-    return Events(before[known], after[known], macro[known], duration[known].float(), edits)
+    return Events(at[known], before[known], after[known], macro[known], duration[known].float(), edits)

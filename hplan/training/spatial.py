@@ -17,6 +17,7 @@ from hplan.losses.collapse import SAMPLE, some, warn_of_collapse
 from hplan.losses.criterion import Criterion
 from hplan.models.spatial import SpatialLevel
 from hplan.training.calibration import calibrate_stack
+from hplan.training.durations import wanted_stride
 from hplan.training.fit import Progress, fit
 from hplan.training.maps import (
     Maps,
@@ -63,7 +64,6 @@ def train_above(
         index=index,
         vocabulary=len(slow.sets),
         macros=len(happened.edits),
-        stride=float(happened.duration.mean()),
         channels=slow.sets.shape[1],
         hidden=hidden,
         below=(len(below.codes), below.channels),
@@ -107,7 +107,8 @@ def train_above(
         device=device,
         progress=progress,
     )
-    return level.eval(), symbols, curves
+    level.eval().stride_.fill_(wanted_stride(level, below, symbols_below, happened, seed))
+    return level, symbols, curves
 
 
 @dataclass(frozen=True)

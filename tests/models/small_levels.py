@@ -46,7 +46,6 @@ def events_level(below: SpatialLevel) -> SpatialLevel:
         index=1,
         vocabulary=3,
         macros=len(EDITS),
-        stride=6.5,
         channels=3,
         hidden=16,
         below=(len(CELLS), below.channels),
@@ -55,6 +54,7 @@ def events_level(below: SpatialLevel) -> SpatialLevel:
     with torch.no_grad():
         level.embed.mix.copy_(torch.linalg.pinv(level.embed.features(below.codes)) @ level.codes[MERGE])
     level.edits.copy_(EDITS)
+    level.stride_.fill_(6.5)
     level.freeze()
     return level.eval()
 
