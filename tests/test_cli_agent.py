@@ -11,6 +11,7 @@ import pytest
 from hplan.agent import load
 from hplan.cli import main
 from hplan.control.plan_tree import PlanTree
+from hplan.evaluation.records import read_records
 from hplan.registry import shipped_agents
 from hplan.testing import check_agent
 from hplan.training.learn import learn
@@ -48,6 +49,15 @@ def test_eval_writes_the_json_of_the_contract(run: Path, tmp_path: Path, capsys:
     assert result["agent"] == str(run)
     assert result["episodes"] == 2
     assert "2 (" in capsys.readouterr().out
+
+
+@pytest.mark.training
+def test_records_are_the_episodes_of_the_json_a_line_each(run: Path, tmp_path: Path) -> None:
+    result = evaluated(run, tmp_path, "--seed", "50", "--records", str(tmp_path / "records.jsonl"))
+    lines = read_records(tmp_path / "records.jsonl")
+    assert [line["episode"] for line in lines] == [0, 1]
+    assert all(record.items() <= line.items() for record, line in zip(result["records"], lines, strict=True))
+    assert all(0 < line["optimal_steps"] <= (line["steps"] if line["success"] else 50) for line in lines)
 
 
 @pytest.mark.training
