@@ -149,7 +149,7 @@ def episodes(experiment: Experiment, quick: bool = False) -> list[Episodes]:
             if line[x] is not None and line[y] is not None:
                 groups.setdefault((line["task"], line["levels"]), []).append(line)
     found = []
-    for (task, levels), lines in groups.items():
+    for (task, levels), lines in sorted(groups.items()):
         points = tuple((line[x], line[y]) for line in lines)
         ranks = rank_correlation([a for a, _ in points], [b for _, b in points])
         solved = tuple(line["success"] for line in lines)

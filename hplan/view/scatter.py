@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -43,7 +44,7 @@ def scatter_table(groups: Sequence[Episodes], x: str, y: str) -> str:
                 f"{min(xs):,.0f}–{max(xs):,.0f}",
                 f"{sum(ys) / len(ys):,.0f}",
                 number(one.rho, 2),
-                f"{number(one.low, 2)} to {number(one.high, 2)}",
+                f"{one.low:.2f} to {one.high:.2f}" if math.isfinite(one.low) else "–",
             ]
         )
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

@@ -19,7 +19,7 @@ def test_a_row_is_a_task_at_a_depth() -> None:
     assert head == (
         "| task | levels | episodes | solved | optimal_steps | evaluations, mean | rank correlation | 95 % |"
     )
-    assert flat == "| maze/small | 1 | 2 | 1 | 3–5 | 1,050 | 1.00 | – to – |"
+    assert flat == "| maze/small | 1 | 2 | 1 | 3–5 | 1,050 | 1.00 | – |"
     assert deep == "| maze/small | 2 | 3 | 3 | 3–8 | 120 | 0.88 | 0.50 to 0.95 |"
 
 
