@@ -71,6 +71,8 @@ def _maze_steps(maze: MazeWorld, start: Start) -> int | None:
 
 def _grid_steps(world: MiniGridWorld) -> int | None:
     env = pickle.loads(world.snapshot())  # the search moves this copy about
+    if env.unwrapped is not env:  # what is around it may change it under way
+        return None
     doors = [thing for thing in env.grid.grid if thing is not None and thing.type == "door"]
     chance = env.np_random.bit_generator
     untouched = chance.state
