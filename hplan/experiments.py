@@ -18,9 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hplan.evaluation.records import read_records
 from hplan.evaluation.result import read_result
+from hplan.evaluation.statistics import rank_correlation
 from hplan.files import write_atomically
 from hplan.types import HplanError, UsageError
+from hplan.view.scatter import Episodes, scatter_figure, scatter_table
 from hplan.view.seeds import seeds_table
 from hplan.view.table import markdown_table
 
@@ -30,11 +33,13 @@ Report = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Step:
-    """One `hplan` call. `output` is the file that exists exactly when the step is done; `needs` names earlier steps."""
+    """One `hplan` call. `output` is the file that exists exactly when the step is done; `needs` names earlier steps;
+    `records` is where an evaluation may put its episodes."""
 
     name: str
     run: tuple[str, ...]
     output: Path
+    records: Path
     log: Path
     needs: tuple[str, ...]
     cell: tuple[tuple[str, str], ...]  # the values of `each`; runs that differ in the seed alone are one row of a table
@@ -80,10 +85,11 @@ def _multiply(entry: dict[str, Any], values: dict[str, Any]) -> Iterator[Step]:
         filled = {**values, **dict(zip(each, combination, strict=True))}
         name = entry["name"].format(**filled)
         filled["output"] = Path(entry.get("output", "{results}/" + name + ".json").format(**filled))
+        filled["records"] = records = filled["output"].with_suffix(".jsonl")
         run = tuple(str(word).format(**filled) for word in entry["run"])
         needs = tuple(need.format(**filled) for need in entry.get("needs", ()))
         cell = tuple((key, str(filled[key])) for key in each)
-        yield Step(name, run, filled["output"], Path(values["runs"], "logs", f"{name}.log"), needs, cell)
+        yield Step(name, run, filled["output"], records, Path(values["runs"], "logs", f"{name}.log"), needs, cell)
 
 
 def find_experiments(root: Path | None = None) -> dict[str, Experiment]:
@@ -113,11 +119,42 @@ def run_experiment(name: str, *, quick: bool = False, workers: int = 2, progress
         raise UsageError(
             f"no experiment {name!r}; there are {', '.join(known) or 'none'}, or name a folder with a config.toml"
         )
+    if len(experiment.config.get("plot", (0, 0))) != 2:
+        raise UsageError(f"{experiment.folder / 'config.toml'}: plot = {experiment.config['plot']}; expected [x, y]")
     steps = experiment.steps(quick)
     _run_all(steps, workers, progress)
     text = table(experiment, quick)
     write_atomically(experiment.results(quick) / "table.md", text)
+    if "plot" in experiment.config and (groups := episodes(experiment, quick)):
+        x, y = experiment.config["plot"]
+        correlations = scatter_table(groups, x, y)
+        write_atomically(experiment.results(quick) / "correlation.md", correlations)
+        write_atomically(experiment.results(quick) / "plot.svg", scatter_figure(groups, x, y))
+        text += f"\n{correlations}"
     return text
+
+
+def episodes(experiment: Experiment, quick: bool = False) -> list[Episodes]:
+    """By task and number of levels, the episodes of all `{records}` that are there, as `plot` names two figures of
+    them; without those that lack one. Raises UsageError where `plot` names what no episode has."""
+    x, y = experiment.config["plot"]
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for step in experiment.steps(quick):
+        for line in read_records(step.records) if step.records.exists() else ():
+            figures = [name for name, value in line.items() if value is None or isinstance(value, int | float)]
+            if unknown := {x, y} - set(figures):
+                raise UsageError(
+                    f"plot: no figure of an episode is called {sorted(unknown)}; expected two of {figures}"
+                )
+            if line[x] is not None and line[y] is not None:
+                groups.setdefault((line["task"], line["levels"]), []).append(line)
+    found = []
+    for (task, levels), lines in sorted(groups.items()):
+        points = tuple((line[x], line[y]) for line in lines)
+        ranks = rank_correlation([a for a, _ in points], [b for _, b in points])
+        solved = tuple(line["success"] for line in lines)
+        found.append(Episodes(task, levels, points, solved, ranks.rho, ranks.low, ranks.high))
+    return found
 
 
 def table(experiment: Experiment, quick: bool = False) -> str:

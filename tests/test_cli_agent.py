@@ -11,6 +11,7 @@ import pytest
 from hplan.agent import load
 from hplan.cli import main
 from hplan.control.plan_tree import PlanTree
+from hplan.evaluation.records import read_records
 from hplan.registry import shipped_agents
 from hplan.testing import check_agent
 from hplan.training.learn import learn
@@ -40,13 +41,16 @@ def evaluated(run: Path, tmp_path: Path, *options: str) -> dict:
 
 @pytest.mark.training
 def test_eval_writes_the_json_of_the_contract(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result = evaluated(run, tmp_path)
+    result = evaluated(run, tmp_path, "--records", str(tmp_path / "records.jsonl"))
     assert set(CONTRACT.split()) <= result.keys()
     assert {"env_steps", "gradient_steps", "wall_s", "device", "seed"} <= result["train"].keys()
     assert {"level", "stride", "latent_shape", "macro"} == result["levels_info"][0].keys()
     assert result["task"] == TASK
     assert result["agent"] == str(run)
     assert result["episodes"] == 2
+    for line, record in zip(read_records(tmp_path / "records.jsonl"), result["records"], strict=True):
+        assert record.items() <= line.items()
+        assert line["optimal_steps"] > 0
     assert "2 (" in capsys.readouterr().out
 
 

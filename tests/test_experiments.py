@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from hplan import experiments
 from hplan.cli import main
-from hplan.experiments import find_experiments, run_experiment
+from hplan.evaluation.episode import Record
+from hplan.evaluation.records import read_records, write_records
+from hplan.evaluation.result import summarise, write_result
+from hplan.experiments import Step, find_experiments, run_experiment
+from hplan.registry import load_task
 from hplan.types import HplanError, UsageError
 
 CONFIG = """
@@ -86,6 +92,61 @@ def test_nothing_is_made_anew_for_results_that_are_there(folder: Path, monkeypat
     (find_experiments()["one"].results() / "bad.json").touch()
     run_experiment("one")
     assert ran == []
+
+
+EPISODES = """
+question = "Do longer ways cost more?"
+plot = ["optimal_steps", "evaluations"]
+
+[[step]]
+name = "door-{levels}"
+each = { levels = [1, 2] }
+run = ["eval", "nobody", "--records", "{records}", "--json", "{output}"]
+"""
+
+
+def evaluated(step: Step, costs: list[int]) -> None:
+    """What the step would have written, had each of its episodes cost that much."""
+    counts: dict[str, Any] = {"planner_calls": {}, "repairs": {}, "causes": {}, "violations": 0, "reward": 1.0}
+    records = [
+        Record(seed=50_000_000 + i, goal="", success=True, steps=20, evaluations=cost, ms=1.0, **counts)
+        for i, cost in enumerate(costs)
+    ]
+    levels = int(dict(step.cell)["levels"])
+    info = [{"level": k, "stride": 1.0, "latent_shape": (1,), "macro": ""} for k in range(levels)]
+    task = load_task("minigrid/DoorKey-5x5")
+    result = summarise(records, task=task.name, agent="a", method="flat", replan="surprise", seed=50, levels_info=info)
+    write_records(step.records, result, task)
+    write_result(result, step.output)
+
+
+def test_episodes_are_plotted_by_depth_and_correlated(folder: Path) -> None:
+    (folder / "config.toml").write_text(EPISODES)
+    one, two = find_experiments()["one"].steps()
+    assert one.run == ("eval", "nobody", "--records", "experiments/one/results/door-1.jsonl", "--json", str(one.output))
+    evaluated(one, [7] * 6)
+    evaluated(two, [7] * 6)
+    best = [line["optimal_steps"] for line in read_records(one.records)]
+    assert len(set(best)) > 2
+    evaluated(one, [-10 * steps for steps in best])
+    evaluated(two, [steps**3 for steps in best])
+    text = run_experiment("one")
+    written = (folder / "results/correlation.md").read_text()
+    assert text.endswith(written)
+    assert [row.split("|")[-3].strip() for row in written.splitlines()[2:]] == ["-1.00", "1.00"]
+    figure = ElementTree.parse(folder / "results/plot.svg")
+    assert len(figure.findall(".//{*}polyline")) == 2
+
+
+@pytest.mark.parametrize(
+    ("plot", "said"), [('["steps"]', r"expected \[x, y\]"), ('["steps", "goal"]', "'goal'.*'optimal_steps'")]
+)
+def test_a_plot_of_what_no_episode_has_is_refused(folder: Path, plot: str, said: str) -> None:
+    (folder / "config.toml").write_text(EPISODES.replace('["optimal_steps", "evaluations"]', plot))
+    for step in find_experiments()["one"].steps():
+        evaluated(step, [1, 2])
+    with pytest.raises(UsageError, match=said):
+        run_experiment("one")
 
 
 def test_shipped_experiments_are_sound(capsys: pytest.CaptureFixture[str]) -> None:

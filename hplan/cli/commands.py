@@ -58,6 +58,7 @@ def train(arguments: Namespace) -> None:
 
 
 def evaluate(arguments: Namespace) -> None:
+    from hplan.evaluation.records import write_records
     from hplan.evaluation.result import write_result
     from hplan.evaluation.run import evaluate as run
     from hplan.view.table import result_lines
@@ -68,10 +69,11 @@ def evaluate(arguments: Namespace) -> None:
             raise UsageError(f"--method flat is one level, not --levels {levels}; leave one of them out")
         levels = 1
     agent = _load(arguments, levels=levels, replan=arguments.replan, settings=dict(arguments.settings))
+    task = _task(agent, arguments)
     with Bars() as progress:
         result = run(
             agent,
-            _task(agent, arguments),
+            task,
             episodes=arguments.episodes,
             seed=arguments.seed,
             method=arguments.method,
@@ -79,7 +81,9 @@ def evaluate(arguments: Namespace) -> None:
             progress=progress,
         )
     print("\n".join(result_lines(result)))
-    if arguments.json:
+    if arguments.records:
+        write_records(arguments.records, result, task)
+    if arguments.json:  # last: where it lies, all the rest does
         write_result(result, arguments.json)
 
 

@@ -130,6 +130,9 @@ def build() -> Parser:
     evaluate.add_argument("--episodes", metavar="N", type=positive, default=100, help="(default: %(default)s)")
     _seed(evaluate, "fixes the episodes: same agent, same seed, same result")
     evaluate.add_argument("--json", metavar="FILE", help="write the full result there")
+    evaluate.add_argument(
+        "--records", metavar="FILE", help="write one JSON line per episode there, with the length of its best way"
+    )
     _set(evaluate, "a setting of the controller or the search, such as patience=2; see docs/replanning.md")
     evaluate.add_argument("--workers", metavar="N", type=positive, default=1, help="processes (default: %(default)s)")
     _success(evaluate, None)

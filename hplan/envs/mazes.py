@@ -13,6 +13,7 @@ from hplan.types import ActionSpec, HplanError, ObservationSpec, Start, Transiti
 
 Cell = tuple[int, int]  # row, column
 Place = tuple[float, float]  # x, y
+MOVE = 0.2  # what an action of 1 moves by
 _LIMIT = 1000  # OGBench's max_episode_steps for point mazes
 _TELEPORT_REACH = 2.5  # a step moves by 0.3 at most and the pads take from 1.5 on: farther off, no step can teleport
 _RADIUS = 0.71  # of the ball, 0.7, and a little: farther from every wall, nothing pushes it
@@ -68,16 +69,16 @@ class MazeWorld:
     def step(self, action: int | np.ndarray) -> Transition:
         action = np.clip(np.asarray(action, np.float64), -1.0, 1.0)  # the environment itself takes any length
         self._step += 1
-        target = self._data.qpos + 0.2 * action
+        target = self._data.qpos + MOVE * action
         near_pad = len(self._pads) and (np.abs(self._pads - target).max(axis=1) < _TELEPORT_REACH).any()
-        if not near_pad and self._is_clear(*target.tolist()):
+        if not near_pad and self.is_clear(*target.tolist()):
             return self._glide(target)
         with self._numpy_random() if near_pad else nullcontext():
             observation, reward, terminated, _, info = self._env.step(action)
         over, success = self._step >= self.max_steps, info["success"] > 0
         return Transition(observation.astype(np.float32), float(reward), bool(terminated), over, success)
 
-    def _is_clear(self, x: float, y: float) -> bool:
+    def is_clear(self, x: float, y: float) -> bool:
         """Whether no wall is within reach of the ball at (x, y), nor within the square around it."""
         wall, cell = self._wall, self._env.xy_to_ij
         (low, left), (high, right) = cell((x - _RADIUS, y - _RADIUS)), cell((x + _RADIUS, y + _RADIUS))

@@ -74,12 +74,15 @@ class MiniGridWorld:
         _, reward, terminated, truncated, info = env.step(int(action))
         self._refresh()
         reward = float(reward)
-        if self._ending_succeeds:
-            success = terminated
-        else:
-            success = bool(info["success"]) if "success" in info else terminated and reward > 0
+        success = self.succeeds(reward, terminated, info)
         violation = terminated and self._view[self._at][TYPE] == OBJECT_TO_IDX["lava"]
-        return Transition(self._view.copy(), reward, bool(terminated), bool(truncated), bool(success), bool(violation))
+        return Transition(self._view.copy(), reward, bool(terminated), bool(truncated), success, bool(violation))
+
+    def succeeds(self, reward: float, terminated: bool, info: dict[str, Any]) -> bool:
+        """Whether a step of the environment that returned these is the task's success."""
+        if self._ending_succeeds:
+            return bool(terminated)
+        return bool(info["success"]) if "success" in info else bool(terminated and reward > 0)
 
     def draw(self) -> str:
         """One character a cell: walls #, the agent an arrow, doors _ open, D closed, L locked, letters for things."""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hplan.config import TaskConfig
-from hplan.envs.mazes import Cell, MazeWorld
+from hplan.envs.mazes import MOVE, Cell, MazeWorld
 from hplan.envs.split import SplitWorld, derived_seed
 from hplan.types import UsageError, World
 
@@ -121,6 +121,7 @@ class MazeOracle:
         self.evaluations = 0
         self.planner_calls: dict[int, int] = {}
         self.repairs: dict[int, int] = {}
+        self.last_repair = None
         self._maze = maze
         self._paths = Paths(maze.walls, blocked=maze.teleports)
         self._goal = np.zeros(2)
@@ -134,7 +135,7 @@ class MazeOracle:
         here, there = self._maze.cell(observation), self._maze.cell(self._goal)
         toward = self._goal if here == there else np.array(self._maze.centre(self._paths.following(here, there)))
         away = toward - observation
-        return (away / max(0.2, np.abs(away).max())).astype(np.float32)  # an action of 1 moves by 0.2
+        return (away / max(MOVE, np.abs(away).max())).astype(np.float32)
 
 
 def make_oracle(world: World, task: TaskConfig) -> Any:

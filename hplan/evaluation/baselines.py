@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from hplan.types import ActionSpec
+from hplan.types import ActionSpec, Repair
 
 
 @runtime_checkable
@@ -30,6 +30,11 @@ class Actor(Protocol):
     @property
     def repairs(self) -> Mapping[int, int]: ...
 
+    @property
+    def last_repair(self) -> Repair | None:
+        """What the latest `act` repaired; None if nothing."""
+        ...
+
     def reset(self, goal: np.ndarray | None = None, seed: int = 0) -> None: ...
 
     def act(self, observation: np.ndarray) -> int | np.ndarray: ...
@@ -43,6 +48,7 @@ class RandomActor:
         self.evaluations = 0
         self.planner_calls: dict[int, int] = {}
         self.repairs: dict[int, int] = {}
+        self.last_repair = None
         self.reset()
 
     def reset(self, goal: np.ndarray | None = None, seed: int = 0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hplan.evaluation.baselines import Actor
-from hplan.types import ActionSpec, Start, Transition, World
+from hplan.types import ActionSpec, Repair, Start, Transition, World
 
 if TYPE_CHECKING:
     from hplan.agent import Agent
@@ -19,16 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Moment:
-    """One step taken. `ms`: milliseconds in `act`."""
+    """One step taken. `ms`: milliseconds in `act`; `repair`: what it repaired, the last where there were several."""
 
     action: int | np.ndarray
     transition: Transition
     ms: float
+    repair: Repair | None
 
 
 @dataclass(frozen=True)
 class Record:
     """An episode in numbers. `ms`: the time in `act`, all steps together; counts by level have string keys, as JSON.
+    `causes`: steps that repaired something, by the cause of their last repair; one step may repair several levels.
 
     Everything but `ms` is a function of agent, task and seed.
     """
@@ -42,6 +45,7 @@ class Record:
     evaluations: int
     planner_calls: dict[str, int]
     repairs: dict[str, int]
+    causes: dict[str, int]
     ms: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -64,6 +68,7 @@ def run_episode(actor: Actor, world: World, seed: int) -> Record:
         evaluations=actor.evaluations - before[0],
         planner_calls=_since(before[1], actor.planner_calls),
         repairs=_since(before[2], actor.repairs),
+        causes=dict(sorted(Counter(m.repair.cause for m in moments if m.repair).items())),
         ms=sum(m.ms for m in moments),
     )
 
@@ -90,7 +95,7 @@ def trace_episode(agent: Agent, world: World, seed: int) -> Iterator[TraceStep]:
 
     picture, success, repair = world.draw(), False, None
     for moment in play(agent, world, start):
-        success, repair = moment.transition.success, agent.last_repair or repair
+        success, repair = moment.transition.success, moment.repair or repair
         action = action_text(moment.action, world.action_spec)
         yield step_now(picture, ms=moment.ms, action=action, reward=moment.transition.reward, success=success)
         picture, taken = world.draw(), taken + 1
@@ -104,8 +109,8 @@ def play(actor: Actor, world: World, start: Start) -> Iterator[Moment]:
         began = time.perf_counter()
         action = actor.act(observation)
         ms = 1e3 * (time.perf_counter() - began)
-        transition = world.step(action)
-        yield Moment(action, transition, ms)
+        repair, transition = actor.last_repair, world.step(action)
+        yield Moment(action, transition, ms, repair)
         if transition.success or transition.terminated or transition.truncated:
             return
         observation = transition.observation

@@ -64,3 +64,36 @@ def paired_difference(
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Difference(float(differences.mean()), float(low), float(high))
+
+
+@dataclass(frozen=True)
+class RankCorrelation:
+    """Spearman's rho of `pairs` pairs and its interval; NaN where there is none."""
+
+    rho: float
+    low: float
+    high: float
+    pairs: int
+
+
+def rank_correlation(a: Sequence[float], b: Sequence[float], *, confidence: float = 0.95) -> RankCorrelation:
+    """Spearman's rho, equal values sharing the mean of their ranks; the interval by Fisher's z with the variance
+    (1 + rho^2 / 2) / (n - 3) of Bonett and Wright (2000, Psychometrika 65:23).
+
+    NaN where one side is constant, and no interval below four pairs. Raises UsageError unless a and b are equally long.
+    """
+    if len(a) != len(b):
+        raise UsageError(f"{len(a)} and {len(b)} values: expected pairs")
+    if len(set(a)) < 2 or len(set(b)) < 2:
+        return RankCorrelation(math.nan, math.nan, math.nan, len(a))
+    rho = min(max(float(np.corrcoef(_ranks(a), _ranks(b))[0, 1]), -1.0), 1.0)
+    if len(a) < 4:
+        return RankCorrelation(rho, math.nan, math.nan, len(a))
+    half = NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt((1 + rho * rho / 2) / (len(a) - 3))
+    middle = math.atanh(rho) if abs(rho) < 1 else math.copysign(math.inf, rho)
+    return RankCorrelation(rho, math.tanh(middle - half), math.tanh(middle + half), len(a))
+
+
+def _ranks(values: Sequence[float]) -> np.ndarray:
+    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[where]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
@@ -13,6 +14,47 @@ COLOURS = 6  # classes s0..s5 of the style sheet
 POINTS = 200  # per line; more than a chart this small can show
 CELL = 14
 SMALLEST = 1e-300  # values this close to one another, or to 0, are the same: below it floats lose their digits
+GROUPS = 5  # of the dots of a cloud, for its line
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """(x, y) points, all finite, of one name and colour; `full`: which of them are solid dots."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    full: tuple[bool, ...]
+    colour: int = 0
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """Where a point lies on the page; y on a logarithm where values span a factor of 30 above zero."""
+
+    x_low: float
+    x_high: float
+    ticks: list[float]
+    log: bool
+
+    @classmethod
+    def around(cls, points: Sequence[tuple[float, float]]) -> _Axes:
+        xs, ys = zip(*points, strict=True)
+        log = min(ys) >= SMALLEST and max(ys) > 30 * min(ys)
+        return cls(min(xs), max(xs), (_log_ticks if log else _ticks)(min(ys), max(ys)), log)
+
+    def across(self, x: float) -> float:
+        return LEFT + (x - self.x_low) / ((self.x_high - self.x_low) or 1) * (WIDTH - LEFT - RIGHT)
+
+    def up(self, y: float) -> float:
+        low, high, at = (math.log10(v) if self.log else v for v in (self.ticks[0], self.ticks[-1], y))
+        return HEIGHT - BOTTOM - (at - low) / (high - low) * (HEIGHT - BOTTOM - TOP)
+
+    def drawn(self) -> Iterator[str]:
+        for y in self.ticks:
+            yield f'<path class="grid" d="M{LEFT} {self.up(y):.1f}H{WIDTH - RIGHT}"/>'
+            yield f'<text x="{LEFT - 5}" y="{self.up(y) + 3:.1f}" text-anchor="end">{y:.3g}</text>'
+        for x, anchor in ((self.x_low, "start"), (self.x_high, "end")):
+            yield f'<text x="{self.across(x):.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{x:,.0f}</text>'
 
 
 def line_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
@@ -24,31 +66,31 @@ def line_chart(series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
     points = [point for line in lines.values() for point in line]
     if not points:
         return ""
-    x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
-    values = [y for _, y in points]
-    log = min(values) > 0 and max(values) > 30 * min(values)
-    y_ticks = _log_ticks(min(values), max(values)) if log else _ticks(min(values), max(values))
-
-    def scaled(y: float) -> float:
-        return math.log10(y) if log else y
-
-    low, high = scaled(y_ticks[0]), scaled(y_ticks[-1])
-
-    def across(x: float) -> float:
-        return LEFT + (x - x_low) / ((x_high - x_low) or 1) * (WIDTH - LEFT - RIGHT)
-
-    def up(y: float) -> float:
-        return HEIGHT - BOTTOM - (scaled(y) - low) / (high - low) * (HEIGHT - BOTTOM - TOP)
-
-    parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">']
-    for y in y_ticks:
-        parts.append(f'<path class="grid" d="M{LEFT} {up(y):.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text x="{LEFT - 5}" y="{up(y) + 3:.1f}" text-anchor="end">{y:.3g}</text>')
-    for x, anchor in ((x_low, "start"), (x_high, "end")):
-        parts.append(f'<text x="{across(x):.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{x:,.0f}</text>')
+    axes = _Axes.around(points)
+    parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">', *axes.drawn()]
     for i, (name, line) in enumerate(lines.items()):
-        path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in line)
+        path = " ".join(f"{axes.across(x):.1f},{axes.up(y):.1f}" for x, y in line)
         parts.append(f'<polyline class="s{i % COLOURS}" points="{path}"><title>{escape(name)}</title></polyline>')
+    return "".join([*parts, "</svg>"])
+
+
+def dot_chart(clouds: Sequence[Cloud]) -> str:
+    """Dots on common axes as in `line_chart`, hollow where not `full`, and a line for each cloud through the means of
+    GROUPS equal parts of it, ordered by x. An empty string where there are no dots."""
+    points = [point for cloud in clouds for point in cloud.points]
+    if not points:
+        return ""
+    axes = _Axes.around(points)
+    parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img">', *axes.drawn()]
+    for cloud in clouds:
+        colour = cloud.colour % COLOURS
+        for (x, y), full in zip(cloud.points, cloud.full, strict=True):
+            look = f'class="b{colour}" fill-opacity="0.5"' if full else f'class="s{colour}" fill="none"'
+            parts.append(f'<circle {look} cx="{axes.across(x):.1f}" cy="{axes.up(y):.1f}" r="2"/>')
+        groups = np.array_split(np.array(sorted(cloud.points)), min(GROUPS, len(cloud.points)))
+        path = " ".join(f"{axes.across(x):.1f},{axes.up(y):.1f}" for x, y in (group.mean(axis=0) for group in groups))
+        title = f"<title>{escape(cloud.name)}</title>"
+        parts.append(f'<polyline class="s{colour}" points="{path}">{title}</polyline>')
     return "".join([*parts, "</svg>"])
 
 

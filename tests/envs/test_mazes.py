@@ -21,14 +21,14 @@ def maze(size: str, split: str = "train", kind: str = "navigate"):
 @pytest.mark.parametrize("size", ["medium", "teleport"])
 def test_steps_that_touch_no_wall_are_mujocos_to_the_last_bit(size):
     fast, slow = maze(size), maze(size)
-    slow.inner._is_clear = lambda x, y: False  # then every step is MuJoCo's
+    slow.inner.is_clear = lambda x, y: False  # then every step is MuJoCo's
     random = np.random.default_rng(0)
     fast.reset(seed=3)
     slow.reset(seed=3)
     glides = 0
     for step in range(2500):
         action = np.clip(random.uniform(-1, 1, 2) + 0.7 * np.sin(step / 60 + np.array([0, 1.3])), -1, 1)
-        glides += fast.inner._is_clear(*(fast.inner._data.qpos + 0.2 * action))
+        glides += fast.inner.is_clear(*(fast.inner._data.qpos + 0.2 * action))
         one, other = fast.step(action), slow.step(action)
         assert np.array_equal(fast.inner._data.qpos, slow.inner._data.qpos)
         assert np.array_equal(one.observation, other.observation)

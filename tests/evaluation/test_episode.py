@@ -40,6 +40,13 @@ def test_the_last_repair_stays_in_view() -> None:
     assert steps[-1].repair == [step.repair for step in steps if step.repair][-1]
 
 
+def test_repairs_are_counted_by_cause() -> None:
+    record = run_episode(ToyAgent(care=0.5), make_world(CORRIDOR, split="eval"), seed=1)
+    assert record.repairs["0"] > 0
+    assert record.causes == {"surprise": record.repairs["0"]}
+    assert run_episode(ToyAgent(care=1.0), make_world(CORRIDOR, split="eval"), seed=1).causes == {}
+
+
 def test_random_actions_stay_in_their_space_and_follow_their_seed() -> None:
     observation = np.zeros(2, np.float32)
     for spec in (CONTINUOUS, ActionSpec("discrete", 3)):

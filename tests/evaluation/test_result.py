@@ -20,8 +20,9 @@ CONTRACT = [
 
 
 def record(goal: str = "", success: bool = True, steps: int = 4, **fields: object) -> Record:
-    values = {"evaluations": 100, "planner_calls": {"0": 2}, "repairs": {}, "ms": 2.0, "reward": 1.0, "violations": 0}
-    return Record(seed=0, goal=goal, success=success, steps=steps, **{**values, **fields})  # type: ignore[arg-type]
+    values = {"evaluations": 100, "planner_calls": {"0": 2}, "repairs": {}, "causes": {}, "ms": 2.0}
+    values |= {"reward": 1.0, "violations": 0, **fields}
+    return Record(seed=0, goal=goal, success=success, steps=steps, **values)  # type: ignore[arg-type]
 
 
 def summary(records: list[Record]) -> Result:

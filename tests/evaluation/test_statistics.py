@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hplan.evaluation.statistics import paired_difference, wilson
+from hplan.evaluation.statistics import paired_difference, rank_correlation, wilson
 from hplan.types import UsageError
 
 
@@ -69,3 +71,34 @@ def test_a_constant_difference_has_no_width(values: list[int], shift: int) -> No
 def test_unpaired_samples_are_refused(pair: tuple[list[float], list[float]]) -> None:
     with pytest.raises(UsageError, match="expected the same episodes"):
         paired_difference(*pair)
+
+
+IQ, TELEVISION = [106, 100, 86, 101, 99, 103, 97, 113, 112, 110], [7, 27, 2, 50, 28, 29, 20, 12, 6, 17]
+
+
+def test_rank_correlation_of_known_examples() -> None:
+    found = rank_correlation(IQ, TELEVISION)
+    assert found.rho == pytest.approx(-29 / 165)
+    assert (found.low, found.high) == pytest.approx((-0.7279, 0.5146), abs=1e-4)
+    assert rank_correlation([1, 2, 2, 3], [1, 2, 3, 4]).rho == pytest.approx(4.5 / math.sqrt(4.5 * 5)), "ties share"
+    assert rank_correlation([1, 2, 3, 9], [1, 10, 100, 1e9]).rho == pytest.approx(1.0), "of ranks, not of values"
+    assert rank_correlation([1, 2, 3, 9], [4, 3, 2, 1]).high == pytest.approx(-1.0)
+
+
+def test_rank_correlation_where_there_is_none() -> None:
+    assert math.isnan(rank_correlation([1, 1, 1, 1], [1, 2, 3, 4]).rho)
+    assert math.isnan(rank_correlation([], []).rho)
+    three = rank_correlation([1, 2, 3], [3, 2, 4])
+    assert three.rho == pytest.approx(0.5)
+    assert math.isnan(three.low) and math.isnan(three.high)
+    with pytest.raises(UsageError, match="2 and 3 values: expected pairs"):
+        rank_correlation([1, 2], [1, 2, 3])
+
+
+@pytest.mark.parametrize("normal", [0.0, 0.8])
+def test_the_interval_of_a_rank_correlation_covers_it(normal: float) -> None:
+    """Spearman's rho of a bivariate normal is 6 / pi asin(r / 2)."""
+    generator, rho = np.random.default_rng(0), 6 / math.pi * math.asin(normal / 2)
+    samples = generator.multivariate_normal([0, 0], [[1, normal], [normal, 1]], size=(1000, 25))
+    found = [rank_correlation(*pairs.T.tolist()) for pairs in samples]
+    assert 0.93 < np.mean([one.low <= rho <= one.high for one in found]) < 0.97

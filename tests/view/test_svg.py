@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,7 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hplan.view.svg import BOTTOM, CELL, HEIGHT, POINTS, TOP, WIDTH, bar_chart, code_map, line_chart
+from hplan.view.svg import (
+    BOTTOM,
+    CELL,
+    GROUPS,
+    HEIGHT,
+    LEFT,
+    POINTS,
+    TOP,
+    WIDTH,
+    Cloud,
+    bar_chart,
+    code_map,
+    dot_chart,
+    line_chart,
+)
 
 NUMBERS = st.floats(-1e9, 1e9) | st.floats(1e-9, 1e9) | st.sampled_from([0.0, math.nan, math.inf])
 
@@ -97,3 +112,31 @@ def test_a_code_map_has_one_colour_per_code(codes: np.ndarray) -> None:
 
 def test_small_codes_differ_in_colour() -> None:
     assert len(set(re.findall(r"hsl\([^)]*\)", code_map(np.arange(24).reshape(4, 6))))) == 24
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 500), st.floats(0, 1e7), st.booleans()), max_size=30), max_size=3))
+def test_every_dot_stays_in_its_frame(drawn: list[list[tuple[int, float, bool]]]) -> None:
+    clouds = [
+        Cloud(f"<{i}>", tuple((x, y) for x, y, _ in dots), tuple(full for *_, full in dots), i)
+        for i, dots in enumerate(drawn)
+        if dots
+    ]
+    svg = dot_chart(clouds)
+    assert (svg == "") == (not clouds)
+    if svg:
+        circles = ElementTree.fromstring(svg).findall("circle")
+        assert len(circles) == sum(map(len, drawn))
+        assert sum(circle.get("fill") == "none" for circle in circles) == sum(not f for d in drawn for *_, f in d)
+        places = [(float(circle.attrib["cx"]), float(circle.attrib["cy"])) for circle in circles]
+        assert all(LEFT <= x <= WIDTH and TOP - 0.1 <= y <= HEIGHT - BOTTOM + 0.1 for x, y in places)
+        assert all(0 < len(line) <= GROUPS for line in polylines(svg))
+
+
+def test_the_line_of_a_cloud_goes_through_means() -> None:
+    """Ten dots, two in each part: their means lie on y = x, although no dot does."""
+    dots = tuple((float(x), x + (1.0 if x % 2 else -1.0)) for x in range(10))
+    (line,) = polylines(dot_chart([Cloud("one", dots, (True,) * 10)]))
+    assert len(line) == GROUPS
+    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(line)]
+    assert slopes == pytest.approx([slopes[0]] * (GROUPS - 1), abs=0.01)
+    assert slopes[0] < 0, "y grows downwards in SVG"
