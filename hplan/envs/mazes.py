@@ -52,7 +52,7 @@ class MazeWorld:
         if self._evaluation:
             number = seed % len(self._env.task_infos) + 1
             return self._reset(seed, {"task_id": number}, str(number))
-        free = np.argwhere(~self.walls)
+        free = np.argwhere(self._env.maze_map != 1)  # `walls` may still be those of the last episode
         start, goal = free[np.random.default_rng(seed).integers(len(free), size=2)].tolist()
         return self.begin(tuple(start), tuple(goal), seed)
 
