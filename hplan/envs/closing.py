@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
-import mujoco
 import numpy as np
 
 from hplan.envs.changing import STREAM
@@ -87,8 +86,8 @@ def _put_blocks(env: Any) -> None:
     env.maze_map = np.ones_like(plan)
     env.update_tree(tree)
     env.maze_map = plan
-    env.model = mujoco.MjModel.from_xml_string(ElementTree.tostring(tree.getroot(), "unicode"))
-    env.data = mujoco.MjData(env.model)
+    env.model = type(env.model).from_xml_string(ElementTree.tostring(tree.getroot(), "unicode"))
+    env.data = type(env.data)(env.model)
     for cell in np.argwhere(plan == 0).tolist():
         _switch(env, cell, on=False)
 
