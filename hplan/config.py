@@ -14,6 +14,7 @@ Recipe = Literal["explore", "random", "navigate", "stitch"]
 GoalKind = Literal["success", "observation"]
 SuccessRule = Literal["auto", "terminated"]
 Layouts = Literal["vary", "fixed", "auto"]
+Change = Literal["none", "slippery", "closing-doors", "moving-wall", "closing-corridor"]
 EnvFactory = Callable[[], Any]  # returns a gymnasium.Env
 
 
@@ -34,13 +35,27 @@ class PlayConfig:
 
 
 @dataclass(frozen=True)
+class ChangeConfig:
+    """How the world changes while somebody acts in it, which nothing announces (hplan/envs/changing.py, closing.py).
+
+    chance: of a change before each step. when, for `closing-corridor`: the moment is drawn between these two shares of
+        the steps that the shortest way to the goal takes.
+    """
+
+    kind: Change = "none"
+    chance: float = 0.2
+    when: tuple[float, ...] = (0.1, 0.4)
+
+
+@dataclass(frozen=True)
 class TaskConfig:
     """One task. `name` is where its file lies below tasks/, or `gym:ENV-ID`; everything else is in the file.
 
     environment: Gymnasium id. kwargs: for its constructor. view: how observations are made canonical (envs/views.py).
     goal: what an episode asks for, the task's own `success` or to reach an `observation` that reset hands out.
     success: contract.md's rule, or `terminated`: ending is succeeding. layouts: whether each seed is another layout;
-    `auto` tries a few seeds. probes: names of known factors, for reports only. training: settings by budget.
+    `auto` tries a few seeds. changes: what disturbs an episode. probes: names of known factors, for reports only.
+    training: settings by budget.
     factory: makes the environment instead of `environment`, for tasks that are a Python function (never in a file).
     """
 
@@ -51,6 +66,7 @@ class TaskConfig:
     goal: GoalKind = "success"
     success: SuccessRule = "auto"
     layouts: Layouts = "auto"
+    changes: ChangeConfig = ChangeConfig()
     play: PlayConfig = PlayConfig()
     training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     probes: tuple[str, ...] = ()
@@ -76,7 +92,9 @@ def task_from_table(table: Mapping[str, Any], name: str, where: str = "task") ->
     values = _checked(TaskConfig, {**table, "name": name}, where)
     play = _checked(PlayConfig, values.pop("play", {}), f"{where}: play")
     _check_play(play, where)
-    return TaskConfig(**values, play=PlayConfig(**play))
+    changes = _checked(ChangeConfig, values.pop("changes", {}), f"{where}: changes")
+    _check_changes(changes, where)
+    return TaskConfig(**values, changes=ChangeConfig(**changes), play=PlayConfig(**play))
 
 
 def check_values(values: Mapping[str, Any], examples: Mapping[str, Any], where: str) -> None:
@@ -98,7 +116,20 @@ def _check_play(play: Mapping[str, Any], where: str) -> None:
         raise UsageError(f"{where}: play.restart_rare is {play['restart_rare']}; expected 0 or more, and below 1")
 
 
-_PLAIN = {"Mapping": dict, "tuple": list, "str": str, "int": int, "float": (int, float), "PlayConfig": dict}
+def _check_changes(changes: Mapping[str, Any], where: str) -> None:
+    kind = changes.get("kind", "none")
+    number = {"none": "no number", "closing-corridor": "when"}.get(kind, "chance")
+    for key in changes.keys() - {"kind", number}:
+        raise UsageError(f"{where}: changes.{key} means nothing where changes.kind is {kind!r}; it takes {number}")
+    if not 0 < changes.get("chance", 1.0) <= 1:
+        raise UsageError(f"{where}: changes.chance is {changes['chance']}; expected above 0, and 1 at most")
+    when = changes.get("when", (0.0, 0.0))
+    if len(when) != 2 or not all(isinstance(share, int | float) for share in when) or not 0 <= when[0] <= when[1]:
+        raise UsageError(f"{where}: changes.when is {when}; expected [earliest, latest], such as [0.1, 0.4]")
+
+
+_TABLES = ("Mapping", "PlayConfig", "ChangeConfig")
+_PLAIN = {"tuple": list, "str": str, "int": int, "float": (int, float), **dict.fromkeys(_TABLES, dict)}
 
 
 def _checked(cls: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -114,6 +145,6 @@ def _checked(cls: type, table: Mapping[str, Any], where: str) -> dict[str, Any]:
         else:
             kind = getattr(hints[key], "__name__", str(hints[key]))
             if not isinstance(value, _PLAIN[kind]) or isinstance(value, bool):
-                raise UsageError(f"{where}: {key} is {value!r}; expected a {kind.lower()}")
+                raise UsageError(f"{where}: {key} is {value!r}; expected a {'table' if kind in _TABLES else kind}")
         values[key] = tuple(value) if isinstance(value, list) else value
     return values

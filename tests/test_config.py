@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hplan.config import PlayConfig, TaskConfig, read_task, task_from_table
+from hplan.config import ChangeConfig, PlayConfig, TaskConfig, read_task, task_from_table
 from hplan.types import UsageError
 
 
@@ -13,7 +13,8 @@ def test_a_whole_file(tmp_path):
     path.write_text(
         'environment = "X-v0"\nkwargs = { size = 3 }\nview = "spaces"\ngoal = "observation"\nsuccess = "terminated"\n'
         'layouts = "fixed"\nprobes = ["door"]\n[play]\nrecipe = "stitch"\nsteps = { quick = 10 }\nepisode_steps = 5\n'
-        "restart_rare = 0.25\n[training.quick]\ngradient_steps = 7\n"
+        'restart_rare = 0.25\n[changes]\nkind = "closing-corridor"\nwhen = [0, 0.5]\n'
+        "[training.quick]\ngradient_steps = 7\n"
     )
     assert read_task(path, "mine/task") == TaskConfig(
         name="mine/task",
@@ -23,6 +24,7 @@ def test_a_whole_file(tmp_path):
         goal="observation",
         success="terminated",
         layouts="fixed",
+        changes=ChangeConfig("closing-corridor", when=(0, 0.5)),
         play=PlayConfig("stitch", {"quick": 10}, 5, 0.25),
         training={"quick": {"gradient_steps": 7}},
         probes=("door",),
@@ -41,7 +43,8 @@ def test_one_line_is_enough():
         ({"name": "x", "environment": "X-v0"}, "name is no key of a task file"),
         ({"environment": 3}, "environment is 3; expected a str"),
         ({"environment": "X-v0", "goal": "win"}, "goal is 'win'; expected one of 'success', 'observation'"),
-        ({"environment": "X-v0", "play": 3}, "play is 3"),
+        ({"environment": "X-v0", "play": 3}, "play is 3; expected a table"),
+        ({"environment": "X-v0", "changes": "slippery"}, "changes is 'slippery'; expected a table"),
         ({"environment": "X-v0", "play": {"speed": 1}}, "play: unknown key 'speed'"),
         ({"environment": "X-v0", "play": {"recipe": "chess"}}, "recipe is 'chess'"),
         ({"environment": "X-v0", "play": {"steps": {"quick": 0}}}, "expected whole numbers above 0"),
@@ -54,6 +57,27 @@ def test_one_line_is_enough():
 def test_mistakes_are_told(table, said):
     with pytest.raises(UsageError) as caught:
         task_from_table(table, "x", "x.toml")
+    assert str(caught.value).startswith("x.toml")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"kind": "ice"}, "changes: kind is 'ice'; expected one of 'none', 'slippery'"),
+        ({"chance": 0.5}, "changes.chance means nothing where changes.kind is 'none'; it takes no number"),
+        ({"kind": "slippery", "when": [0, 1]}, "changes.when means nothing where changes.kind is 'slippery'; it takes"),
+        ({"kind": "slippery", "chance": 0}, "changes.chance is 0; expected above 0"),
+        ({"kind": "slippery", "chance": 1.5}, "changes.chance is 1.5; expected above 0, and 1 at most"),
+        ({"kind": "slippery", "chance": "often"}, "chance is 'often'"),
+        ({"kind": "closing-corridor", "when": [0.4, 0.1]}, "expected [earliest, latest]"),
+        ({"kind": "closing-corridor", "when": ["soon", 1]}, "expected [earliest, latest]"),
+        ({"kind": "closing-corridor", "when": [0.4]}, "expected [earliest, latest]"),
+    ],
+)
+def test_mistakes_about_changes_are_told(changes, said):
+    with pytest.raises(UsageError) as caught:
+        task_from_table({"environment": "X-v0", "changes": changes}, "x", "x.toml")
     assert str(caught.value).startswith("x.toml")
     assert said in str(caught.value)
 

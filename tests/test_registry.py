@@ -9,7 +9,7 @@ from dataclasses import fields
 
 import pytest
 
-from hplan.config import PlayConfig, TaskConfig
+from hplan.config import ChangeConfig, PlayConfig, TaskConfig
 from hplan.registry import (
     agent_path,
     load_task,
@@ -41,8 +41,11 @@ def test_tasks_are_those_of_the_targets():
 
 def test_readme_explains_every_key():
     text = (tasks_folder() / "README.md").read_text()
-    keys = [f.name for f in fields(TaskConfig) if f.name not in ("name", "factory", "play", "training")]
-    for key in [*keys, *(f"play.{f.name}" for f in fields(PlayConfig)), "training.BUDGET"]:
+    keys = [f.name for f in fields(TaskConfig) if f.name not in ("name", "factory", "changes", "play", "training")]
+    keys += [
+        f"{table}.{f.name}" for table, cls in (("changes", ChangeConfig), ("play", PlayConfig)) for f in fields(cls)
+    ]
+    for key in [*keys, "training.BUDGET"]:
         assert f"| `{key}` |" in text, key
     example = text.split("    environment =")[1].split("\n\n|")[0]
     assert tomllib.loads("environment =" + example)["layouts"] == "vary"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -90,6 +90,8 @@ def _manifest(task: TaskConfig, make: MakeWorld, *, steps: int, seed: int, shard
     world = make()
     settings = {name: getattr(task, name) for name in _DECISIVE} | {"shard_steps": shard_steps}
     settings |= {name: getattr(task.play, name) for name in ("recipe", "episode_steps", "restart_rare")}
+    if task.changes.kind != "none":
+        settings["changes"] = asdict(task.changes)
     manifest = Manifest(
         task=task.name,
         environment=task.environment,

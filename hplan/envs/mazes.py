@@ -16,7 +16,7 @@ Place = tuple[float, float]  # x, y
 MOVE = 0.2  # what an action of 1 moves by
 _LIMIT = 1000  # OGBench's max_episode_steps for point mazes
 _TELEPORT_REACH = 2.5  # a step moves by 0.3 at most and the pads take from 1.5 on: farther off, no step can teleport
-_RADIUS = 0.71  # of the ball, 0.7, and a little: farther from every wall, nothing pushes it
+RADIUS = 0.71  # of the ball, 0.7, and a little: farther from every wall, nothing pushes it
 
 
 class MazeWorld:
@@ -43,8 +43,7 @@ class MazeWorld:
         with suppress(OSError):  # OGBench writes a model file for each environment and never removes it
             Path(env.fullpath).unlink()
         self.goal_tolerance = float(env._goal_tol)
-        self.walls: np.ndarray = env.maze_map == 1
-        self._wall: list[list[bool]] = self.walls.tolist()
+        self._set_walls(env.maze_map == 1)
         pads = env._teleport_info or {"teleport_in_ijs": [], "teleport_out_ijs": []}
         self.teleports: tuple[Cell, ...] = tuple(pads["teleport_in_ijs"])
         self._exits: tuple[Cell, ...] = tuple(pads["teleport_out_ijs"])
@@ -54,7 +53,7 @@ class MazeWorld:
         if self._evaluation:
             number = seed % len(self._env.task_infos) + 1
             return self._reset(seed, {"task_id": number}, str(number))
-        free = np.argwhere(~self.walls)
+        free = np.argwhere(self._env.maze_map != 1)  # `walls` may still be those of the last episode
         start, goal = free[np.random.default_rng(seed).integers(len(free), size=2)].tolist()
         return self.begin(tuple(start), tuple(goal), seed)
 
@@ -81,7 +80,7 @@ class MazeWorld:
     def is_clear(self, x: float, y: float) -> bool:
         """Whether no wall is within reach of the ball at (x, y), nor within the square around it."""
         wall, cell = self._wall, self._env.xy_to_ij
-        (low, left), (high, right) = cell((x - _RADIUS, y - _RADIUS)), cell((x + _RADIUS, y + _RADIUS))
+        (low, left), (high, right) = cell((x - RADIUS, y - RADIUS)), cell((x + RADIUS, y + RADIUS))
         return not (wall[low][left] or wall[low][right] or wall[high][left] or wall[high][right])
 
     def _glide(self, target: np.ndarray) -> Transition:
@@ -117,6 +116,11 @@ class MazeWorld:
 
     def close(self) -> None:
         self._env.close()
+
+    def _set_walls(self, walls: np.ndarray) -> None:
+        """`walls` (rows, columns) bool is never written into: whoever holds it sees by its identity that it changed."""
+        self.walls = walls
+        self._wall: list[list[bool]] = walls.tolist()
 
     def _reset(self, seed: int, options: dict[str, Any], name: str) -> Start:
         self._step = 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+import gymnasium
 import numpy as np
 from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX, STATE_TO_IDX
 from minigrid.minigrid_env import MiniGridEnv
@@ -47,31 +48,32 @@ def full_view(env: MiniGridEnv) -> np.ndarray:
 
 
 class MiniGridWorld:
-    """A MiniGrid environment as a World. `env` is this world's own from now on: its partial view is switched off.
+    """A MiniGrid environment, or a wrapper of one (changing.py), as a World. `env` is this world's own from now on: its
+    partial view is switched off.
 
     at_least: raises the environment's limit of steps to this; play needs longer stays than some tasks allow.
     """
 
-    def __init__(self, env: MiniGridEnv, name: str, *, ending_succeeds: bool = False, at_least: int = 0) -> None:
-        env.gen_obs = _no_view
+    def __init__(self, env: gymnasium.Env, name: str, *, ending_succeeds: bool = False, at_least: int = 0) -> None:
         self.name = name
-        self._env = env
+        self._wear(env)
+        self._env.gen_obs = _no_view
         self._ending_succeeds = ending_succeeds
         self._at_least = at_least
         self._set_limit()
         size = int(env.action_space.n)  # type: ignore[attr-defined]  # always Discrete
         self.action_spec = ActionSpec("discrete", size, names=ACTIONS[:size])
-        self.observation_spec = ObservationSpec("symbols", (env.height, env.width, len(FEATURES)), CARDINALITIES)
+        shape = (self._env.height, self._env.width, len(FEATURES))
+        self.observation_spec = ObservationSpec("symbols", shape, CARDINALITIES)
 
     def reset(self, *, seed: int) -> Start:
-        self._env.reset(seed=seed)
+        self._outer.reset(seed=seed)
         self._set_limit()  # BabyAI's environments choose theirs for each mission
         self._encode()
         return Start(self._view.copy())
 
     def step(self, action: int | np.ndarray) -> Transition:
-        env = self._env
-        _, reward, terminated, truncated, info = env.step(int(action))
+        _, reward, terminated, truncated, info = self._outer.step(int(action))
         self._refresh()
         reward = float(reward)
         success = self.succeeds(reward, terminated, info)
@@ -104,13 +106,17 @@ class MiniGridWorld:
 
     def snapshot(self) -> bytes:
         """The state as it is now. The environment goes whole: copies of its parts would break `carrying is obj`."""
-        return pickle.dumps(self._env, protocol=pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps(self._outer, protocol=pickle.HIGHEST_PROTOCOL)
 
     def restore(self, snapshot: bytes) -> None:
         """A new episode that starts in that state: `max_steps` counts from here."""
-        self._env = pickle.loads(snapshot)
+        self._wear(pickle.loads(snapshot))
         self._env.step_count = 0
         self._encode()
+
+    def _wear(self, env: gymnasium.Env) -> None:
+        self._outer = env
+        self._env: MiniGridEnv = env.unwrapped  # type: ignore[assignment]
 
     def _set_limit(self) -> None:
         self.max_steps = self._env.max_steps = max(self._env.max_steps, self._at_least)

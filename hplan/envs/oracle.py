@@ -50,6 +50,14 @@ class Paths:
         best = min(beside, key=table.__getitem__, default=cell)
         return best if table.get(best, 0) < table.get(cell, len(self.free)) else cell
 
+    def way(self, cell: Cell, goal: Cell) -> list[Cell]:
+        """The cells after `cell` on the way to `goal`, it included; none where there is no way."""
+        cells, here = [], cell
+        while (there := self.following(here, goal)) != here:
+            cells.append(there)
+            here = there
+        return cells
+
     def corners(self) -> list[Cell]:
         """Free cells that are no hallways: all but those with a straight passage and walls on both sides."""
         free = set(self.free)
@@ -73,26 +81,28 @@ class OraclePlay:
         self._world, self._maze = world, _maze(world)
         self._rng = rng
         self._recipe: Literal["navigate", "stitch"] = recipe
-        self._paths = Paths(self._maze.walls)
-        self._corners = self._paths.corners()
+        self._known: np.ndarray | None = None
+        self._look()
         self._aim((0.0, 0.0))
 
     def start(self) -> tuple[np.ndarray, int]:
         """Begin an episode; returns its first observation and its seed."""
         seed = int(self._rng.integers(2**31))
+        self._world.reset(seed=seed)  # so that an error names this seed
+        self._look()
         start = self._pick(self._paths.free)
         if self._recipe == "stitch":
             near = [cell for cell, steps in self._paths.distances(start).items() if steps == STITCH_CELLS]
             goal = self._pick(near) if near else start
         else:
             goal = self._pick(self._corners)
-        self._world.reset(seed=seed)  # so that an error names this seed
         begun = self._maze.begin(start, goal, derived_seed(seed, "train"))
         self._aim(tuple(np.asarray(begun.goal).tolist()))
         return begun.observation, seed
 
     def act(self, observation: np.ndarray, step: int = 0) -> np.ndarray:
         """(2,) float32 in [-1, 1]."""
+        self._look()
         x, y = observation.tolist()  # plain numbers: ten times faster than arrays of two
         if self._recipe == "navigate" and math.dist((x, y), self._goal) <= self._maze.goal_tolerance:
             self._aim(self._maze.place(self._pick(self._corners), self._rng))
@@ -106,16 +116,26 @@ class OraclePlay:
         action = (to_x - x) / length + noise_x, (to_y - y) / length + noise_y
         return np.array([min(max(a, -1.0), 1.0) for a in action], np.float32)
 
+    def _look(self) -> None:
+        """The map as it is now: it changes in mazes that close."""
+        if self._known is self._maze.walls:
+            return
+        self._known = self._maze.walls
+        self._paths = Paths(self._known)
+        self._corners = self._paths.corners()
+        self._ways: dict[Cell, tuple[float, float]] = {}  # where to go from each cell on the way
+
     def _aim(self, goal: tuple[float, float]) -> None:
         self._goal, self._goal_cell = goal, self._maze.cell(goal)
-        self._ways: dict[Cell, tuple[float, float]] = {}  # where to go from each cell on the way
+        self._ways = {}
 
     def _pick(self, cells: list[Cell]) -> Cell:
         return cells[int(self._rng.integers(len(cells)))]
 
 
 class MazeOracle:
-    """A ceiling: goes to the goal on a shortest path without noise, round teleporters. An Actor of `evaluate`."""
+    """A ceiling: goes to the goal on a shortest path without noise, round teleporters, and round what closes as soon as
+    it does. An Actor of `evaluate`."""
 
     def __init__(self, maze: MazeWorld) -> None:
         self.evaluations = 0
@@ -123,7 +143,7 @@ class MazeOracle:
         self.repairs: dict[int, int] = {}
         self.last_repair = None
         self._maze = maze
-        self._paths = Paths(maze.walls, blocked=maze.teleports)
+        self._known: np.ndarray | None = None
         self._goal = np.zeros(2)
 
     def reset(self, goal: np.ndarray | None = None, seed: int = 0) -> None:
@@ -132,6 +152,9 @@ class MazeOracle:
         self._goal = np.asarray(goal)
 
     def act(self, observation: np.ndarray) -> np.ndarray:
+        if self._known is not self._maze.walls:  # it changes in mazes that close
+            self._known = self._maze.walls
+            self._paths = Paths(self._known, blocked=self._maze.teleports)
         here, there = self._maze.cell(observation), self._maze.cell(self._goal)
         toward = self._goal if here == there else np.array(self._maze.centre(self._paths.following(here, there)))
         away = toward - observation

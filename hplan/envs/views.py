@@ -22,6 +22,11 @@ from hplan.envs.split import Fingerprint, Split, SplitWorld, layout_split
 from hplan.types import HplanError, UsageError, World
 
 _AUTO = {"minigrid": "symbols", "ogbench.locomaze": "position"}  # module of an environment's class -> view
+_CHANGES = {
+    "symbols": ("slippery", "closing-doors", "moving-wall"),
+    "position": ("closing-corridor",),
+    "spaces": ("slippery",),
+}
 _LOOKS = 64  # resets that decide whether layouts vary
 _ENOUGH = 4  # distinct layouts that each split must have among them
 
@@ -32,6 +37,8 @@ def make(task: TaskConfig, split: Split) -> World:
     view = _auto_view(env) if task.view == "auto" else task.view
     if view not in VIEWS:
         raise UsageError(f"{task.name}: unknown view {view!r}; expected auto, {', '.join(VIEWS)}")
+    if (kind := task.changes.kind) not in ("none", *_CHANGES[view]):
+        raise UsageError(f"{task.name}: changes.kind is {kind!r}; view {view!r} allows {', '.join(_CHANGES[view])}")
     world, layout = VIEWS[view](env, task, split)
     varies = world.observation_spec.kind == "symbols" and (
         _layouts_vary(world, layout) if task.layouts == "auto" else task.layouts == "vary"
@@ -94,21 +101,32 @@ def _layouts_vary(world: World, layout: Fingerprint) -> bool:
 
 
 def _symbols(env: Any, task: TaskConfig, split: Split) -> tuple[World, Fingerprint]:
+    from hplan.envs.changing import changing
     from hplan.envs.minigrid import AGENT, MiniGridWorld
 
     ending_succeeds, at_least = task.success == "terminated", task.play.episode_steps if split == "train" else 0
-    world = MiniGridWorld(env.unwrapped, task.name, ending_succeeds=ending_succeeds, at_least=at_least)
+    env = changing(env.unwrapped, task.changes)
+    world = MiniGridWorld(env, task.name, ending_succeeds=ending_succeeds, at_least=at_least)
     return world, lambda observation: observation[..., :AGENT].tobytes()  # where the agent starts makes no new layout
 
 
 def _position(env: Any, task: TaskConfig, split: Split) -> tuple[World, Fingerprint]:
     from hplan.envs.mazes import MazeWorld
 
-    limit = {} if split == "eval" else {"max_steps": task.play.episode_steps}
-    return MazeWorld(env.unwrapped, task.name, evaluation=split == "eval", **limit), np.ndarray.tobytes
+    options: dict[str, Any] = {} if split == "eval" else {"max_steps": task.play.episode_steps}
+    options["evaluation"] = split == "eval"
+    if task.changes.kind == "closing-corridor":
+        from hplan.envs.closing import ClosingMaze
+
+        return ClosingMaze(env.unwrapped, task.name, when=task.changes.when, **options), np.ndarray.tobytes
+    return MazeWorld(env.unwrapped, task.name, **options), np.ndarray.tobytes
 
 
 def _spaces(env: Any, task: TaskConfig, split: Split) -> tuple[World, Fingerprint]:
+    if task.changes.kind != "none":
+        from hplan.envs.changing import changing
+
+        env = changing(env, task.changes)
     return GymWorld(env, task.name, ending_succeeds=task.success == "terminated"), np.ndarray.tobytes
 
 
