@@ -85,7 +85,7 @@ class VectorLevel(nn.Module):
         if macro_kind == "discrete":
             self.prior_net = mlp(latent, hidden, macros)
         self.success = nn.Sequential(mlp(latent, hidden // 2, 1), nn.Flatten(0))
-        self.doubt = nn.Sequential(mlp(latent + taken, hidden, 1), nn.Flatten(0))
+        self.doubt = nn.Sequential(mlp(latent + taken, hidden // 2, 1), nn.Flatten(0))
         self.register_buffer("rate", torch.tensor(0.1))  # root mean square step while training: the predictor's unit
         self.register_buffer("unit", torch.tensor(1.0))  # median step where play moved: the unit of `distance`
         self.register_buffer("hop_threshold", torch.tensor(0.0))  # the zero of `compatibility`

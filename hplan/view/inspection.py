@@ -41,7 +41,7 @@ def inspection_rows(found: Inspection) -> list[Row]:
         return Row(name, tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in cells))
 
     return [
-        row("a step lasts, mean of training", *(number(level.stride) for level in levels)),
+        row("a step lasts, when it is wanted", *(number(level.stride) for level in levels)),
         row("in this play: median (quartiles)", *(_durations(level) for level in levels)),
         row("latent", *(" x ".join(map(str, level.latent_shape)) for level in levels)),
         row("macro-actions", *(level.macro for level in levels)),
@@ -55,10 +55,10 @@ def inspection_rows(found: Inspection) -> list[Row]:
         ),
         row("autocorrelation time", *(_correlation(found, k) for k in range(len(levels)))),
         *(row(_horizon(horizon), *(_error(level, horizon) for level in levels)) for horizon in horizons),
-        row("surprised above: 1 step ahead", *(_limit(level.thresholds[0]) for level in levels)),
-        row("  as far ahead as measured", *(_ahead(level.thresholds) for level in levels)),
+        row("surprised above: a step ahead", *(_limit(level.thresholds[0]) for level in levels)),
+        row("  farthest ahead", *(_ahead(level.thresholds) for level in levels)),
         *(
-            row(f"  false alarms at {alpha:.0%}", *(f"{100 * level.false_alarms[i][1]:.1f} %" for level in levels))
+            row(f"  false alarms, {alpha:.0%} nominal", *(_share(level.false_alarms[i][1]) for level in levels))
             for i, (alpha, _) in enumerate(levels[0].false_alarms)
         ),
         row("a goal is reached within, steps", *(number(level.tolerance, 2) for level in levels)),
@@ -146,7 +146,12 @@ def _error(level: LevelInspection, horizon: int) -> Cell:
 
 
 def _ahead(thresholds: tuple[float, ...]) -> str:
-    return f"{_limit(thresholds[-1])} ({len(thresholds)} ahead)"
+    count = len(thresholds)
+    return f"{_limit(thresholds[-1])}, {count} step{'s' * (count > 1)}"
+
+
+def _share(rate: float) -> str:
+    return number(100 * rate, 1) + " %" * math.isfinite(rate)
 
 
 def _limit(threshold: float) -> str:

@@ -75,7 +75,7 @@ def test_an_episode_is_the_undisturbed_one_to_the_last_bit_until_a_corridor_clos
         random = np.random.default_rng(seed)
         for step in range(1500):
             action = np.clip(random.uniform(-1, 1, 2) + 0.7 * np.sin(step / 40 + np.array([0, 1.3])), -1, 1)
-            touches += not plain.inner._is_clear(*(plain.inner._data.qpos + 0.2 * action))
+            touches += not plain.inner.is_clear(*(plain.inner._data.qpos + 0.2 * action))
             one, other = changed.step(action), plain.step(action)
             if changed.inner.changes:
                 break
