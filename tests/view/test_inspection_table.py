@@ -81,7 +81,7 @@ GOLDEN = """\
 ┏━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
 ┃ times in environment steps           ┃        level 0 ┃                                level 1 ┃
 ┡━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
-│ a step lasts, mean of training       │            1.0 │                                   29.4 │
+│ a step lasts, when it is wanted      │            1.0 │                                   29.4 │
 │ in this play: median (quartiles)     │              1 │                              10 (3–25) │
 │ latent                               │     24 x 8 x 8 │                             16 x 8 x 8 │
 │ macro-actions                        │      7 actions │                   6 event types x cell │
@@ -94,7 +94,10 @@ GOLDEN = """\
 │ autocorrelation time                 │           15.8 │            12.0  not slower than below │
 │ error after 1 step (of no change)    │   0.000 (0.65) │ 1.500 (1.00)  no better than no change │
 │ error after 2 steps (of no change)   │   0.002 (1.06) │                                      – │
-│ surprised above, steps               │          0.000 │                                  never │
+│ surprised above: a step ahead        │          0.000 │                                  never │
+│   farthest ahead                     │ 0.500, 2 steps │                          never, 1 step │
+│   false alarms, 1% nominal           │          1.2 % │                                      – │
+│   false alarms, 10% nominal          │          9.0 % │                                      – │
 │ a goal is reached within, steps      │           0.00 │                                   0.50 │
 │ success energy                       │        learned │                                   none │
 │ R2 of position                       │           0.74 │                                  -0.20 │
