@@ -161,13 +161,13 @@ class Agent:
 
     @property
     def surprise(self) -> dict[int, float]:
-        return dict(self._session.surprise) if self._session else {}
+        return dict(self._session.surprise.now) if self._session else {}
 
     @property
     def thresholds(self) -> dict[int, float]:
         """Of each level, for the prediction that it is being compared with now."""
         if self._session:
-            return dict(self._session.threshold)
+            return dict(self._session.surprise.threshold)
         return {k: each.thresholds(self.config.alpha)[0] for k, each in enumerate(self.stack.calibration)}
 
     @property

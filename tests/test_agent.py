@@ -85,7 +85,7 @@ def test_it_walks_the_shortest_way_to_an_observation_or_an_energy(levels: int, g
     assert agent.last_repair is None
     assert set(agent.planner_calls) == set(agent.repairs) == set(agent.thresholds) == set(range(levels))
     top = 0 if isinstance(goal, Energy) else levels - 1
-    assert agent.planner_calls[top] >= 1
+    assert sum(agent.planner_calls.values()) >= 1
     assert all(calls == 0 for k, calls in agent.planner_calls.items() if k > top)
 
 

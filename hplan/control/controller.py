@@ -12,16 +12,18 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hplan.control.course import ControlConfig, Course, Ledger, any_action, imagine_rest, off_course, plan_nodes
+from hplan.control.course import ControlConfig, Course, Ledger, any_action, imagine_rest, plan_nodes
 from hplan.control.decompose import Decomposition
-from hplan.control.memory import Sum, WithinHop, memories_for
+from hplan.control.memory import memories_for, together
 from hplan.control.plan_tree import ROOT, PlanTree
 from hplan.control.stall import Stall
-from hplan.models.calibration import Calibration, at_look_ahead, surprise
+from hplan.control.surprise import Surprise
+from hplan.models.calibration import Calibration
 from hplan.planning.energy import Goal, reached
-from hplan.types import Budget, Cause, Energy, HopCost, Planner, PlanResult, Repair, WorldModel
+from hplan.types import Budget, Cause, Energy, Planner, PlanResult, Repair, WorldModel
 
 Replan = Literal["surprise", "clock", "never"]
+LEAST = 64  # evaluations that a plan may spend, however much was spent before
 
 
 class Controller:
@@ -40,15 +42,13 @@ class Controller:
     ) -> None:
         self.levels, self.planners = levels, planners
         self.replan, self.config, self.generator = replan, config or ControlConfig(), generator
-        self.thresholds = tuple(each.thresholds(self.config.alpha) for each in calibration)  # by level and look-ahead
         self.courses = Decomposition(
             levels, goal, tolerance=self.config.subgoal_tolerance, subgoals=self.config.subgoals
         )
         self.memories = memories_for(levels, self.config)
         self.tree = PlanTree.empty(goal.label, levels=len(levels))
         self.ledger, self.step = Ledger(), 0
-        self.surprise: dict[int, float] = dict.fromkeys(range(len(levels)), 0.0)
-        self.threshold: dict[int, float] = {k: each[0] for k, each in enumerate(self.thresholds)}
+        self.surprise = Surprise(levels, calibration, self.config)
         self.last_repair: Repair | None = None
         self.cause: Cause = "start"
         self.stall = Stall(levels[0], self.config.stall, self.config.stalls)
@@ -83,15 +83,15 @@ class Controller:
             if course is None:
                 continue
             self._spend(course)
-            self._measure(k, course, latents[k])
+            self.surprise.measure(k, course, latents[k])
             if not len(course.result):  # its goal was met already, and the levels below see to the rest
                 if not reached(course.goal, latents[k]):
                     self._advance(k, course, latents[k])
                 continue
-            if self.replan == "surprise" and self.surprise[k] > self.threshold[k] and not (k and finished):
+            if self.replan == "surprise" and k in self.surprise and not (k and finished):
                 if k == 0 and self.levels[0].exact:  # what it imagined is not so: it must not be imagined for ever
                     self.memories[0] = self.memories[0].add(course.result.latents[course.hop], course.target())
-                if k or not self._revise(course, latents[0]):
+                if not self._holds(k, latents):
                     self._drop(k, "surprise")
             elif self.replan == "clock" and self.step - course.since >= max(self.levels[k].stride, 1):
                 self._drop(k, "clock")
@@ -125,27 +125,24 @@ class Controller:
         self._drop(k, cause)
         return k
 
-    def _revise(self, course: Course, z: Tensor) -> bool:
-        """A plan of level 0 that still leads to its goal, from z where it really is, is kept, with what is expected of
-        it brought up to date. False where it does not."""
-        rest = imagine_rest(self.levels[0], course, z)
-        self.ledger.evaluations += rest.evaluations
+    def _holds(self, k: int, latents: tuple[Tensor, ...]) -> bool:
+        """Whether a surprise of level k changes nothing: level 0's plan, imagined again from where it really is, still
+        leads to its goal. It is kept, and what is expected is brought up to date."""
+        course, own = self.courses[0], self.courses[k]
+        if course is None or own is None:
+            return False
+        hop = course.hop + (k == 0)  # of level 0: after itself, every level finds it moved on
+        rest = imagine_rest(self.levels[0], course, hop, latents[0])
+        self._count(rest.evaluations, course.nodes[course.hop] if k == 0 else ROOT)
         if not len(rest) or not rest.reached:
             return False
-        self._mark(course, "reached")
-        self.courses[0] = self._course(0, course.goal, rest, course.nodes[course.hop + 1 :], z)
-        self._report(0, "surprise", dropped=0)
+        if k:
+            own.start = latents[k]
+        else:
+            self._mark(course, "reached")
+            self.courses[0] = self._course(0, course.goal, rest, course.nodes[hop:], latents[0])
+        self._report(k, "surprise", dropped=0)
         return True
-
-    def _measure(self, k: int, course: Course, z: Tensor) -> None:
-        """By as much as the controller itself let a hop begin off its planned start, it may be off."""
-        if not len(course.result):
-            self.surprise[k] = 0.0
-            return
-        allowed = 0.0 if k == 0 or self.levels[k].exact else self.config.subgoal_tolerance
-        error = (off_course(self.levels[k], course, z) - allowed).clamp(min=0)
-        self.surprise[k] = float(surprise(error, course.expected_error[course.hop]))
-        self.threshold[k] = at_look_ahead(self.thresholds[k], course.hop + 1)
 
     def _spend(self, course: Course) -> None:
         if course.hop < len(course.nodes):
@@ -183,7 +180,7 @@ class Controller:
 
     def _report(self, k: int, cause: Cause, dropped: int) -> None:
         kept = sum(len(c.result) - c.hop for c in self.courses.courses if c is not None)
-        self.last_repair = Repair(self.step, k, cause, self.surprise[k], self.threshold[k], kept, dropped)
+        self.last_repair = Repair(self.step, k, cause, self.surprise.now[k], self.surprise.threshold[k], kept, dropped)
 
     def _mark(self, course: Course, status: Literal["reached", "failed", "dropped"]) -> None:
         if course.hop < len(course.nodes) and course.nodes[course.hop] in self.tree:
@@ -201,7 +198,7 @@ class Controller:
                 k -= 1
                 continue
             goal, parent = self.courses.goal_of(k)
-            result = self._plan(k, latents[k], goal)
+            result = self._plan(k, latents[k], goal, parent, self.config.evaluations)
             above = self.courses.above(k)
             if not result.reached and above is not None and retries and getattr(self.planners[k], "complete", False):
                 retries -= 1
@@ -213,29 +210,32 @@ class Controller:
 
     def _within_reach(self, latents: tuple[Tensor, ...]) -> int:
         """The lowest level that finds the goal at a glance, which then has a plan; else the highest, which has none."""
-        for k in range(self.courses.highest):
+        for k in range(self.courses.highest if self.config.glance else 0):
             goal = self.courses.goal.at(k)
             if goal is not None and getattr(self.planners[k], "complete", False):
                 self.courses.top = k
-                result = self._plan(k, latents[k], goal, self.config.glance)
+                result = self._plan(k, latents[k], goal, ROOT, self.config.glance)
                 if result.reached and len(result):
                     self._take(k, goal, ROOT, result, latents[k])
                     return k
         return self.courses.highest
 
-    def _plan(self, k: int, z: Tensor, goal: Energy, evaluations: int | None = None) -> PlanResult:
-        budget = Budget(evaluations or self.config.evaluations, self.config.horizon)
-        costs: list[HopCost] = [self.memories[k]] if len(self.memories[k]) else []
-        above = self.courses.above(k)
-        course = None if above is None or not self.levels[above].exact else self.courses[above]
-        # Half way through a gradual step everything is far from both of its ends: only symbols can be kept inside one.
-        if above is not None and course is not None and getattr(self.planners[k], "complete", False):
-            costs.append(WithinHop(self.levels[k + 1 : above + 1], course.start, course.target(), allowance=0.0))
-        cost = Sum(tuple(costs)) if costs else None
+    def _plan(self, k: int, z: Tensor, goal: Energy, parent: int, evaluations: int) -> PlanResult:
+        """One call of a planner, which spends no more than what is left to this step of the episode."""
+        left = self.config.evaluations + self.config.allowance * self.step - self.ledger.evaluations
+        budget = Budget(min(evaluations, max(left, LEAST)), self.config.horizon)
+        corridor = self.courses.corridor(k) if getattr(self.planners[k], "complete", False) else None
+        cost = together(self.memories[k] if len(self.memories[k]) else None, corridor)
         result = self.planners[k].plan(self.levels[k], z, goal, budget=budget, hop_cost=cost, generator=self.generator)
-        self.ledger.evaluations += result.evaluations
         self.ledger.planner_calls[k] = self.ledger.planner_calls.get(k, 0) + 1
+        self._count(result.evaluations, parent)
         return result
+
+    def _count(self, evaluations: int, parent: int) -> None:
+        """What was spent to refine a node is spent for all that it serves."""
+        self.ledger.evaluations += evaluations
+        for node in self.tree.ancestors(parent):
+            self.tree = self.tree.update(node.id, evaluations=node.evaluations + evaluations)
 
     def _take(self, k: int, goal: Energy, parent: int, result: PlanResult, z: Tensor) -> None:
         above = self.courses.above(k)
@@ -247,8 +247,6 @@ class Controller:
         if nodes:
             self.tree = self.tree.add(parent, nodes)
         self.courses[k] = self._course(k, goal, result, tuple(range(first, first + len(nodes))), z)
-        for node in self.tree.ancestors(parent):
-            self.tree = self.tree.update(node.id, evaluations=node.evaluations + result.evaluations)
 
     def _course(self, k: int, goal: Energy, result: PlanResult, nodes: tuple[int, ...], z: Tensor) -> Course:
         """The first hop of a plan begins."""

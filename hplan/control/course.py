@@ -17,9 +17,8 @@ class ControlConfig:
 
     alpha: float = ALPHA  # nominal rate of false alarms, of a level in one environment step
     evaluations: int = 25_000  # predictor evaluations that one call of a planner may spend
-    glance: int = (
-        64  # evaluations that a lower level may spend to find the goal within its reach, before a higher plans
-    )
+    allowance: int = 2_000  # evaluations that every environment step adds to what all planning so far may have spent
+    glance: int = 64  # of them that a lower level may spend to find the goal within its reach
     horizon: int = 512  # steps that a search may look ahead
     subgoal_tolerance: float = 0.5  # of the level that set the subgoal, for latents without exact symbols
     patience: float = 4.0  # a hop that takes this many times its expected duration has failed
@@ -61,16 +60,9 @@ class Course:
         return self.result.latents[min(self.hop + 1, len(self.result))]
 
 
-def off_course(level: WorldModel, course: Course, z: Tensor) -> Tensor:
-    """(), in steps of the level. Level 0 must be where it was predicted; a level above on the way from where its hop
-    began to where it ends, as far from the nearer of the two as play was at any moment of a step."""
-    expected = torch.stack([course.target()] if level.index == 0 else [course.target(), course.start])
-    return level.distance(z.expand_as(expected), expected).min()
-
-
-def imagine_rest(level: WorldModel, course: Course, z: Tensor) -> PlanResult:
-    """What is left of a plan after the hop under way, from z (*z) instead of where that hop was to end."""
-    rest = slice(course.hop + 1, None)
+def imagine_rest(level: WorldModel, course: Course, hop: int, z: Tensor) -> PlanResult:
+    """What is left of a plan from that hop on, which begins at z (*z) instead of where it was to begin."""
+    rest = slice(hop, None)
     macros, path = course.result.macros[rest], [z]
     for macro in macros:
         path.append(level.predict(path[-1][None], macro[None])[0])

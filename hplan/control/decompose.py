@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from hplan.control.course import Course
+from hplan.control.memory import WithinHop
 from hplan.control.plan_tree import ROOT
 from hplan.planning.energy import GivenEnergy, Goal, Lifted, NearLatent, reached
 from hplan.types import Energy, WorldModel
@@ -72,6 +73,14 @@ class Decomposition:
             below -= 1
         course = self[below]
         return course is not None and reached(course.goal, latents[below])
+
+    def corridor(self, k: int) -> WithinHop | None:
+        """What keeps level k inside the hop that it carries out. Half way through a gradual step everything is far from
+        both of its ends: only between symbols there is such a thing."""
+        above = self.above(k)
+        if above is None or not self.levels[above].exact or (course := self[above]) is None:
+            return None
+        return WithinHop(self.levels[k + 1 : above + 1], course.start, course.target(), allowance=0.0)
 
     def _lift(self, energy: Energy, above: int, k: int) -> Energy:
         for upper in range(above, k, -1):

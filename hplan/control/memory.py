@@ -83,3 +83,9 @@ class Sum:
 
     def __call__(self, z: Tensor, following: Tensor) -> Tensor:
         return torch.stack([cost(z, following) for cost in self.costs]).sum(0)
+
+
+def together(*costs: HopCost | None) -> HopCost | None:
+    """The sum of those that there are."""
+    given = tuple(cost for cost in costs if cost is not None)
+    return Sum(given) if given else None

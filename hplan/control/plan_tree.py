@@ -137,8 +137,9 @@ class PlanTree:
         replaced = self._children.get(parent_id, ())
         above = set(self._above(parent_id))
         over = [i for i in self._children if i not in above and self.nodes[i].status not in UNFINISHED]
-        gone = set(self._earlier.get(parent_id, ()))
-        for top in (*replaced, *over):
+        old = self._earlier.get(parent_id, ())
+        gone = set(old)
+        for top in (*old, *replaced, *over):
             gone.update(self._below(top))
         table, children, earlier, parents = self._without(gone)
         for i in replaced:

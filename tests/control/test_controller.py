@@ -88,7 +88,7 @@ def test_a_hop_that_never_arrives_is_remembered_and_planned_again() -> None:
 
 def test_clock_replans_every_step_of_a_level_and_never_only_when_used_up() -> None:
     levels = stack(2)
-    by = {replan: make(levels, replan=replan) for replan in ("clock", "never", "surprise")}
+    by = {replan: make(levels, replan=replan, glance=0) for replan in ("clock", "never", "surprise")}
     for controller in by.values():
         assert run(controller, levels) == GOAL - START
     calls = {replan: controller.ledger.planner_calls for replan, controller in by.items()}
@@ -99,7 +99,7 @@ def test_clock_replans_every_step_of_a_level_and_never_only_when_used_up() -> No
 
 def test_the_tree_holds_every_level_and_the_goal_last() -> None:
     levels = stack(3)
-    controller = make(levels)
+    controller = make(levels, glance=0)
     controller.act(latents(levels, START))
     path = controller.tree.path_to_active()
     assert [node.level for node in path] == [3, 2, 1, 0]
@@ -216,7 +216,7 @@ def test_where_a_level_predicts_wide_it_is_less_surprised() -> None:
         controller = make((level,))
         for position in (6, 7, 8, 13):  # four cells farther than expected
             controller.act(latents((level,), position))
-        return controller.surprise[0]
+        return controller.surprise.now[0]
 
     assert thrown(Corridor(0)) == 4.0
     assert thrown(Doubtful(0)) == pytest.approx(4.0 / 5.0)
@@ -225,9 +225,49 @@ def test_where_a_level_predicts_wide_it_is_less_surprised() -> None:
 def test_a_threshold_is_that_of_the_look_ahead() -> None:
     level = Corridor(0)
     controller = make((level,))
-    controller.thresholds = ((0.0, 2.5, 3.5),)
+    controller.surprise.thresholds = ((0.0, 2.5, 3.5),)
     seen = []
     for position in (5, 6, 7, 8, 9):
         controller.act(latents((level,), position))
-        seen.append(controller.threshold[0])
+        seen.append(controller.surprise.threshold[0])
     assert seen == [0.0, 0.0, 2.5, 3.5, 3.5]
+
+
+def test_upper_levels_are_skipped_while_a_lower_one_sees_the_goal_at_a_glance() -> None:
+    levels = stack(3)
+    near, far = make(levels, goal=START + 9), make(levels, goal=START + 60)
+    for controller in (near, far):
+        controller.act(latents(levels, START))
+    assert [node.level for node in near.tree.path_to_active()] == [3, 0]
+    assert [node.level for node in far.tree.path_to_active()] == [3, 1, 0]
+    for controller in (near, far):
+        assert controller.tree.root.evaluations == controller.ledger.evaluations, "what a glance cost is told too"
+
+
+def test_planning_that_fails_spends_no_more_than_its_allowance() -> None:
+    levels = stack(1)
+    controller = make(levels, evaluations=100, allowance=100)
+    for step in range(50):
+        controller.act(latents(levels, START))  # it never moves, and the goal is out of reach of 100 evaluations
+        assert controller.ledger.evaluations <= 100 + 100 * step + 64 + 8
+
+
+def test_a_surprise_above_that_leaves_the_plan_below_right_changes_nothing() -> None:
+    """Level 1 finds the world changed, in a way that is not on the way of level 0."""
+
+    class Mood(Corridor):
+        def encode(self, below: Tensor) -> Tensor:
+            return super().encode(below) + 50 * mood
+
+    levels, mood = (Corridor(0), Mood(1)), 0
+    controller = make(levels, goal=START + 4, glance=0)
+    controller.act(latents(levels, START))
+    mood = 1
+    assert int(controller.act(latents(levels, START + 1))) == 2
+    assert controller.last_repair is not None
+    assert (controller.last_repair.level, controller.last_repair.cause, controller.last_repair.dropped) == (
+        1,
+        "surprise",
+        0,
+    )
+    assert controller.ledger.planner_calls[1] == 1

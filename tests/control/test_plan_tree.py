@@ -68,6 +68,11 @@ def test_stored_and_read_back_equal(history: list[PlanTree]) -> None:
         assert all([n.id for n in back.children(i)] == [n.id for n in tree.children(i)] for i in tree.nodes)
 
 
+def test_what_was_added_below_a_replaced_node_goes_with_it() -> None:
+    tree = PlanTree.empty("goal", levels=2).add(0, [leaf(1)]).add(0, []).add(1, [leaf(0)]).add(0, [])
+    assert sorted(tree.nodes) == [0]
+
+
 @given(trees(), st.data())
 def test_changes_leave_the_old_tree_alone(history: list[PlanTree], data: st.DataObject) -> None:
     tree = history[-1]

@@ -1,0 +1,44 @@
+"""How far each level is from what it expects, against the threshold for a prediction that far ahead."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hplan.control.course import ControlConfig, Course
+from hplan.models.calibration import Calibration, at_look_ahead, surprise
+from hplan.types import WorldModel
+
+
+class Surprise:
+    """`now` and `threshold`, by level: the latest of each. Both are in steps of the level."""
+
+    def __init__(
+        self, levels: tuple[WorldModel, ...], calibration: tuple[Calibration, ...], config: ControlConfig
+    ) -> None:
+        self.levels, self.tolerance = levels, config.subgoal_tolerance
+        self.thresholds = tuple(each.thresholds(config.alpha) for each in calibration)  # by level and look-ahead
+        self.now: dict[int, float] = dict.fromkeys(range(len(levels)), 0.0)
+        self.threshold: dict[int, float] = {k: each[0] for k, each in enumerate(self.thresholds)}
+
+    def measure(self, k: int, course: Course, z: Tensor) -> None:
+        """Once a step: level k is at z (*z). A level above may also be off by as much as the controller itself let its
+        hop begin off the planned start."""
+        if not len(course.result):
+            self.now[k] = 0.0
+            return
+        allowed = 0.0 if k == 0 or self.levels[k].exact else self.tolerance
+        error = (off_course(self.levels[k], course, z) - allowed).clamp(min=0)
+        self.now[k] = float(surprise(error, course.expected_error[course.hop]))
+        self.threshold[k] = at_look_ahead(self.thresholds[k], course.hop + 1)
+
+    def __contains__(self, k: int) -> bool:
+        """Whether level k is surprised."""
+        return self.now[k] > self.threshold[k]
+
+
+def off_course(level: WorldModel, course: Course, z: Tensor) -> Tensor:
+    """(), in steps of the level. Level 0 must be where it was predicted; a level above on the way from where its hop
+    began to where it ends, as far from the nearer of the two as play was at any moment of a step."""
+    expected = torch.stack([course.target()] if level.index == 0 else [course.target(), course.start])
+    return level.distance(z.expand_as(expected), expected).min()
