@@ -9,12 +9,16 @@ from rich.table import Table
 
 from hplan.types import Result
 
-COLUMNS = ("task", "method", "levels", "replan", "episodes", "success", "95 %", "steps", "evaluations/step", "ms/step")
+COLUMNS = (
+    "task", "method", "levels", "replan", "episodes", "success", "95 %", "steps", "evaluations/step", "ms/step",
+    "planner calls",
+)  # fmt: skip
 WORDS = 4  # the first columns are words, the others numbers, set to the right
 
 
 def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
-    """One row of COLUMNS per result. `steps`: of successful episodes. Methods without a level do not plan."""
+    """One row of COLUMNS per result. `steps`: of successful episodes. `planner calls`: per episode, level 0
+    first. Methods without a level do not plan."""
     return [
         (
             one.task,
@@ -27,6 +31,7 @@ def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
             number(one.steps_success_mean),
             f"{one.predictor_evals_per_step:,.1f}" if one.levels else "–",
             f"{one.plan_ms_per_step:.2f}" if one.levels else "–",
+            " / ".join(number(calls) for calls in one.planner_calls.values()) if one.levels else "–",
         )
         for one in results
     ]

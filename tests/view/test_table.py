@@ -27,8 +27,20 @@ RESULTS = [result("hierarchical", 2, 97), result("random", 0, 0)]
 
 def test_a_row_of_figures() -> None:
     assert rows(RESULTS) == [
-        ("minigrid/DoorKey-8x8", "hierarchical", "2", "surprise", "100", "97 %", "91–99", "31.1", "1,234.6", "3.12"),
-        ("minigrid/DoorKey-8x8", "random", "–", "–", "100", "0 %", "91–99", "–", "–", "–"),
+        (
+            "minigrid/DoorKey-8x8",
+            "hierarchical",
+            "2",
+            "surprise",
+            "100",
+            "97 %",
+            "91–99",
+            "31.1",
+            "1,234.6",
+            "3.12",
+            "4.0 / 1.2",
+        ),
+        ("minigrid/DoorKey-8x8", "random", "–", "–", "100", "0 %", "91–99", "–", "–", "–", "–"),
     ]
 
 
