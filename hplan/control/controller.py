@@ -154,8 +154,7 @@ class Controller:
         self._mark(course, "reached")
         for lower in range(k):
             self.courses[lower] = None
-        above = self.courses.above(k)
-        if k and above is not None and (parent := self.courses[above]) is not None:
+        if k and (above := self.courses.above(k)) is not None and (parent := self.courses[above]) is not None:
             parent.failures = 0  # it gets on
         course.hop, course.since, course.start, course.failures = course.hop + 1, self.step, z, 0
         course.duration = 0.0
@@ -209,16 +208,21 @@ class Controller:
         self.cause = ""
 
     def _within_reach(self, latents: tuple[Tensor, ...]) -> int:
-        """The lowest level that finds the goal at a glance, which then has a plan; else the highest, which has none."""
-        for k in range(self.courses.highest if self.config.glance else 0):
-            goal = self.courses.goal.at(k)
-            if goal is not None and getattr(self.planners[k], "complete", False):
-                self.courses.top = k
-                result = self._plan(k, latents[k], goal, ROOT, self.config.glance)
-                if result.reached and len(result):
-                    self._take(k, goal, ROOT, result, latents[k])
-                    return k
-        return self.courses.highest
+        """The lowest level that finds the goal at a glance, as does every one between, and then has a plan; else the
+        highest, which has none. Level 0 need not look: a single hop of level 1 hands it the goal itself."""
+        found = None
+        for k in range(self.courses.highest - 1, 0, -1) if self.config.glance else ():
+            goal, self.courses.top = self.courses.goal.at(k), k
+            if goal is None or not getattr(self.planners[k], "complete", False):
+                break
+            result = self._plan(k, latents[k], goal, ROOT, self.config.glance)
+            if not result.reached or not len(result):
+                break
+            found = k, goal, result
+        self.courses.top = found[0] if found else self.courses.highest
+        if found:
+            self._take(found[0], found[1], ROOT, found[2], latents[found[0]])
+        return self.courses.top
 
     def _plan(self, k: int, z: Tensor, goal: Energy, parent: int, evaluations: int) -> PlanResult:
         """One call of a planner, which spends no more than what is left to this step of the episode."""

@@ -235,11 +235,11 @@ def test_a_threshold_is_that_of_the_look_ahead() -> None:
 
 def test_upper_levels_are_skipped_while_a_lower_one_sees_the_goal_at_a_glance() -> None:
     levels = stack(3)
-    near, far = make(levels, goal=START + 9), make(levels, goal=START + 60)
+    near, far = make(levels, goal=START + 60), make(levels)
     for controller in (near, far):
         controller.act(latents(levels, START))
-    assert [node.level for node in near.tree.path_to_active()] == [3, 0]
-    assert [node.level for node in far.tree.path_to_active()] == [3, 1, 0]
+    assert [node.level for node in near.tree.path_to_active()] == [3, 1, 0]
+    assert [node.level for node in far.tree.path_to_active()] == [3, 2, 1, 0]
     for controller in (near, far):
         assert controller.tree.root.evaluations == controller.ledger.evaluations, "what a glance cost is told too"
 
