@@ -53,8 +53,6 @@ class Controller:
         self.cause: Cause = "start"
         self.stall = Stall(levels[0], self.config.stall, self.config.stalls)
 
-    # ------------------------------------------------------------------------------------------------------- acting
-
     @torch.inference_mode()
     def act(self, latents: tuple[Tensor, ...]) -> Tensor:
         """One (*z) per level, of the observation that is there now -> the level-0 macro-action to take, () or (A,)."""
@@ -63,13 +61,11 @@ class Controller:
         self._decompose(latents)
         course = self.courses[0]
         assert course is not None
-        if not len(course.result):  # nothing known leads on: do something that play showed to be possible
-            self.courses[0] = None
-            action = any_action(self.levels[0], latents[0], self.generator)
-        else:
-            action = course.result.macros[course.hop]
         self.step += 1
-        return action
+        if len(course.result):
+            return course.result.macros[course.hop]
+        self.courses[0] = None  # nothing known leads on: do something that play showed to be possible
+        return any_action(self.levels[0], latents[0], self.generator)
 
     # ----------------------------------------------------------------------------------------------------- watching
 
@@ -117,8 +113,7 @@ class Controller:
         course, above = self.courses[k], self.courses.above(k)
         assert course is not None
         self.memories[k] = self.memories[k].add(course.start if start is None else start, course.target())
-        parent = None if above is None else self.courses[above]
-        if above is not None and parent is not None:
+        if above is not None and (parent := self.courses[above]) is not None:
             parent.failures += 1
             if parent.failures >= self.config.tries:
                 return self._fail(above, cause)
@@ -145,8 +140,7 @@ class Controller:
         return True
 
     def _spend(self, course: Course) -> None:
-        if course.hop < len(course.nodes):
-            node = self.tree.node(course.nodes[course.hop])
+        if course.hop < len(course.nodes) and (node := self.tree.node(course.nodes[course.hop])):
             self.tree = self.tree.update(node.id, spent_steps=node.spent_steps + 1)
 
     def _advance(self, k: int, course: Course, z: Tensor) -> None:
@@ -156,8 +150,7 @@ class Controller:
             self.courses[lower] = None
         if k and (above := self.courses.above(k)) is not None and (parent := self.courses[above]) is not None:
             parent.failures = 0  # it gets on
-        course.hop, course.since, course.start, course.failures = course.hop + 1, self.step, z, 0
-        course.duration = 0.0
+        course.go_on(self.step, z)
         if course.hop >= len(course.result):
             self.courses[k] = None
             self.cause = "used-up"
@@ -199,13 +192,22 @@ class Controller:
             goal, parent = self.courses.goal_of(k)
             result = self._plan(k, latents[k], goal, parent, self.config.evaluations)
             above = self.courses.above(k)
-            if not result.reached and above is not None and retries and getattr(self.planners[k], "complete", False):
+            if above is not None and retries and self._infeasible(k, above, result):
                 retries -= 1
                 k = self._fail(above, "infeasible")
                 continue
             self._take(k, goal, parent, result, latents[k])
             k -= 1
         self.cause = ""
+
+    def _infeasible(self, k: int, above: int, result: PlanResult) -> bool:
+        """Whether the hop above has failed by what level k found; a planner that samples has to fail a few times."""
+        hop = self.courses[above]
+        assert hop is not None
+        if hop.is_served_by(result, self.levels[k], self.levels[above], self.config):
+            return False
+        hop.failures += 1
+        return getattr(self.planners[k], "complete", False) or hop.failures >= self.config.tries
 
     def _within_reach(self, latents: tuple[Tensor, ...]) -> int:
         """The lowest level that finds the goal at a glance, as does every one between, and then has a plan; else the
@@ -218,10 +220,10 @@ class Controller:
             result = self._plan(k, latents[k], goal, ROOT, self.config.glance)
             if not result.reached or not len(result):
                 break
-            found = k, goal, result
+            found = k, goal, ROOT, result, latents[k]
         self.courses.top = found[0] if found else self.courses.highest
         if found:
-            self._take(found[0], found[1], ROOT, found[2], latents[found[0]])
+            self._take(*found)
         return self.courses.top
 
     def _plan(self, k: int, z: Tensor, goal: Energy, parent: int, evaluations: int) -> PlanResult:
@@ -236,10 +238,8 @@ class Controller:
         return result
 
     def _count(self, evaluations: int, parent: int) -> None:
-        """What was spent to refine a node is spent for all that it serves."""
         self.ledger.evaluations += evaluations
-        for node in self.tree.ancestors(parent):
-            self.tree = self.tree.update(node.id, evaluations=node.evaluations + evaluations)
+        self.tree = self.tree.charge(parent, evaluations)
 
     def _take(self, k: int, goal: Energy, parent: int, result: PlanResult, z: Tensor) -> None:
         above = self.courses.above(k)

@@ -51,9 +51,19 @@ class Course:
     def at_last(self) -> bool:
         return self.hop >= len(self.result) - 1
 
+    def go_on(self, step: int, z: Tensor) -> None:
+        """The next hop begins, at z (*z)."""
+        self.hop, self.since, self.start, self.failures, self.duration = self.hop + 1, step, z, 0, 0.0
+
     def overdue(self, step: int, level: WorldModel, config: ControlConfig) -> bool:
         """Whether the current hop takes far longer than it should."""
         return step - self.since > config.patience * max(self.duration, level.stride) + config.slack
+
+    def is_served_by(self, result: PlanResult, level: WorldModel, own: WorldModel, config: ControlConfig) -> bool:
+        """Whether a plan of `level` below leads to the end of the current hop and is worth it: where steps have lengths
+        (not events) it may cost `patience` times what the hop should take. To the goal itself any way is worth it."""
+        any_way = own.exact or (self.hands_goal and self.at_last)
+        return result.reached and (any_way or float(result.costs.sum()) <= config.patience * own.stride / level.stride)
 
     def target(self) -> Tensor:
         """(*z) that the current hop leads to, as predicted."""

@@ -15,6 +15,8 @@ from torch import Tensor
 from hplan.control.course import ControlConfig
 from hplan.types import HopCost, WorldModel
 
+DOUBLINGS = 6  # after which a hop costs no more: it is never forbidden
+
 
 @dataclass(frozen=True)
 class FailureMemory:
@@ -22,7 +24,7 @@ class FailureMemory:
 
     level: WorldModel
     radius: float = 1.0  # steps of the level within which a hop counts as the same
-    penalty: float = 2.0  # extra steps that each failure costs
+    penalty: float = 2.0  # extra steps that the first failure costs; each one more twice as many as the one before
     hops: tuple[tuple[Tensor, Tensor], ...] = ()
     most: int = 1000  # hops that are remembered, the latest ones
 
@@ -37,7 +39,7 @@ class FailureMemory:
             return torch.zeros(len(z), device=z.device)
         starts, ends = (torch.stack(points) for points in zip(*self.hops, strict=True))
         same = self._near(z, starts) & self._near(following, ends)
-        return self.penalty * same.sum(0).to(z.dtype)
+        return self.penalty * (torch.exp2(same.sum(0).clamp(max=DOUBLINGS).to(z.dtype)) - 1)
 
     def _near(self, z: Tensor, points: Tensor) -> Tensor:
         """(B, *z), (K, *z) -> (K, B): which latents lie within the radius of which points."""

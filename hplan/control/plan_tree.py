@@ -162,6 +162,11 @@ class PlanTree:
         node = replace(self.node(node_id), **changes)
         return replace(self, nodes={**self.nodes, node_id: node})
 
+    def charge(self, node_id: int, evaluations: int) -> PlanTree:
+        """What planning below a node has cost is added to it, and to all that it serves."""
+        spent = {n.id: replace(n, evaluations=n.evaluations + evaluations) for n in self.ancestors(node_id)}
+        return replace(self, nodes={**self.nodes, **spent})
+
     def drop_children(self, node_id: int, status: Status = "dropped") -> PlanTree:
         """Mark every pending or active node below this one. They stay until `add` replaces them."""
         marked = {n.id: replace(n, status=status) for n in self.descendants(node_id) if n.status in UNFINISHED}

@@ -160,7 +160,7 @@ class Slope(Corridor):
 
 def test_a_level_0_that_stalls_fails_the_hop_above() -> None:
     levels = tuple(Slope(k) for k in range(2))
-    controller = make(levels, subgoal_tolerance=0.0)
+    controller = make(levels, subgoal_tolerance=0.0, patience=1000.0)
     causes = []
     for _ in range(6):
         controller.act(latents(levels, START))  # whatever it does, it stays where it is
@@ -271,3 +271,21 @@ def test_a_surprise_above_that_leaves_the_plan_below_right_changes_nothing() -> 
         0,
     )
     assert controller.ledger.planner_calls[1] == 1
+
+
+class Dear(Corridor):
+    """A corridor in which every step costs 10, as the prior has it."""
+
+    def prior(self, z: Tensor) -> Tensor:
+        return torch.full((len(z), 3), -9.0)
+
+
+def test_a_subgoal_that_costs_far_more_to_reach_than_a_hop_should_is_not_feasible() -> None:
+    levels = (Dear(0), Slope(1))
+    controller = make(levels, patience=4.0)  # 16 at the most, and a block is 3 steps away
+    controller.act(latents(levels, START))
+    assert controller.last_repair is not None
+    assert (controller.last_repair.level, controller.last_repair.cause) == (1, "infeasible")
+    near = make(levels, goal=START + 4)
+    near.act(latents(levels, START))
+    assert near.last_repair is None, "to the goal itself any way is worth it"
