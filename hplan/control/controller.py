@@ -84,7 +84,7 @@ class Controller:
                 if not reached(course.goal, latents[k]):
                     self._advance(k, course, latents[k])
                 continue
-            if self.replan == "surprise" and k in self.surprise and not (k and finished):
+            if self.replan == "surprise" and self.surprise.exceeded(k) and not (k and finished):
                 if k == 0 and self.levels[0].exact:  # what it imagined is not so: it must not be imagined for ever
                     self.memories[0] = self.memories[0].add(course.result.latents[course.hop], course.target())
                 if not self._holds(k, latents):

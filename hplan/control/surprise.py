@@ -32,7 +32,7 @@ class Surprise:
         self.now[k] = float(surprise(error, course.expected_error[course.hop]))
         self.threshold[k] = at_look_ahead(self.thresholds[k], course.hop + 1)
 
-    def __contains__(self, k: int) -> bool:
+    def exceeded(self, k: int) -> bool:
         """Whether level k is surprised."""
         return self.now[k] > self.threshold[k]
 
