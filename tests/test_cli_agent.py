@@ -19,6 +19,7 @@ from hplan.view.trace import read_trace
 
 TASK = "minigrid/DoorKey-5x5"
 STEPS = 10_000
+LIGHT = ("--set", "evaluations=500", "--set", "allowance=50")  # an agent that learned this little searches all day
 SETTINGS = {"base_steps": 400, "above_steps": 50, "batch": 128}
 CONTRACT = """task agent method levels replan seed episodes successes success_rate ci95 per_goal steps_mean
 steps_success_mean return_mean predictor_evals_per_step plan_ms_per_step planner_calls repairs constraint_violations
@@ -35,7 +36,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def evaluated(run: Path, tmp_path: Path, *options: str) -> dict:
     file = tmp_path / "result.json"
-    assert main(["eval", str(run), "--episodes", "2", "--json", str(file), *options]) == 0
+    assert main(["eval", str(run), "--episodes", "2", "--json", str(file), *LIGHT, *options]) == 0
     return json.loads(file.read_text())
 
 

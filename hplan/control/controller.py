@@ -182,10 +182,10 @@ class Controller:
 
     def _decompose(self, latents: tuple[Tensor, ...]) -> None:
         """Plan every level that has no plan, from the top down; a subgoal that cannot be reached is planned again."""
-        retries, k = self.config.retries if self.replan != "never" else 0, self.courses.top
+        retries, k, glance = self.config.retries * (self.replan != "never"), self.courses.top, self.config.glance
         while k >= 0:
             if k == self.courses.top and self.courses[k] is None:
-                k = self.courses.top = self._within_reach(latents)
+                k, glance = self._within_reach(latents, glance), 0  # one glance a step is enough
             if self.courses[k] is not None:
                 k -= 1
                 continue
@@ -209,15 +209,15 @@ class Controller:
         hop.failures += 1
         return getattr(self.planners[k], "complete", False) or hop.failures >= self.config.tries
 
-    def _within_reach(self, latents: tuple[Tensor, ...]) -> int:
+    def _within_reach(self, latents: tuple[Tensor, ...], glance: int) -> int:
         """The lowest level that finds the goal at a glance, as does every one between, and then has a plan; else the
         highest, which has none. Level 0 need not look: a single hop of level 1 hands it the goal itself."""
         found = None
-        for k in range(self.courses.highest - 1, 0, -1) if self.config.glance else ():
+        for k in range(self.courses.highest - 1, 0, -1) if glance else ():
             goal, self.courses.top = self.courses.goal.at(k), k
             if goal is None or not getattr(self.planners[k], "complete", False):
                 break
-            result = self._plan(k, latents[k], goal, ROOT, self.config.glance)
+            result = self._plan(k, latents[k], goal, ROOT, glance)
             if not result.reached or not len(result):
                 break
             found = k, goal, ROOT, result, latents[k]

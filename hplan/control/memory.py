@@ -26,10 +26,14 @@ class FailureMemory:
     radius: float = 1.0  # steps of the level within which a hop counts as the same
     penalty: float = 2.0  # extra steps that the first failure costs; each one more twice as many as the one before
     hops: tuple[tuple[Tensor, Tensor], ...] = ()
-    most: int = 1000  # hops that are remembered, the latest ones
+    times: tuple[int, ...] = ()  # that each of them failed
+    most: int = 256  # different hops that are remembered, the latest ones
 
     def add(self, z: Tensor, following: Tensor) -> FailureMemory:
-        return replace(self, hops=(*self.hops, (z, following))[-self.most :])
+        for i, (start, end) in enumerate(self.hops):
+            if torch.equal(start, z) and torch.equal(end, following):
+                return replace(self, times=(*self.times[:i], self.times[i] + 1, *self.times[i + 1 :]))
+        return replace(self, hops=(*self.hops, (z, following))[-self.most :], times=(*self.times, 1)[-self.most :])
 
     def __len__(self) -> int:
         return len(self.hops)
@@ -39,7 +43,8 @@ class FailureMemory:
             return torch.zeros(len(z), device=z.device)
         starts, ends = (torch.stack(points) for points in zip(*self.hops, strict=True))
         same = self._near(z, starts) & self._near(following, ends)
-        return self.penalty * (torch.exp2(same.sum(0).clamp(max=DOUBLINGS).to(z.dtype)) - 1)
+        failed = torch.tensor(self.times, device=z.device) @ same.long()
+        return self.penalty * (torch.exp2(failed.clamp(max=DOUBLINGS).to(z.dtype)) - 1)
 
     def _near(self, z: Tensor, points: Tensor) -> Tensor:
         """(B, *z), (K, *z) -> (K, B): which latents lie within the radius of which points."""

@@ -12,8 +12,8 @@ from hplan.planning.search import BestFirstSearch
 from hplan.training.maps import Events
 from hplan.types import Budget
 
-EVENTS = 50  # that are planned
-BUDGET = Budget(evaluations=2048, horizon=256)
+EVENTS = 50  # that are planned, but for those left when all plans together have spent too much
+ONE, ALL, HORIZON = 2048, 20_000, 256  # evaluations, and steps ahead
 
 
 @torch.inference_mode()
@@ -25,11 +25,14 @@ def wanted_stride(
 
     symbols_below (N, H, W) are all of play as the level below sees it.
     """
-    planner, lengths = BestFirstSearch(), []
+    planner, lengths, spent = BestFirstSearch(), [], 0
     some = torch.randperm(len(happened.rows), generator=torch.Generator().manual_seed(seed))[:EVENTS]
     for i in some.tolist():
+        if spent >= ALL:
+            break
         goal = Lifted(level, NearLatent(level, level.decode(happened.after[i][None])[0], 0.0))
         start = below.decode(symbols_below[happened.rows[i] + 1 - int(happened.duration[i])][None])[0]
-        result = planner.plan(below, start, goal, budget=BUDGET)
+        result = planner.plan(below, start, goal, budget=Budget(ONE, HORIZON))
+        spent += result.evaluations
         lengths += [len(result)] * result.reached
     return float(np.mean(lengths)) * below.stride if lengths else float(happened.duration.mean())
