@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hplan.planning.search import BestFirstSearch
+from hplan.planning.search import PRIOR_WEIGHT, BestFirstSearch
 from hplan.testing import check_planner
 from hplan.types import Budget, MacroSpec
 
@@ -69,7 +69,7 @@ def known(level: Graph, least: float = 0.0) -> nx.DiGraph:
         log_p = float(level.log_p[node, m])
         before = graph.get_edge_data(node, target, {"weight": math.inf})["weight"]
         if math.exp(log_p) >= least:
-            graph.add_edge(node, int(target), weight=min(before, 1 - 0.3 * log_p))
+            graph.add_edge(node, int(target), weight=min(before, 1 - PRIOR_WEIGHT * log_p))
     return graph
 
 
@@ -128,7 +128,7 @@ def test_steps_dearer_than_the_goal_are_never_imagined(seed: int) -> None:
     costs = nx.single_source_dijkstra_path_length(graph, 0)
     goal = max(costs, key=lambda node: costs[node])
     BestFirstSearch(floors=(0.0,), batch=1).plan(level, torch.zeros(1), At(goal), budget=Budget(10_000, 1000))
-    steps = [costs[n] + 1 - 0.3 * float(p) for n in costs for p in level.log_p[n]]
+    steps = [costs[n] + 1 - PRIOR_WEIGHT * float(p) for n in costs for p in level.log_p[n]]
     assert level.evaluations <= sum(cost <= costs[goal] + 1e-4 for cost in steps)
 
 
