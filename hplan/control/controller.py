@@ -59,8 +59,7 @@ class Controller:
         if self.step:
             self._watch(latents)
         self._decompose(latents)
-        course = self.courses[0]
-        assert course is not None
+        course = self.courses.under_way(0)
         self.step += 1
         if len(course.result):
             return course.result.macros[course.hop]
@@ -78,12 +77,12 @@ class Controller:
             course = self.courses[k]
             if course is None:
                 continue
-            self._spend(course)
             self.surprise.measure(k, course, latents[k])
             if not len(course.result):  # its goal was met already, and the levels below see to the rest
                 if not reached(course.goal, latents[k]):
                     self._advance(k, course, latents[k])
                 continue
+            self._spend(course)
             if self.replan == "surprise" and self.surprise.exceeded(k) and not (k and finished):
                 if k == 0 and self.levels[0].exact:  # what it imagined is not so: it must not be imagined for ever
                     self.memories[0] = self.memories[0].add(course.result.latents[course.hop], course.target())
@@ -110,8 +109,7 @@ class Controller:
         """The hop that level k has under way does not work: remember it, from where it began or from `start`, and plan
         again. Where one hop of the level above has seen a few of its hops fail, it is itself what does not work.
         Returns the level that plans again."""
-        course, above = self.courses[k], self.courses.above(k)
-        assert course is not None
+        course, above = self.courses.under_way(k), self.courses.above(k)
         self.memories[k] = self.memories[k].add(course.start if start is None else start, course.target())
         if above is not None and (parent := self.courses[above]) is not None:
             parent.failures += 1
@@ -140,8 +138,8 @@ class Controller:
         return True
 
     def _spend(self, course: Course) -> None:
-        if course.hop < len(course.nodes) and (node := self.tree.node(course.nodes[course.hop])):
-            self.tree = self.tree.update(node.id, spent_steps=node.spent_steps + 1)
+        node = self.tree.node(course.nodes[course.hop])
+        self.tree = self.tree.update(node.id, spent_steps=node.spent_steps + 1)
 
     def _advance(self, k: int, course: Course, z: Tensor) -> None:
         """The hop is done: the next one begins, or the plan is used up."""
@@ -154,7 +152,7 @@ class Controller:
         if course.hop >= len(course.result):
             self.courses[k] = None
             self.cause = "used-up"
-        elif course.hop < len(course.nodes):
+        else:
             self.tree = self.tree.update(course.nodes[course.hop], status="active")
 
     def _drop(self, k: int, cause: Cause) -> None:
@@ -182,7 +180,8 @@ class Controller:
 
     def _decompose(self, latents: tuple[Tensor, ...]) -> None:
         """Plan every level that has no plan, from the top down; a subgoal that cannot be reached is planned again."""
-        retries, k, glance = self.config.retries * (self.replan != "never"), self.courses.top, self.config.glance
+        retries, glance = self.config.retries if self.replan != "never" else 0, self.config.glance
+        k = self.courses.top
         while k >= 0:
             if k == self.courses.top and self.courses[k] is None:
                 k, glance = self._within_reach(latents, glance), 0  # one glance a step is enough
@@ -202,8 +201,7 @@ class Controller:
 
     def _infeasible(self, k: int, above: int, result: PlanResult) -> bool:
         """Whether the hop above has failed by what level k found; a planner that samples has to fail a few times."""
-        hop = self.courses[above]
-        assert hop is not None
+        hop = self.courses.under_way(above)
         if hop.is_served_by(result, self.levels[k], self.levels[above], self.config):
             return False
         hop.failures += 1
@@ -238,6 +236,7 @@ class Controller:
         return result
 
     def _count(self, evaluations: int, parent: int) -> None:
+        """What was spent to refine a node is spent for all that it serves."""
         self.ledger.evaluations += evaluations
         self.tree = self.tree.charge(parent, evaluations)
 

@@ -31,6 +31,12 @@ class Decomposition:
     def __setitem__(self, k: int, course: Course | None) -> None:
         self.courses[k] = course
 
+    def under_way(self, k: int) -> Course:
+        """The course of a level that has one."""
+        course = self[k]
+        assert course is not None
+        return course
+
     def above(self, k: int) -> int | None:
         """The lowest level above k whose current hop gave level k its subgoal."""
         for upper in range(k + 1, self.top + 1):
@@ -46,8 +52,7 @@ class Decomposition:
             own = self.goal.at(k)
             assert own is not None
             return own, ROOT
-        course = self[above]
-        assert course is not None
+        course = self.under_way(above)
         node = course.nodes[course.hop]
         if course.hands_goal and course.at_last:
             own = self.goal.at(k) if course.goal is self.goal.at(above) or self.serves_the_task(above) else None

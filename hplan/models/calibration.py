@@ -28,7 +28,8 @@ class Calibration:
 
     def false_alarms(self, fresh: np.ndarray, alpha: float) -> float:
         """Share of the surprises of undisturbed play, (H, n) by look-ahead, above the thresholds for that rate."""
-        limits = np.array([at_look_ahead(self.thresholds(alpha), h + 1) for h in range(len(fresh))])
+        known = self.thresholds(alpha)
+        limits = np.array([at_look_ahead(known, h + 1) for h in range(len(fresh))])
         return float((fresh > limits[:, None]).mean()) if fresh.size else math.nan
 
 

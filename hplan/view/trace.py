@@ -45,9 +45,8 @@ class TraceStep:
         try:
             values: dict[str, Any] = json.loads(line)
             for name in ("surprise", "thresholds"):
-                unknown = (
-                    math.inf if name == "thresholds" else math.nan
-                )  # a level without a threshold is never surprised
+                # A level without a threshold is never surprised.
+                unknown = math.inf if name == "thresholds" else math.nan
                 values[name] = {int(k): unknown if v is None else float(v) for k, v in values[name].items()}
             if values["repair"] is not None:
                 repair: dict[str, Any] = {k: math.nan if v is None else v for k, v in values["repair"].items()}
