@@ -12,7 +12,7 @@ from hplan.data.windows import PlayData
 from hplan.models.calibration import AHEAD, Calibration, surprise
 from hplan.models.stack import TrainedLevel
 
-CHECKED, FEW = 1000, 300  # windows of steps that are looked at; a look-ahead with fewer than a few has no row
+CHECKED, FEW = 2000, 300  # windows of steps that are looked at; a look-ahead with fewer than a few has no row
 
 
 @torch.inference_mode()
@@ -28,7 +28,7 @@ def calibrate_stack(levels: Sequence[TrainedLevel], held: PlayData, seed: int) -
 
 @torch.inference_mode()
 def surprises(steps: Steps, seed: int) -> np.ndarray:
-    """What the controller watches, (H, n): row h - 1 after an open-loop prediction of h steps.
+    """What the controller watches, (H, n) float16: row h - 1 after an open-loop prediction of h steps.
 
     How far play is from what was predicted. Where a step takes its time (latents that change by and by, above level 0)
     the last of the steps is looked at in a random moment, and play may also still be near where that step began.
@@ -39,7 +39,7 @@ def surprises(steps: Steps, seed: int) -> np.ndarray:
     at = torch.nonzero(steps.follows >= ahead)[:, 0]
     at = at[torch.randperm(len(at), generator=generator)[:CHECKED]]
     errors = [_errors_ahead(steps, part, ahead, gradual, generator) for part in at.split(256)]
-    return np.concatenate(errors, 1) if errors else np.zeros((1, 0), np.float32)
+    return np.concatenate(errors, 1) if errors else np.zeros((1, 0), np.float16)
 
 
 def _errors_ahead(steps: Steps, at: torch.Tensor, ahead: int, gradual: bool, generator: torch.Generator) -> np.ndarray:
@@ -57,4 +57,4 @@ def _errors_ahead(steps: Steps, at: torch.Tensor, ahead: int, gradual: bool, gen
             error = torch.minimum(level.distance(z, start), level.distance(z, predicted))
         found.append(surprise(error, expected))
         start, at = end, steps.successor[at]
-    return torch.stack(found).float().numpy()
+    return torch.stack(found).half().numpy()  # as agents keep them

@@ -21,7 +21,7 @@ from hplan.training.uncertainty import carried_errors, train_uncertainty
 from hplan.training.vector import Play, base_level, encode_play, level_above, train_vector_level
 from hplan.types import UsageError
 
-HELD_OUT = 0.05  # of the layouts, or episodes where all share one, are kept for calibration
+HELD_OUT = 0.15  # of the episodes are kept for calibration: moments of one are alike, so it takes many for a threshold
 CLOSE, CLOSER = 1.0, 0.5  # steps from a goal that count as there; a whole step of a high level is nearly everywhere
 
 
