@@ -17,13 +17,14 @@ from hplan.control.controller import Controller, Replan
 from hplan.control.course import ControlConfig
 from hplan.control.experience import Experience
 from hplan.control.plan_tree import PlanTree
+from hplan.models.observation import canonical
 from hplan.models.stack import Stack
 from hplan.planning.choice import PlannerFor, chosen_planner, default_planner
 from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.planning.search import BestFirstSearch
 from hplan.registry import agent_path
-from hplan.types import Energy, ObservationSpec, Repair, UsageError
+from hplan.types import Energy, Repair, UsageError
 
 GoalLike = np.ndarray | Energy | None
 
@@ -183,9 +184,8 @@ class Agent:
 
     @property
     def levels_info(self) -> list[dict[str, Any]]:
-        return self.stack.info(
-            self.stack.encode(np.zeros(self.stack.observation_spec.shape, _dtype(self.stack.observation_spec)))
-        )
+        spec = self.stack.observation_spec
+        return self.stack.info(self.stack.encode(canonical(np.zeros(spec.shape), spec)))
 
     @property
     def train_info(self) -> dict[str, Any]:
@@ -238,22 +238,3 @@ class Agent:
 
     def _to_action(self, macro: Tensor) -> Any:
         return int(macro) if self.stack.action_spec.kind == "discrete" else macro.numpy(force=True).astype(np.float32)
-
-
-def _dtype(spec: ObservationSpec) -> type:
-    return np.float32 if spec.kind == "vector" else np.int64
-
-
-def canonical(observation: Any, spec: ObservationSpec) -> np.ndarray:
-    """An environment's observation in the form that `spec` describes: an int becomes a 1 x 1 grid, a box a flat vector.
-
-    Grids of any height and width are welcome, since spatial levels do not care: what was learned on a small one runs on
-    a large one. Raises UsageError for another number of features, or for what is no numbers.
-    """
-    array = np.asarray(observation)
-    grid = spec.kind == "symbols" and array.ndim == 3 and array.shape[-1] == spec.shape[-1]
-    if array.dtype.kind not in "buif" or (array.size != np.prod(spec.shape) and not grid):
-        raise UsageError(
-            f"observation of {array.dtype} and shape {array.shape}; this agent sees {spec.kind} of shape {spec.shape}"
-        )
-    return array.reshape(array.shape if grid else spec.shape).astype(_dtype(spec), copy=False)

@@ -36,9 +36,9 @@ class LandmarkGraph:
         *,
         uncertainty_weight: float = 1.0,
         compatibility_weight: float = 1.0,
-        reach: float = 1.0,
+        reach: float = 0.5,
     ) -> None:
-        """`landmarks` (K, *z), of which `edges` tells."""
+        """`landmarks` (K, *z), of which `edges` tells. `reach`: by default, what the controller counts as arrived."""
         self.landmarks, self.edges, self.reach = landmarks, edges, reach
         self.uncertainty_weight, self.compatibility_weight = uncertainty_weight, compatibility_weight
         self._known: tuple[WorldModel, np.ndarray] | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,9 +15,10 @@ from hplan.models.vector import VectorLevel
 from hplan.training.vector import Play
 
 LANDMARKS = 1000  # that serve, the first ones: of farthest points, the first ones lie about evenly too
-OFTEN = 5  # crossings from which the way back should have been seen, if there is one
+OFTEN = 20  # crossings from which the way back should have been seen, if there is one
 REVERSIBLE = 0.9  # share of the edges crossed often whose way back was seen, from which all are taken back
 POSSIBLE = 0.02  # least chance of a macro-action that is tried at a landmark
+VOUCHED = 8  # crossings that play may vouch for at the most: an agent's own failures must not drown in it
 
 
 @torch.no_grad()
@@ -31,8 +34,8 @@ def landmark_edges(level: VectorLevel, play: Play) -> LandmarkEdges:
     z = torch.cat([level.encode(part) for part in play.below.split(CHUNK)])
     count = min(LANDMARKS, len(level.landmarks))
     edges = crossed(level, count, z, play.actions, play.starts(round(level.stride)))
-    more = _reversed(level, edges) if reversibility(edges) >= REVERSIBLE else _vouched(level, edges)
-    return edges.joined(more)
+    more = _reversed(level, edges) if reversibility(edges) >= REVERSIBLE else _imagined(level, edges)
+    return replace(edges, crossings=edges.crossings.clip(max=VOUCHED)).joined(more)
 
 
 def reversibility(edges: LandmarkEdges) -> float:
@@ -51,7 +54,7 @@ def _reversed(level: VectorLevel, edges: LandmarkEdges) -> LandmarkEdges:
     return _concluded(edges.count, start, end, edges.steps[missing], off.argmin(0).numpy())
 
 
-def _vouched(level: VectorLevel, edges: LandmarkEdges) -> LandmarkEdges:
+def _imagined(level: VectorLevel, edges: LandmarkEdges) -> LandmarkEdges:
     """Edges that the level's own model concludes."""
     landmarks = level.landmarks[: edges.count].float()
     every, possible = torch.arange(edges.count), level.prior(landmarks).exp() >= POSSIBLE
