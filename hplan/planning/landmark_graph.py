@@ -18,9 +18,9 @@ class LandmarkGraph:
     An edge costs the steps that it takes, times the tries that it needs (`LandmarkEdges.costs`), plus what
     `BestFirstSearch` adds too: `uncertainty_weight` * the steps by which its end may be off, beyond the first, and
     `compatibility_weight` * its energy where that is above what real steps have, and `hop_cost`. From the start one
-    may take the edges of landmarks within `reach` steps of it, and at least of the nearest; they take as much longer as
-    the start is off. A plan leads to the landmark that meets the goal at the least cost; where none does, to the least
-    energy. Nothing is imagined: a plan costs no predictor evaluation.
+    may take the edges of landmarks within `reach` steps of it, or else of the nearest that is ever left; they take as
+    much longer as the start is off. A plan leads to the landmark that meets the goal at the least cost; where none
+    does, to the least energy. Nothing is imagined: a plan costs no predictor evaluation.
 
     Costs from the start are those of Bellman and Ford. What `hop_cost` adds is asked for where the way leads, and the
     way is sought again until it leads nowhere new (LazySP; Dellin and Srinivasa, 2016): since it adds and never takes
@@ -113,16 +113,7 @@ class _Paths:
     def __init__(self, graph: LandmarkGraph, level: WorldModel, start: Tensor, costs: np.ndarray) -> None:
         edges, count = graph.edges, len(graph.landmarks)
         self.z = torch.cat([graph.landmarks, start[None].to(graph.landmarks)])
-        off, near = level.distance(self.z[-1:].expand_as(graph.landmarks), graph.landmarks).topk(
-            min(ENTRANCES, count), largest=False
-        )
-        allowed = dict(zip(near[off <= max(graph.reach, float(off[0]))].tolist(), off.tolist(), strict=False))
-        from_start = np.flatnonzero(np.isin(edges.start, list(allowed)))
-        longer = np.array([allowed[int(n)] for n in edges.start[from_start]])
-        first = torch.from_numpy(edges.end[from_start].astype(np.int64))
-        if graph.compatibility_weight:
-            unlike = level.compatibility(self.z[-1:].expand(len(first), *start.shape), self.z[first]).clamp(min=0)
-            longer = longer + graph.compatibility_weight * unlike.numpy(force=True)
+        from_start, longer = self._from_start(graph, level)
         chosen = np.concatenate([np.arange(len(edges)), from_start])
         ends = edges.end[chosen].astype(np.int64)
         order = ends.argsort(kind="stable")
@@ -132,6 +123,22 @@ class _Paths:
         self.ends, self.first = np.unique(self.end, return_index=True)
         self.asked = np.zeros(len(order), bool)
         self.best = np.full(count + 1, np.inf)
+
+    def _from_start(self, graph: LandmarkGraph, level: WorldModel) -> tuple[np.ndarray, np.ndarray]:
+        """Edges that the start may take, and how much more they cost from there."""
+        edges, start = graph.edges, self.z[-1:]
+        leaving = np.unique(edges.start)
+        off = level.distance(start.expand(len(leaving), *start.shape[1:]), self.z[leaving.astype(int)])
+        off, near = off.topk(min(ENTRANCES, len(leaving)), largest=False)
+        limit = max(graph.reach, float(off[:1].sum()))
+        allowed = {int(leaving[n]): d for n, d in zip(near.tolist(), off.tolist(), strict=True) if d <= limit}
+        rows = np.flatnonzero(np.isin(edges.start, list(allowed)))
+        longer = np.array([allowed[int(n)] for n in edges.start[rows]])
+        if graph.compatibility_weight:
+            ends = self.z[edges.end[rows].astype(int)]
+            unlike = level.compatibility(start.expand_as(ends), ends).clamp(min=0)
+            longer = longer + graph.compatibility_weight * unlike.numpy(force=True)
+        return rows, longer
 
     def solve(self) -> np.ndarray:
         """(K,) the least cost of getting to every landmark, infinite where none is known."""

@@ -32,7 +32,7 @@ def landmark_edges(level: VectorLevel, play: Play) -> LandmarkEdges:
     energy takes the two for a real step. Either kind counts as never crossed, so it costs two tries.
     """
     z = torch.cat([level.encode(part) for part in play.below.split(CHUNK)])
-    count = min(LANDMARKS, len(level.landmarks))
+    count = min(LANDMARKS, len(level.landmarks.unique(dim=0)))  # what was left over repeats the last of them
     edges = crossed(level, count, z, play.actions, play.starts(round(level.stride)))
     more = _reversed(level, edges) if reversibility(edges) >= REVERSIBLE else _imagined(level, edges)
     return replace(edges, crossings=edges.crossings.clip(max=VOUCHED)).joined(more)

@@ -8,7 +8,7 @@ from typing import Any
 import networkx as nx
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from models.line_levels import LineLevel, edges
 from torch import Tensor
@@ -77,6 +77,7 @@ def test_the_way_is_one_of_the_graph_and_none_is_shorter(count: int, most: int, 
     steps = (1 + torch.rand(most, generator=generator)).tolist()
     seen = torch.randint(5, (most, 2), generator=generator).tolist()
     known = edges(count, *((a, b, s, 0, *c) for (a, b), s, c in zip(ends.tolist(), steps, seen, strict=True) if a != b))
+    assume(0 in known.start)
     cost: HopCost | None = Random(count, generator) if dear else None
     network = nx.DiGraph()
     network.add_nodes_from(range(count))
@@ -131,6 +132,11 @@ def test_from_beside_a_landmark_its_edges_can_be_taken_and_take_longer() -> None
     found = plan(graph(known, compatibility_weight=0.0), At(2), start=0.25)
     assert positions(found) == [0.25, 1, 2]
     assert float(found.costs[0]) == pytest.approx(float(found.costs[1]) + 0.25)
+
+
+def test_a_landmark_that_is_never_left_is_no_place_to_begin() -> None:
+    known = edges(3, (0, 1, 1, 1, 9, 0), (0, 2, 1, 1, 9, 0))
+    assert positions(plan(graph(known), At(2), start=0.9)) == [pytest.approx(0.9), 2]
 
 
 def test_no_landmark_has_an_edge() -> None:
