@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from models.line_levels import LineLevel, edges
 from torch import Tensor
+from training.test_collapse_warning import Square
 
+from hplan.agent import load
+from hplan.models.vector import VectorLevel
+from hplan.training import uncertainty, vector
 from hplan.training.landmark_edges import OFTEN, VOUCHED, landmark_edges, reversibility
+from hplan.training.learn import learn
 from hplan.training.vector import Play
 
 PLACES = tuple(float(n) for n in range(0, 41, 4))
@@ -76,3 +84,26 @@ def test_reversibility_is_a_share_of_what_was_crossed_often() -> None:
     assert reversibility(edges(4, (0, 1, *often), (1, 0, *often), (1, 2, *often), (2, 3, 1.0, 1, 1, 0))) == 2 / 3
     assert reversibility(edges(4, (0, 1, 1.0, 1, 1, 0), (1, 0, 1.0, 1, 1, 0))) == 0.0, "too little was seen to say"
     assert reversibility(edges(4)) == 0.0
+
+
+@pytest.mark.training
+def test_a_trained_agent_keeps_graphs_of_all_levels_above_0_and_plans_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector, "SUPPORT_STEPS", 20)
+    monkeypatch.setattr(uncertainty, "STEPS", 20)
+    settings = {"base_steps": 60, "above_steps": 30, "batch": 32, "hidden": 16, "ratio": 4}
+    learn(Square, tmp_path, steps=3000, levels=3, settings=settings, device="cpu")
+    agent = load(tmp_path, settings={"planner": "graph"})
+    assert agent.stack.edges.keys() == {1, 2}
+    for k, found in agent.stack.edges.items():
+        level = agent.stack.levels[k]
+        assert isinstance(level, VectorLevel)
+        distinct = len(level.landmarks.unique(dim=0))
+        assert len(found) > 0 and found.count <= distinct
+        assert max(found.start.max(), found.end.max()) < found.count and found.macros.max() < level.macro.size
+        assert (found.steps >= 1).all() and (found.start != found.end).all()
+    there, here = np.array([0.9, 0.9], np.float32), np.array([0.1, 0.1], np.float32)
+    agent.reset(goal=there)
+    assert np.isfinite(agent.act(here)).all()
+    assert agent.planner_calls[1] > 0
