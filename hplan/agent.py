@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import fields
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +15,18 @@ from torch import Tensor
 from hplan.config import check_values
 from hplan.control.controller import Controller, Replan
 from hplan.control.course import ControlConfig
+from hplan.control.experience import Experience
 from hplan.control.plan_tree import PlanTree
-from hplan.models.spatial import CERTAIN
+from hplan.models.observation import canonical
 from hplan.models.stack import Stack
+from hplan.planning.choice import PlannerFor, chosen_planner, default_planner
 from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess
+from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.planning.search import BestFirstSearch
-from hplan.planning.value_iteration import Stochastic, ValueIteration
 from hplan.registry import agent_path
-from hplan.types import Energy, ObservationSpec, Planner, Repair, UsageError, WorldModel
+from hplan.types import Energy, Repair, UsageError
 
 GoalLike = np.ndarray | Energy | None
-# Search over latents that change by and by: the prior is of a codebook, in which one way has several names.
-GRADUAL: dict[str, Any] = {"floors": (0.02, 0.005), "prior_weight": 0.3}
-PlannerFor = Callable[[WorldModel], Planner]
-
-
-def default_planner(level: WorldModel, **search: Any) -> Planner:
-    """Search where macro-actions are discrete, the cross-entropy method where they are continuous, and value iteration
-    where steps of the level end in several ways. `search`: arguments of `BestFirstSearch`."""
-    if isinstance(level, Stochastic) and level.certainty < CERTAIN:
-        return ValueIteration()
-    if level.macro.kind == "discrete":
-        # Where latents change by and by, what hardly ever happened is more often a mistake of the prior than a way.
-        return BestFirstSearch(**({} if level.exact else GRADUAL) | search)
-    from hplan.planning.cem import CrossEntropy
-
-    return CrossEntropy()
 
 
 def load(
@@ -53,7 +38,8 @@ def load(
     settings: Mapping[str, Any] | None = None,
 ) -> Agent:
     """An agent from a run directory or by the name of a shipped one. `levels`: keep this many of the lowest; `method`
-    "flat" keeps one; `settings`: fields of `ControlConfig` and arguments of `BestFirstSearch` to change.
+    "flat" keeps one; `settings`: fields of `ControlConfig` and arguments of `BestFirstSearch` to change, `planner`
+    ("search", or "graph" where the agent has landmark graphs) and `remember` (`Agent`).
     Raises UsageError for an unknown name or setting, HplanError for a damaged agent."""
     stack = Stack.load(agent_path(path))
     if method == "flat":
@@ -61,14 +47,18 @@ def load(
     control = {field.name: field.default for field in fields(ControlConfig)}
     searching = BestFirstSearch.__init__.__kwdefaults__ or {}
     chosen = dict(settings or {})
-    if unknown := chosen.keys() - control.keys() - searching.keys():
-        raise UsageError(f"unknown settings {sorted(unknown)}; known are {sorted(control | searching)}")
-    check_values(chosen, control | searching, "settings")
+    known = control | searching | {"planner": "search", "remember": False}
+    if unknown := chosen.keys() - known.keys():
+        raise UsageError(f"unknown settings {sorted(unknown)}; known are {sorted(known)}")
+    check_values(chosen, known, "settings")
+    stack = stack.lowest(levels) if levels else stack
+    search = {k: v for k, v in chosen.items() if k in searching}
     return Agent(
-        stack.lowest(levels) if levels else stack,
+        stack,
         replan=replan,
-        planner=partial(default_planner, **{k: v for k, v in chosen.items() if k in searching}),
+        planner=chosen_planner(chosen.get("planner", "search"), stack.edges, **search),
         config=ControlConfig(**{k: v for k, v in chosen.items() if k in control}),
+        remember=chosen.get("remember", False),
         name=str(path),
     )
 
@@ -77,6 +67,8 @@ class Agent:
     """Plans, executes and repairs towards one goal per episode: `reset` begins one, `act` gives its actions.
 
     `stack` holds all that was learned; `planner` makes the planner of each level; `config`: the controller's settings.
+    `remember`: what landmark graphs learn in an episode lasts from the next `reset` on, and in `save`; without, every
+    episode begins with what training left. Raises UsageError where there is no landmark graph to remember anything.
     """
 
     def __init__(
@@ -86,11 +78,15 @@ class Agent:
         replan: Replan = "surprise",
         planner: PlannerFor = default_planner,
         config: ControlConfig | None = None,
+        remember: bool = False,
         name: str = "",
     ) -> None:
         self.stack, self.config, self.name = stack, config or ControlConfig(), name or stack.task
         self.replan: Replan = replan
         self.planners = tuple(planner(level) for level in stack.levels)
+        self.remembers, self._experience = remember, Experience()
+        if remember and not any(isinstance(each, LandmarkGraph) for each in self.planners):
+            raise UsageError("remember: only landmark graphs learn while acting; choose planner 'graph' with it")
         self._session: Controller | None = None
         self._goal: Goal = self._goal_of(None)
         self.plan_ms = 0.0
@@ -99,6 +95,7 @@ class Agent:
 
     def reset(self, goal: GoalLike = None, seed: int = 0) -> None:
         """Begin an episode. goal: an observation, an energy over level-0 latents, or None: the task's own success."""
+        self._learn()
         self._goal = self._goal_of(goal)
         self._session = self._controller(self._goal, seed)
 
@@ -108,11 +105,12 @@ class Agent:
             self.reset()
         assert self._session is not None
         started = time.perf_counter()
-        action = self._to_action(
-            self._session.act(self.stack.encode(canonical(observation, self.stack.observation_spec)))
-        )
+        latents = self.stack.encode(canonical(observation, self.stack.observation_spec))
+        macro = self._session.act(latents)
+        if self.remembers:
+            self._experience.add(latents, macro)
         self.plan_ms += 1000 * (time.perf_counter() - started)
-        return action
+        return self._to_action(macro)
 
     def plan(self, observation: Any, goal: GoalLike = None) -> PlanTree:
         """What the agent would do from here: every level's plan, each refined for its first hop. Changes nothing."""
@@ -146,7 +144,8 @@ class Agent:
         return (actions[0] if single else np.stack(actions)), tuple(states)
 
     def save(self, folder: str | Path) -> None:
-        self.stack.save(Path(folder))
+        graphs = {k: each.edges for k, each in enumerate(self.planners) if isinstance(each, LandmarkGraph)}
+        replace(self.stack, edges={**self.stack.edges, **graphs}).save(Path(folder))
 
     # ------------------------------------------------------------------------------------------------------ reading
 
@@ -185,9 +184,8 @@ class Agent:
 
     @property
     def levels_info(self) -> list[dict[str, Any]]:
-        return self.stack.info(
-            self.stack.encode(np.zeros(self.stack.observation_spec.shape, _dtype(self.stack.observation_spec)))
-        )
+        spec = self.stack.observation_spec
+        return self.stack.info(self.stack.encode(canonical(np.zeros(spec.shape), spec)))
 
     @property
     def train_info(self) -> dict[str, Any]:
@@ -220,6 +218,12 @@ class Agent:
             generator=generator,
         )
 
+    def _learn(self) -> None:
+        """What the episode so far taught the landmark graphs."""
+        if self._session is not None and self.remembers:
+            self.planners = self._experience.taught(self.stack.levels, self.planners, self._session.memories)
+            self._experience = Experience()
+
     def _goal_of(self, goal: GoalLike) -> Goal:
         stack = self.stack
         if goal is None:
@@ -234,22 +238,3 @@ class Agent:
 
     def _to_action(self, macro: Tensor) -> Any:
         return int(macro) if self.stack.action_spec.kind == "discrete" else macro.numpy(force=True).astype(np.float32)
-
-
-def _dtype(spec: ObservationSpec) -> type:
-    return np.float32 if spec.kind == "vector" else np.int64
-
-
-def canonical(observation: Any, spec: ObservationSpec) -> np.ndarray:
-    """An environment's observation in the form that `spec` describes: an int becomes a 1 x 1 grid, a box a flat vector.
-
-    Grids of any height and width are welcome, since spatial levels do not care: what was learned on a small one runs on
-    a large one. Raises UsageError for another number of features, or for what is no numbers.
-    """
-    array = np.asarray(observation)
-    grid = spec.kind == "symbols" and array.ndim == 3 and array.shape[-1] == spec.shape[-1]
-    if array.dtype.kind not in "buif" or (array.size != np.prod(spec.shape) and not grid):
-        raise UsageError(
-            f"observation of {array.dtype} and shape {array.shape}; this agent sees {spec.kind} of shape {spec.shape}"
-        )
-    return array.reshape(array.shape if grid else spec.shape).astype(_dtype(spec), copy=False)

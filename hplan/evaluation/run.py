@@ -44,11 +44,14 @@ def evaluate(
     "random" and "oracle" play the task instead of the agent.
     Episode i starts from reset seed `seed * SEEDS + i`, so that tasks with numbered goals cover them evenly, and does
     not depend on the others: any number of `workers` (processes, which a script must start below
-    `if __name__ == "__main__"`) gives the same figures, times apart. Every process computes on one thread.
+    `if __name__ == "__main__"`) gives the same figures, times apart. Every process computes on one thread. Only for an
+    agent that remembers (`Agent`) does an episode depend on those before it, and one worker plays them in turn.
     Raises UsageError for a wrong call, HplanError naming seed and step where an episode fails.
     """
     _check(episodes, seed, method, workers)
     player = _load(agent, method) if isinstance(agent, str | Path) else agent
+    if workers > 1 and getattr(player, "remembers", False):
+        raise UsageError("an agent that remembers plays its episodes in turn: use 1 worker, or leave remember out")
     levels = len(player.levels_info)
     if method == "flat" and levels != 1:
         raise UsageError(f"method 'flat' is one level, and this agent has {levels}: use hplan.load(..., levels=1)")

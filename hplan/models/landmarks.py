@@ -1,12 +1,21 @@
 """Landmarks: a few real latents that lie about evenly over everything that play visited.
 
-They give search its notion of "near enough to be the same" (`WorldModel.keys`).
+They give search its notion of "near enough to be the same" (`WorldModel.keys`), and the landmark graph its nodes.
 """
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import Tensor
+
+
+@runtime_checkable
+class Landmarked(Protocol):
+    """A level that has landmarks (K, D), in the order in which they were found: the first few lie about evenly too."""
+
+    landmarks: Tensor
 
 
 def farthest_points(z: Tensor, count: int, radius: float = 0.0) -> Tensor:
@@ -27,5 +36,6 @@ def farthest_points(z: Tensor, count: int, radius: float = 0.0) -> Tensor:
 
 def nearest_landmark(z: Tensor, landmarks: Tensor) -> Tensor:
     """(B, D), (K, D) -> (B,) int64: the landmark that each latent is closest to."""
+    landmarks = landmarks.to(z.dtype)
     scores = z @ landmarks.T - landmarks.square().sum(-1) / 2  # the largest score has the least distance
     return scores.argmax(-1)

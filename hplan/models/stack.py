@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from hplan.config import SuccessRule
 from hplan.files import write_atomically
 from hplan.models.calibration import Calibration
+from hplan.models.landmark_edges import LandmarkEdges
 from hplan.models.tensors import read_tensors, write_tensors
 from hplan.types import ActionSpec, HplanError, LevelInfo, ObservationSpec, UsageError, WorldModel
 
 FORMAT = 3
 CARD, WEIGHTS = "agent.toml", "levels.safetensors"
-CALIBRATION = "calibration"  # of the tensors in WEIGHTS
+CALIBRATION, EDGES = "calibration", "edges"  # of the tensors in WEIGHTS
 
 
 class TrainedLevel(WorldModel, Protocol):
@@ -48,7 +49,7 @@ class Stack:
 
     calibration: what surprise each level met on held-out play (`hplan.models.calibration`). tolerance: distance of each
     level at which a goal observation counts as reached. succeeds: which levels learned a success energy. train: how it
-    was trained, and versions with what, for people.
+    was trained, and versions with what, for people. edges: the landmark graphs of the levels that have one.
     """
 
     task: str
@@ -61,6 +62,7 @@ class Stack:
     success_rule: SuccessRule = "auto"
     train: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    edges: Mapping[int, LandmarkEdges] = field(default_factory=dict)
 
     def lowest(self, count: int) -> Stack:
         """The stack of the `count` lowest levels; one is the flat agent."""
@@ -75,6 +77,7 @@ class Stack:
             calibration=self.calibration[cut],
             tolerance=self.tolerance[cut],
             succeeds=self.succeeds[cut],
+            edges={k: edges for k, edges in self.edges.items() if k < count},
         )
 
     @torch.inference_mode()
@@ -100,6 +103,8 @@ class Stack:
         for level in self.levels:
             tensors |= {f"{level.index}/{k}": v for k, v in level.state_dict().items()}
             tensors[f"{CALIBRATION}/{level.index}"] = torch.from_numpy(self.calibration[level.index].errors)
+        for k, edges in self.edges.items():
+            tensors |= {f"{EDGES}/{k}/{name}": values for name, values in edges.tensors().items()}
         write_tensors(folder / WEIGHTS, tensors, {"format": str(FORMAT)})
         card = {
             "format": FORMAT,
@@ -150,6 +155,7 @@ class Stack:
                 success_rule=card["success_rule"],
                 train=card["train"],
                 versions=card["versions"],
+                edges=_edges(tensors, len(levels)),
             )
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
             raise HplanError(f"{folder / CARD} is damaged ({error}); delete it and run again with --resume") from error
@@ -188,6 +194,15 @@ def _level(index: int, entry: dict[str, Any], tensors: dict[str, Tensor]) -> Any
     prefix = f"{index}/"
     level.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     return level.eval().requires_grad_(False)
+
+
+def _edges(tensors: Mapping[str, Tensor], levels: int) -> dict[int, LandmarkEdges]:
+    found = {}
+    for k in range(levels):
+        prefix = f"{EDGES}/{k}/"
+        if own := {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}:
+            found[k] = LandmarkEdges.from_tensors(own)
+    return found
 
 
 def _plain(table: dict[str, Any]) -> dict[str, Any]:

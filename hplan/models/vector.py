@@ -90,7 +90,7 @@ class VectorLevel(nn.Module):
         self.register_buffer("unit", torch.tensor(1.0))  # median step where play moved: the unit of `distance`
         self.register_buffer("hop_threshold", torch.tensor(0.0))  # the zero of `compatibility`
         self.register_buffer(
-            "landmarks", torch.zeros(landmarks, latent)
+            "landmarks", torch.zeros(landmarks, latent, dtype=torch.float16)
         )  # `keys` merges what is nearest to the same one
         self.register_buffer(
             "lattice", torch.tensor(torch.inf)

@@ -93,6 +93,7 @@ def learn(
             **trained.facts,
         },
         versions=versions(),
+        edges=trained.edges,
     )
     write_atomically(out / CURVES, json.dumps(trained.curves))
     stack.save(out)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from hplan.models.calibration import Calibration
+from hplan.models.landmark_edges import LandmarkEdges
 from hplan.models.stack import TrainedLevel
 
 Curves = dict[str, list[dict[str, float]]]  # stage -> points of its learning curve: step, loss and its parts
@@ -21,3 +23,4 @@ class Trained:
     succeeds: tuple[bool, ...]
     curves: Curves
     facts: dict[str, Any] = field(default_factory=dict)  # what decided the levels, for people
+    edges: Mapping[int, LandmarkEdges] = field(default_factory=dict)  # of the levels that have landmarks to plan on

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from hplan.data.windows import PlayData
 from hplan.losses.collapse import SAMPLE, some, warn_of_collapse
+from hplan.models.landmark_edges import LandmarkEdges
 from hplan.models.vector import VectorLevel
 from hplan.training.calibration import calibrate_stack
 from hplan.training.fit import Progress
+from hplan.training.landmark_edges import landmark_edges
 from hplan.training.strides import next_ratio, reliable_horizon, travel_time, worth_a_level
 from hplan.training.success import train_success
 from hplan.training.trained import Curves, Trained
@@ -63,6 +65,7 @@ def train_vector(
     stack: list[VectorLevel] = []
     reliable: list[int] = []
     curves: Curves = {}
+    edges: dict[int, LandmarkEdges] = {}
     errors: Tensor | None = None
     trip, stride, below_stride = float(longest), 1, 1
     while True:
@@ -94,6 +97,8 @@ def train_vector(
         errors = carried_errors(level, play, errors, below_stride)
         curves |= train_uncertainty(level, play, errors, seed=seed, out=out, device=device, progress=progress)
         reliable.append(reliable_horizon(level, held))
+        if index:
+            edges[index] = landmark_edges(level, play)
         play, held = encode_play(level, play), encode_play(level, held)
         if index == 0:
             trip = travel_time(play, seed)
@@ -119,7 +124,13 @@ def train_vector(
     tolerance = tuple(CLOSE if index <= 1 else CLOSER for index in range(count))
     facts = {"travel_time": trip, "reliable": reliable}
     return Trained(
-        tuple(stack), calibrate_stack(stack, parts[1], seed), tolerance, (bool(len(rewarded)),) * count, curves, facts
+        tuple(stack),
+        calibrate_stack(stack, parts[1], seed),
+        tolerance,
+        (bool(len(rewarded)),) * count,
+        curves,
+        facts,
+        edges,
     )
 
 

@@ -1,0 +1,55 @@
+"""Which planner each level gets: by what the level is, or a landmark graph where the user asks for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hplan.models.landmark_edges import LandmarkEdges
+from hplan.models.landmarks import Landmarked
+from hplan.models.spatial import CERTAIN
+from hplan.planning.landmark_graph import LandmarkGraph
+from hplan.planning.search import BestFirstSearch
+from hplan.planning.value_iteration import Stochastic, ValueIteration
+from hplan.types import Planner, UsageError, WorldModel
+
+PlannerFor = Callable[[WorldModel], Planner]
+# Search over latents that change by and by: the prior is of a codebook, in which one way has several names.
+GRADUAL: dict[str, Any] = {"floors": (0.02, 0.005), "prior_weight": 0.3}
+SHARED = ("uncertainty_weight", "compatibility_weight")  # arguments of the search that mean the same to a graph
+
+
+def default_planner(level: WorldModel, **search: Any) -> Planner:
+    """Search where macro-actions are discrete, the cross-entropy method where they are continuous, and value iteration
+    where steps of the level end in several ways. `search`: arguments of `BestFirstSearch`."""
+    if isinstance(level, Stochastic) and level.certainty < CERTAIN:
+        return ValueIteration()
+    if level.macro.kind == "discrete":
+        # Where latents change by and by, what hardly ever happened is more often a mistake of the prior than a way.
+        return BestFirstSearch(**({} if level.exact else GRADUAL) | search)
+    from hplan.planning.cem import CrossEntropy
+
+    return CrossEntropy()
+
+
+def chosen_planner(name: str, edges: Mapping[int, LandmarkEdges], **search: Any) -> PlannerFor:
+    """`name`: "search" is the default planner of every level, "graph" a landmark graph on those that have `edges`.
+
+    Raises UsageError for another name, and where no level has any.
+    """
+    if name not in ("search", "graph"):
+        raise UsageError(f"planner {name!r}; expected 'search' or 'graph'")
+    if name == "graph" and not edges:
+        raise UsageError(
+            "planner 'graph': no level of this agent has a landmark graph; level 0, levels over symbols and agents "
+            "trained before there were any have none: use planner 'search', or train it again"
+        )
+
+    def planner(level: WorldModel) -> Planner:
+        if name == "graph" and level.index in edges and isinstance(level, Landmarked):
+            own = edges[level.index]
+            weights = {k: v for k, v in search.items() if k in SHARED}
+            return LandmarkGraph(level.landmarks[: own.count].float(), own, **weights)
+        return default_planner(level, **search)
+
+    return planner

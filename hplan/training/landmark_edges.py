@@ -1,0 +1,85 @@
+"""The landmark graph of a level, from encoded play: the edges that play crossed, and those that may be concluded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hplan.control.course import ControlConfig
+from hplan.models.landmark_edges import CHUNK, LandmarkEdges, crossed
+from hplan.models.landmarks import nearest_landmark
+from hplan.models.vector import VectorLevel
+from hplan.training.vector import Play
+
+LANDMARKS = 1000  # that serve, the first ones: of farthest points, the first ones lie about evenly too
+OFTEN = 20  # crossings from which the way back should have been seen, if there is one
+REVERSIBLE = 0.9  # share of the edges crossed often whose way back was seen, from which all are taken back
+POSSIBLE = 0.02  # least chance of a macro-action that is tried at a landmark
+VOUCHED = 8  # crossings that play may vouch for at the most: an agent's own failures must not drown in it
+
+
+@torch.no_grad()
+def landmark_edges(level: VectorLevel, play: Play) -> LandmarkEdges:
+    """Edges between landmarks of a level above 0; `play` is as it sees it, of the level below.
+
+    Beyond what play showed, by this rule: where steps can be undone, every edge leads back too. Whether they can is
+    measured: of the edges that play crossed `OFTEN` times, a share of `REVERSIBLE` has to have its way back among those
+    crossed. Else the level's own model has to vouch for an edge: a macro-action that play showed to be possible at a
+    landmark leads to within half a step of another one (what the controller counts as arrived), and the compatibility
+    energy takes the two for a real step. Either kind counts as never crossed, so it costs two tries.
+    """
+    z = torch.cat([level.encode(part) for part in play.below.split(CHUNK)])
+    count = min(LANDMARKS, len(level.landmarks.unique(dim=0)))  # what was left over repeats the last of them
+    edges = crossed(level, count, z, play.actions, play.starts(round(level.stride)))
+    more = _reversed(level, edges) if reversibility(edges) >= REVERSIBLE else _imagined(level, edges)
+    return replace(edges, crossings=edges.crossings.clip(max=VOUCHED)).joined(more)
+
+
+def reversibility(edges: LandmarkEdges) -> float:
+    """Share of the edges crossed often whose way back was crossed too; 0 where there are none."""
+    often = edges.crossings >= OFTEN
+    back = np.isin(_pairs(edges.end, edges.start), _pairs(edges.start, edges.end)[edges.crossings > 0])
+    return float(back[often].mean()) if often.any() else 0.0
+
+
+def _reversed(level: VectorLevel, edges: LandmarkEdges) -> LandmarkEdges:
+    """The ways back that are missing, by the macro-actions that are predicted to come nearest."""
+    missing = ~np.isin(_pairs(edges.end, edges.start), _pairs(edges.start, edges.end))
+    start, end = edges.end[missing], edges.start[missing]
+    z, following = level.landmarks[start.astype(int)].float(), level.landmarks[end.astype(int)].float()
+    off = torch.stack([level.distance(_led(level, z, macro), following) for macro in range(level.macro.size)])
+    return _concluded(edges.count, start, end, edges.steps[missing], off.argmin(0).numpy())
+
+
+def _imagined(level: VectorLevel, edges: LandmarkEdges) -> LandmarkEdges:
+    """Edges that the level's own model concludes."""
+    landmarks = level.landmarks[: edges.count].float()
+    every, possible = torch.arange(edges.count), level.prior(landmarks).exp() >= POSSIBLE
+    rows = []
+    for macro in range(level.macro.size):
+        following = _led(level, landmarks, macro)
+        at = nearest_landmark(following, landmarks)
+        off = level.distance(following, landmarks[at])
+        real = level.compatibility(landmarks, landmarks[at]) <= 0
+        kept = possible[:, macro] & (off <= ControlConfig.subgoal_tolerance) & real & (at != every)
+        rows.append((every[kept], at[kept], 1 + off[kept], torch.full((int(kept.sum()),), macro)))
+    start, end, steps, macros = (torch.cat(parts).numpy() for parts in zip(*rows, strict=True))
+    new = ~np.isin(_pairs(start, end), _pairs(edges.start, edges.end))
+    return _concluded(edges.count, start[new], end[new], steps[new], macros[new])
+
+
+def _led(level: VectorLevel, z: Tensor, macro: int) -> Tensor:
+    return level.predict(z, torch.full((len(z),), macro))
+
+
+def _pairs(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    return start.astype(np.int64) * LANDMARKS + end
+
+
+def _concluded(count: int, start: np.ndarray, end: np.ndarray, steps: np.ndarray, macros: np.ndarray) -> LandmarkEdges:
+    """Edges that nobody crossed."""
+    none = np.zeros(len(start), np.int64)
+    return LandmarkEdges.of(count, start, end, steps, macros, none, none)
