@@ -146,7 +146,7 @@ class MazeOracle:
         self._known: np.ndarray | None = None
         self._goal = np.zeros(2)
 
-    def reset(self, goal: np.ndarray | None = None, seed: int = 0) -> None:
+    def reset(self, goal: np.ndarray | None = None, seed: int = 0, context: np.ndarray | None = None) -> None:
         if goal is None:
             raise UsageError(f"{self._maze.name}: the oracle needs a goal to go to")
         self._goal = np.asarray(goal)
