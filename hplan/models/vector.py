@@ -60,17 +60,17 @@ class VectorLevel(Situated):
         width: int = 8,
         landmarks: int = 2048,
         identity: bool = False,
-        reach: int = 0,
+        view: int = 0,
     ) -> None:
         """`inputs`: features of one observation, or D of the level below; `macros`: number of actions or codes, or
         dimensions; `width`: of a code; `landmarks`: the most places that `keys` tells apart without a lattice;
-        `identity`: above level 0, the latents of the level below are taken as they are, for ablation; `reach`: pixels
+        `identity`: above level 0, the latents of the level below are taken as they are, for ablation; `view`: pixels
         to each side that it sees of a layout, 0 where there is none."""
         super().__init__()
         self.index, self.stride = index, float(stride)
         self.config: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.macro = MacroSpec(macro_kind, macros, low=macro_low, high=macro_high, names=macro_names)
-        self.sight = Sight(latent, hidden, reach) if reach else None
+        self.sight = Sight(latent, hidden, view) if view else None
         seen = latent + (self.sight.size if self.sight else 0)
         if index == 0:
             self.features = FourierFeatures(inputs, octaves)

@@ -60,7 +60,7 @@ def base_level(
     latent: int = 16,
     hidden: int = 128,
     octaves: int = 5,
-    reach: int = 0,
+    view: int = 0,
 ) -> VectorLevel:
     """An untrained level 0 for these spaces."""
     return VectorLevel(
@@ -75,7 +75,7 @@ def base_level(
         latent=latent,
         hidden=hidden,
         octaves=octaves,
-        reach=reach,
+        view=view,
     )
 
 
@@ -87,7 +87,7 @@ def level_above(
     latent: int = 16,
     hidden: int = 128,
     identity: bool = False,
-    reach: int = 0,
+    view: int = 0,
 ) -> VectorLevel:
     """An untrained level above `below`; its steps last `stride` environment steps. `identity`: it encodes nothing."""
     window = stride * below.macro.size if below.index == 0 else 0
@@ -100,7 +100,7 @@ def level_above(
         latent=below.config["latent"] if identity else latent,
         identity=identity,
         hidden=hidden,
-        reach=reach,
+        view=view,
     )
 
 

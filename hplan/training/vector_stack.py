@@ -74,7 +74,7 @@ def train_vector(
                 data.action_spec,
                 latent=settings.latent,
                 hidden=settings.hidden,
-                reach=play.reach(stride),
+                view=play.reach(stride),
             )
         else:
             level = level_above(
@@ -84,7 +84,7 @@ def train_vector(
                 latent=settings.latent,
                 hidden=settings.hidden,
                 identity=settings.identity,
-                reach=play.reach(stride),
+                view=play.reach(stride),
             )
         curves |= train_vector_level(
             level,

@@ -70,9 +70,9 @@ def test_a_sight_learns_where_latents_are() -> None:
     assert float((found.place(z) - places).detach().abs().mean()) < 0.3
 
 
-def level(reach: int, index: int = 1) -> VectorLevel:
+def level(view: int, index: int = 1) -> VectorLevel:
     torch.manual_seed(0)
-    made = VectorLevel(index=index, inputs=4, macros=8, stride=4.0, window=8, latent=4, hidden=16, reach=reach)
+    made = VectorLevel(index=index, inputs=4, macros=8, stride=4.0, window=8, latent=4, hidden=16, view=view)
     return made.eval()
 
 

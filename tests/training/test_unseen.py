@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_levels_see_as_far_as_their_steps_go(folder: Path) -> None:
-    reaches = [level.config["reach"] for level in load(folder).stack.levels]
+    reaches = [level.config["view"] for level in load(folder).stack.levels]
     assert reaches[0] == 1 and reaches == sorted(reaches) and reaches[2] >= 3
 
 
