@@ -88,14 +88,17 @@ class Agent:
         if remember and not any(isinstance(each, LandmarkGraph) for each in self.planners):
             raise UsageError("remember: only landmark graphs learn while acting; choose planner 'graph' with it")
         self._session: Controller | None = None
+        self._here = stack  # in the layout of the episode, where levels see one
         self._goal: Goal = self._goal_of(None)
         self.plan_ms = 0.0
 
     # ------------------------------------------------------------------------------------------------------- acting
 
-    def reset(self, goal: GoalLike = None, seed: int = 0) -> None:
-        """Begin an episode. goal: an observation, an energy over level-0 latents, or None: the task's own success."""
+    def reset(self, goal: GoalLike = None, seed: int = 0, context: np.ndarray | None = None) -> None:
+        """Begin an episode. goal: an observation, an energy over level-0 latents, or None: the task's own success.
+        context: the image of where it is, for agents that see one (`Start.context`)."""
         self._learn()
+        self._here = self.stack.given(context)
         self._goal = self._goal_of(goal)
         self._session = self._controller(self._goal, seed)
 
@@ -209,7 +212,7 @@ class Agent:
             )
         generator = torch.Generator().manual_seed(seed)
         return Controller(
-            self.stack.levels,
+            self._here.levels,
             self.planners,
             self.stack.calibration,
             goal,
@@ -225,7 +228,7 @@ class Agent:
             self._experience = Experience()
 
     def _goal_of(self, goal: GoalLike) -> Goal:
-        stack = self.stack
+        stack = self._here
         if goal is None:
             heads = [
                 Success(level.success) if ok else None for level, ok in zip(stack.levels, stack.succeeds, strict=True)

@@ -48,11 +48,16 @@ class ObservationSpec:
     `symbols`: uint8/int64 array (H, W, F) of categorical features; `cardinalities[f]` values of feature f. A
         `Discrete(n)` space is the 1 x 1 grid with one feature of n values.
     `vector`: float32 array (D,).
+    `context`: (rows, columns) of an image that stays the same for an episode, such as a map; () where there is none.
+        Only beside vectors: their first two numbers are x and y, and `context_frame` is the legend of the map: x and y
+        of the middle of its first pixel, and units across a pixel. Columns grow with x, rows with y.
     """
 
     kind: Literal["symbols", "vector"]
     shape: tuple[int, ...]
     cardinalities: tuple[int, ...] = ()
+    context: tuple[int, ...] = ()
+    context_frame: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ class Start:
     goal_tolerance: float | None = (
         None  # Euclidean distance in observation space that counts as there, if the task says
     )
+    context: np.ndarray | None = None  # uint8, of the shape that the spec says: what this episode is in
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,7 @@ class Episode:
 
     observations (T+1, H, W, F) uint8 or (T+1, D) float32; actions (T,) int64 or (T, A) float32; rewards (T,) float32;
     success, violation (T,) bool. `terminated`: the environment ended after the last action (not: cut by a limit).
+    context: what the spec says there is of it, uint8.
     """
 
     observations: np.ndarray
@@ -125,6 +132,7 @@ class Episode:
     violation: np.ndarray
     terminated: bool
     seed: int
+    context: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.actions)

@@ -26,13 +26,14 @@ from hplan.types import UsageError
 
 @pytest.mark.parametrize("name", task_names())
 def test_every_task_can_be_made(name):
-    if name.startswith("ogbench/") and importlib.util.find_spec("ogbench") is None:
+    if name.startswith(("ogbench/", "mazes/")) and importlib.util.find_spec("ogbench") is None:
         pytest.skip("OGBench is not installed")
     check_task(name)
 
 
 def test_tasks_are_those_of_the_targets():
     names = set(task_names())
+    assert "mazes/unseen" in names
     assert {"minigrid/DoorKey-8x8", "minigrid/KeyCorridorS6R3", "minigrid/MultiRoom-N6"} <= names
     assert {
         f"ogbench/pointmaze-{m}-{k}" for m in ("medium", "large", "giant", "teleport") for k in ("navigate", "stitch")
@@ -64,7 +65,7 @@ def test_unknown_view_is_told():
     from dataclasses import replace
 
     task = replace(load_task("minigrid/DoorKey-5x5"), view="pixels")
-    with pytest.raises(UsageError, match="unknown view 'pixels'; expected auto, symbols, position, spaces"):
+    with pytest.raises(UsageError, match="unknown view 'pixels'; expected auto, symbols, position, layout, spaces"):
         make_world(task)
 
 

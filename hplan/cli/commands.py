@@ -124,7 +124,7 @@ def plan(arguments: Namespace) -> None:
     world = make_world(_task(agent, arguments), split="eval")
     seed = arguments.seed * SEEDS  # the first episode of `hplan eval --seed`
     start = world.reset(seed=seed)
-    agent.reset(goal=start.goal, seed=seed)
+    agent.reset(goal=start.goal, seed=seed, context=start.context)
     tree = agent.plan(start.observation, start.goal)
     print(world.draw())
     print(tree)

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from hplan.data.rarity import Archive, Restorable, SymbolSignature, VectorSignature
-from hplan.data.shard import observation_dtype
-from hplan.types import ActionSpec, HplanError, ObservationSpec, World
+from hplan.data.shard import observation_dtype, pack_contexts
+from hplan.types import ActionSpec, HplanError, ObservationSpec, Start, World
 
 _VISIT_EVERY = 4  # steps between looks at the signature: rare states last longer, and looking costs 4 microseconds
 _LAYOUT_SEEDS = 2**31
@@ -21,8 +21,8 @@ _TICK = 1000
 class Driver(Protocol):
     """Who plays: begins episodes and chooses actions."""
 
-    def start(self) -> tuple[np.ndarray, int]:
-        """Begin an episode; returns its first observation and the seed of its layout."""
+    def start(self) -> tuple[Start, int]:
+        """Begin an episode; returns what it begins with, and the seed of its layout."""
         ...
 
     def act(self, observation: np.ndarray, step: int) -> Any:
@@ -55,12 +55,14 @@ def collect(
     observations, actions, rewards, success, violation = arrays.values()
     finite = world.observation_spec.kind == "vector"
     episodes: list[tuple[int, bool, int]] = []
+    contexts: list[np.ndarray | None] = []
     row = done = told = 0
     error = None
     while done < steps and error is None:
         seed, step, terminated = -1, 0, False
         try:
-            observation, seed = driver.start()
+            start, seed = driver.start()
+            observation = start.observation
             _check(observation, 0.0, finite)
             observations[row] = observation
             for step in range(min(episode_steps, steps - done)):
@@ -85,6 +87,7 @@ def collect(
         for array in (actions, rewards, success, violation):
             array[row + length] = 0
         episodes.append((length, terminated, seed))
+        contexts.append(start.context)
         row += length + 1
         done += length
         if done - told >= _TICK or done >= steps:
@@ -93,7 +96,8 @@ def collect(
     lengths, ends, seeds = zip(*episodes, strict=True) if episodes else ((), (), ())
     rows = {name: array[:row] for name, array in arrays.items()}
     per_episode = {"lengths": np.array(lengths, np.int64), "terminated": np.array(ends, bool)}
-    return Collected(rows | per_episode | {"seeds": np.array(seeds, np.int64)}, error)
+    per_episode |= {"seeds": np.array(seeds, np.int64)} | pack_contexts(contexts)
+    return Collected(rows | per_episode, error)
 
 
 def _check(observation: np.ndarray, reward: float, finite: bool) -> None:
@@ -131,15 +135,15 @@ class RandomPlay:
         self._next = 0
         self._archive = rare_states(world) if restart_rare > 0 else None
 
-    def start(self) -> tuple[np.ndarray, int]:
+    def start(self) -> tuple[Start, int]:
         if self._archive and len(self._archive) and self._rng.random() < self._restart_rare:
             entry = self._archive.restart(self._rng)
-            return entry.observation, entry.seed
+            return entry.start, entry.seed
         seed = int(self._rng.integers(_LAYOUT_SEEDS))
-        observation = self._world.reset(seed=seed).observation
+        start = self._world.reset(seed=seed)
         if self._archive is not None:
-            self._archive.start(observation, seed)
-        return observation, seed
+            self._archive.start(start, seed)
+        return start, seed
 
     def act(self, observation: np.ndarray, step: int) -> Any:
         if self._archive is not None and step % _VISIT_EVERY == _VISIT_EVERY - 1:

@@ -34,6 +34,8 @@ def export_minari(path: Path | str, dataset: str) -> int:
     from minari.data_collector import EpisodeBuffer
 
     store = EpisodeStore.open(path, hashes=True)
+    if store.manifest.observation_spec.context:
+        raise UsageError(f"{path}: Minari has no place for the layout that each of these episodes is in")
     buffers = [_buffer(EpisodeBuffer, number, episode) for number, episode in enumerate(store)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that there is no author, no permalink and no reference score

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from hplan.data.rarity import Archive
-from hplan.types import World
+from hplan.types import Start, World
 
 _RANDOM = 0.1  # of actions are uniform, so that every action keeps support in every state
 _LAYOUT_SEEDS = 2**31
@@ -35,21 +35,21 @@ class NoveltyPlay:
         self._layout: bytes | int = b""
         self._noise: list[float] = []
 
-    def start(self) -> tuple[np.ndarray, int]:
+    def start(self) -> tuple[Start, int]:
         self._last = None
         archive = self._archive
         if archive is not None and len(archive) and self._rng.random() < self._restart_rare:
             entry = archive.restart(self._rng)
             self._in_layout(entry.layout)
-            return entry.observation, entry.seed
+            return entry.start, entry.seed
         seed = int(self._rng.integers(_LAYOUT_SEEDS))
-        observation = self._world.reset(seed=seed).observation
+        start = self._world.reset(seed=seed)
         if archive is None:
-            self._in_layout(observation.tobytes())
+            self._in_layout(start.observation.tobytes())
         else:
-            archive.start(observation, seed)
+            archive.start(start, seed)
             self._in_layout(archive.layout)
-        return observation, seed
+        return start, seed
 
     def _in_layout(self, layout: bytes | int) -> None:
         if layout != self._layout:

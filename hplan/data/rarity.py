@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+
+from hplan.types import Start
 
 _BINS = 8  # of each dimension of a vector
 _CAPACITY = 256  # signatures with a snapshot; MiniGrid play meets 20 to 100
@@ -60,10 +62,11 @@ class VectorSignature:
 
 @dataclass(frozen=True)
 class Archived:
-    """A state to restart from: the world's snapshot, its observation, and the seed and signature of its layout."""
+    """A state to restart from: the world's snapshot, what an episode begins with there, and the seed and signature of
+    its layout."""
 
     snapshot: Any
-    observation: np.ndarray
+    start: Start
     seed: int
     layout: int
 
@@ -76,6 +79,7 @@ class Archive:
         self._signature = signature
         self._counts: Counter[int] = Counter()
         self._entries: dict[int, Archived] = {}
+        self._start = Start(np.empty(0))
         self._seed = self._layout = self._current = 0
 
     def __len__(self) -> int:
@@ -86,10 +90,10 @@ class Archive:
         """Signature of the layout that play is in."""
         return self._layout
 
-    def start(self, observation: np.ndarray, seed: int) -> None:
+    def start(self, start: Start, seed: int) -> None:
         """A new layout begins."""
-        self._seed = seed
-        self._layout = self._signature(observation) if isinstance(self._signature, SymbolSignature) else 0
+        self._start, self._seed = start, seed
+        self._layout = self._signature(start.observation) if isinstance(self._signature, SymbolSignature) else 0
         self._current = 0
 
     def visit(self, observation: np.ndarray) -> None:
@@ -106,7 +110,8 @@ class Archive:
         self._entries.pop(signature, None)
         if len(self._entries) >= _CAPACITY:  # the commonest goes; among equals the oldest
             self._entries.pop(max(self._entries, key=self._counts.__getitem__))
-        self._entries[signature] = Archived(self._world.snapshot(), observation.copy(), self._seed, self._layout)
+        start = replace(self._start, observation=observation.copy())
+        self._entries[signature] = Archived(self._world.snapshot(), start, self._seed, self._layout)
 
     def restart(self, rng: np.random.Generator) -> Archived:
         """Put the world into an archived state, drawn with probability inverse to how often play arrived there."""
@@ -115,5 +120,5 @@ class Archive:
         signature = signatures[rng.choice(len(signatures), p=weights / weights.sum())]
         entry = self._entries[signature]
         self._world.restore(entry.snapshot)
-        self._seed, self._layout, self._current = entry.seed, entry.layout, signature
+        self._start, self._seed, self._layout, self._current = entry.start, entry.seed, entry.layout, signature
         return entry

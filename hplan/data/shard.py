@@ -5,6 +5,7 @@ has T + 1 rows, and the actions, rewards and flags of its last row are zero, for
 
     observations (N, ...)   actions (N,) or (N, A)   rewards (N,)   success (N,)   violation (N,)
     lengths (E,) steps of each episode               terminated (E,)               seeds (E,)
+    contexts (E, ...) of each episode, in worlds that have any
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from hplan.types import Episode, HplanError, ObservationSpec
 
 ROWS = ("observations", "actions", "rewards", "success", "violation")  # one entry per observation
 EPISODES = ("lengths", "terminated", "seeds")  # one entry per episode
+CONTEXTS = "contexts"  # also one per episode, where the world has any
 _LOCAL_HEADER = 30  # bytes of a zip member's header before its name
 
 
@@ -59,6 +61,12 @@ def write_shard(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[str, int]
     return hashlib.sha256(data).hexdigest(), len(data)
 
 
+def pack_contexts(contexts: Sequence[np.ndarray | None]) -> dict[str, np.ndarray]:
+    """The array of a shard that holds one context for each episode; none where there are none."""
+    found = [context for context in contexts if context is not None]
+    return {CONTEXTS: np.stack(found)} if found else {}
+
+
 def pack(episodes: Sequence[Episode]) -> dict[str, np.ndarray]:
     """The arrays of one shard that holds these episodes."""
 
@@ -72,6 +80,7 @@ def pack(episodes: Sequence[Episode]) -> dict[str, np.ndarray]:
         "lengths": np.array([len(episode) for episode in episodes], np.int64),
         "terminated": np.array([episode.terminated for episode in episodes], bool),
         "seeds": np.array([episode.seed for episode in episodes], np.int64),
+        **pack_contexts([episode.context for episode in episodes]),
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hplan.data.layouts import Layouts, layouts_of
 from hplan.data.windows import PlayData
 from hplan.models.spatial import event_of
 
@@ -34,15 +35,21 @@ class Steps:
     successor: Tensor
     follows: Tensor
     kinds: Tensor | None
+    layouts: Layouts | None = None
+
+    def at(self, rows: Tensor) -> Any:
+        """The level as it is at these rows (K,): given the layouts that they are in, if it sees any."""
+        return self.level if self.layouts is None else self.layouts.given(self.level, rows)
 
     def errors(self, horizon: int) -> tuple[int, float, float]:
         """(horizon, open-loop error, error of predicting no change) after so many steps, in steps of the level."""
         at = torch.nonzero(self.follows >= horizon)[:, 0]
         at = at[:: max(len(at) // CHAINS, 1)]
         start = z = self.latents(self.begin[at])
+        here = self.at(self.begin[at])
         for _ in range(horizon - 1):
-            z, at = self.level.predict(z, self.macros[at]), self.successor[at]
-        z, true = self.level.predict(z, self.macros[at]), self.latents(self.end[at])
+            z, at = here.predict(z, self.macros[at]), self.successor[at]
+        z, true = here.predict(z, self.macros[at]), self.latents(self.end[at])
         return horizon, float(self.level.distance(z, true).mean()), float(self.level.distance(start, true).mean())
 
 
@@ -86,6 +93,7 @@ def steps_of(level: Any, latents: Rows, data: PlayData) -> Steps:
         successor=number[(begin + stride).clamp(max=len(data) - 1)],
         follows=remaining[begin] // stride,
         kinds=macros if level.macro.kind == "discrete" else None,
+        layouts=layouts_of(data),
     )
 
 

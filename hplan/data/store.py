@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hplan.data.shard import damage, map_shard, pack, write_atomic, write_shard
+from hplan.data.shard import CONTEXTS, EPISODES, damage, map_shard, pack, write_atomic, write_shard
 from hplan.types import ActionSpec, Episode, HplanError, ObservationSpec, UsageError
 
 FORMAT = 1
@@ -123,8 +123,8 @@ class EpisodeStore:
 
     def __iter__(self) -> Iterator[Episode]:
         for arrays in self.arrays():
-            first = 0
-            for length, terminated, seed in zip(arrays["lengths"], arrays["terminated"], arrays["seeds"], strict=True):
+            first, contexts = 0, arrays.get(CONTEXTS)
+            for i, (length, terminated, seed) in enumerate(zip(*(arrays[name] for name in EPISODES), strict=True)):
                 last = first + int(length)
                 yield Episode(
                     observations=arrays["observations"][first : last + 1],
@@ -134,6 +134,7 @@ class EpisodeStore:
                     violation=arrays["violation"][first:last],
                     terminated=bool(terminated),
                     seed=int(seed),
+                    context=None if contexts is None else contexts[i],
                 )
                 first = last + 1
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hplan.data.shard import EPISODES, ROWS
+from hplan.data.shard import CONTEXTS, EPISODES, ROWS
 from hplan.data.store import EpisodeStore
 from hplan.types import ActionSpec, HplanError, ObservationSpec, UsageError
 
@@ -21,6 +21,7 @@ class PlayData:
     terminated (N,) bool: True on the last row of an episode that the environment ended.
     remaining (N,) int32: steps left in the episode after row i. A window of h steps starts at i iff remaining[i] >= h.
     episode (N,) int32: number of the episode, from 0. seeds (E,) int64: of each episode's layout.
+    contexts (E, rows, columns) uint8: of each episode, in worlds that have any.
     """
 
     observations: np.ndarray
@@ -34,6 +35,7 @@ class PlayData:
     seeds: np.ndarray
     observation_spec: ObservationSpec
     action_spec: ActionSpec
+    contexts: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.remaining)
@@ -72,7 +74,8 @@ class PlayData:
         rows = episodes[self.episode]
         per_row = {name: getattr(self, name)[rows] for name in (*ROWS, "terminated", "remaining")}
         number = (np.cumsum(episodes) - 1).astype(np.int32)[self.episode[rows]]
-        return replace(self, **per_row, episode=number, seeds=self.seeds[episodes])
+        contexts = None if self.contexts is None else self.contexts[episodes]
+        return replace(self, **per_row, episode=number, seeds=self.seeds[episodes], contexts=contexts)
 
 
 def load_play(path: Path | str, *, skip_damaged: bool = False) -> PlayData:
@@ -84,7 +87,8 @@ def load_play(path: Path | str, *, skip_damaged: bool = False) -> PlayData:
     shards = list(store.arrays())
     if not shards:
         raise HplanError(f"{store.path}: no readable episodes: run the same `hplan data make` again")
-    columns = {name: np.concatenate([shard[name] for shard in shards]) for name in ROWS + EPISODES}
+    names = (*ROWS, *EPISODES, *([CONTEXTS] if store.manifest.observation_spec.context else []))
+    columns = {name: np.concatenate([shard[name] for shard in shards]) for name in names}
     lengths, ended = columns.pop("lengths"), columns.pop("terminated")
     ends = np.cumsum(lengths + 1) - 1  # the last row of each episode
     episode = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths + 1)

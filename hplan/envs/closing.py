@@ -29,7 +29,7 @@ class ClosingMaze(MazeWorld):
 
     def __init__(self, env: Any, name: str, *, when: tuple[float, ...], **options: Any) -> None:
         super().__init__(env, name, **options)
-        _put_blocks(env)
+        put_blocks(env)
         self._data = env.data
         self._plan, self._when = self.walls, when
         self.changes = 0
@@ -41,7 +41,7 @@ class ClosingMaze(MazeWorld):
 
     def _reset(self, seed: int, options: dict[str, Any], name: str) -> Start:
         for cell in np.argwhere(self.walls & ~self._plan).tolist():
-            _switch(self._env, cell, on=False)
+            switch(self._env, cell, on=False)
         self._set_walls(self._plan)
         self.changes, self._touched = 0, set[Cell]()
         start = super()._reset(seed, options, name)
@@ -62,7 +62,7 @@ class ClosingMaze(MazeWorld):
         cells = [cell for cell in ahead if here in self._paths(cell).distances(goal)]
         if cells:
             cell = cells[int(self._draws.integers(len(cells)))]
-            _switch(self._env, cell, on=True)
+            switch(self._env, cell, on=True)
             self._set_walls(self._walls_with(cell))
             self.changes = 1
 
@@ -79,7 +79,7 @@ class ClosingMaze(MazeWorld):
         return walls
 
 
-def _put_blocks(env: Any) -> None:
+def put_blocks(env: Any) -> None:
     """A new model for `env`, with OGBench's block in every cell and those in free cells switched off. They have to be
     on while MuJoCo compiles, or it leaves them out of what it searches for collisions."""
     plan, tree = env.maze_map, ElementTree.parse(env.xml_file)
@@ -89,9 +89,10 @@ def _put_blocks(env: Any) -> None:
     env.model = type(env.model).from_xml_string(ElementTree.tostring(tree.getroot(), "unicode"))
     env.data = type(env.data)(env.model)
     for cell in np.argwhere(plan == 0).tolist():
-        _switch(env, cell, on=False)
+        switch(env, cell, on=False)
 
 
-def _switch(env: Any, cell: Any, *, on: bool) -> None:
+def switch(env: Any, cell: Any, *, on: bool) -> None:
+    """Whether the block of a cell is there for MuJoCo."""
     block = env.model.geom("block_{}_{}".format(*cell))
     block.contype = block.conaffinity = int(on)

@@ -15,7 +15,7 @@ import numpy as np
 from hplan.config import TaskConfig
 from hplan.envs.mazes import MOVE, Cell, MazeWorld
 from hplan.envs.split import SplitWorld, derived_seed
-from hplan.types import UsageError, World
+from hplan.types import Start, UsageError, World
 
 NOISE = 0.5
 STITCH_CELLS = 4  # how far apart start and goal of an episode of *stitch* are
@@ -85,8 +85,8 @@ class OraclePlay:
         self._look()
         self._aim((0.0, 0.0))
 
-    def start(self) -> tuple[np.ndarray, int]:
-        """Begin an episode; returns its first observation and its seed."""
+    def start(self) -> tuple[Start, int]:
+        """Begin an episode; returns what it begins with, and its seed."""
         seed = int(self._rng.integers(2**31))
         self._world.reset(seed=seed)  # so that an error names this seed
         self._look()
@@ -98,7 +98,7 @@ class OraclePlay:
             goal = self._pick(self._corners)
         begun = self._maze.begin(start, goal, derived_seed(seed, "train"))
         self._aim(tuple(np.asarray(begun.goal).tolist()))
-        return begun.observation, seed
+        return begun, seed
 
     def act(self, observation: np.ndarray, step: int = 0) -> np.ndarray:
         """(2,) float32 in [-1, 1]."""
@@ -146,7 +146,7 @@ class MazeOracle:
         self._known: np.ndarray | None = None
         self._goal = np.zeros(2)
 
-    def reset(self, goal: np.ndarray | None = None, seed: int = 0) -> None:
+    def reset(self, goal: np.ndarray | None = None, seed: int = 0, context: np.ndarray | None = None) -> None:
         if goal is None:
             raise UsageError(f"{self._maze.name}: the oracle needs a goal to go to")
         self._goal = np.asarray(goal)

@@ -18,16 +18,17 @@ from hplan.types import HplanError, Start, Transition, World
 
 Split = Literal["train", "eval"]
 Fingerprint = Callable[[np.ndarray], bytes]  # a first observation -> what makes its layout
+GOALS = 5  # numbered goals of a world that seeds go through in turn, unless it says otherwise
 _SHARE = 8  # one layout in so many is for evaluation
 _TRIES = 400  # with 1 fitting layout in 8, all fail once in 1e23
 
 
-def derived_seed(seed: int, split: Split, attempt: int = 0) -> int:
+def derived_seed(seed: int, split: Split, attempt: int = 0, goals: int = GOALS) -> int:
     """A seed for the environment, below 2^31. Even in training and odd in evaluation, so that the two never meet; and
-    as `seed` modulo 5, so that worlds with five numbered goals go through them in turn."""
+    as `seed` modulo `goals` (odd, 7 at most), so that worlds with so many numbered goals go through them in turn."""
     digest = int.from_bytes(blake2b(f"{split}:{seed}:{attempt}".encode(), digest_size=4).digest(), "little")
-    last = next(d for d in range(10) if d % 5 == seed % 5 and d % 2 == (split == "eval"))
-    return digest % 2**27 * 10 + last
+    last = next(d for d in range(2 * goals) if d % goals == seed % goals and d % 2 == (split == "eval"))
+    return digest % 2**27 * 2 * goals + last
 
 
 def layout_split(layout: bytes) -> Split:
@@ -58,6 +59,7 @@ class SplitWorld:
         self._world = world
         self._fingerprint = fingerprint
         self._finite = world.observation_spec.kind == "vector"
+        self._goals = getattr(world, "goals", GOALS)
         self._seed = self._step = 0
         if hasattr(world, "snapshot"):  # only worlds that can go back offer it
             self.snapshot, self.restore = self._snapshot, self._restore
@@ -72,7 +74,7 @@ class SplitWorld:
         self._seed, self._step = seed, 0
         for attempt in range(_TRIES):
             try:
-                start = self._world.reset(seed=derived_seed(seed, self.split, attempt))
+                start = self._world.reset(seed=derived_seed(seed, self.split, attempt, self._goals))
             except Exception as error:
                 raise self._failure(f"reset raised {type(error).__name__}: {error}") from error
             self.max_steps = self._world.max_steps  # of some environments it depends on the layout

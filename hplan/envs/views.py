@@ -2,6 +2,7 @@
 
 symbols   MiniGrid: the whole grid and what is carried (minigrid.py)
 position  OGBench's point mazes: (x, y) (mazes.py)
+layout    generated mazes in OGBench's physics: (x, y), and the layout as an image (diverse.py)
 spaces    any Gymnasium environment, by its spaces (spaces.py, gym.py)
 """
 
@@ -25,6 +26,7 @@ _AUTO = {"minigrid": "symbols", "ogbench.locomaze": "position"}  # module of an 
 _CHANGES = {
     "symbols": ("slippery", "closing-doors", "moving-wall"),
     "position": ("closing-corridor",),
+    "layout": (),
     "spaces": ("slippery",),
 }
 _LOOKS = 64  # resets that decide whether layouts vary
@@ -38,7 +40,9 @@ def make(task: TaskConfig, split: Split) -> World:
     if view not in VIEWS:
         raise UsageError(f"{task.name}: unknown view {view!r}; expected auto, {', '.join(VIEWS)}")
     if (kind := task.changes.kind) not in ("none", *_CHANGES[view]):
-        raise UsageError(f"{task.name}: changes.kind is {kind!r}; view {view!r} allows {', '.join(_CHANGES[view])}")
+        raise UsageError(
+            f"{task.name}: changes.kind is {kind!r}; view {view!r} allows {', '.join(_CHANGES[view]) or 'none'}"
+        )
     world, layout = VIEWS[view](env, task, split)
     varies = world.observation_spec.kind == "symbols" and (
         _layouts_vary(world, layout) if task.layouts == "auto" else task.layouts == "vary"
@@ -122,6 +126,20 @@ def _position(env: Any, task: TaskConfig, split: Split) -> tuple[World, Fingerpr
     return MazeWorld(env.unwrapped, task.name, **options), np.ndarray.tobytes
 
 
+def _layout(env: Any, task: TaskConfig, split: Split) -> tuple[World, Fingerprint]:
+    from hplan.envs.diverse import DiverseMaze, layouts
+
+    held_out = split == "eval"
+    world = DiverseMaze(
+        env.unwrapped,
+        task.name,
+        layouts=layouts(held_out=held_out),
+        evaluation=held_out,
+        max_steps=task.play.episode_steps,
+    )
+    return world, np.ndarray.tobytes
+
+
 def _spaces(env: Any, task: TaskConfig, split: Split) -> tuple[World, Fingerprint]:
     if task.changes.kind != "none":
         from hplan.envs.changing import changing
@@ -133,5 +151,6 @@ def _spaces(env: Any, task: TaskConfig, split: Split) -> tuple[World, Fingerprin
 VIEWS: dict[str, Callable[[Any, TaskConfig, Split], tuple[World, Fingerprint]]] = {
     "symbols": _symbols,
     "position": _position,
+    "layout": _layout,
     "spaces": _spaces,
 }

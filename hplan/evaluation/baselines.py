@@ -14,7 +14,8 @@ from hplan.types import ActionSpec, Repair
 class Actor(Protocol):
     """What an evaluation needs of an agent. Counters only ever grow, or start again at `reset`.
 
-    `reset` must leave nothing of earlier episodes: then an episode's figures do not depend on which came before it.
+    `reset` must leave nothing of earlier episodes: then an episode's figures do not depend on which came before it. It
+    is given the `context` of episodes that have one.
     """
 
     @property
@@ -35,7 +36,7 @@ class Actor(Protocol):
         """What the latest `act` repaired; None if nothing."""
         ...
 
-    def reset(self, goal: np.ndarray | None = None, seed: int = 0) -> None: ...
+    def reset(self, goal: np.ndarray | None = None, seed: int = 0, context: np.ndarray | None = None) -> None: ...
 
     def act(self, observation: np.ndarray) -> int | np.ndarray: ...
 
@@ -51,7 +52,7 @@ class RandomActor:
         self.last_repair = None
         self.reset()
 
-    def reset(self, goal: np.ndarray | None = None, seed: int = 0) -> None:
+    def reset(self, goal: np.ndarray | None = None, seed: int = 0, context: np.ndarray | None = None) -> None:
         self._generator = np.random.default_rng(seed)
 
     def act(self, observation: np.ndarray) -> int | np.ndarray:

@@ -55,7 +55,7 @@ class Record:
 def run_episode(actor: Actor, world: World, seed: int) -> Record:
     """Play one episode and count. Errors of the world (HplanError naming it, seed and step) pass through."""
     start = world.reset(seed=seed)
-    actor.reset(goal=start.goal, seed=seed)
+    begin(actor, start, seed)
     before = (actor.evaluations, dict(actor.planner_calls), dict(actor.repairs))
     moments = list(play(actor, world, start))
     return Record(
@@ -73,12 +73,18 @@ def run_episode(actor: Actor, world: World, seed: int) -> Record:
     )
 
 
+def begin(actor: Actor, start: Start, seed: int) -> None:
+    """Reset an actor for the episode that begins so. Only actors of worlds with a layout to see have to take one."""
+    layout = {} if start.context is None else {"context": start.context}
+    actor.reset(goal=start.goal, seed=seed, **layout)
+
+
 def trace_episode(agent: Agent, world: World, seed: int) -> Iterator[TraceStep]:
     """The same episode as `run_episode` plays, step by step for view and trace; the last has no action."""
     from hplan.view.trace import TraceStep  # rich is only wanted where somebody looks
 
     start = world.reset(seed=seed)
-    agent.reset(goal=start.goal, seed=seed)
+    begin(agent, start, seed)
     before, taken = agent.evaluations, 0
 
     def step_now(picture: str, **of_the_action: Any) -> TraceStep:

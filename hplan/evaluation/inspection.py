@@ -108,7 +108,7 @@ def _level(
     succeeds: bool,
 ) -> LevelInspection:  # fmt: skip
     level, z = steps.level, steps.latents(rows)
-    health = examine(level, z)
+    health = examine(level, z, lambda sample: steps.at(rows[sample]))
     lags = _lags(int(data.remaining.max()) // 2)
     correlation = autocorrelation(_episodes(steps.latents, data), lags)
     kinds, codes = steps.kinds, level.macro.size if level.macro.kind == "discrete" else 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ LEAST_DEVIATION = 0.05  # of the middle dimension: a cloud that shrinks from all
 LEAST_SENSITIVITY = 0.05  # steps of the level that another macro-action has to move the prediction by
 CLOSEST = 0.99  # cosine above which two symbols are one, as far as a predictor can tell
 POSSIBLE = 0.01  # macro-actions of less probability are not compared: what never happens may well do nothing
+At = Callable[[Tensor], WorldModel]
 MACROS, SAMPLE = 8, 256  # macro-actions compared at a latent, the likeliest; latents at which they are
 
 
@@ -56,8 +58,10 @@ class Health:
 
 
 @torch.no_grad()
-def examine(level: WorldModel, z: Tensor, generator: torch.Generator | None = None) -> Health:
-    """The health of a level on latents (N, *z) of play. Of maps, each different cell counts once."""
+def examine(level: WorldModel, z: Tensor, at: At | None = None) -> Health:
+    """The health of a level on latents (N, *z) of play. Of maps, each different cell counts once. `at`: rows of z ->
+    the level as it is there, if that depends on where."""
+    some_rows = some(torch.arange(len(z)), SAMPLE)
     rows = z.movedim(1, -1).flatten(0, -2).unique(dim=0) if z.ndim > 2 else z
     cosines = torch.nn.functional.normalize(rows, dim=1) @ torch.nn.functional.normalize(rows, dim=1).T
     return Health(
@@ -67,7 +71,7 @@ def examine(level: WorldModel, z: Tensor, generator: torch.Generator | None = No
         deviation=deviation(rows),
         dead=int(dead(rows).sum()),
         closest=float(cosines.fill_diagonal_(-1).max()) if z.ndim > 2 and len(rows) > 1 else math.nan,
-        sensitivity=macro_sensitivity(level, some(z, SAMPLE), generator),
+        sensitivity=macro_sensitivity(at(some_rows) if at else level, z[some_rows]),
     )
 
 
@@ -93,14 +97,14 @@ def macro_sensitivity(level: WorldModel, z: Tensor, generator: torch.Generator |
     pairs = possible[:, first] & possible[:, second]
     if not bool(pairs.any()):
         return math.nan
-    ends = level.predict(z.repeat_interleave(each, 0), macros.flatten(0, 1)).unflatten(0, (count, each))
+    ends = torch.stack([level.predict(z, macros[:, i]) for i in range(each)], 1)
     apart = level.distance(ends[:, first].flatten(0, 1), ends[:, second].flatten(0, 1)).view(count, -1)
     return float(apart[pairs].mean())
 
 
-def warn_of_collapse(level: WorldModel, z: Tensor) -> None:
+def warn_of_collapse(level: WorldModel, z: Tensor, at: At | None = None) -> None:
     """`CollapseWarning` with the level, the figures and what to try, if latents z (N, *z) of play show a collapse."""
-    if symptoms := examine(level, z).symptoms:
+    if symptoms := examine(level, z, at).symptoms:
         advice = "Try another objective (--set objective=NAME), more gradient steps, or play in which more happens"
         found = "; ".join(symptoms.values())
         warnings.warn(f"level {level.index} collapsed: {found}. {advice}", CollapseWarning, stacklevel=2)

@@ -80,6 +80,20 @@ class Stack:
             edges={k: edges for k, edges in self.edges.items() if k < count},
         )
 
+    def given(self, context: np.ndarray | None) -> Stack:
+        """The stack in the layout (rows, columns) of an episode: levels that see it, with the same weights. Raises
+        UsageError for an image where none is expected, and for one of another number of dimensions."""
+        if context is None:
+            return self
+        from hplan.models.sight import Situated
+
+        expected = self.observation_spec.context
+        if np.ndim(context) != len(expected):
+            raise UsageError(f"context of shape {np.shape(context)}; this agent expects {expected or 'none'}")
+        image = torch.from_numpy(np.asarray(context, np.float32))[None]
+        levels = (level.given(image) if isinstance(level, Situated) else level for level in self.levels)
+        return replace(self, levels=tuple(levels))
+
     @torch.inference_mode()
     def encode(self, observation: np.ndarray) -> tuple[Tensor, ...]:
         """One observation in canonical form -> one latent (*z) per level."""

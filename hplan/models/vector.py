@@ -16,13 +16,14 @@ from hplan.models.codebook import Codebook
 from hplan.models.fourier import FourierFeatures
 from hplan.models.landmarks import nearest_landmark
 from hplan.models.mlp import mlp
+from hplan.models.sight import Sight, Situated
 from hplan.types import MacroSpec
 
 SMALLEST_RATE = 1e-3  # of latents that collapse: the unit does not vanish with them
 SMOOTHING = 0.99  # of the running size of a step, in which the predictor counts while it is trained
 
 
-class VectorLevel(nn.Module):
+class VectorLevel(Situated):
     """A world model over latents (D,), `hplan.types.WorldModel`. Statistics are buffers and travel with the weights.
 
     Level 0 encodes Fourier features of the observation and takes the environment's actions. A level above encodes the
@@ -59,20 +60,24 @@ class VectorLevel(nn.Module):
         width: int = 8,
         landmarks: int = 2048,
         identity: bool = False,
+        view: int = 0,
     ) -> None:
         """`inputs`: features of one observation, or D of the level below; `macros`: number of actions or codes, or
         dimensions; `width`: of a code; `landmarks`: the most places that `keys` tells apart without a lattice;
-        `identity`: above level 0, the latents of the level below are taken as they are, for ablation."""
+        `identity`: above level 0, the latents of the level below are taken as they are, for ablation; `view`: pixels
+        to each side that it sees of a layout, 0 where there is none."""
         super().__init__()
         self.index, self.stride = index, float(stride)
         self.config: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.macro = MacroSpec(macro_kind, macros, low=macro_low, high=macro_high, names=macro_names)
+        self.sight = Sight(latent, hidden, view) if view else None
+        seen = latent + (self.sight.size if self.sight else 0)
         if index == 0:
             self.features = FourierFeatures(inputs, octaves)
             self.encoder = mlp(self.features.size, hidden, latent)
             taken = macros
             self.inverse = mlp(2 * latent, hidden, macros, layers=1)
-            self.support = mlp(latent, hidden, 1)
+            self.support = mlp(seen, hidden, 1)
             self.register_buffer("middle", (torch.tensor(macro_high) + torch.tensor(macro_low)) / 2)
             self.register_buffer("reach", (torch.tensor(macro_high) - torch.tensor(macro_low)) / 2)
         else:
@@ -80,21 +85,18 @@ class VectorLevel(nn.Module):
             taken = width
             self.codebook = Codebook(macros, width)
             self.posterior = mlp(window or 2 * latent, hidden, width)
-            self.before, self.after = mlp(latent, hidden, 32), mlp(latent, hidden, 32)
-        self.predictor = mlp(latent + taken, hidden, latent)
+            self.before, self.after = mlp(seen, hidden, 32), mlp(latent, hidden, 32)
+        self.predictor = mlp(seen + taken, hidden, latent)
         if macro_kind == "discrete":
-            self.prior_net = mlp(latent, hidden, macros)
+            self.prior_net = mlp(seen, hidden, macros)
         self.success = nn.Sequential(mlp(latent, hidden // 2, 1), nn.Flatten(0))
-        self.doubt = nn.Sequential(mlp(latent + taken, hidden // 2, 1), nn.Flatten(0))
+        self.doubt = nn.Sequential(mlp(seen + taken, hidden // 2, 1), nn.Flatten(0))
         self.register_buffer("rate", torch.tensor(0.1))  # root mean square step while training: the predictor's unit
         self.register_buffer("unit", torch.tensor(1.0))  # median step where play moved: the unit of `distance`
         self.register_buffer("hop_threshold", torch.tensor(0.0))  # the zero of `compatibility`
-        self.register_buffer(
-            "landmarks", torch.zeros(landmarks, latent, dtype=torch.float16)
-        )  # `keys` merges what is nearest to the same one
-        self.register_buffer(
-            "lattice", torch.tensor(torch.inf)
-        )  # and in the same cell of a grid, where they are too few
+        # `keys` merges what is nearest to the same landmark, and in the same cell of a grid, where those are too few.
+        self.register_buffer("landmarks", torch.zeros(landmarks, latent, dtype=torch.float16))
+        self.register_buffer("lattice", torch.tensor(torch.inf))
 
     # ------------------------------------------------------------------------------------------------- WorldModel
 
@@ -108,7 +110,7 @@ class VectorLevel(nn.Module):
 
     def prior(self, z: Tensor) -> Tensor:
         """(B, D) -> (B, M): log p(macro | z) as play took them. Discrete macro-actions only."""
-        return F.log_softmax(self.prior_net(z), dim=-1)
+        return F.log_softmax(self.prior_net(self.around(z)), dim=-1)
 
     def distance(self, z: Tensor, other: Tensor) -> Tensor:
         """(B, D), (B, D) -> (B,): Euclidean, in median steps of play that moved."""
@@ -120,8 +122,8 @@ class VectorLevel(nn.Module):
         Level 0: real is where play has been. Above: real is what follows z, rather than any other latent (InfoNCE).
         """
         if self.index == 0:
-            return -self.support(following)[:, 0] - self.hop_threshold
-        return -(self.before(z) * self.after(following)).sum(-1) - self.hop_threshold
+            return -self.support(self.around(following))[:, 0] - self.hop_threshold
+        return -(self.before(self.around(z)) * self.after(following)).sum(-1) - self.hop_threshold
 
     def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
         """(B, D), (B,) int64 or (B, A) -> (B,)."""
@@ -135,7 +137,7 @@ class VectorLevel(nn.Module):
 
     def log_uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
         """(B, D), (B,) int64 or (B, A) -> (B,): log(1 + expected error), as it is trained."""
-        return self.doubt(torch.cat([z, self._vector(macro)], -1))
+        return self.doubt(torch.cat([self.around(z), self._vector(macro)], -1))
 
     def describe(self, z: Tensor, following: Tensor, actions: Tensor | None) -> Tensor:
         """q: what led from z to `following` (B, D), by them or by the actions between (B, S, ...): (B, width)."""
@@ -157,7 +159,7 @@ class VectorLevel(nn.Module):
         return (macro - self.middle) / self.reach
 
     def _advance(self, z: Tensor, vector: Tensor) -> Tensor:
-        return z + self.rate * self.predictor(torch.cat([z, vector], -1))
+        return z + self.rate * self.predictor(torch.cat([self.around(z), vector], -1))
 
     # ---------------------------------------------------------------------------------------------------- training
 
@@ -195,12 +197,12 @@ class VectorLevel(nn.Module):
         spread = criterion.objective.spread(whole_batch(z[:, 0]))
         if self.index:
             following = self.after(z[:, 1])
-            contrast = infonce(self.before(z[:, 0]) @ whole_batch(following).T, own_rows(following))
+            contrast = infonce(self.before(self.around(z[:, 0])) @ whole_batch(following).T, own_rows(following))
         else:
             contrast = self.support_loss(z[:, 0].detach(), below[:, 0], generator)
         total = costs.mean() + spread + 0.1 * contrast + extra
         if self.macro.kind == "discrete":
-            prior = F.cross_entropy(self.prior_net(start.detach()), macro)
+            prior = F.cross_entropy(self.prior_net(self.around(z[:, :-1].detach()).flatten(0, 1)), macro)
             total, figures["prior"] = total + prior, prior.detach()
         figures |= {
             "prediction": costs.detach().view(len(z), -1)[:, 0].mean(),
@@ -218,7 +220,8 @@ class VectorLevel(nn.Module):
         rows = torch.randint(len(every), every.shape, generator=generator).to(z.device)
         with torch.no_grad():
             mixed = self.encode(every.gather(0, rows[own_rows(observations)]))
-        return F.softplus(-self.support(z)).mean() + F.softplus(self.support(mixed)).mean()
+        real, unreal = self.support(self.around(z)), self.support(self.around(mixed))
+        return F.softplus(-real).mean() + F.softplus(unreal).mean()
 
     def _macro_loss(
         self,

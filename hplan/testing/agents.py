@@ -40,7 +40,7 @@ def check_agent(agent: Agent, task: str | None = None, *, seed: int = 0, steps: 
 def _drive(agent: Agent, world: World, seed: int, steps: int, plan: bool = False) -> list[list[float]]:
     start = world.reset(seed=seed)
     observation, spec, actions = start.observation, world.action_spec, []
-    agent.reset(goal=copy.deepcopy(start.goal), seed=seed)
+    agent.reset(goal=copy.deepcopy(start.goal), seed=seed, context=start.context)
     for _ in range(steps):
         if plan:
             agent.plan(observation, start.goal)

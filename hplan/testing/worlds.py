@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hplan.types import ActionSpec, ObservationSpec, World
+from hplan.types import ActionSpec, ObservationSpec, Start, World
 
 STEPS = 30  # of random actions, enough to meet a wrong dtype or a NaN
 
@@ -28,12 +28,17 @@ def check_task(task: str | World | Callable[[], World], *, seed: int = 0, steps:
     for split in ("train", "eval"):
         world = make_world(config, split=split)
         _check_world(world, seed, steps)
-        first[split] = {world.reset(seed=number).observation.tobytes() for number in range(seed, seed + 8)}
+        first[split] = {_layout(world.reset(seed=number)) for number in range(seed, seed + 8)}
         world.close()
     if config.layouts == "vary":
         assert not first["train"] & first["eval"], (
             f"{task}: a training and an evaluation episode start in the same layout"
         )
+
+
+def _layout(start: Start) -> bytes:
+    """What must not be of both splits: the context where there is one."""
+    return (start.observation if start.context is None else start.context).tobytes()
 
 
 def _check_world(world: World, seed: int, steps: int) -> None:
@@ -46,6 +51,7 @@ def _check_world(world: World, seed: int, steps: int) -> None:
     assert same, f"{name}: reset(seed={seed}) twice gave two observations; take all randomness from the seed"
     if start.goal is not None:
         _check_observation(start.goal, world.observation_spec, f"{name}: goal")
+    _check_context(start, again, world.observation_spec, f"{name}: reset")
     text = world.draw()
     assert isinstance(text, str) and text.strip(), f"{name}: draw() must return the world as text, got {text!r}"
     runs = [_roll(world, seed, steps) for _ in range(2)]
@@ -76,6 +82,19 @@ def random_action(spec: ActionSpec, generator: np.random.Generator) -> int | np.
     if spec.kind == "discrete":
         return int(generator.integers(spec.size))
     return generator.uniform(spec.low, spec.high).astype(np.float32)
+
+
+def _check_context(start: Start, again: Start, spec: ObservationSpec, where: str) -> None:
+    shown = None if start.context is None else (start.context.dtype, start.context.shape)
+    expected = (np.dtype(np.uint8), tuple(spec.context)) if spec.context else None
+    assert shown == expected, f"{where}: the start's context is {shown}, the spec asks for {expected}"
+    if spec.context:
+        assert spec.kind == "vector", f"{where}: a context goes with a vector observation, not with {spec.kind}"
+        assert len(spec.context_frame) == 3 and spec.context_frame[2] > 0, (
+            f"{where}: context_frame is {spec.context_frame}, expected x and y of the middle of the first pixel, and "
+            "the units across a pixel"
+        )
+        assert _layout(start) == _layout(again), f"{where}: the same seed gave two contexts"
 
 
 def _check_observation(value: Any, spec: ObservationSpec, where: str) -> None:

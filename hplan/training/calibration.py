@@ -43,7 +43,7 @@ def surprises(steps: Steps, seed: int) -> np.ndarray:
 
 
 def _errors_ahead(steps: Steps, at: torch.Tensor, ahead: int, gradual: bool, generator: torch.Generator) -> np.ndarray:
-    level, found = steps.level, []
+    level, found = steps.at(steps.begin[at]), []
     start = predicted = steps.latents(steps.begin[at])
     expected = torch.zeros(len(at))
     for _ in range(ahead):

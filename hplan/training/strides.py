@@ -43,11 +43,11 @@ def reliable_horizon(level: VectorLevel, play: Play) -> int:
     rows = play.starts(ahead * stride)
     rows = rows[moving(play, stride)[rows]]
     rows = rows[:: max(len(rows) // CHECKED, 1)]
-    z = level.encode(play.below[rows])
+    z, here = level.encode(play.below[rows]), play.at(rows, level)
     for step in range(ahead if len(rows) else 0):
         at = rows + step * stride
         end = level.encode(play.below[at + stride])
-        z = level.predict(z, hindsight(level, play, at, end))
+        z = here.predict(z, hindsight(level, play, at, end))
         if float(level.distance(z, end).quantile(SURE)) > ControlConfig.subgoal_tolerance:
             return max(step, 1)
     return max(ahead, 1)
@@ -65,13 +65,15 @@ def hindsight(level: VectorLevel, play: Play, rows: Tensor, end: Tensor) -> Tens
 def travel_time(play: Play, seed: int) -> float:
     """Environment steps of a long trip between two places, by the quickest ways that play showed, stitched together.
 
-    `play.below`: latents of level 0. Places are landmarks; an edge between two takes the median time that play took
-    from entering one to entering the other.
+    `play.below`: latents of level 0. Places are landmarks, in every layout others; an edge between two takes the median
+    time that play took from entering one to entering the other.
     """
     generator = torch.Generator().manual_seed(seed)
     some = play.below[torch.randint(len(play.below), (min(SEEN, len(play.below)),), generator=generator)]
     places = some[farthest_points(some, PLACES)]
     at = torch.cat([nearest_landmark(part, places) for part in play.below.split(65536)]).numpy()
+    if play.layouts is not None:
+        at = at + PLACES * play.layouts.of.numpy()
     goes_on = play.remaining.numpy()[:-1] > 0
     entered = np.flatnonzero((at[1:] != at[:-1]) & goes_on) + 1
     episode = np.concatenate([[0], np.cumsum(~goes_on)])
@@ -85,10 +87,11 @@ def travel_time(play: Play, seed: int) -> float:
 
 def _median_by_pair(first: np.ndarray, second: np.ndarray, time: np.ndarray) -> list[tuple[int, int, float]]:
     order = np.lexsort((time, second, first))
-    pair = first[order] * PLACES + second[order]
-    pairs, begin, count = np.unique(pair, return_index=True, return_counts=True)
-    median = time[order][begin + count // 2]
-    return [(int(p) // PLACES, int(p) % PLACES, float(t)) for p, t in zip(pairs, median, strict=True)]
+    count = int(max(first.max(initial=0), second.max(initial=0))) + 1
+    pair = first[order] * count + second[order]
+    pairs, begin, times = np.unique(pair, return_index=True, return_counts=True)
+    median = time[order][begin + times // 2]
+    return [(int(p) // count, int(p) % count, float(t)) for p, t in zip(pairs, median, strict=True)]
 
 
 def next_ratio(trip: float, reliable: int) -> int:

@@ -30,7 +30,7 @@ def carried_errors(level: VectorLevel, play: Play, below: Tensor | None, stride_
     errors = torch.full((len(play.below),), torch.nan)
     for rows in play.starts(stride).split(8192):
         end = level.encode(play.below[rows + stride])
-        predicted = level.predict(level.encode(play.below[rows]), hindsight(level, play, rows, end))
+        predicted = play.at(rows, level).predict(level.encode(play.below[rows]), hindsight(level, play, rows, end))
         errors[rows] = level.distance(predicted, end) * stride
         if below is not None:
             errors[rows] += below[rows[:, None] + torch.arange(0, stride, stride_below)].sum(1)
@@ -51,7 +51,7 @@ def train_uncertainty(
         with torch.no_grad():
             z, end = level.encode(play.below[at]), level.encode(play.below[at + stride])
             macro = hindsight(level, play, at, end)
-        value = F.smooth_l1_loss(level.log_uncertainty(z, macro), torch.log1p(errors[at] / stride))
+        value = F.smooth_l1_loss(play.at(at, level).log_uncertainty(z, macro), torch.log1p(errors[at] / stride))
         return value, {"off": (errors[at] / stride).mean()}
 
     level.doubt.requires_grad_(True)

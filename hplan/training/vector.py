@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from hplan.data.layouts import Layouts
 from hplan.losses.criterion import Criterion
 from hplan.models.landmarks import farthest_points, nearest_landmark
 from hplan.models.vector import VectorLevel
@@ -25,11 +26,13 @@ MOVING = 0.25  # a window moved if its step is more than this share of a long on
 
 @dataclass(frozen=True)
 class Play:
-    """What a level sees of play: below (N, inputs) float, actions (N, ...), remaining (N,) steps left in it."""
+    """What a level sees of play: below (N, inputs) float, actions (N, ...), remaining (N,) steps left in it, and the
+    layouts that it is in, if there are any."""
 
     below: Tensor
     actions: Tensor
     remaining: Tensor
+    layouts: Layouts | None = None
 
     def starts(self, horizon: int) -> Tensor:
         """(K,) int64 rows at which a window of `horizon` environment steps starts."""
@@ -41,9 +44,23 @@ class Play:
             )
         return found
 
+    def at(self, rows: Tensor, level: VectorLevel) -> VectorLevel:
+        """The level as it is at these rows (K,): given the layouts that they are in."""
+        return level if self.layouts is None else self.layouts.given(level, rows)
+
+    def reach(self, stride: int) -> int:
+        """Pixels of a layout that a level of this stride has to see to each side; 0 where there is none."""
+        return 0 if self.layouts is None else self.layouts.reach(self.starts(stride), stride)
+
 
 def base_level(
-    spec: ObservationSpec, actions: ActionSpec, *, latent: int = 16, hidden: int = 128, octaves: int = 5
+    spec: ObservationSpec,
+    actions: ActionSpec,
+    *,
+    latent: int = 16,
+    hidden: int = 128,
+    octaves: int = 5,
+    view: int = 0,
 ) -> VectorLevel:
     """An untrained level 0 for these spaces."""
     return VectorLevel(
@@ -58,11 +75,19 @@ def base_level(
         latent=latent,
         hidden=hidden,
         octaves=octaves,
+        view=view,
     )
 
 
 def level_above(
-    below: VectorLevel, *, stride: int, codes: int = 64, latent: int = 16, hidden: int = 128, identity: bool = False
+    below: VectorLevel,
+    *,
+    stride: int,
+    codes: int = 64,
+    latent: int = 16,
+    hidden: int = 128,
+    identity: bool = False,
+    view: int = 0,
 ) -> VectorLevel:
     """An untrained level above `below`; its steps last `stride` environment steps. `identity`: it encodes nothing."""
     window = stride * below.macro.size if below.index == 0 else 0
@@ -75,6 +100,7 @@ def level_above(
         latent=below.config["latent"] if identity else latent,
         identity=identity,
         hidden=hidden,
+        view=view,
     )
 
 
@@ -107,6 +133,8 @@ def train_vector_level(
     joints = torch.arange(rollout + 1) * stride
     within = torch.arange(rollout * stride)
 
+    if level.sight is not None and play.layouts is not None:
+        level.sight.measure(play.layouts.places)
     criterion = Criterion(objective, level.config["latent"], level.encoder)
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
@@ -116,7 +144,12 @@ def train_vector_level(
             actions = actions.unflatten(1, (rollout, stride))
         reads_actions = level.index == 0 or level.config["window"]
         below = play.below[at + joints]
-        return level.loss(below, actions if reads_actions else None, generator, criterion, inverse=inverse)
+        here = play.at(at[:, 0], level)
+        value, figures = here.loss(below, actions if reads_actions else None, generator, criterion, inverse=inverse)
+        if level.sight is not None and play.layouts is not None:
+            places = level.sight.loss(level.encode(below).detach(), play.layouts.places[at + joints])
+            value, figures["place"] = value + places, places.detach()
+        return value, figures
 
     name = f"level{level.index}"
     world = nn.ModuleList([level, criterion])
@@ -137,10 +170,11 @@ def train_support(
     name = "level0-support"
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        seen = play.below[torch.randint(len(play.below), (SUPPORT_BATCH,), generator=generator)]
+        rows = torch.randint(len(play.below), (SUPPORT_BATCH,), generator=generator)
+        seen = play.below[rows]
         with torch.no_grad():
             z = level.encode(seen)
-        value = level.support_loss(z, seen, generator)
+        value = play.at(rows, level).support_loss(z, seen, generator)
         return value, {"support": value.detach()}
 
     curve = fit(
@@ -185,7 +219,7 @@ def calibrate(level: VectorLevel, play: Play, *, seed: int) -> None:
     moved = size > MOVING * size.quantile(0.95)
     level.unit.copy_(size[moved].median() if bool(moved.any()) else torch.tensor(1.0))
     level.hop_threshold.zero_()
-    level.hop_threshold.copy_(level.compatibility(z, following)[moved].quantile(0.99))
+    level.hop_threshold.copy_(play.at(rows, level).compatibility(z, following)[moved].quantile(0.99))
     count = len(level.landmarks)
     places = z[farthest_points(z, count, MERGE * float(level.unit))]
     level.landmarks.copy_(places[torch.arange(count).clamp(max=len(places) - 1)])
@@ -197,4 +231,4 @@ def calibrate(level: VectorLevel, play: Play, *, seed: int) -> None:
 def encode_play(level: VectorLevel, play: Play) -> Play:
     """The same play as the level above sees it."""
     latents = torch.cat([level.encode(part) for part in play.below.split(16384)])
-    return Play(latents, play.actions, play.remaining)
+    return replace(play, below=latents)

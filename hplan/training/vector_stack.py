@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hplan.data.layouts import layouts_of
 from hplan.data.windows import PlayData
 from hplan.losses.collapse import SAMPLE, some, warn_of_collapse
 from hplan.models.landmark_edges import LandmarkEdges
@@ -71,7 +72,13 @@ def train_vector(
     while True:
         index = len(stack)
         if index == 0:
-            level = base_level(data.observation_spec, data.action_spec, latent=settings.latent, hidden=settings.hidden)
+            level = base_level(
+                data.observation_spec,
+                data.action_spec,
+                latent=settings.latent,
+                hidden=settings.hidden,
+                view=play.reach(stride),
+            )
         else:
             level = level_above(
                 stack[-1],
@@ -80,6 +87,7 @@ def train_vector(
                 latent=settings.latent,
                 hidden=settings.hidden,
                 identity=settings.identity,
+                view=play.reach(stride),
             )
         curves |= train_vector_level(
             level,
@@ -97,7 +105,7 @@ def train_vector(
         errors = carried_errors(level, play, errors, below_stride)
         curves |= train_uncertainty(level, play, errors, seed=seed, out=out, device=device, progress=progress)
         reliable.append(reliable_horizon(level, held))
-        if index:
+        if index and play.layouts is None:  # elsewhere, its landmarks would lie in walls
             edges[index] = landmark_edges(level, play)
         play, held = encode_play(level, play), encode_play(level, held)
         if index == 0:
@@ -108,7 +116,7 @@ def train_vector(
             level, latents.__getitem__, success, seed=seed, out=out, device=device, progress=progress
         )
         stack.append(level.eval().requires_grad_(False))
-        warn_of_collapse(stack[-1], some(latents, SAMPLE))
+        _look(stack[-1], play)
         room = longest // (2 * stride)  # an episode has to hold two steps of a level
         if levels == "auto" and (room < 2 or not worth_a_level(trip / stride, min(ratio, room))):
             break
@@ -135,11 +143,20 @@ def train_vector(
 
 
 def _hold_out(data: PlayData, seed: int) -> tuple[PlayData, PlayData]:
-    """By whole episodes: every layout of a vector world may be the same one."""
-    order = np.random.default_rng(seed).permutation(data.episodes)
-    held = np.zeros(data.episodes, bool)
-    held[order[: max(round(HELD_OUT * data.episodes), 1)]] = data.episodes > 1
+    """By whole layouts where they are seen, so that thresholds are those of unseen ones, else by whole episodes."""
+    group = np.arange(data.episodes)
+    if data.contexts is not None:
+        group = np.unique(data.contexts, axis=0, return_inverse=True)[1].reshape(-1)
+    count = int(group.max()) + 1
+    order = np.random.default_rng(seed).permutation(count)
+    held = np.isin(group, order[: max(round(HELD_OUT * count), 1)]) & (count > 1)
     return data.select(~held), data.select(held) if held.any() else data
+
+
+def _look(level: VectorLevel, play: Play) -> None:
+    """Warn of a collapse; `play` as the level encodes it."""
+    rows = some(torch.arange(len(play.below)), SAMPLE)
+    warn_of_collapse(level, play.below[rows], lambda sample: play.at(rows[sample], level))
 
 
 def _as_play(data: PlayData) -> Play:
@@ -147,6 +164,7 @@ def _as_play(data: PlayData) -> Play:
         torch.from_numpy(np.ascontiguousarray(data.observations, dtype=np.float32)),
         torch.from_numpy(np.ascontiguousarray(data.actions)),
         torch.from_numpy(data.remaining.astype(np.int64)),
+        layouts_of(data),
     )
 
 

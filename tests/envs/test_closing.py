@@ -137,7 +137,7 @@ def test_pictures_show_what_is_closed():
 def test_play_goes_on_round_what_closed(tmp_path):
     world = maze("medium", "train")
     player = OraclePlay(world, np.random.default_rng(0), recipe="navigate")
-    observation, _ = player.start()
+    observation = player.start()[0].observation
     goals = 0
     for step in range(1000):
         done = world.step(player.act(observation, step))

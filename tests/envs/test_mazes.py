@@ -130,7 +130,7 @@ def test_oracle_is_a_ceiling(size):
 def test_navigate_goes_on_to_new_goals_with_noise():
     world = maze("medium")
     play = OraclePlay(world, np.random.default_rng(0), recipe="navigate")
-    observation, _ = play.start()
+    observation = play.start()[0].observation
     goals, actions = 0, []
     for step in range(900):
         actions.append(play.act(observation, step))
@@ -147,7 +147,7 @@ def test_stitch_stays_within_four_cells():
     play = OraclePlay(world, np.random.default_rng(1), recipe="stitch")
     inner, paths = world.inner, Paths(world.inner.walls)
     for _ in range(3):
-        observation, _ = play.start()
+        observation = play.start()[0].observation
         first = inner.cell(observation)
         for step in range(200):
             observation = world.step(play.act(observation, step)).observation
@@ -158,8 +158,8 @@ def test_play_is_a_function_of_its_generator():
     def some() -> list:
         world = maze("medium")
         play = OraclePlay(world, np.random.default_rng(7), recipe="navigate")
-        observation, seed = play.start()
-        return [seed, *(world.step(play.act(observation, i)).observation.tolist() for i in range(5))]
+        start, seed = play.start()
+        return [seed, *(world.step(play.act(start.observation, i)).observation.tolist() for i in range(5))]
 
     assert some() == some()
 

@@ -1,0 +1,74 @@
+"""A stack that sees the layout, from play to an agent in layouts that it never saw. Too short to learn anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("ogbench")
+
+from hplan.agent import load
+from hplan.data.windows import load_play
+from hplan.envs import diverse
+from hplan.evaluation.inspection import inspect
+from hplan.evaluation.run import evaluate
+from hplan.registry import load_task, make_world
+from hplan.testing import check_agent
+from hplan.training import uncertainty, vector
+from hplan.training.learn import learn
+from hplan.training.vector_stack import _hold_out
+from hplan.types import UsageError
+
+pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("ignore::hplan.types.CollapseWarning")]
+TASK = load_task("mazes/unseen")
+SMALL = {"base_steps": 30, "above_steps": 20, "batch": 32, "hidden": 16, "ratio": 8}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("unseen") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vector, "SUPPORT_STEPS", 10)
+        patch.setattr(uncertainty, "STEPS", 10)
+        learn(TASK, out, steps=8000, levels=3, settings=SMALL, device="cpu")
+    return out
+
+
+def test_levels_see_as_far_as_their_steps_go(folder: Path) -> None:
+    reaches = [level.config["view"] for level in load(folder).stack.levels]
+    assert reaches[0] == 1 and reaches == sorted(reaches) and reaches[2] >= 3
+
+
+def test_an_agent_plans_in_the_layout_that_it_is_given(folder: Path) -> None:
+    check_agent(load(folder), steps=2)
+    agent, world = load(folder), make_world(TASK, "eval")
+    start = world.reset(seed=3)
+    with pytest.raises(UsageError, match="give it one"):
+        agent.plan(start.observation, start.goal)
+    with pytest.raises(UsageError, match=r"context of shape \(21,\); this agent expects \(21, 21\)"):
+        agent.reset(start.goal, context=np.zeros(21))
+    agent.reset(start.goal, context=start.context)
+    seen = agent._here.levels
+    z = seen[0].encode(torch.from_numpy(start.observation)[None])
+    agent.reset(start.goal, context=1 - start.context)
+    assert not torch.equal(seen[0].compatibility(z, z), agent._here.levels[0].compatibility(z, z))
+
+
+def test_evaluation_and_inspection_show_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diverse, "STEPS", 1)
+    agent = load(folder, settings={"evaluations": 64, "allowance": 64})
+    result = evaluate(agent, TASK, episodes=3, seed=50)
+    assert set(result.per_goal) == {"5-8", "9-12", "13-16"}
+    found = inspect(agent, TASK, steps=1000)
+    assert len(found.levels) == 3 and found.levels[0].errors
+
+
+def test_thresholds_are_of_layouts_that_training_did_not_see(folder: Path) -> None:
+    data = load_play(folder / "play")
+    seen, held = _hold_out(data, seed=0)
+    assert seen.contexts is not None and held.contexts is not None
+    shown, kept = ({image.tobytes() for image in part.contexts} for part in (seen, held))
+    assert shown and kept and not shown & kept
