@@ -19,9 +19,9 @@ from hplan.control.experience import Experience
 from hplan.control.plan_tree import PlanTree
 from hplan.models.observation import canonical
 from hplan.models.stack import Stack
-from hplan.planning.choice import PlannerFor, chosen_planner, default_planner
+from hplan.planning.choice import PlannerFor, chosen_planner
 from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess
-from hplan.planning.landmark_graph import LandmarkGraph
+from hplan.planning.landmark_graph import Remembering
 from hplan.planning.search import BestFirstSearch
 from hplan.registry import agent_path
 from hplan.types import Energy, Repair, UsageError
@@ -39,7 +39,7 @@ def load(
 ) -> Agent:
     """An agent from a run directory or by the name of a shipped one. `levels`: keep this many of the lowest; `method`
     "flat" keeps one; `settings`: fields of `ControlConfig` and arguments of `BestFirstSearch` to change, `planner`
-    ("search", or "graph" where the agent has landmark graphs) and `remember` (`Agent`).
+    ("auto", "search" or "graph"; `hplan.planning.choice`) and `remember` (`Agent`).
     Raises UsageError for an unknown name or setting, HplanError for a damaged agent."""
     stack = Stack.load(agent_path(path))
     if method == "flat":
@@ -47,7 +47,7 @@ def load(
     control = {field.name: field.default for field in fields(ControlConfig)}
     searching = BestFirstSearch.__init__.__kwdefaults__ or {}
     chosen = dict(settings or {})
-    known = control | searching | {"planner": "search", "remember": False}
+    known = control | searching | {"planner": "auto", "remember": False}
     if unknown := chosen.keys() - known.keys():
         raise UsageError(f"unknown settings {sorted(unknown)}; known are {sorted(known)}")
     check_values(chosen, known, "settings")
@@ -56,7 +56,7 @@ def load(
     return Agent(
         stack,
         replan=replan,
-        planner=chosen_planner(chosen.get("planner", "search"), stack.edges, **search),
+        planner=_planner_for(stack, chosen.get("planner", "auto"), **search),
         config=ControlConfig(**{k: v for k, v in chosen.items() if k in control}),
         remember=chosen.get("remember", False),
         name=str(path),
@@ -66,7 +66,8 @@ def load(
 class Agent:
     """Plans, executes and repairs towards one goal per episode: `reset` begins one, `act` gives its actions.
 
-    `stack` holds all that was learned; `planner` makes the planner of each level; `config`: the controller's settings.
+    `stack` holds all that was learned; `planner` makes the planner of each level, by default as
+    `hplan.planning.choice.chosen_planner` does; `config`: the controller's settings.
     `remember`: what landmark graphs learn in an episode lasts from the next `reset` on, and in `save`; without, every
     episode begins with what training left. Raises UsageError where there is no landmark graph to remember anything.
     """
@@ -76,17 +77,18 @@ class Agent:
         stack: Stack,
         *,
         replan: Replan = "surprise",
-        planner: PlannerFor = default_planner,
+        planner: PlannerFor | None = None,
         config: ControlConfig | None = None,
         remember: bool = False,
         name: str = "",
     ) -> None:
         self.stack, self.config, self.name = stack, config or ControlConfig(), name or stack.task
         self.replan: Replan = replan
+        planner = planner or _planner_for(stack)
         self.planners = tuple(planner(level) for level in stack.levels)
         self.remembers, self._experience = remember, Experience()
-        if remember and not any(isinstance(each, LandmarkGraph) for each in self.planners):
-            raise UsageError("remember: only landmark graphs learn while acting; choose planner 'graph' with it")
+        if remember and not any(isinstance(each, Remembering) for each in self.planners):
+            raise UsageError("remember: only landmark graphs learn while acting; this agent has none")
         self._session: Controller | None = None
         self._here = stack  # in the layout of the episode, where levels see one
         self._goal: Goal = self._goal_of(None)
@@ -147,7 +149,7 @@ class Agent:
         return (actions[0] if single else np.stack(actions)), tuple(states)
 
     def save(self, folder: str | Path) -> None:
-        graphs = {k: each.edges for k, each in enumerate(self.planners) if isinstance(each, LandmarkGraph)}
+        graphs = {k: each.edges for k, each in enumerate(self.planners) if isinstance(each, Remembering)}
         replace(self.stack, edges={**self.stack.edges, **graphs}).save(Path(folder))
 
     # ------------------------------------------------------------------------------------------------------ reading
@@ -241,3 +243,7 @@ class Agent:
 
     def _to_action(self, macro: Tensor) -> Any:
         return int(macro) if self.stack.action_spec.kind == "discrete" else macro.numpy(force=True).astype(np.float32)
+
+
+def _planner_for(stack: Stack, name: str = "auto", **search: Any) -> PlannerFor:
+    return chosen_planner(name, stack.edges, chance=bool(stack.train.get("chances")), **search)

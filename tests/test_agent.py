@@ -12,11 +12,13 @@ from models.small_levels import spatial_stack
 from torch import Tensor
 
 import hplan
-from hplan.agent import Agent, canonical, default_planner, load
+from hplan.agent import Agent, load
 from hplan.models.calibration import Calibration
+from hplan.models.observation import canonical
 from hplan.models.spatial import SpatialLevel
 from hplan.models.stack import Stack
 from hplan.planning.cem import CrossEntropy
+from hplan.planning.choice import default_planner
 from hplan.planning.search import BestFirstSearch
 from hplan.registry import load_task, make_world
 from hplan.testing import check_agent

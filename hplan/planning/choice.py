@@ -1,4 +1,4 @@
-"""Which planner each level gets: by what the level is, or a landmark graph where the user asks for one."""
+"""Which planner each level gets: by what the level is, whether it has a landmark graph, and what the user asks for."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from hplan.models.landmark_edges import LandmarkEdges
 from hplan.models.landmarks import Landmarked
 from hplan.models.spatial import CERTAIN
 from hplan.planning.landmark_graph import LandmarkGraph
+from hplan.planning.recall import Recall
 from hplan.planning.search import BestFirstSearch
 from hplan.planning.value_iteration import Stochastic, ValueIteration
 from hplan.types import Planner, UsageError, WorldModel
 
+PLANNERS = ("auto", "search", "graph")
 PlannerFor = Callable[[WorldModel], Planner]
 # Search over latents that change by and by: the prior is of a codebook, in which one way has several names.
 GRADUAL: dict[str, Any] = {"floors": (0.02, 0.005), "prior_weight": 0.3}
@@ -32,24 +34,32 @@ def default_planner(level: WorldModel, **search: Any) -> Planner:
     return CrossEntropy()
 
 
-def chosen_planner(name: str, edges: Mapping[int, LandmarkEdges], **search: Any) -> PlannerFor:
+def chosen_planner(
+    name: str = "auto", edges: Mapping[int, LandmarkEdges] | None = None, *, chance: bool = False, **search: Any
+) -> PlannerFor:
     """`name`: "search" is the default planner of every level, "graph" a landmark graph on those that have `edges`.
+    "auto" imagines first and goes by the graph where imagination failed (`Recall`); by the graph alone where play
+    showed `chance`: what cannot be predicted cannot be imagined, but it can be walked around on what was crossed.
 
-    Raises UsageError for another name, and where no level has any.
+    Raises UsageError for another name, and for a graph that no level has.
     """
-    if name not in ("search", "graph"):
-        raise UsageError(f"planner {name!r}; expected 'search' or 'graph'")
+    edges = edges or {}
+    if name not in PLANNERS:
+        raise UsageError(f"planner {name!r}; expected one of {', '.join(PLANNERS)}")
     if name == "graph" and not edges:
         raise UsageError(
-            "planner 'graph': no level of this agent has a landmark graph; level 0, levels over symbols and agents "
-            "trained before there were any have none: use planner 'search', or train it again"
+            "planner 'graph': no level of this agent has a landmark graph; level 0, levels over symbols or in a layout "
+            "that they see, and agents trained before there were any have none: use planner 'auto', or train it again"
         )
 
     def planner(level: WorldModel) -> Planner:
-        if name == "graph" and level.index in edges and isinstance(level, Landmarked):
-            own = edges[level.index]
-            weights = {k: v for k, v in search.items() if k in SHARED}
-            return LandmarkGraph(level.landmarks[: own.count].float(), own, **weights)
-        return default_planner(level, **search)
+        first = default_planner(level, **search)
+        if name == "search" or level.index not in edges or not isinstance(level, Landmarked):
+            return first
+        own, weights = edges[level.index], {k: v for k, v in search.items() if k in SHARED}
+        graph = LandmarkGraph(level.landmarks[: own.count].float(), own, **weights)
+        if name == "graph" or chance or not isinstance(first, BestFirstSearch):
+            return graph
+        return Recall(first, graph)
 
     return planner

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hplan.agent import default_planner
+from hplan.planning.choice import default_planner
 from hplan.planning.search import BestFirstSearch
 from hplan.planning.value_iteration import DISCOUNT, Stochastic, ValueIteration
 from hplan.types import Budget, MacroSpec, PlanResult
