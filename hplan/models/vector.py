@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hplan.losses.criterion import Criterion
 from hplan.losses.diagnostics import perplexity
 from hplan.losses.infonce import infonce
+from hplan.losses.welsch import trust
 from hplan.losses.whole_batch import own_rows, whole_batch
 from hplan.models.codebook import Codebook
 from hplan.models.fourier import FourierFeatures
@@ -89,12 +90,9 @@ class VectorLevel(nn.Module):
         self.register_buffer("rate", torch.tensor(0.1))  # root mean square step while training: the predictor's unit
         self.register_buffer("unit", torch.tensor(1.0))  # median step where play moved: the unit of `distance`
         self.register_buffer("hop_threshold", torch.tensor(0.0))  # the zero of `compatibility`
-        self.register_buffer(
-            "landmarks", torch.zeros(landmarks, latent)
-        )  # `keys` merges what is nearest to the same one
-        self.register_buffer(
-            "lattice", torch.tensor(torch.inf)
-        )  # and in the same cell of a grid, where they are too few
+        # `keys` merges what is nearest to the same landmark and, where they are too few, in the same cell of a grid
+        self.register_buffer("landmarks", torch.zeros(landmarks, latent))
+        self.register_buffer("lattice", torch.tensor(torch.inf))
 
     # ------------------------------------------------------------------------------------------------- WorldModel
 
@@ -192,6 +190,8 @@ class VectorLevel(nn.Module):
         unit = self.rate * z.shape[-1] ** 0.5
         predicted, target = torch.stack(path[1:], 1).flatten(0, 1) / unit, targets.flatten(0, 1) / unit
         costs = criterion.objective.agreement(predicted, whole_batch(target), own_rows(target))
+        if self.index == 0:  # levels above see no chance: what level 0 cannot predict is cut out of their play
+            costs = costs * trust(predicted, target)
         spread = criterion.objective.spread(whole_batch(z[:, 0]))
         if self.index:
             following = self.after(z[:, 1])
