@@ -10,13 +10,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-SCALE = 4.0  # steps of the level: beyond anything that walls or a long step do to a prediction
+LONG = 0.99  # quantile of steps: a prediction that is off by so much is worth exp(-1) of one that is right
 
 
-def trust(predicted: Tensor, target: Tensor, scale: float = SCALE) -> Tensor:
-    """(N, D), (N, D) -> (N,) between 0 and 1, without gradient: what each row counts, exp(-(error / scale)^2).
+def trust(predicted: Tensor, target: Tensor, steps: Tensor) -> Tensor:
+    """(N, D), (N, D), (K, D) -> (N,) between 0 and 1, without gradient: what each row counts, exp(-(error / scale)^2),
+    for the scale of a long one of `steps`.
 
     A squared error that is weighed so has the gradient of Welsch's cost scale^2 (1 - exp(-(error / scale)^2)), and any
-    other cost of the same prediction fades with it. Both arguments are in steps of the level.
+    other cost of the same prediction fades with it.
     """
-    return torch.exp(-(predicted - target).detach().square().sum(-1) / scale**2)
+    scale = steps.detach().square().sum(-1).quantile(LONG).clamp(min=torch.finfo(steps.dtype).tiny)
+    return torch.exp(-(predicted - target).detach().square().sum(-1) / scale)

@@ -167,11 +167,13 @@ class VectorLevel(nn.Module):
         criterion: Criterion,
         *,
         inverse: bool = True,
+        robust: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Open-loop prediction in units of a step, by `criterion`; inverse dynamics or codes; InfoNCE; of H steps.
 
         below (B, H + 1, inputs); actions (B, H, ...) at level 0, (B, H, S, ...) where the posterior reads them.
-        `inverse`: whether latents of level 0 have to tell the action between them.
+        `inverse`: whether latents of level 0 have to tell the action between them. `robust`: what is predicted far off
+        counts as chance, and is not learned.
         """
         inputs = self._inputs(below)
         z = self.encoder(inputs)
@@ -190,8 +192,8 @@ class VectorLevel(nn.Module):
         unit = self.rate * z.shape[-1] ** 0.5
         predicted, target = torch.stack(path[1:], 1).flatten(0, 1) / unit, targets.flatten(0, 1) / unit
         costs = criterion.objective.agreement(predicted, whole_batch(target), own_rows(target))
-        if self.index == 0:  # levels above see no chance: what level 0 cannot predict is cut out of their play
-            costs = costs * trust(predicted, target)
+        if robust:
+            costs = costs * trust(predicted, target, whole_batch(end - start) / unit)
         spread = criterion.objective.spread(whole_batch(z[:, 0]))
         if self.index:
             following = self.after(z[:, 1])
@@ -202,11 +204,8 @@ class VectorLevel(nn.Module):
         if self.macro.kind == "discrete":
             prior = F.cross_entropy(self.prior_net(start.detach()), macro)
             total, figures["prior"] = total + prior, prior.detach()
-        figures |= {
-            "prediction": costs.detach().view(len(z), -1)[:, 0].mean(),
-            "spread": spread.detach(),
-            "contrast": contrast.detach(),
-        }
+        first = costs.detach().view(len(z), -1)[:, 0].mean()
+        figures |= {"prediction": first, "spread": spread.detach(), "contrast": contrast.detach()}
         return total, figures
 
     def support_loss(self, z: Tensor, observations: Tensor, generator: torch.Generator) -> Tensor:

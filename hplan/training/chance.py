@@ -11,12 +11,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from hplan.losses.welsch import LONG
 from hplan.models.vector import VectorLevel
 from hplan.training.vector import Play
 
-FAR = 4.0  # long steps: no wall and no slip puts a prediction off by as much
-LONG = 0.99  # quantile of the steps that the level predicts; what it misses does not count among them
-CHUNK, SAMPLE = 16_384, 100_000  # rows predicted at once, and looked at for the quantile
+FAR = 2.0  # long steps: who stands still instead of going, or goes the other way, is not off by more
+CHUNK, SAMPLE = 16_384, 100_000  # rows predicted at once, and looked at for how long a long step is
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hplan.losses.criterion import Criterion
 from hplan.models.landmarks import farthest_points, nearest_landmark
 from hplan.models.vector import VectorLevel
+from hplan.training.balance import EvenDraws
 from hplan.training.fit import Progress, fit
 from hplan.types import ActionSpec, HplanError, ObservationSpec
 
@@ -19,6 +20,7 @@ MERGE = (
     0.25  # landmarks are this many steps of their level apart; at twice that, whole neighbourhoods are one to search
 )
 LATTICE = 1.0  # steps across a cell of the lattice that tells latents apart where landmarks are too few
+SQUARED = 0.25  # of the training of level 0, in which nothing counts as chance: what is rare is learned first
 SUPPORT_STEPS, SUPPORT_BATCH = 1000, 1024
 MOVING = 0.25  # a window moved if its step is more than this share of a long one (the 95th percentile)
 
@@ -104,19 +106,23 @@ def train_vector_level(
     else:
         moved = moving(play, stride)
         rows = rows[torch.stack([moved[rows + i * stride] for i in range(rollout)]).all(0)]
+    even = EvenDraws(rows, play.below[rows]) if level.index else None  # of observations, units differ
     joints = torch.arange(rollout + 1) * stride
     within = torch.arange(rollout * stride)
 
     criterion = Criterion(objective, level.config["latent"], level.encoder)
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        at = rows[torch.randint(len(rows), (batch,), generator=generator)][:, None]
+        drawn = even(batch, generator) if even else rows[torch.randint(len(rows), (batch,), generator=generator)]
+        at = drawn[:, None]
         actions = play.actions[at + within]
         if level.index:
             actions = actions.unflatten(1, (rollout, stride))
         reads_actions = level.index == 0 or level.config["window"]
         below = play.below[at + joints]
-        return level.loss(below, actions if reads_actions else None, generator, criterion, inverse=inverse)
+        robust = level.index == 0 and step >= SQUARED * steps
+        read = actions if reads_actions else None
+        return level.loss(below, read, generator, criterion, inverse=inverse, robust=robust)
 
     name = f"level{level.index}"
     world = nn.ModuleList([level, criterion])
@@ -135,12 +141,13 @@ def train_support(
     """Finish what level 0 knows of where play has been, on its frozen latents: walls are thin, and a few thousand
     observations in a batch tell where they are."""
     name = "level0-support"
+    with torch.no_grad():
+        z = torch.cat([level.encode(part) for part in play.below.split(16384)])
+    even = EvenDraws(torch.arange(len(z)), z)
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        seen = play.below[torch.randint(len(play.below), (SUPPORT_BATCH,), generator=generator)]
-        with torch.no_grad():
-            z = level.encode(seen)
-        value = level.support_loss(z, seen, generator)
+        rows = even(SUPPORT_BATCH, generator)
+        value = level.support_loss(z[rows], play.below[rows], generator)
         return value, {"support": value.detach()}
 
     curve = fit(

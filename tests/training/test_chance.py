@@ -76,7 +76,9 @@ def test_levels_above_never_see_it_and_the_card_counts_it(tmp_path: Path, monkey
         return train_vector_level(level, play, **options)
 
     monkeypatch.setattr(vector_stack, "train_vector_level", train)
-    settings = vector_stack.VectorSettings(base_steps=400, above_steps=5, batch=64, latent=6, hidden=32, codes=4, ratio=4)
+    settings = vector_stack.VectorSettings(
+        base_steps=400, above_steps=5, batch=64, latent=6, hidden=32, codes=4, ratio=4
+    )
     trained = vector_stack.train_vector(
         recorded(play_on_a_field(1.0)), levels=3, settings=settings, seed=0, out=tmp_path, device="cpu", progress=None
     )
