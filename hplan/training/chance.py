@@ -21,13 +21,16 @@ CHUNK, SAMPLE = 16_384, 100_000  # rows predicted at once, and looked at for how
 
 @torch.no_grad()
 def unpredictable(level: VectorLevel, play: Play) -> Tensor:
-    """(N,) bool: the transitions of play, from each row to the next, that end far from where level 0 predicts."""
+    """(N,) bool: the transitions of play, from each row to the next, that end far from where level 0 predicts.
+
+    Where one step in a hundred and more is a leap of chance, that is what a long step is, and nothing is cut out.
+    """
     steps, errors = torch.zeros(len(play.below)), torch.zeros(len(play.below))
     rows = play.starts(1)
     for part in rows.split(CHUNK):
         z, following = level.encode(play.below[part]), level.encode(play.below[part + 1])
         predicted = level.predict(z, play.actions[part])
-        steps[part], errors[part] = level.distance(z, predicted), level.distance(predicted, following)
+        steps[part], errors[part] = level.distance(z, following), level.distance(predicted, following)
     longest = steps[rows[:: max(len(rows) // SAMPLE, 1)]].quantile(LONG)
     return errors > FAR * longest
 

@@ -40,8 +40,8 @@ def play_on_a_field(radius: float) -> Play:
         turn = torch.rand(EPISODES, 1, generator=generator) < 0.1
         heading = torch.where(turn, torch.rand(EPISODES, 2, generator=generator) * 2 - 1, heading)
         at = (at + 0.3 * heading).clamp(0, 10)
-        exits = EXITS[torch.randint(4, (EPISODES,), generator=generator)]
-        at = torch.where((at - PAD).norm(dim=1, keepdim=True) < radius, exits, at)
+        corner = EXITS[torch.randint(len(EXITS), (EPISODES,), generator=generator)]
+        at = torch.where((at - PAD).norm(dim=1, keepdim=True) < radius, corner, at)
         actions.append(heading.clone())
         observations.append(at)
     actions.append(torch.zeros_like(heading))
