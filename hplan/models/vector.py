@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hplan.losses.criterion import Criterion
 from hplan.losses.diagnostics import perplexity
 from hplan.losses.infonce import infonce
+from hplan.losses.welsch import trust
 from hplan.losses.whole_batch import own_rows, whole_batch
 from hplan.models.codebook import Codebook
 from hplan.models.fourier import FourierFeatures
@@ -171,11 +172,13 @@ class VectorLevel(Situated):
         criterion: Criterion,
         *,
         inverse: bool = True,
+        robust: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Open-loop prediction in units of a step, by `criterion`; inverse dynamics or codes; InfoNCE; of H steps.
 
         below (B, H + 1, inputs); actions (B, H, ...) at level 0, (B, H, S, ...) where the posterior reads them.
-        `inverse`: whether latents of level 0 have to tell the action between them.
+        `inverse`: whether latents of level 0 have to tell the action between them. `robust`: what is predicted far off
+        counts as chance, and is not learned.
         """
         inputs = self._inputs(below)
         z = self.encoder(inputs)
@@ -194,6 +197,8 @@ class VectorLevel(Situated):
         unit = self.rate * z.shape[-1] ** 0.5
         predicted, target = torch.stack(path[1:], 1).flatten(0, 1) / unit, targets.flatten(0, 1) / unit
         costs = criterion.objective.agreement(predicted, whole_batch(target), own_rows(target))
+        if robust:
+            costs = costs * trust(predicted, target, whole_batch(end - start) / unit)
         spread = criterion.objective.spread(whole_batch(z[:, 0]))
         if self.index:
             following = self.after(z[:, 1])
@@ -204,11 +209,8 @@ class VectorLevel(Situated):
         if self.macro.kind == "discrete":
             prior = F.cross_entropy(self.prior_net(self.around(z[:, :-1].detach()).flatten(0, 1)), macro)
             total, figures["prior"] = total + prior, prior.detach()
-        figures |= {
-            "prediction": costs.detach().view(len(z), -1)[:, 0].mean(),
-            "spread": spread.detach(),
-            "contrast": contrast.detach(),
-        }
+        first = costs.detach().view(len(z), -1)[:, 0].mean()
+        figures |= {"prediction": first, "spread": spread.detach(), "contrast": contrast.detach()}
         return total, figures
 
     def support_loss(self, z: Tensor, observations: Tensor, generator: torch.Generator) -> Tensor:

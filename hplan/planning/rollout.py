@@ -10,7 +10,7 @@ from torch import Tensor
 from hplan.types import Budget, Energy, HopCost, PlanResult, UsageError, WorldModel
 
 UNREAL = 0.2  # energy that a step is worse by for each unit by which it is unlike real ones
-HOP_COST = 0.5  # energy that a step has to save for each unit that a remembered failure near it costs
+HOP_COST = 0.5  # energy that a step has to save for each unit that it costs beyond one: failures near it, and chance
 STEP_COST = 0.01  # energy that one more step has to save; breaks ties in favour of arriving early
 
 
@@ -97,12 +97,19 @@ class Rollout:
         self.evaluations += count * horizon
         latents = torch.stack(path, 1)
         energies = self.goal(latents.flatten(0, 1)).view(count, horizon + 1)
-        extra = torch.zeros_like(energies[:, 1:])
-        if self.hop_cost is not None:
-            extra = self.hop_cost(latents[:, :-1].flatten(0, 1), latents[:, 1:].flatten(0, 1)).view_as(extra)
+        extra = self._extra(latents, macros)
         paid = STEP_COST * torch.arange(1, horizon + 1, device=extra.device) + HOP_COST * extra.cumsum(1)
         values, cuts = (energies[:, 1:] + paid + UNREAL * self._unreal(latents)).min(1)
         return Scored(macros, latents, energies, 1 + extra, values, cuts + 1)
+
+    def _extra(self, latents: Tensor, macros: Tensor) -> Tensor:
+        """(N, H+1, D), (N, H, A) -> (N, H): what steps cost beyond one each, as in a search: the steps by which their
+        ends may be off, beyond the first, and what `hop_cost` says."""
+        start, following = latents[:, :-1].flatten(0, 1), latents[:, 1:].flatten(0, 1)
+        extra = (self.level.uncertainty(start, macros.flatten(0, 1)) - 1).clamp(min=0)
+        if self.hop_cost is not None:
+            extra = extra + self.hop_cost(start, following)
+        return extra.view(macros.shape[:2])
 
     def _unreal(self, latents: Tensor) -> Tensor:
         """(N, H+1, D) -> (N, H): by how much the least real step so far is less real than play's, and than the first

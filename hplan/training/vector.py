@@ -12,6 +12,7 @@ from hplan.data.layouts import Layouts
 from hplan.losses.criterion import Criterion
 from hplan.models.landmarks import farthest_points, nearest_landmark
 from hplan.models.vector import VectorLevel
+from hplan.training.balance import EvenDraws
 from hplan.training.fit import Progress, fit
 from hplan.types import ActionSpec, HplanError, ObservationSpec
 
@@ -20,6 +21,7 @@ MERGE = (
     0.25  # landmarks are this many steps of their level apart; at twice that, whole neighbourhoods are one to search
 )
 LATTICE = 1.0  # steps across a cell of the lattice that tells latents apart where landmarks are too few
+SQUARED = 0.25  # of the training of level 0, in which nothing counts as chance: first it has to learn what is certain
 SUPPORT_STEPS, SUPPORT_BATCH = 1000, 1024
 MOVING = 0.25  # a window moved if its step is more than this share of a long one (the 95th percentile)
 
@@ -130,6 +132,7 @@ def train_vector_level(
     else:
         moved = moving(play, stride)
         rows = rows[torch.stack([moved[rows + i * stride] for i in range(rollout)]).all(0)]
+    even = EvenDraws(rows, play.below[rows]) if level.index else None  # of observations, units differ
     joints = torch.arange(rollout + 1) * stride
     within = torch.arange(rollout * stride)
 
@@ -138,14 +141,17 @@ def train_vector_level(
     criterion = Criterion(objective, level.config["latent"], level.encoder)
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        at = rows[torch.randint(len(rows), (batch,), generator=generator)][:, None]
+        drawn = even(batch, generator) if even else rows[torch.randint(len(rows), (batch,), generator=generator)]
+        at = drawn[:, None]
         actions = play.actions[at + within]
         if level.index:
             actions = actions.unflatten(1, (rollout, stride))
         reads_actions = level.index == 0 or level.config["window"]
         below = play.below[at + joints]
-        here = play.at(at[:, 0], level)
-        value, figures = here.loss(below, actions if reads_actions else None, generator, criterion, inverse=inverse)
+        robust = level.index == 0 and step >= SQUARED * steps
+        read = actions if reads_actions else None
+        here = play.at(drawn, level)
+        value, figures = here.loss(below, read, generator, criterion, inverse=inverse, robust=robust)
         if level.sight is not None and play.layouts is not None:
             places = level.sight.loss(level.encode(below).detach(), play.layouts.places[at + joints])
             value, figures["place"] = value + places, places.detach()
@@ -168,13 +174,13 @@ def train_support(
     """Finish what level 0 knows of where play has been, on its frozen latents: walls are thin, and a few thousand
     observations in a batch tell where they are."""
     name = "level0-support"
+    with torch.no_grad():
+        z = torch.cat([level.encode(part) for part in play.below.split(16384)])
+    even = EvenDraws(torch.arange(len(z)), z)
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        rows = torch.randint(len(play.below), (SUPPORT_BATCH,), generator=generator)
-        seen = play.below[rows]
-        with torch.no_grad():
-            z = level.encode(seen)
-        value = play.at(rows, level).support_loss(z, seen, generator)
+        rows = even(SUPPORT_BATCH, generator)
+        value = play.at(rows, level).support_loss(z[rows], play.below[rows], generator)
         return value, {"support": value.detach()}
 
     curve = fit(

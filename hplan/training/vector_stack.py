@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from hplan.losses.collapse import SAMPLE, some, warn_of_collapse
 from hplan.models.landmark_edges import LandmarkEdges
 from hplan.models.vector import VectorLevel
 from hplan.training.calibration import calibrate_stack
+from hplan.training.chance import cut, unpredictable
 from hplan.training.fit import Progress
 from hplan.training.landmark_edges import landmark_edges
 from hplan.training.strides import next_ratio, reliable_horizon, travel_time, worth_a_level
@@ -56,11 +57,11 @@ def train_vector(
 ) -> Trained:
     """A stack from play with vector observations. `levels`: "auto" adds them while they are worth it
     (`hplan.training.strides`). Raises UsageError where play is too short for as many as were asked for."""
-    longest = int(data.remaining.max())
     parts = _hold_out(data, seed)
-    play, held = (_as_play(part) for part in parts)
+    whole, held = (_as_play(part) for part in parts)
+    play, longest, chances = whole, int(data.remaining.max()), 0
     rewarded = _rewarded(parts[0])
-    success = torch.zeros(len(play.below), dtype=torch.bool)
+    success = torch.zeros(len(whole.below), dtype=torch.bool)
     success[rewarded] = True
     torch.manual_seed(seed)
     stack: list[VectorLevel] = []
@@ -102,12 +103,18 @@ def train_vector(
             device=device,
             progress=progress,
         )
-        errors = carried_errors(level, play, errors, below_stride)
-        curves |= train_uncertainty(level, play, errors, seed=seed, out=out, device=device, progress=progress)
+        # Chance is cut out of what is learned and measured, but for what is uncertain.
+        errors = carried_errors(level, whole, errors, below_stride)
+        curves |= train_uncertainty(level, whole, errors, seed=seed, out=out, device=device, progress=progress)
+        if index == 0:
+            chance = unpredictable(level, whole)
+            chances, play = int(chance.sum()), cut(whole, chance)
+            held, longest = cut(held, unpredictable(level, held)), int(play.remaining.max())
         reliable.append(reliable_horizon(level, held))
+        whole, held = encode_play(level, whole), encode_play(level, held)
         if index and play.layouts is None:  # elsewhere, its landmarks would lie in walls
             edges[index] = landmark_edges(level, play)
-        play, held = encode_play(level, play), encode_play(level, held)
+        play = replace(play, below=whole.below)
         if index == 0:
             trip = travel_time(play, seed)
         ratio = settings.ratio or next_ratio(trip / stride, reliable[-1])
@@ -130,10 +137,11 @@ def train_vector(
         below_stride, stride = stride, stride * min(ratio, room)
     count = len(stack)
     tolerance = tuple(CLOSE if index <= 1 else CLOSER for index in range(count))
-    facts = {"travel_time": trip, "reliable": reliable}
+    facts = {"travel_time": trip, "reliable": reliable, "chances": chances}
+    checked = replace(parts[1], remaining=held.remaining.numpy())
     return Trained(
         tuple(stack),
-        calibrate_stack(stack, parts[1], seed),
+        calibrate_stack(stack, checked, seed),
         tolerance,
         (bool(len(rewarded)),) * count,
         curves,

@@ -31,6 +31,9 @@ class Plane:
         self.evaluations += len(z)
         return z + macro
 
+    def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
+        return torch.zeros(len(z))
+
 
 @dataclass(frozen=True)
 class At:
@@ -43,8 +46,10 @@ class At:
         return (z - torch.tensor(self.place)).norm(dim=-1)
 
 
-def plan(planner: Any, goal: At, *, evaluations: int = 4096, horizon: int = 8, **options: Any) -> Any:
-    level = Plane()
+def plan(
+    planner: Any, goal: At, *, level: Plane | None = None, evaluations: int = 4096, horizon: int = 8, **options: Any
+) -> Any:
+    level = level or Plane()
     generator = torch.Generator().manual_seed(0)
     budget = Budget(evaluations, horizon)
     result = planner.plan(level, torch.zeros(2), goal, budget=budget, generator=generator, **options)
@@ -65,6 +70,20 @@ def test_rounds_end_well_inside_the_goal() -> None:
     assert early.reached
     assert float(early.energies[-1]) <= 0.5
     assert early.evaluations < late.evaluations
+
+
+class Gamble(Plane):
+    """A plane on whose upper half a step may end anywhere."""
+
+    def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
+        return 500.0 * ((z + macro)[:, 1] > 0.1)
+
+
+@pytest.mark.parametrize("kind", PLANNERS)
+def test_a_step_whose_end_is_chance_is_dear(kind: Any) -> None:
+    result = plan(kind(candidates=256, rounds=6), At((3.0, 0.0)), level=Gamble())
+    assert bool((result.latents[1:, 1] <= 0.1).all())
+    assert torch.equal(result.costs, torch.ones(len(result)))
 
 
 class Fenced(Plane):

@@ -1,0 +1,24 @@
+"""How far a prediction may be off before it counts as chance: Welsch's robust cost, as weights of rows.
+
+Source: Dennis and Welsch, 1978, "Techniques for nonlinear least squares and robust regression"; equation 1 at alpha =
+-inf in Barron, 2019, arXiv 1701.03077. Where a step ends in one of several places at random, a squared cost learns
+their mean, which is none of them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+LONG = 0.99  # quantile of steps: a prediction that is off by so much is worth exp(-1) of one that is right
+
+
+def trust(predicted: Tensor, target: Tensor, steps: Tensor) -> Tensor:
+    """(N, D), (N, D), (K, D) -> (N,) between 0 and 1, without gradient: what each row counts, exp(-(error / scale)^2),
+    for the scale of a long one of `steps`.
+
+    A squared error that is weighed so has the gradient of Welsch's cost scale^2 (1 - exp(-(error / scale)^2)), and any
+    other cost of the same prediction fades with it.
+    """
+    scale = steps.detach().square().sum(-1).quantile(LONG).clamp(min=torch.finfo(steps.dtype).tiny)
+    return torch.exp(-(predicted - target).detach().square().sum(-1) / scale)

@@ -1,0 +1,33 @@
+"""Rows of play drawn by where they are: what is learned of a place should not depend on how often play was there.
+
+Play stays where it cannot leave, and hardly goes where a detour leads. What a level says of a place is conditional on
+the place (its prior, its codes, what can follow), so drawing places evenly does not bend it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hplan.models.landmarks import farthest_points, nearest_landmark
+
+PLACES = 200  # landmarks, as evenly spread over play as can be
+SEEN = 30_000  # latents that they are chosen from
+RAREST = 16.0  # times that a row counts at the most: a few rows that are like no others must not be all there is
+
+
+class EvenDraws:
+    """Draws of `rows` (K,) whose latents are z (K, D): each place alike, as far as `RAREST` allows."""
+
+    def __init__(self, rows: Tensor, z: Tensor) -> None:
+        some = z[:: max(len(z) // SEEN, 1)]
+        landmarks = some[farthest_points(some, PLACES)]
+        place = torch.cat([nearest_landmark(part, landmarks) for part in z.split(65_536)])
+        visits = torch.bincount(place, minlength=len(landmarks)).double()
+        weight = 1 / visits.clamp(min=float(visits.mean()) / RAREST)
+        self.rows, self.chance = rows, weight[place].cumsum(0)
+
+    def __call__(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count,) int64 rows, with replacement."""
+        at = torch.rand(count, generator=generator, dtype=torch.float64) * self.chance[-1]
+        return self.rows[torch.searchsorted(self.chance, at).clamp(max=len(self.rows) - 1)]
