@@ -15,7 +15,7 @@ from hplan.losses.welsch import LONG
 from hplan.models.vector import VectorLevel
 from hplan.training.vector import Play
 
-FAR = 2.0  # long steps: who stands still instead of going, or goes the other way, is not off by more
+FAR = 1.5  # long steps: a wall that stops a step puts its prediction off by one
 CHUNK, SAMPLE = 16_384, 100_000  # rows predicted at once, and looked at for how long a long step is
 
 

@@ -21,7 +21,7 @@ MERGE = (
     0.25  # landmarks are this many steps of their level apart; at twice that, whole neighbourhoods are one to search
 )
 LATTICE = 1.0  # steps across a cell of the lattice that tells latents apart where landmarks are too few
-SQUARED = 0.25  # of the training of level 0, in which nothing counts as chance: first it has to learn what is certain
+SQUARED = 0.5  # of the training of level 0, in which nothing counts as chance: first it has to learn what is certain
 SUPPORT_STEPS, SUPPORT_BATCH = 1000, 1024
 MOVING = 0.25  # a window moved if its step is more than this share of a long one (the 95th percentile)
 
