@@ -21,7 +21,7 @@ from hplan.models.observation import canonical
 from hplan.models.stack import Stack
 from hplan.planning.choice import PlannerFor, chosen_planner
 from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess
-from hplan.planning.landmark_graph import Remembering
+from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.planning.search import BestFirstSearch
 from hplan.registry import agent_path
 from hplan.types import Energy, Repair, UsageError
@@ -87,8 +87,10 @@ class Agent:
         planner = planner or _planner_for(stack)
         self.planners = tuple(planner(level) for level in stack.levels)
         self.remembers, self._experience = remember, Experience()
-        if remember and not any(isinstance(each, Remembering) for each in self.planners):
-            raise UsageError("remember: only landmark graphs learn while acting; this agent has none")
+        if remember and not any(isinstance(each, LandmarkGraph) for each in self.planners):
+            raise UsageError(
+                "remember: only landmark graphs learn while acting; plan by them (planner 'graph') or leave it out"
+            )
         self._session: Controller | None = None
         self._here = stack  # in the layout of the episode, where levels see one
         self._goal: Goal = self._goal_of(None)
@@ -149,7 +151,7 @@ class Agent:
         return (actions[0] if single else np.stack(actions)), tuple(states)
 
     def save(self, folder: str | Path) -> None:
-        graphs = {k: each.edges for k, each in enumerate(self.planners) if isinstance(each, Remembering)}
+        graphs = {k: each.edges for k, each in enumerate(self.planners) if isinstance(each, LandmarkGraph)}
         replace(self.stack, edges={**self.stack.edges, **graphs}).save(Path(folder))
 
     # ------------------------------------------------------------------------------------------------------ reading

@@ -20,7 +20,6 @@ from hplan.models.stack import Stack
 from hplan.planning.choice import chosen_planner
 from hplan.planning.energy import NearLatent
 from hplan.planning.landmark_graph import LandmarkGraph
-from hplan.planning.recall import Recall
 from hplan.planning.search import BestFirstSearch
 from hplan.types import ActionSpec, Budget, ObservationSpec, UsageError
 
@@ -125,7 +124,7 @@ def test_a_graph_is_asked_for_by_a_setting_and_has_to_be_there(tmp_path: Path) -
     stack({}).save(tmp_path / "unknown")
     agent = load(tmp_path / "known", settings={"planner": "graph", "uncertainty_weight": 0.5})
     assert isinstance(agent.planners[1], LandmarkGraph) and agent.planners[1].uncertainty_weight == 0.5
-    assert isinstance(load(tmp_path / "known").planners[1], Recall)
+    assert isinstance(load(tmp_path / "known").planners[1], BestFirstSearch)
     with pytest.raises(UsageError, match="no level of this agent has a landmark graph"):
         load(tmp_path / "unknown", settings={"planner": "graph"})
     with pytest.raises(UsageError, match="no level of this agent has a landmark graph"):
@@ -135,7 +134,7 @@ def test_a_graph_is_asked_for_by_a_setting_and_has_to_be_there(tmp_path: Path) -
 
 
 def test_only_graphs_remember_and_only_in_turn() -> None:
-    with pytest.raises(UsageError, match="this agent has none"):
+    with pytest.raises(UsageError, match="only landmark graphs"):
         Agent(stack({}), remember=True)
     with pytest.raises(UsageError, match="in turn: use 1 worker"):
         evaluate(walker(remember=True), episodes=2, workers=2)

@@ -12,7 +12,7 @@ from hplan.control.memory import FailureMemory
 from hplan.models.landmark_edges import LandmarkEdges, crossed
 from hplan.models.landmarks import nearest_landmark
 from hplan.models.vector import VectorLevel
-from hplan.planning.landmark_graph import Remembering
+from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.types import Planner, WorldModel
 
 LONGEST = 10_000  # steps that are remembered, the latest ones
@@ -35,19 +35,19 @@ class Experience:
         (`hplan.models.landmark_edges.crossed`), and which of its hops failed, as the memory of every level has it."""
         found = []
         for level, planner, memory in zip(levels, planners, memories, strict=True):
-            if isinstance(planner, Remembering) and isinstance(level, VectorLevel) and self.moments:
+            if isinstance(planner, LandmarkGraph) and isinstance(level, VectorLevel) and self.moments:
                 planner = planner.with_edges(_failed(planner, level, memory, self._crossed(planner, level)))
             found.append(planner)
         return tuple(found)
 
-    def _crossed(self, planner: Remembering, level: VectorLevel) -> LandmarkEdges:
+    def _crossed(self, planner: LandmarkGraph, level: VectorLevel) -> LandmarkEdges:
         z = torch.stack([latents[level.index] for latents, _ in self.moments])
         actions = torch.stack([action for _, action in self.moments])
         rows = torch.arange(max(len(z) - round(level.stride), 0))
         return planner.edges.joined(crossed(level, planner.edges.count, z, actions, rows))
 
 
-def _failed(planner: Remembering, level: WorldModel, memory: FailureMemory, edges: LandmarkEdges) -> LandmarkEdges:
+def _failed(planner: LandmarkGraph, level: WorldModel, memory: FailureMemory, edges: LandmarkEdges) -> LandmarkEdges:
     """A hop may begin beside a landmark: what failed is the edge to its end that begins nearest."""
     for (start, end), times in zip(memory.hops, memory.times, strict=True):
         target = int(nearest_landmark(end[None], planner.landmarks))

@@ -9,7 +9,6 @@ from hplan.models.landmark_edges import LandmarkEdges
 from hplan.models.landmarks import Landmarked
 from hplan.models.spatial import CERTAIN
 from hplan.planning.landmark_graph import LandmarkGraph
-from hplan.planning.recall import Recall
 from hplan.planning.search import BestFirstSearch
 from hplan.planning.value_iteration import Stochastic, ValueIteration
 from hplan.types import Planner, UsageError, WorldModel
@@ -38,8 +37,8 @@ def chosen_planner(
     name: str = "auto", edges: Mapping[int, LandmarkEdges] | None = None, *, chance: bool = False, **search: Any
 ) -> PlannerFor:
     """`name`: "search" is the default planner of every level, "graph" a landmark graph on those that have `edges`.
-    "auto" imagines first and goes by the graph where imagination failed (`Recall`); by the graph alone where play
-    showed `chance`: what cannot be predicted cannot be imagined, but it can be walked around on what was crossed.
+    "auto" searches, but goes by the graph where play showed `chance`: what cannot be predicted cannot be imagined, but
+    it can be walked around on what was crossed.
 
     Raises UsageError for another name, and for a graph that no level has.
     """
@@ -53,13 +52,10 @@ def chosen_planner(
         )
 
     def planner(level: WorldModel) -> Planner:
-        first = default_planner(level, **search)
-        if name == "search" or level.index not in edges or not isinstance(level, Landmarked):
-            return first
+        remembered = name == "graph" or (name == "auto" and chance)
+        if not remembered or level.index not in edges or not isinstance(level, Landmarked):
+            return default_planner(level, **search)
         own, weights = edges[level.index], {k: v for k, v in search.items() if k in SHARED}
-        graph = LandmarkGraph(level.landmarks[: own.count].float(), own, **weights)
-        if name == "graph" or chance or not isinstance(first, BestFirstSearch):
-            return graph
-        return Recall(first, graph)
+        return LandmarkGraph(level.landmarks[: own.count].float(), own, **weights)
 
     return planner

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from hplan.models.landmark_edges import LandmarkEdges
-from hplan.types import Budget, Energy, HopCost, Planner, PlanResult, WorldModel
+from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
 
 ENTRANCES = 8  # landmarks near the start whose edges may be taken from there
-
-
-@runtime_checkable
-class Remembering(Protocol):
-    """A planner that goes by `edges` between `landmarks` (K, *z), and can be told of others."""
-
-    @property
-    def landmarks(self) -> Tensor: ...
-
-    @property
-    def edges(self) -> LandmarkEdges: ...
-
-    def with_edges(self, edges: LandmarkEdges) -> Planner: ...
 
 
 class LandmarkGraph:

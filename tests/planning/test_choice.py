@@ -1,0 +1,31 @@
+"""Who gets which planner."""
+
+from __future__ import annotations
+
+import pytest
+from models.line_levels import LineLevel, edges
+
+from hplan.planning.choice import chosen_planner, default_planner
+from hplan.planning.landmark_graph import LandmarkGraph
+from hplan.planning.search import BestFirstSearch
+from hplan.types import UsageError
+
+LEVEL = LineLevel(1, 4, tuple(float(n) for n in range(0, 41, 4)))
+KNOWN = {1: edges(11, *((n, n + 1, 1.0, 1, 8, 0) for n in range(10)))}
+
+
+def test_the_graph_plans_where_it_is_asked_for_or_where_there_is_chance() -> None:
+    assert isinstance(chosen_planner(edges=KNOWN)(LEVEL), BestFirstSearch)
+    assert isinstance(chosen_planner(edges=KNOWN, chance=True)(LEVEL), LandmarkGraph)
+    assert isinstance(chosen_planner("graph", KNOWN)(LEVEL), LandmarkGraph)
+    assert isinstance(chosen_planner("search", KNOWN, chance=True)(LEVEL), BestFirstSearch)
+
+
+def test_levels_without_a_graph_keep_their_planner() -> None:
+    assert type(chosen_planner("graph", KNOWN)(LineLevel(0, 1))) is type(default_planner(LineLevel(0, 1)))
+    assert isinstance(chosen_planner(chance=True)(LEVEL), BestFirstSearch)
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(UsageError, match="auto, search, graph"):
+        chosen_planner("astar")
