@@ -20,6 +20,9 @@ from hplan.training.trained import Curves
 from hplan.training.vector import Play
 
 STEPS, BATCH = 1000, 512
+GAMBLES = (
+    32  # of a batch are steps that chance decided, where there are any: one in a thousand is not learned by itself
+)
 
 
 @torch.no_grad()
@@ -38,16 +41,27 @@ def carried_errors(level: VectorLevel, play: Play, below: Tensor | None, stride_
 
 
 def train_uncertainty(
-    level: VectorLevel, play: Play, errors: Tensor, *, seed: int, out: Path, device: str, progress: Progress | None
+    level: VectorLevel,
+    play: Play,
+    errors: Tensor,
+    certain: Tensor,
+    *,
+    seed: int,
+    out: Path,
+    device: str,
+    progress: Progress | None,
 ) -> Curves:
     """Fit `level.doubt` to log(1 + error in steps of the level), on frozen latents: of what is off by chance the middle
-    counts, not the rare extreme."""
+    counts, not the rare extreme. certain (N,): steps of play left at each row before chance decides."""
     stride = round(level.stride)
     rows = play.starts(stride)
+    gambles = rows[certain[rows] < stride]
     name = f"level{level.index}-uncertainty"
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         at = rows[torch.randint(len(rows), (BATCH,), generator=generator)]
+        if len(gambles):
+            at[:GAMBLES] = gambles[torch.randint(len(gambles), (GAMBLES,), generator=generator)]
         with torch.no_grad():
             z, end = level.encode(play.below[at]), level.encode(play.below[at + stride])
             macro = hindsight(level, play, at, end)

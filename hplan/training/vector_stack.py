@@ -104,12 +104,14 @@ def train_vector(
             progress=progress,
         )
         # Chance is cut out of what is learned and measured, but for what is uncertain.
-        errors = carried_errors(level, whole, errors, below_stride)
-        curves |= train_uncertainty(level, whole, errors, seed=seed, out=out, device=device, progress=progress)
         if index == 0:
             chance = unpredictable(level, whole)
             chances, play = int(chance.sum()), cut(whole, chance)
             held, longest = cut(held, unpredictable(level, held)), int(play.remaining.max())
+        errors = carried_errors(level, whole, errors, below_stride)
+        curves |= train_uncertainty(
+            level, whole, errors, play.remaining, seed=seed, out=out, device=device, progress=progress
+        )
         reliable.append(reliable_horizon(level, held))
         whole, held = encode_play(level, whole), encode_play(level, held)
         if index and play.layouts is None:  # elsewhere, its landmarks would lie in walls

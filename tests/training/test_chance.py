@@ -23,8 +23,9 @@ PAD, EXITS = torch.tensor([5.0, 5.0]), torch.tensor([[1.0, 1.0], [9.0, 1.0], [1.
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is trained on frozen latents plays no part here."""
+    """Little is trained, and what is trained on frozen latents plays no part here."""
     monkeypatch.setattr(vector, "SUPPORT_STEPS", 5)
+    monkeypatch.setattr(vector, "SQUARED", 100)
     monkeypatch.setattr(uncertainty, "STEPS", 5)
 
 
@@ -77,7 +78,7 @@ def test_levels_above_never_see_it_and_the_card_counts_it(tmp_path: Path, monkey
 
     monkeypatch.setattr(vector_stack, "train_vector_level", train)
     settings = vector_stack.VectorSettings(
-        base_steps=400, above_steps=5, batch=64, latent=6, hidden=32, codes=4, ratio=4
+        base_steps=800, above_steps=5, batch=64, latent=6, hidden=32, codes=4, ratio=4
     )
     trained = vector_stack.train_vector(
         recorded(play_on_a_field(1.0)), levels=3, settings=settings, seed=0, out=tmp_path, device="cpu", progress=None

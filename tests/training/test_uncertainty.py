@@ -43,10 +43,27 @@ def play_with_a_gamble(episodes: int = 60) -> Play:
 def test_uncertainty_is_wide_where_luck_decides_and_nowhere_else(tmp_path: Path) -> None:
     level, play = Line().eval().requires_grad_(False), play_with_a_gamble()
     errors = carried_errors(level, play, None, 1)
-    train_uncertainty(level, play, errors, seed=0, out=tmp_path, device="cpu", progress=None)
+    train_uncertainty(level, play, errors, play.remaining, seed=0, out=tmp_path, device="cpu", progress=None)
     places = torch.tensor([[3.0], [8.0], [10.5], [30.0]])
     sure, near, gamble, beyond = level.uncertainty(places, torch.ones(4, 1)).tolist()
     assert max(sure, near, beyond) < 1 < 10 < gamble < 50
+
+
+@pytest.mark.training
+def test_one_gamble_in_a_thousand_is_learned_where_it_is_known_to_be_one(tmp_path: Path) -> None:
+    """Hardly anyone comes by the place, and who does is carried off: off by 20 in one step of 1,200."""
+    steps = 10 * torch.rand(1200, 1, generator=torch.Generator().manual_seed(0))
+    steps[0] = 14.0
+    below = torch.stack([steps, steps + 1], 1)
+    below[0, 1] += 20
+    play = Play(below.flatten(0, 1), torch.ones(2400, 1), torch.tensor([1, 0]).repeat(1200))
+    certain = play.remaining.clone()
+    certain[0] = 0
+    level = Line().eval().requires_grad_(False)
+    errors = carried_errors(level, play, None, 1)
+    train_uncertainty(level, play, errors, certain, seed=0, out=tmp_path, device="cpu", progress=None)
+    sure, gamble = level.uncertainty(torch.tensor([[5.0], [14.0]]), torch.ones(2, 1)).tolist()
+    assert sure < 1 < 10 < gamble
 
 
 def test_a_level_above_carries_what_the_levels_below_could_not_predict() -> None:
