@@ -15,6 +15,7 @@ from hplan.losses.collapse import SAMPLE, some, warn_of_collapse
 from hplan.models.vector import VectorLevel
 from hplan.training.calibration import calibrate_stack
 from hplan.training.fit import Progress
+from hplan.training.fits import train_fits
 from hplan.training.strides import next_ratio, reliable_horizon, travel_time, worth_a_level
 from hplan.training.success import train_success
 from hplan.training.trained import Curves, Trained
@@ -99,6 +100,7 @@ def train_vector(
             device=device,
             progress=progress,
         )
+        curves |= train_fits(level, play, seed=seed, out=out, device=device, progress=progress)
         errors = carried_errors(level, play, errors, below_stride)
         curves |= train_uncertainty(level, play, errors, seed=seed, out=out, device=device, progress=progress)
         reliable.append(reliable_horizon(level, held))
