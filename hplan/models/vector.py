@@ -205,11 +205,8 @@ class VectorLevel(Situated):
         if self.macro.kind == "discrete":
             prior = F.cross_entropy(self.prior_net(self.around(z[:, :-1].detach()).flatten(0, 1)), macro)
             total, figures["prior"] = total + prior, prior.detach()
-        figures |= {
-            "prediction": costs.detach().view(len(z), -1)[:, 0].mean(),
-            "spread": spread.detach(),
-            "contrast": contrast.detach(),
-        }
+        first = costs.detach().view(len(z), -1)[:, 0].mean()
+        figures |= {"prediction": first, "spread": spread.detach(), "contrast": contrast.detach()}
         return total, figures
 
     def support_loss(self, z: Tensor, observations: Tensor, generator: torch.Generator) -> Tensor:
@@ -221,8 +218,7 @@ class VectorLevel(Situated):
         rows = torch.randint(len(every), every.shape, generator=generator).to(z.device)
         with torch.no_grad():
             mixed = self.encode(every.gather(0, rows[own_rows(observations)]))
-        real, unreal = self.support(self.around(z)), self.support(self.around(mixed))
-        return F.softplus(-real).mean() + F.softplus(unreal).mean()
+        return F.softplus(-self.support(self.around(z))).mean() + F.softplus(self.support(self.around(mixed))).mean()
 
     def _macro_loss(
         self,
