@@ -129,5 +129,8 @@ class Situated(nn.Module):
         return self.fits(torch.cat(seen, -1))[:, 0]
 
     def misfit(self, z: Tensor, following: Tensor) -> Tensor:
-        """(B, D), (B, D) -> (B,): minus the logit of the step being one in this layout, above what real steps need."""
+        """(B, D), (B, D) -> (B,): minus the logit of the step being one in this layout, above what real steps need.
+        Minus infinity where nothing was learned of it: at level 0, and where there is no layout."""
+        if not hasattr(self, "fits"):
+            return torch.full_like(z[:, 0], -torch.inf)
         return -self.logits(z, following) - self.fit_threshold

@@ -124,7 +124,7 @@ class VectorLevel(Situated):
         if self.index == 0:
             return -self.support(self.around(following))[:, 0] - self.hop_threshold
         energy = -(self.before(self.around(z)) * self.after(following)).sum(-1) - self.hop_threshold
-        return energy if self.sight is None else torch.maximum(energy, self.misfit(z, following))
+        return torch.maximum(energy, self.misfit(z, following))
 
     def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
         """(B, D), (B,) int64 or (B, A) -> (B,)."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from hplan.models.vector import VectorLevel
 from hplan.training.fit import Progress, fit
 from hplan.training.trained import Curves
-from hplan.training.vector import SAMPLE, Play, moving
+from hplan.training.vector import SAMPLE, Play
 
 STEPS, BATCH = 1000, 1024
 
@@ -29,12 +29,17 @@ def train_fits(
     if layouts is None or level.index == 0:
         return {}
     stride, name = round(level.stride), f"level{level.index}-fits"
-    rows = torch.nonzero(moving(play, stride))[:, 0]
+    rows = play.starts(stride)
+
+    def some(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Rows, their latents and those after a part of a step: what is near has to fit as well."""
+        at = rows[torch.randint(len(rows), (count,), generator=generator)]
+        end = at + torch.randint(1, stride + 1, (count,), generator=generator)
+        with torch.no_grad():
+            return at, level.encode(play.below[at]), level.encode(play.below[end])
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        at = rows[torch.randint(len(rows), (BATCH,), generator=generator)]
-        with torch.no_grad():
-            z, following = level.encode(play.below[at]), level.encode(play.below[at + stride])
+        at, z, following = some(BATCH, generator)
         other = layouts.of[rows[torch.randint(len(rows), (BATCH,), generator=generator)]]
         real = -play.at(at, level).logits(z, following)
         unreal = level.given(layouts.images, other).logits(z, following)
@@ -44,8 +49,7 @@ def train_fits(
     level.fits.requires_grad_(True)
     curve = fit(level.fits, loss, name=name, steps=STEPS, seed=seed, out=out, lr=3e-3, device=device, progress=progress)
     level.fits.requires_grad_(False)
-    some = rows[torch.randint(len(rows), (SAMPLE,), generator=torch.Generator().manual_seed(seed))]
+    at, z, following = some(SAMPLE, torch.Generator().manual_seed(seed))
     with torch.no_grad():
-        z, following = level.encode(play.below[some]), level.encode(play.below[some + stride])
-        level.fit_threshold.copy_((-play.at(some, level).logits(z, following)).quantile(0.99))
+        level.fit_threshold.copy_((-play.at(at, level).logits(z, following)).quantile(0.99))
     return {name: curve}
