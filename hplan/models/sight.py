@@ -84,9 +84,28 @@ class Sight(nn.Module):
 
 
 class Situated(nn.Module):
-    """What a level over vectors does with its sight; `sight` is None where there is no layout to see."""
+    """What a level over vectors does with its sight; `sight` is None where there is no layout to see.
+
+    `fits`, of levels above 0, tells a step of play in its own layout from the same step in another one, which is to
+    know where there are walls: InfoNCE alone does not, because few of the other latents in a batch are near enough for
+    walls to matter. It reads what is seen around both ends and how far apart they are, and not where that is: with few
+    layouts to learn from, it would know them by heart.
+    """
 
     sight: Sight | None
+    fits: nn.Sequential
+    fit_threshold: Tensor
+
+    def see(self, latent: int, hidden: int, view: int, *, steps: bool) -> int:
+        """Make what sees `view` pixels to each side, none for 0, and what judges `steps`; returns the size of
+        `around`."""
+        self.sight = Sight(latent, hidden, view) if view else None
+        if self.sight is None:
+            return latent
+        if steps:
+            self.fits = mlp(2 * self.sight.size + 2, hidden, 1)
+            self.register_buffer("fit_threshold", torch.tensor(torch.inf))  # the zero of `misfit`, once it is trained
+        return latent + self.sight.size
 
     def given(self, images: Tensor, of: Tensor | None = None) -> Self:
         """This level in these layouts, for a batch of rows that are in images[of], or all in the first (`Sight.given`):
@@ -100,3 +119,18 @@ class Situated(nn.Module):
     def around(self, z: Tensor) -> Tensor:
         """(..., D) -> (..., D + what is seen of the layout there)."""
         return z if self.sight is None else torch.cat([z, self.sight(z)], -1)
+
+    def logits(self, z: Tensor, following: Tensor) -> Tensor:
+        """(B, D), (B, D) -> (B,): of the step being one in this layout."""
+        sight = self.sight
+        assert sight is not None
+        with torch.no_grad():
+            seen = [sight(z), sight(following), sight.place(following) - sight.place(z)]
+        return self.fits(torch.cat(seen, -1))[:, 0]
+
+    def misfit(self, z: Tensor, following: Tensor) -> Tensor:
+        """(B, D), (B, D) -> (B,): minus the logit of the step being one in this layout, above what real steps need.
+        Minus infinity where nothing was learned of it: at level 0, and where there is no layout."""
+        if not hasattr(self, "fits"):
+            return torch.full_like(z[:, 0], -torch.inf)
+        return -self.logits(z, following) - self.fit_threshold

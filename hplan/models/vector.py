@@ -17,7 +17,7 @@ from hplan.models.codebook import Codebook
 from hplan.models.fourier import FourierFeatures
 from hplan.models.landmarks import nearest_landmark
 from hplan.models.mlp import mlp
-from hplan.models.sight import Sight, Situated
+from hplan.models.sight import Situated
 from hplan.types import MacroSpec
 
 SMALLEST_RATE = 1e-3  # of latents that collapse: the unit does not vanish with them
@@ -71,8 +71,7 @@ class VectorLevel(Situated):
         self.index, self.stride = index, float(stride)
         self.config: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
         self.macro = MacroSpec(macro_kind, macros, low=macro_low, high=macro_high, names=macro_names)
-        self.sight = Sight(latent, hidden, view) if view else None
-        seen = latent + (self.sight.size if self.sight else 0)
+        seen = self.see(latent, hidden, view, steps=index > 0)
         if index == 0:
             self.features = FourierFeatures(inputs, octaves)
             self.encoder = mlp(self.features.size, hidden, latent)
@@ -120,11 +119,13 @@ class VectorLevel(Situated):
     def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
         """(B, D), (B, D) -> (B,): minus the logit of `following` being real, above what real steps need.
 
-        Level 0: real is where play has been. Above: real is what follows z, rather than any other latent (InfoNCE).
+        Level 0: real is where play has been. Above: real is what follows z, rather than any other latent (InfoNCE), and
+        where a layout is seen also in this layout rather than in another one.
         """
         if self.index == 0:
             return -self.support(self.around(following))[:, 0] - self.hop_threshold
-        return -(self.before(self.around(z)) * self.after(following)).sum(-1) - self.hop_threshold
+        energy = -(self.before(self.around(z)) * self.after(following)).sum(-1) - self.hop_threshold
+        return torch.maximum(energy, self.misfit(z, following))
 
     def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
         """(B, D), (B,) int64 or (B, A) -> (B,)."""
@@ -222,8 +223,7 @@ class VectorLevel(Situated):
         rows = torch.randint(len(every), every.shape, generator=generator).to(z.device)
         with torch.no_grad():
             mixed = self.encode(every.gather(0, rows[own_rows(observations)]))
-        real, unreal = self.support(self.around(z)), self.support(self.around(mixed))
-        return F.softplus(-real).mean() + F.softplus(unreal).mean()
+        return F.softplus(-self.support(self.around(z))).mean() + F.softplus(self.support(self.around(mixed))).mean()
 
     def _macro_loss(
         self,

@@ -9,19 +9,23 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from hplan.models.sight import Situated
 from hplan.types import Energy, WorldModel
 
 
 @dataclass(frozen=True)
 class NearLatent:
-    """Distance to one latent of the same level, in steps of that level."""
+    """Distance to one latent of the same level, in steps of that level. Where the level sees a layout, what is near but
+    behind a wall is up to a step farther."""
 
     level: WorldModel
     target: Tensor  # (*z)
     threshold: float
 
     def __call__(self, z: Tensor) -> Tensor:
-        return self.level.distance(z, self.target.expand_as(z))
+        target = self.target.expand_as(z)
+        away = self.level.distance(z, target)
+        return away + self.level.misfit(z, target).clamp(0, 1) if isinstance(self.level, Situated) else away
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ SAMPLE = 20_000  # latents and windows that calibration looks at
 MERGE = (
     0.25  # landmarks are this many steps of their level apart; at twice that, whole neighbourhoods are one to search
 )
+FEW, MANY = 2048, 8192  # landmarks at most; many where layouts are seen, for play covers what is free in any of them
 LATTICE = 1.0  # steps across a cell of the lattice that tells latents apart where landmarks are too few
 SQUARED = 600  # first steps of training level 0, in which nothing counts as chance: it knows too little to say
 SUPPORT_STEPS, SUPPORT_BATCH = 1000, 1024
@@ -73,7 +74,7 @@ def base_level(
         macro_low=actions.low if actions.kind == "continuous" else (),
         macro_high=actions.high if actions.kind == "continuous" else (),
         macro_names=actions.names,
-        landmarks=2048 if actions.kind == "discrete" else 1,  # nothing searches over continuous actions
+        landmarks=FEW if actions.kind == "discrete" else 1,  # nothing searches over continuous actions
         latent=latent,
         hidden=hidden,
         octaves=octaves,
@@ -102,6 +103,7 @@ def level_above(
         latent=below.config["latent"] if identity else latent,
         identity=identity,
         hidden=hidden,
+        landmarks=MANY if view else FEW,
         view=view,
     )
 

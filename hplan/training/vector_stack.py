@@ -17,6 +17,7 @@ from hplan.models.vector import VectorLevel
 from hplan.training.calibration import calibrate_stack
 from hplan.training.chance import cut, unpredictable
 from hplan.training.fit import Progress
+from hplan.training.fits import train_fits
 from hplan.training.landmark_edges import landmark_edges
 from hplan.training.strides import next_ratio, reliable_horizon, travel_time, worth_a_level
 from hplan.training.success import train_success
@@ -108,6 +109,7 @@ def train_vector(
             chance = unpredictable(level, whole)
             chances, play = int(chance.sum()), cut(whole, chance)
             held, longest = cut(held, unpredictable(level, held)), int(play.remaining.max())
+        curves |= train_fits(level, play, seed=seed, out=out, device=device, progress=progress)
         errors = carried_errors(level, whole, errors, below_stride)
         curves |= train_uncertainty(
             level, whole, errors, play.remaining, seed=seed, out=out, device=device, progress=progress

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hplan.models.sight import Sight
 from hplan.models.vector import VectorLevel
+from hplan.planning.energy import NearLatent
 from hplan.types import UsageError
 
 IMAGES = torch.stack([torch.arange(12.0).view(3, 4), -torch.arange(12.0).view(3, 4)])
@@ -107,3 +108,15 @@ def test_it_is_rebuilt_from_configuration_and_weights() -> None:
     again.load_state_dict(made.state_dict())
     z = torch.randn(3, 4)
     assert torch.equal(made.given(IMAGES[:1]).prior(z), again.given(IMAGES[:1]).prior(z))
+
+
+def test_near_but_behind_a_wall_is_not_there() -> None:
+    made = level(1)
+    z = torch.randn(6, 4)
+    made.fit_threshold.fill_(-100.0)  # no step fits
+    walled = NearLatent(made.given(IMAGES[:1]), z[0], threshold=0.5)
+    assert torch.allclose(walled(z), made.distance(z, z[:1]) + 1)
+    made.fit_threshold.fill_(100.0)  # every step does
+    assert torch.allclose(NearLatent(made.given(IMAGES[:1]), z[0], 0.5)(z), made.distance(z, z[:1]))
+    plain = level(0)
+    assert torch.equal(NearLatent(plain, z[0], 0.5)(z), plain.distance(z, z[:1]))

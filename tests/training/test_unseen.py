@@ -17,7 +17,7 @@ from hplan.evaluation.inspection import inspect
 from hplan.evaluation.run import evaluate
 from hplan.registry import load_task, make_world
 from hplan.testing import check_agent
-from hplan.training import uncertainty, vector
+from hplan.training import fits, uncertainty, vector
 from hplan.training.learn import learn
 from hplan.training.vector_stack import _hold_out
 from hplan.types import UsageError
@@ -33,6 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vector, "SUPPORT_STEPS", 10)
         patch.setattr(uncertainty, "STEPS", 10)
+        patch.setattr(fits, "STEPS", 10)
         learn(TASK, out, steps=8000, levels=3, settings=SMALL, device="cpu")
     return out
 
