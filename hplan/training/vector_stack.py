@@ -43,6 +43,7 @@ class VectorSettings:
     objective: str = "vicreg"  # hplan.losses.objective has the names
     inverse: bool = True  # latents of level 0 have to tell the action between them
     identity: bool = False  # levels above take the latents below as they are, for ablation
+    rollout: int = 3  # steps of level 1 that it is trained to predict open loop
     ratio: int = 0  # steps of a level in one of the next; 0: as the level below is found reliable
 
 
@@ -100,7 +101,7 @@ def train_vector(
             batch=settings.batch,
             objective=settings.objective,
             inverse=settings.inverse,
-            rollout=max(min(max(4 - index, 2), longest // stride), 1),
+            rollout=max(min(_rollout(index, settings), longest // stride), 1),
             device=device,
             progress=progress,
         )
@@ -152,6 +153,12 @@ def train_vector(
         facts,
         edges,
     )
+
+
+def _rollout(index: int, settings: VectorSettings) -> int:
+    """Steps of a level in one window of its training. Level 1 fills in what the levels above leave out, so it has to be
+    right for longest; what is above looks over few steps that take long."""
+    return settings.rollout if index == 1 else 2 if index else 4
 
 
 def _hold_out(data: PlayData, seed: int) -> tuple[PlayData, PlayData]:
