@@ -8,6 +8,7 @@ those of free cells are switched off (closing.py), so that another layout costs 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -106,4 +107,4 @@ class DiverseMaze(MazeWorld):
 
     def _reset(self, seed: int, options: dict[str, Any], name: str) -> Start:
         start = super()._reset(seed, options, name)
-        return Start(start.observation, start.goal, start.goal_name, start.goal_tolerance, self.walls.astype(np.uint8))
+        return replace(start, context=self.walls.astype(np.uint8))

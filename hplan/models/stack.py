@@ -49,7 +49,8 @@ class Stack:
 
     calibration: what surprise each level met on held-out play (`hplan.models.calibration`). tolerance: distance of each
     level at which a goal observation counts as reached. succeeds: which levels learned a success energy. train: how it
-    was trained, and versions with what, for people. edges: the landmark graphs of the levels that have one.
+    was trained, and versions with what, for people; `chances` in it also decides who plans
+    (`hplan.planning.choice`). edges: the landmark graphs of the levels that have one.
     """
 
     task: str

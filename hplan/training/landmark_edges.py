@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hplan.control.course import ControlConfig
-from hplan.models.landmark_edges import CHUNK, LandmarkEdges, crossed
+from hplan.models.landmark_edges import LandmarkEdges, crossed
 from hplan.models.landmarks import nearest_landmark
 from hplan.models.vector import VectorLevel
 from hplan.training.vector import Play
@@ -23,7 +23,7 @@ VOUCHED = 8  # crossings that play may vouch for at the most: an agent's own fai
 
 @torch.no_grad()
 def landmark_edges(level: VectorLevel, play: Play) -> LandmarkEdges:
-    """Edges between landmarks of a level above 0; `play` is as it sees it, of the level below.
+    """Edges between landmarks of a level above 0; `play` is as it encodes it (`encode_play`).
 
     Beyond what play showed, by this rule: where steps can be undone, every edge leads back too. Whether they can is
     measured: of the edges that play crossed `OFTEN` times, a share of `REVERSIBLE` has to have its way back among those
@@ -31,9 +31,8 @@ def landmark_edges(level: VectorLevel, play: Play) -> LandmarkEdges:
     landmark leads to within half a step of another one (what the controller counts as arrived), and the compatibility
     energy takes the two for a real step. Either kind counts as never crossed, so it costs two tries.
     """
-    z = torch.cat([level.encode(part) for part in play.below.split(CHUNK)])
     count = min(LANDMARKS, len(level.landmarks.unique(dim=0)))  # what was left over repeats the last of them
-    edges = crossed(level, count, z, play.actions, play.starts(round(level.stride)))
+    edges = crossed(level, count, play.below, play.actions, play.starts(round(level.stride)))
     more = _reversed(level, edges) if reversibility(edges) >= REVERSIBLE else _imagined(level, edges)
     return replace(edges, crossings=edges.crossings.clip(max=VOUCHED)).joined(more)
 

@@ -20,9 +20,7 @@ from hplan.training.trained import Curves
 from hplan.training.vector import Play
 
 STEPS, BATCH = 1000, 512
-GAMBLES = (
-    32  # of a batch are steps that chance decided, where there are any: one in a thousand is not learned by itself
-)
+GAMBLES = 32  # of a batch are steps that chance decided, where there are any: one in a thousand is not learned
 
 
 @torch.no_grad()

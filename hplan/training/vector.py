@@ -176,8 +176,7 @@ def train_support(
     """Finish what level 0 knows of where play has been, on its frozen latents: walls are thin, and a few thousand
     observations in a batch tell where they are."""
     name = "level0-support"
-    with torch.no_grad():
-        z = torch.cat([level.encode(part) for part in play.below.split(16384)])
+    z = encode_play(level, play).below
     even = EvenDraws(torch.arange(len(z)), z)
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:

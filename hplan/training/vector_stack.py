@@ -117,9 +117,9 @@ def train_vector(
         )
         reliable.append(reliable_horizon(level, held))
         whole, held = encode_play(level, whole), encode_play(level, held)
+        play = replace(play, below=whole.below)
         if index and play.layouts is None:  # elsewhere, its landmarks would lie in walls
             edges[index] = landmark_edges(level, play)
-        play = replace(play, below=whole.below)
         if index == 0:
             trip = travel_time(play, seed)
         ratio = settings.ratio or next_ratio(trip / stride, reliable[-1])
