@@ -25,3 +25,9 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> Path
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
+
+
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """Delete what writers that were killed have left in `folder` and below. Only while nobody writes there."""
+    for leftover in Path(folder).rglob(".*.tmp"):
+        leftover.unlink(missing_ok=True)

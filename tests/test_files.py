@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hplan.files import write_atomically
+from hplan.files import sweep, write_atomically
 
 
 @given(content=st.one_of(st.text(), st.binary()))
@@ -28,3 +28,11 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_no_part(tmp_path: Path, monke
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_only_what_killed_writers_left_is_swept(tmp_path: Path) -> None:
+    (tmp_path / "stages").mkdir()
+    for name in (".level0.ab.tmp", "stages/.level1.cd.tmp", "stages/level1", "notes.tmp"):
+        (tmp_path / name).write_text("part")
+    sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["level1", "notes.tmp"]

@@ -21,6 +21,7 @@ from hplan.data.novelty import NoveltyPlay
 from hplan.data.shard import write_shard
 from hplan.data.store import MANIFEST, SHARD_STEPS, EpisodeStore, Manifest, ShardInfo, shard_name, versions
 from hplan.envs.oracle import OraclePlay
+from hplan.files import sweep
 from hplan.registry import make_world
 from hplan.types import HplanError, UsageError, World
 
@@ -123,8 +124,7 @@ def _begin(out: Path, manifest: Manifest, resume: bool) -> Manifest:
             raise UsageError(f"{out}: holds play with {name} {there}, not {here}: choose another folder")
     if found.steps > manifest.steps:
         raise UsageError(f"{out}: holds {found.steps} steps, more than the {manifest.steps} asked for: use it as it is")
-    for leftover in out.glob(".*.tmp"):  # of a process that was killed while it wrote
-        leftover.unlink(missing_ok=True)
+    sweep(out)
     return replace(manifest, versions=found.versions, shards=store.shards)
 
 

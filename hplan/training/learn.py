@@ -17,7 +17,7 @@ from hplan.config import EnvFactory, TaskConfig, check_values
 from hplan.data.play import play
 from hplan.data.store import Manifest, versions
 from hplan.data.windows import PlayData, load_play
-from hplan.files import write_atomically
+from hplan.files import sweep, write_atomically
 from hplan.models.stack import CARD, WEIGHTS, Stack
 from hplan.registry import load_task, task_from_factory
 from hplan.training.fit import Progress
@@ -59,6 +59,7 @@ def learn(
     settings = {**config.training.get(budget, {}), **(settings or {})}
     _check_settings(settings, config.name)
     _claim(out, _request(config, steps, seed, levels, budget, settings, play_from), resume)
+    sweep(out)
     if (out / CARD).exists() and (out / WEIGHTS).exists():
         return Agent(Stack.load(out), name=str(out))
     started = time.perf_counter()
