@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.losses.criterion import Criterion
 from hplan.losses.infonce import TEMPERATURE
 from hplan.losses.whole_batch import whole_batch
+from hplan.models import focus
 from hplan.models.cells import Affordance, CellEncoder, EventPrior, SpatialPredictor, SuccessHead, nearest, similarity
 from hplan.models.timescales import SlowEncoder, functions_of
 from hplan.types import MacroSpec
@@ -36,6 +38,10 @@ class SpatialLevel(nn.Module):
     supported: Tensor
     typical_change: Tensor
     hop_threshold: Tensor
+    movers: Tensor
+    focused: Tensor
+    inputs: Tensor
+    table: Tensor
     cells: Tensor
     edits: Tensor
 
@@ -65,6 +71,8 @@ class SpatialLevel(nn.Module):
         self.register_buffer("supported", torch.ones(macros, dtype=torch.bool))
         self.register_buffer("typical_change", torch.tensor(1.0))  # cells that one step changes: the unit of `distance`
         self.register_buffer("hop_threshold", torch.tensor(0.0))  # -log p of real events: the zero of `compatibility`
+        self.register_buffer("focused", torch.tensor(False))  # a step changes nothing but next to one cell: `focus`
+        self.register_buffer("movers", torch.zeros(vocabulary, dtype=torch.bool))  # level 0: symbols of that cell
         self.prior_net: nn.Module
         if index == 0:
             self.prior_net = Affordance(channels, hidden // 3, macros)
@@ -72,6 +80,9 @@ class SpatialLevel(nn.Module):
             self.embed: nn.Module = CellEncoder(tuple(cardinalities), channels, hidden)
         else:
             self.register_buffer("edits", torch.zeros(macros, 2, dtype=torch.long))
+            # Latents below are exact: which symbol each of them is here needs the encoder only once.
+            self.register_buffer("inputs", torch.zeros(below))
+            self.register_buffer("table", torch.zeros(below[0], dtype=torch.long))
             self.embed = nn.Identity() if identity else SlowEncoder(below[1], functions_of(below[0]), channels)
             self.prior_net = EventPrior(channels, hidden, macros)
         self.predictor = SpatialPredictor(channels, hidden, macros, pointed=index > 0)
@@ -90,12 +101,37 @@ class SpatialLevel(nn.Module):
 
     def encode(self, below: Tensor) -> Tensor:
         """Observations (B, H, W, F) or latents (B, C, H, W) of the level below -> (B, C, H, W)."""
-        cells = below if self.index == 0 else below.movedim(1, -1)
-        return self.decode(nearest(self.embed(cells).movedim(-1, 1), self.codes))
+        if self.index > 0:
+            return self.decode(self.table[nearest(below, self.inputs)])
+        return self.decode(nearest(self.embed(below).movedim(-1, 1), self.codes))
 
     def predict(self, z: Tensor, macro: Tensor) -> Tensor:
         """(B, C, H, W), (B,) -> (B, C, H, W), every cell snapped to a known one, so that equal futures are equal."""
-        return self.decode(nearest(self.predictor(z, macro), self.codes))
+        if not self.focused:
+            return self.decode(nearest(self.predictor(z, macro), self.codes))
+        at = self.focus(self.symbols(z), macro)
+        return focus.paste(z, at, self.decode(nearest(self._next_to(z, at, macro), self.codes)))
+
+    def focus(self, symbols: Tensor, macro: Tensor) -> Tensor:
+        """(B,): the flat cell of symbols (B, H, W) next to which a step changes them, for a level that is `focused`. A
+        map without a mover, which only a mistaken level imagines, has it in the corner."""
+        if self.index > 0:
+            return macro % symbols[0].numel()
+        return self._mover(symbols)
+
+    def _mover(self, symbols: Tensor) -> Tensor:
+        return self.movers[symbols].flatten(1).long().argmax(1)
+
+    def _next_to(self, z: Tensor, at: Tensor, macro: Tensor) -> Tensor:
+        """What the predictor says of the cells next to `at`: (B, C, H, W), (B,), (B,) -> (B, C, 3, 3)."""
+        return self._centre(focus.crop(z, at, focus.SIGHT), macro, z.shape[-2] * z.shape[-1])
+
+    def _centre(self, windows: Tensor, macro: Tensor, size: int) -> Tensor:
+        """The same from (B, C, 7, 7) around a place in a map of `size` cells."""
+        if self.index > 0:
+            macro = macro // size * focus.WINDOW + focus.WINDOW // 2  # the event is at the centre
+        inner = slice(focus.SIGHT - focus.REACH, focus.SIGHT + focus.REACH + 1)
+        return self.predictor(windows, macro)[..., inner, inner]
 
     def outcomes(self, z: Tensor, macro: Tensor, most: int = OUTCOMES) -> tuple[Tensor, Tensor]:
         """(B, C, H, W), (B,) -> latents (B, K, C, H, W) and probabilities (B, K): ways in which a step may end.
@@ -112,6 +148,8 @@ class SpatialLevel(nn.Module):
     def prior(self, z: Tensor) -> Tensor:
         """Level 0: log p of each action changing anything here; above: of each event coming next. Both are learned."""
         if self.index == 0:
+            if self.focused:
+                z = focus.crop(z, self._mover(self.symbols(z)), focus.SIGHT)
             return torch.where(self.supported, self.prior_net(z), IMPOSSIBLE)
         return self.event_prior(z, self.symbols(z))
 
@@ -139,7 +177,10 @@ class SpatialLevel(nn.Module):
         certainty. Chances are what a stochastic world taught (`prediction_loss`); in a certain one there are none."""
         if self.certainty >= CERTAIN:
             return torch.zeros(len(z), device=z.device)
-        chance = (similarity(self.predictor(z, macro), self.codes) / TEMPERATURE).softmax(-1).amax(-1)
+        following = (
+            self._next_to(z, self.focus(self.symbols(z), macro), macro) if self.focused else self.predictor(z, macro)
+        )
+        chance = (similarity(following, self.codes) / TEMPERATURE).softmax(-1).amax(-1)
         return (1 - chance).flatten(1).sum(1) / self.typical_change
 
     def keys(self, z: Tensor) -> Tensor:
@@ -166,9 +207,11 @@ class SpatialLevel(nn.Module):
         return (self.embed if embed is None else embed)(self.cells)
 
     def freeze(self) -> None:
-        """Store the codes; nothing of the encoder moves after this."""
+        """Store what the encoder says; nothing of it moves after this. Above level 0, `inputs` must be known."""
         with torch.no_grad():
             self.codes.copy_(self.embeddings())
+            if self.index > 0:
+                self.table.copy_((self.embed(self.inputs) @ self.codes.T).argmax(-1))
         for parameter in self.embed.parameters():
             parameter.requires_grad_(False)
 
@@ -183,25 +226,34 @@ class SpatialLevel(nn.Module):
         """
         codes = self.embeddings()
         copy = criterion.follow(self.embed)
-        predicted = self.predictor(codes[before].movedim(-1, 1), macro)
         candidates = codes if copy is None else self.embeddings(copy)
-        rows = predicted.movedim(1, -1).flatten(0, 2)
-        each = criterion.objective.agreement(rows, candidates, after.flatten()).view(after.shape)
-        changed = (before != after).float()
+        happened = (before != after).flatten(1).any(1).float()
+        if self.focused:
+            size, at = before[0].numel(), self.focus(before, macro)
+            beyond = F.pad(codes, (0, 0, 0, 1))  # the cells outside the map, as a convolution pads it
+            z = beyond[focus.crop(before, at, focus.SIGHT, outside=len(codes))].movedim(-1, 1)
+            predicted = self._centre(z, macro, size)
+            before = focus.crop(before, at, focus.REACH, outside=-1)
+            after = focus.crop(after, at, focus.REACH, outside=-1)
+        else:
+            z = codes[before].movedim(-1, 1)
+            predicted = self.predictor(z, macro)
+        inside = before >= 0
+        each = criterion.objective.agreement(predicted.movedim(1, -1)[inside], candidates, after[inside])
+        changed = (before != after)[inside].float()
         loss = each.mean()
         if rare and self.certainty >= CERTAIN:
             changes = whole_batch(changed.sum()[None]).mean().clamp(min=1)  # on each device, where there are several
-            loss = (each * changed).sum() / changes + 0.5 * (each * (1 - changed)).sum() / len(each)
+            loss = (each * changed).sum() / changes + 0.5 * (each * (1 - changed)).sum() / len(before)
         # Unit vectors in C dimensions vary by one in each of them if they are this much longer.
         spread = criterion.objective.spread(codes * self.channels**0.5)
         total = loss + spread
         if self.index == 0:
-            able = self.prior_net(codes[before].movedim(-1, 1).detach()).gather(1, macro[:, None])[:, 0]
+            able = self.prior_net(z.detach()).gather(1, macro[:, None])[:, 0]
             able = able.clamp(max=-1e-6)
-            happened = changed.flatten(1).amax(1)
             total = total - (happened * able + (1 - happened) * torch.log1p(-able.exp())).mean()
         with torch.no_grad():
-            exact = (nearest(predicted, codes) == after).flatten(1).all(1).float().mean()
+            exact = ((nearest(predicted, codes) == after) | ~inside).flatten(1).all(1).float().mean()
         return total, {"prediction": loss.detach(), "spread": spread.detach(), "exact": exact}
 
 

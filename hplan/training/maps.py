@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hplan.data.windows import PlayData
+from hplan.models.focus import REACH, crop
 from hplan.models.spatial import event_of
 from hplan.types import ObservationSpec, UsageError
 
@@ -81,6 +83,30 @@ def _hash(maps: Tensor, noise: Tensor) -> Tensor:
     return noise.gather(-1, maps.movedim(0, -1)).sum((0, 1))
 
 
+def movers(maps: Maps) -> Tensor:
+    """(V,) bool: symbols of which every map of play shows exactly one, and a step changes nothing but next to it. None
+    where play is not like that."""
+    size = len(maps.cells)
+    apart, most = torch.zeros(size), torch.zeros(size, dtype=torch.long)
+    together = torch.zeros(size, size)
+    for part in maps.starts.split(1024):
+        before = maps.maps[part]
+        changed = (before != maps.maps[part + 1]).float()
+        near = F.avg_pool2d(changed[:, None], 2 * REACH + 1, 1, REACH, divisor_override=1)[:, 0]
+        apart += torch.bincount(before[near < changed.sum((1, 2), keepdim=True)], minlength=size)
+        shown = torch.zeros(len(part), size).scatter_add_(1, before.flatten(1), torch.ones(before.flatten(1).shape))
+        most = torch.maximum(most, shown.amax(0).long())
+        together += (present := shown.clamp(max=1)).T @ present
+    taken = torch.zeros(size, dtype=torch.bool)
+    # What is seen in a few maps can be next to everything in them by chance, and then shares them with the real one.
+    for symbol in torch.nonzero((apart == 0) & (most == 1))[:, 0][
+        together.diagonal()[(apart == 0) & (most == 1)].argsort(descending=True, stable=True)
+    ]:
+        taken[symbol] = not bool((together[symbol] * taken).any())
+    everywhere = all(bool((taken[maps.maps[part]].sum((1, 2)) == 1).all()) for part in maps.starts.split(8192))
+    return taken if everywhere else torch.zeros_like(taken)
+
+
 def change_kinds(maps: Maps) -> Tensor:
     """(len(starts),) int64: rows of one kind share the action and the set of (before, after) codes of changed cells.
 
@@ -140,6 +166,13 @@ class Events:
     macro: Tensor
     duration: Tensor
     edits: Tensor
+
+    def local(self) -> bool:
+        """Whether no event changes anything but next to its cell."""
+        at = self.macro % self.before[0].numel()
+        changes = (self.before != self.after).flatten(1).sum(1)
+        near = crop(self.before, at, REACH, outside=-1) != crop(self.after, at, REACH, outside=-1)
+        return bool((near.flatten(1).sum(1) == changes).all())
 
 
 def events(symbols: Tensor, starts: Tensor) -> Events:

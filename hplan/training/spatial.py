@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hplan.data.windows import PlayData
 from hplan.losses.collapse import SAMPLE, some, warn_of_collapse
 from hplan.losses.criterion import Criterion
+from hplan.models.focus import WINDOW
 from hplan.models.spatial import SpatialLevel
 from hplan.training.calibration import calibrate_stack
 from hplan.training.durations import wanted_stride
@@ -70,8 +71,10 @@ def train_above(
         identity=isinstance(slow.encoder, nn.Identity),
     )
     level.embed.load_state_dict(slow.encoder.state_dict())
+    level.inputs.copy_(below.codes)
     level.codes.copy_(slow.sets)
     level.freeze()
+    level.focused.fill_(symbols[0].numel() > WINDOW and happened.local())
     level.edits.copy_(happened.edits)
     kinds = happened.macro // symbols[0].numel()
     cumulative = rare_sampler(kinds if rare else torch.zeros_like(kinds))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hplan.losses.criterion import Criterion
-from hplan.models.cells import nearest
+from hplan.models.focus import WINDOW
 from hplan.models.spatial import CERTAIN, SpatialLevel
 from hplan.training.fit import Loss, Progress, fit
 from hplan.training.maps import (
@@ -16,6 +16,7 @@ from hplan.training.maps import (
     certainty,
     change_kinds,
     draw,
+    movers,
     rare_sampler,
 )
 from hplan.training.success import train_success
@@ -65,6 +66,9 @@ def train_base(
     changed = (before != after).flatten(1).sum(1).float()
     level.supported.copy_(torch.zeros(actions.size).index_add_(0, maps.actions[maps.starts], changed) > 0)
     level.typical_change.copy_(changed[changed > 0].median() if bool((changed > 0).any()) else torch.tensor(1.0))
+    if before[0].numel() > WINDOW:
+        level.movers.copy_(movers(maps))
+        level.focused.fill_(bool(level.movers.any()))
     # Rare kinds of change are drawn more often, unless the same action may end in several ways: then how often it ends
     # in which is what has to be learned.
     level.certainty_.fill_(certainty(maps))
@@ -132,9 +136,9 @@ def train_base(
 @torch.inference_mode()
 def mispredicted(level: SpatialLevel, maps: Maps, generator: torch.Generator) -> Tensor:
     """Rows of play, among some drawn evenly, whose next observation the level gets wrong as it is now."""
-    codes = level.embeddings()
+    level.codes.copy_(level.embeddings())
     found = []
     for rows in maps.starts[torch.randint(len(maps.starts), (MINED,), generator=generator)].split(512):
-        predicted = nearest(level.predictor(codes[maps.maps[rows]].movedim(-1, 1), maps.actions[rows]), codes)
+        predicted = level.symbols(level.predict(level.decode(maps.maps[rows]), maps.actions[rows]))
         found.append(rows[(predicted != maps.maps[rows + 1]).flatten(1).any(1)])
     return torch.cat(found)

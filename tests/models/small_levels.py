@@ -50,6 +50,7 @@ def events_level(below: SpatialLevel) -> SpatialLevel:
         hidden=16,
         below=(len(CELLS), below.channels),
     )
+    level.inputs.copy_(below.codes)
     level.codes.copy_(torch.eye(3))
     with torch.no_grad():
         level.embed.mix.copy_(torch.linalg.pinv(level.embed.features(below.codes)) @ level.codes[MERGE])

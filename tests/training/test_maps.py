@@ -19,6 +19,7 @@ from hplan.training.maps import (
     events,
     hold_out,
     index_maps,
+    movers,
     rare_sampler,
 )
 from hplan.types import ActionSpec, ObservationSpec, UsageError
@@ -194,3 +195,53 @@ def test_rare_kinds_are_drawn_more_often_than_they_come() -> None:
     rows = draw(rare_sampler(kinds), 4000, torch.Generator().manual_seed(0))
     assert rows.shape == (4000,) and int(rows.min()) >= 0 and int(rows.max()) < 1000
     assert float((rows >= 990).float().mean()) > 0.1
+
+
+FLOOR, WALL, LAMP, LEFT, RIGHT = range(5)
+
+
+def strolls(count: int = 20, steps: int = 40, size: int = 9) -> tuple[Tensor, Tensor]:
+    """Maps (N, size, size) of somebody who turns LEFT and RIGHT and walks, and the rows that are no episode's last."""
+    generator, rows = torch.Generator().manual_seed(0), []
+    for _ in range(count):
+        plan = torch.where(torch.rand(size, size, generator=generator) < 0.2, WALL, FLOOR)
+        place, way = int(torch.randint(size, (1,), generator=generator)) * size, LEFT
+        for turn in torch.rand(steps, generator=generator) < 0.5:
+            shown = plan.flatten().clone()
+            shown[place] = way
+            rows.append(shown.view(size, size))
+            if turn:
+                way = LEFT + RIGHT - way
+            elif 0 <= (step := place % size + (1 if way == RIGHT else -1)) < size:
+                place += step - place % size
+    starts = torch.arange(count * steps)
+    return torch.stack(rows), starts[starts % steps < steps - 1]
+
+
+def as_play(shown: Tensor, starts: Tensor) -> Maps:
+    none, empty = torch.zeros(len(shown), dtype=torch.bool), torch.empty(0, dtype=torch.long)
+    return Maps(shown, torch.zeros(5, 1), torch.zeros(len(shown), dtype=torch.long), none, starts, empty)
+
+
+def test_who_moves_is_found() -> None:
+    assert torch.nonzero(movers(as_play(*strolls())))[:, 0].tolist() == [LEFT, RIGHT]
+
+
+def test_nobody_moves_where_something_far_changes_too() -> None:
+    shown, starts = strolls()
+    shown[::2, 0, 0] = LAMP  # goes on and off by itself
+    assert not bool(movers(as_play(shown, starts)).any())
+
+
+def test_nobody_moves_where_one_map_shows_two() -> None:
+    shown, starts = strolls()
+    shown[7, 4, 4] = shown[7, 6, 6] = LEFT
+    assert not bool(movers(as_play(shown, starts)).any())
+
+
+def test_events_are_local_if_each_changes_its_surroundings_alone() -> None:
+    shown = torch.zeros(5, 4, 4, dtype=torch.long)
+    shown[1:, 0, 0] = shown[2:, 2, 2] = shown[3:, 1, 2] = 1
+    assert events(shown, torch.arange(4)).local()
+    shown[4, 0, 1] = shown[4, 3, 3] = 1
+    assert not events(shown, torch.arange(4)).local()
