@@ -34,6 +34,7 @@ from hplan.training.success import train_success
 from hplan.training.trained import Trained
 from hplan.types import UsageError
 
+PRIOR_CELLS = 8192  # in a batch of the prior, at most: it looks at whole maps, many times over
 SHOWN = 12  # slowest functions whose time scales, in steps, an agent's card tells; the first is the constant
 
 
@@ -87,7 +88,7 @@ def train_above(
             happened.before[rows], happened.macro[rows], happened.after[rows], criterion, rare=rare
         )
         # The prior has to know what can happen rather than how often play did it: rare kinds count for more here too.
-        few = rows[::2]
+        few = rows[:: max(batch * height * width // PRIOR_CELLS, 2)]
         z = level.embeddings()[happened.before[few]].movedim(-1, 1).detach()
         rounds = int(torch.randint(max(height, width) // 2, height + width + 1, (1,), generator=generator))
         log_p = level.event_prior(z, happened.before[few], rounds)

@@ -8,7 +8,7 @@ from typing import Any
 from hplan.types import Result
 from hplan.view.table import number
 
-Cell = dict[str, str]  # values of `each` of an experiment's step
+Cell = dict[str, str]  # values of `each` of an experiment's step; a `task` among them is short for what is shown anyway
 
 
 def seeds_table(
@@ -47,7 +47,7 @@ def seeds_table(
 
 
 def _key(cell: Cell) -> tuple[tuple[str, str], ...]:
-    return tuple((key, value) for key, value in cell.items() if key != "seed")
+    return tuple((key, value) for key, value in cell.items() if key not in ("seed", "task"))
 
 
 def _by_level(inspections: list[dict[str, Any]], figure: str) -> str:

@@ -20,7 +20,7 @@ def test_seeds_of_a_cell_are_one_row() -> None:
     ]
     seen = [
         ({"objective": "vicreg", "seed": "0"}, {"task": "maze", "levels": [{"rank": 4.0}, {"rank": 2.0}]}),
-        ({"objective": "vicreg", "seed": "1"}, {"task": "maze", "levels": [{"rank": 6.0}]}),
+        ({"objective": "vicreg", "task": "maze", "seed": "1"}, {"task": "maze", "levels": [{"rank": 6.0}]}),
     ]
     head, _, pooled, control = seeds_table(results, seen, ("rank",)).splitlines()
     assert head.startswith("| task | objective | depth | seeds | episodes | success | by seed |")
