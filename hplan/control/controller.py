@@ -7,6 +7,7 @@ flat agent: the same code with nothing to decompose.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -24,6 +25,7 @@ from hplan.types import Budget, Cause, Energy, Planner, PlanResult, Repair, Worl
 
 Replan = Literal["surprise", "clock", "never"]
 LEAST = 64  # evaluations that a plan may spend, however much was spent before
+WIDER = 4  # times what a glance may cost, whenever a plan of the highest level fails
 
 
 class Controller:
@@ -52,6 +54,8 @@ class Controller:
         self.last_repair: Repair | None = None
         self.cause: Cause = "start"
         self.stall = Stall(levels[0], self.config.stall, self.config.stalls)
+        self.glance = self.config.glance
+        self.failed: dict[int, float] = {}  # by level: the environment step at which a hop of it last failed
 
     @torch.inference_mode()
     def act(self, latents: tuple[Tensor, ...]) -> Tensor:
@@ -78,8 +82,8 @@ class Controller:
             if course is None:
                 continue
             self.surprise.measure(k, course, latents[k])
-            if not len(course.result):  # its goal was met already, and the levels below see to the rest
-                if not reached(course.goal, latents[k]):
+            if not len(course.result):  # its goal was met already, or it knows no way: the levels below see to the rest
+                if not reached(course.goal, latents[k]) if course.hands_goal else self.courses[k - 1] is None:
                     self._advance(k, course, latents[k])
                 continue
             self._spend(course)
@@ -103,12 +107,23 @@ class Controller:
             return
         self.memories[0] = self.memories[0].add(*refuted)  # it must not be imagined for ever
         if above is not None and self.stall.is_over():
-            self._fail(above, "stall", start=latents[above])
+            self._fail(above, "stall", by=0, start=latents[above])
 
-    def _fail(self, k: int, cause: Cause, start: Tensor | None = None) -> int:
+    def _fail(self, k: int, cause: Cause, by: int | None = None, start: Tensor | None = None) -> int:
         """The hop that level k has under way does not work: remember it, from where it began or from `start`, and plan
         again. Where one hop of the level above has seen a few of its hops fail, it is itself what does not work.
-        Returns the level that plans again."""
+        Returns the level that plans again.
+
+        `by`: the level below that could not do it. One that samples is given a step's time of level k between two
+        failures: in the same corner it will fail again, and that says nothing new of the hop.
+        """
+        if by is not None and not self._complete(by):
+            if self.step - self.failed.get(k, -math.inf) < self.levels[k].stride:
+                self._drop(k, cause)
+                return k
+            self.failed[k] = self.step
+        if k == self.courses.highest:
+            self._look_farther()
         course, above = self.courses.under_way(k), self.courses.above(k)
         self.memories[k] = self.memories[k].add(course.start if start is None else start, course.target())
         if above is not None and (parent := self.courses[above]) is not None:
@@ -180,7 +195,7 @@ class Controller:
 
     def _decompose(self, latents: tuple[Tensor, ...]) -> None:
         """Plan every level that has no plan, from the top down; a subgoal that cannot be reached is planned again."""
-        retries, glance = self.config.retries if self.replan != "never" else 0, self.config.glance
+        retries, glance = self.config.retries if self.replan != "never" else 0, self.glance
         k = self.courses.top
         while k >= 0:
             if k == self.courses.top and self.courses[k] is None:
@@ -191,21 +206,31 @@ class Controller:
             goal, parent = self.courses.goal_of(k)
             result = self._plan(k, latents[k], goal, parent, self.config.evaluations)
             above = self.courses.above(k)
-            if above is not None and retries and self._infeasible(k, above, result):
+            if above is not None and retries and self._infeasible(k, above, result, goal):
                 retries -= 1
-                k = self._fail(above, "infeasible")
+                k = self._fail(above, "infeasible", by=k)
                 continue
+            if k == self.courses.highest and not result.reached:
+                self._look_farther()
             self._take(k, goal, parent, result, latents[k])
             k -= 1
         self.cause = ""
 
-    def _infeasible(self, k: int, above: int, result: PlanResult) -> bool:
+    def _infeasible(self, k: int, above: int, result: PlanResult, goal: Energy) -> bool:
         """Whether the hop above has failed by what level k found; a planner that samples has to fail a few times."""
         hop = self.courses.under_way(above)
-        if hop.is_served_by(result, self.levels[k], self.levels[above], self.config):
+        if hop.is_served_by(result, goal, self.levels[k], self.levels[above], self.config):
             return False
         hop.failures += 1
-        return getattr(self.planners[k], "complete", False) or hop.failures >= self.config.tries
+        return self._complete(k) or hop.failures >= self.config.tries
+
+    def _complete(self, k: int) -> bool:
+        """Whether a plan that level k does not find does not exist, as far as it knows."""
+        return getattr(self.planners[k], "complete", False)
+
+    def _look_farther(self) -> None:
+        """The highest level is no help: the ones below it spend more on looking for the goal themselves."""
+        self.glance = min(WIDER * self.glance, self.config.evaluations)
 
     def _within_reach(self, latents: tuple[Tensor, ...], glance: int) -> int:
         """The lowest level that finds the goal at a glance, as does every one between, and then has a plan; else the
@@ -213,7 +238,7 @@ class Controller:
         found = None
         for k in range(self.courses.highest - 1, 0, -1) if glance else ():
             goal, self.courses.top = self.courses.goal.at(k), k
-            if goal is None or not getattr(self.planners[k], "complete", False):
+            if goal is None or not self._complete(k):
                 break
             result = self._plan(k, latents[k], goal, ROOT, glance)
             if not result.reached or not len(result):
@@ -228,7 +253,7 @@ class Controller:
         """One call of a planner, which spends no more than what is left to this step of the episode."""
         left = self.config.evaluations + self.config.allowance * self.step - self.ledger.evaluations
         budget = Budget(min(evaluations, max(left, LEAST)), self.config.horizon)
-        corridor = self.courses.corridor(k) if getattr(self.planners[k], "complete", False) else None
+        corridor = self.courses.corridor(k) if self._complete(k) else None
         cost = together(self.memories[k] if len(self.memories[k]) else None, corridor)
         result = self.planners[k].plan(self.levels[k], z, goal, budget=budget, hop_cost=cost, generator=self.generator)
         self.ledger.planner_calls[k] = self.ledger.planner_calls.get(k, 0) + 1

@@ -10,6 +10,8 @@ from torch import Tensor
 from hplan.models.calibration import ALPHA
 from hplan.types import Cause, Energy, PlanNode, PlanResult, WorldModel
 
+NEARBY = 2.0  # times as far off as the goal counts as met, is near it
+
 
 @dataclass(frozen=True)
 class ControlConfig:
@@ -59,11 +61,17 @@ class Course:
         """Whether the current hop takes far longer than it should."""
         return step - self.since > config.patience * max(self.duration, level.stride) + config.slack
 
-    def is_served_by(self, result: PlanResult, level: WorldModel, own: WorldModel, config: ControlConfig) -> bool:
+    def is_served_by(
+        self, result: PlanResult, end: Energy, level: WorldModel, own: WorldModel, config: ControlConfig
+    ) -> bool:
         """Whether a plan of `level` below leads to the end of the current hop and is worth it: where steps have lengths
-        (not events) it may cost `patience` times what the hop should take. To the goal itself any way is worth it."""
-        any_way = own.exact or (self.hands_goal and self.at_last)
-        return result.reached and (any_way or float(result.costs.sum()) <= config.patience * own.stride / level.stride)
+        (not events) it may cost `patience` times what the hop should take. To the goal itself any way is worth it, even
+        one that ends nearby: from there it will be seen better."""
+        if own.exact:
+            return result.reached
+        if self.hands_goal and self.at_last:
+            return result.reached or bool(len(result) and result.energies[-1] <= NEARBY * end.threshold)
+        return result.reached and float(result.costs.sum()) <= config.patience * own.stride / level.stride
 
     def target(self) -> Tensor:
         """(*z) that the current hop leads to, as predicted."""

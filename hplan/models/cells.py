@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+CLOSE = 1e-6  # codes that are no farther apart in any one channel are told apart by all of them
+
 
 class CellEncoder(nn.Module):
     """Features of single cells to unit vectors: (..., F) int64 -> (..., C)."""
@@ -38,6 +40,17 @@ def similarity(z: Tensor, codes: Tensor) -> Tensor:
 def nearest(z: Tensor, codes: Tensor) -> Tensor:
     """(B, C, H, W), (V, C) -> (B, H, W) int64: the known cell that each cell of the latent is closest to."""
     return similarity(z, codes).argmax(-1)
+
+
+def lookup(z: Tensor, codes: Tensor) -> Tensor:
+    """The same for latents that are made of the codes exactly, many times faster: the one channel in which the codes
+    are farthest apart tells which of them each cell is."""
+    ordered, order = codes.sort(0)
+    apart, channel = ordered.diff(dim=0).amin(0).max(0) if len(codes) > 1 else (torch.tensor(0.0), 0)
+    if float(apart) < CLOSE:
+        return nearest(z, codes)
+    borders = (ordered[1:, channel] + ordered[:-1, channel]) / 2
+    return order[:, channel][torch.bucketize(z[:, channel].contiguous(), borders)]
 
 
 class SpatialPredictor(nn.Module):

@@ -12,7 +12,16 @@ from hplan.losses.criterion import Criterion
 from hplan.losses.infonce import TEMPERATURE
 from hplan.losses.whole_batch import whole_batch
 from hplan.models import focus
-from hplan.models.cells import Affordance, CellEncoder, EventPrior, SpatialPredictor, SuccessHead, nearest, similarity
+from hplan.models.cells import (
+    Affordance,
+    CellEncoder,
+    EventPrior,
+    SpatialPredictor,
+    SuccessHead,
+    lookup,
+    nearest,
+    similarity,
+)
 from hplan.models.timescales import SlowEncoder, functions_of
 from hplan.types import MacroSpec
 
@@ -102,7 +111,7 @@ class SpatialLevel(nn.Module):
     def encode(self, below: Tensor) -> Tensor:
         """Observations (B, H, W, F) or latents (B, C, H, W) of the level below -> (B, C, H, W)."""
         if self.index > 0:
-            return self.decode(self.table[nearest(below, self.inputs)])
+            return self.decode(self.table[lookup(below, self.inputs)])
         return self.decode(nearest(self.embed(below).movedim(-1, 1), self.codes))
 
     def predict(self, z: Tensor, macro: Tensor) -> Tensor:
@@ -190,7 +199,7 @@ class SpatialLevel(nn.Module):
 
     def symbols(self, z: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, H, W) int64: which known symbol each cell is."""
-        return nearest(z, self.codes)
+        return lookup(z, self.codes)
 
     def decode(self, symbols: Tensor) -> Tensor:
         """(B, H, W) -> (B, C, H, W): the latent in which every cell is exactly the known symbol."""

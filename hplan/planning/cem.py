@@ -7,13 +7,16 @@ al., 2019, arXiv 1811.04551, algorithm 2). Noise is correlated in time as in iCE
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from hplan.planning.rollout import Rollout, bounds, check_continuous, shape_of
+from hplan.planning.rollout import Candidate, Rollout, bounds, check_continuous, shape_of
 from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
 
 KEPT = 0.8  # correlation of the noise of one step with that of the next
+WIDEST = 2  # times as long as `horizon` are plans where shorter ones do not reach the goal
 SMALLEST = 0.05  # of the half range: the deviation never shrinks below this, so that late rounds still explore
 
 
@@ -43,20 +46,39 @@ class CrossEntropy:
         """Raises UsageError where the level's macro-actions are discrete."""
         check_continuous(level, self)
         rollout = Rollout(level, start, goal, hop_cost)
-        rounds, candidates, horizon = shape_of(budget, self.rounds, self.candidates, self.horizon)
-        low, high = bounds(level, start)
+        best, longest = None, self.horizon
+        while longest <= WIDEST * self.horizon:
+            best = self._rounds(
+                rollout, replace(budget, evaluations=budget.evaluations - rollout.evaluations), longest, best, generator
+            )
+            if (
+                float(best.energies[-1]) <= goal.threshold
+                or rollout.evaluations >= budget.evaluations
+                or longest >= budget.horizon
+            ):
+                break
+            longest *= 2
+        return rollout.result(best)
+
+    def _rounds(
+        self, rollout: Rollout, budget: Budget, longest: int, best: Candidate | None, generator: torch.Generator | None
+    ) -> Candidate:
+        """The best of some rounds of plans of `longest` steps, and of what was the best before."""
+        start, threshold = rollout.start, rollout.goal.threshold
+        rounds, candidates, horizon = shape_of(budget, self.rounds, self.candidates, longest)
+        low, high = bounds(rollout.level, start)
         mean, deviation = ((low + high) / 2).expand(horizon, -1), ((high - low) / 2).expand(horizon, -1)
         apart = torch.arange(horizon)
         lasting = torch.linalg.cholesky(KEPT ** (apart[:, None] - apart).abs().float()).to(start)
-        best = None
         for _ in range(rounds):
             noise = lasting @ torch.randn(candidates, *mean.shape, generator=generator).to(start)
             macros = torch.clamp(mean + deviation * noise, low, high)
             scored = rollout.score(macros)
             best = scored.best() if best is None else scored.best().better_of(best)
-            if float(best.energies[-1]) <= self.enough * goal.threshold:
+            if float(best.energies[-1]) <= self.enough * threshold:
                 break
             elite = macros[scored.values.topk(min(self.elites, candidates), largest=False).indices]
             mean = elite.mean(0)
             deviation = torch.maximum(elite.std(0, correction=0), SMALLEST * (high - low) / 2)
-        return rollout.result(best)
+        assert best is not None
+        return best

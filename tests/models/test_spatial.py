@@ -10,6 +10,7 @@ from models.small_levels import CELLS, EDITS, MERGE, cells_level, events_level
 from torch import Tensor
 
 from hplan.losses.criterion import Criterion
+from hplan.models.cells import lookup, nearest
 from hplan.models.spatial import IMPOSSIBLE, SpatialLevel, event_of
 from hplan.types import WorldModel
 
@@ -147,3 +148,14 @@ def test_frozen_codes_stay_while_the_predictor_learns() -> None:
     assert 0 <= float(figures["exact"]) <= 1
     assert torch.equal(level.codes, codes)
     assert torch.equal(level.embeddings(), codes)
+
+
+def test_codes_that_no_channel_tells_apart_are_told_by_all_of_them() -> None:
+    codes = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    symbols = torch.randint(3, (2, 4, 5), generator=torch.Generator().manual_seed(0))
+    codes[2] = 0.7  # between the others in both channels
+    z = codes[symbols].movedim(-1, 1)
+    assert torch.equal(lookup(z, codes), symbols)
+    twice = torch.cat([codes, codes[:1]])
+    assert torch.equal(lookup(z, twice), nearest(z, twice))
+    assert torch.equal(lookup(z[:, :, :1], codes[:1]), torch.zeros(2, 1, 5, dtype=torch.long))
