@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from control.corridor import Corridor, latents, stack
+from control.corridor import BLOCK, Corridor, latents, stack
 from torch import Tensor
 
 from hplan.control.controller import Controller
@@ -19,10 +19,23 @@ GOAL, START = 150, 5
 CALM = Calibration(np.zeros((1, 99)))  # play was always as predicted
 
 
-def make(levels: tuple[Corridor, ...], *, goal: int = GOAL, replan: str = "surprise", **config: float) -> Controller:
+class Sampling(BestFirstSearch):
+    """Where it fails there may be a plan all the same."""
+
+    complete = False
+
+
+def make(
+    levels: tuple[Corridor, ...],
+    *,
+    goal: int = GOAL,
+    replan: str = "surprise",
+    lowest: type[BestFirstSearch] = BestFirstSearch,
+    **config: float,
+) -> Controller:
     return Controller(
         levels,
-        tuple(BestFirstSearch() for _ in levels),
+        (lowest(), *(BestFirstSearch() for _ in levels[1:])),
         (CALM,) * len(levels),
         GoalObservation(levels, latents(levels, goal), (0.0,) * len(levels)),
         replan=replan,  # type: ignore[arg-type]
@@ -168,6 +181,50 @@ def test_a_level_0_that_stalls_fails_the_hop_above() -> None:
             causes.append((controller.last_repair.level, controller.last_repair.cause))
     assert (1, "stall") in causes
     assert len(controller.memories[1]) >= 1
+
+
+@pytest.mark.parametrize(("lowest", "failed"), [(BestFirstSearch, 8), (Sampling, 2)])
+def test_failures_of_level_0_in_one_corner_count_once_a_step_of_the_level_above(
+    lowest: type[BestFirstSearch], failed: int
+) -> None:
+    levels = tuple(Slope(k) for k in range(2))
+    controller = make(levels, lowest=lowest, subgoal_tolerance=0.0, patience=1000.0, stalls=1)
+    for _ in range(10):
+        controller.act(latents(levels, START))
+    assert sum(controller.memories[1].times) == failed  # level 1 takes 4 steps of the world
+    assert controller.ledger.repairs[1] == 8  # it plans again all the same
+
+
+class Blind(Corridor):
+    """A corridor whose second half this level cannot imagine."""
+
+    def predict(self, z: Tensor, macro: Tensor) -> Tensor:
+        return torch.minimum(super().predict(z, macro), torch.full_like(z, self.length // 2 // BLOCK**self.index - 1))
+
+
+def test_where_the_highest_level_is_no_help_the_one_below_looks_farther() -> None:
+    levels = (Corridor(0), Corridor(1), Blind(2))
+    controller = make(levels, glance=8, evaluations=1000)
+    glances = []
+
+    def watched(step: int, there: int) -> int:
+        glances.append(controller.glance)
+        return max(there - 8, 0) if step % 20 == 10 else there  # thrown back: level 2 has to plan again
+
+    run(controller, levels, moves=watched)
+    assert glances[0] == 32
+    assert sorted(set(glances)) == [32, 128, 512, 1000][: len(set(glances))]
+    assert len(set(glances)) > 1
+
+
+def test_a_highest_level_that_knows_no_way_is_not_asked_at_every_step() -> None:
+    levels = (Corridor(0), Corridor(1), Blind(2))
+    controller = make(levels, goal=GOAL, glance=0)
+    position = 127  # at the end of what level 2 can imagine: there is nothing better than to stay
+    for _ in range(GOAL - position):
+        position += int(controller.act(latents(levels, position))) - 1
+    assert position == GOAL
+    assert controller.ledger.planner_calls[2] == 1
 
 
 def test_a_level_0_that_moves_does_not_stall() -> None:

@@ -72,6 +72,19 @@ def test_rounds_end_well_inside_the_goal() -> None:
     assert early.evaluations < late.evaluations
 
 
+def test_plans_that_are_too_short_are_made_longer_where_the_budget_allows() -> None:
+    far = At((12.0, 0.0), 1.0)
+    planner = CrossEntropy(candidates=128)
+    longer = plan(planner, far, horizon=64, evaluations=20_000)
+    assert longer.reached
+    assert 11 <= len(longer) <= 16
+    assert len(plan(planner, far, horizon=8, evaluations=20_000)) <= 8
+    poor = plan(planner, far, horizon=64, evaluations=3072)  # what the short ones took
+    assert not poor.reached
+    assert poor.evaluations <= 3072
+    assert plan(planner, At((2.5, 0.0), 1.0), horizon=64, evaluations=20_000).evaluations <= 3072
+
+
 class Gamble(Plane):
     """A plane on whose upper half a step may end anywhere."""
 
