@@ -83,7 +83,8 @@ class Controller:
                 continue
             self.surprise.measure(k, course, latents[k])
             if not len(course.result):  # its goal was met already, or it knows no way: the levels below see to the rest
-                if not reached(course.goal, latents[k]) if course.hands_goal else self.courses[k - 1] is None:
+                met = course.hands_goal
+                if (met and not reached(course.goal, latents[k])) or (not met and self.courses[k - 1] is None):
                     self._advance(k, course, latents[k])
                 continue
             self._spend(course)

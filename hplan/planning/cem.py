@@ -16,13 +16,13 @@ from hplan.planning.rollout import Candidate, Rollout, bounds, check_continuous,
 from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
 
 KEPT = 0.8  # correlation of the noise of one step with that of the next
-WIDEST = 2  # times as long as `horizon` are plans where shorter ones do not reach the goal
+LONGER = 2  # times as many steps have plans where shorter ones do not reach the goal
 SMALLEST = 0.05  # of the half range: the deviation never shrinks below this, so that late rounds still explore
 
 
 class CrossEntropy:
     """For continuous macro-actions. A round is one batch of candidates; the best one seen is cut at its best step.
-    Rounds end as soon as it reaches well into the goal."""
+    Rounds end as soon as it reaches well into the goal. Where none reaches it, plans twice as long are tried."""
 
     def __init__(
         self, *, candidates: int = 64, rounds: int = 3, elites: int = 8, horizon: int = 8, enough: float = 0.5
@@ -46,24 +46,16 @@ class CrossEntropy:
         """Raises UsageError where the level's macro-actions are discrete."""
         check_continuous(level, self)
         rollout = Rollout(level, start, goal, hop_cost)
-        best, longest = None, self.horizon
-        while longest <= WIDEST * self.horizon:
-            best = self._rounds(
-                rollout, replace(budget, evaluations=budget.evaluations - rollout.evaluations), longest, best, generator
-            )
-            if (
-                float(best.energies[-1]) <= goal.threshold
-                or rollout.evaluations >= budget.evaluations
-                or longest >= budget.horizon
-            ):
-                break
-            longest *= 2
+        best = self._sample(rollout, self.horizon, budget, None, generator)
+        left = replace(budget, evaluations=budget.evaluations - rollout.evaluations)
+        if float(best.energies[-1]) > goal.threshold and left.evaluations > 0 and budget.horizon > self.horizon:
+            best = self._sample(rollout, LONGER * self.horizon, left, best, generator)
         return rollout.result(best)
 
-    def _rounds(
-        self, rollout: Rollout, budget: Budget, longest: int, best: Candidate | None, generator: torch.Generator | None
+    def _sample(
+        self, rollout: Rollout, longest: int, budget: Budget, best: Candidate | None, generator: torch.Generator | None
     ) -> Candidate:
-        """The best of some rounds of plans of `longest` steps, and of what was the best before."""
+        """Rounds of plans of `longest` steps; the best of them and of what was the best before."""
         start, threshold = rollout.start, rollout.goal.threshold
         rounds, candidates, horizon = shape_of(budget, self.rounds, self.candidates, longest)
         low, high = bounds(rollout.level, start)
