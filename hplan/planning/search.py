@@ -18,6 +18,7 @@ PRIOR_WEIGHT = 1.0  # steps that a macro-action costs for each nat by which it i
 COMPATIBILITY_WEIGHT = 1.0  # steps that a hop costs for each unit of energy above what real steps have
 UNCERTAINTY_WEIGHT = 1.0  # steps that a hop costs for each step by which its end may be off, beyond the first
 FLOORS = (0.005, 0.0)  # macro-actions less probable than this are not tried, unless the search above failed
+SMALL = 4096  # evaluations that are not shared out between the rounds of a search
 LEAST = 1.0 - 1e-6  # that a step costs, but for rounding
 
 
@@ -65,18 +66,20 @@ class BestFirstSearch:
         generator: torch.Generator | None = None,
     ) -> PlanResult:
         tree = _Tree(level, start, goal, budget.horizon)
-        for turn in range(len(self.proposal.floors)):
+        last = len(self.proposal.floors) - 1
+        for turn in range(last + 1):
             tree.widen(turn)
-            if not self._grow(tree, budget.evaluations, hop_cost):
+            self._grow(tree, budget.evaluations if turn == last else _narrow(budget.evaluations), hop_cost)
+            if tree.reached or tree.evaluations >= budget.evaluations:
                 break
         return tree.path()
 
-    def _grow(self, tree: _Tree, evaluations: int, hop_cost: HopCost | None) -> bool:
-        """Imagine steps until the goal is reached at least cost, the budget is spent, or none is left (True)."""
+    def _grow(self, tree: _Tree, evaluations: int, hop_cost: HopCost | None) -> None:
+        """Imagine steps until the goal is reached at least cost, so many are spent in all, or none is left."""
         while (cheapest := tree.cheapest()) < tree.goal_cost:
             room = min(self.batch, evaluations - tree.evaluations)
-            if not room:
-                return False
+            if room <= 0:
+                return
             limit = min(cheapest + LEAST, tree.goal_cost)
             if nodes := [node for _, node in tree.pop(tree.closed, limit, self.batch)]:
                 log_p = tree.level.prior(tree.latents(nodes))
@@ -88,7 +91,6 @@ class BestFirstSearch:
                 following = tree.level.predict(z, macro)
                 extra = self._extra(tree.level, z, macro, following, hop_cost)
                 tree.add(nodes, macros, following, [cost + more for cost, more in zip(costs, extra, strict=True)])
-        return not tree.reached
 
     def _extra(
         self, level: WorldModel, z: Tensor, macro: Tensor, following: Tensor, hop_cost: HopCost | None
@@ -100,6 +102,12 @@ class BestFirstSearch:
         if self.compatibility_weight and not level.exact:
             cost = cost + self.compatibility_weight * level.compatibility(z, following).clamp(min=0)
         return cost.tolist()
+
+
+def _narrow(evaluations: int) -> int:
+    """What the rounds before the last may spend of a budget: half, so that what they never try can still be found. All
+    of a small one: to look everywhere with it is to look nowhere."""
+    return max(evaluations // 2, min(evaluations, SMALL))
 
 
 @dataclass(frozen=True, slots=True)
