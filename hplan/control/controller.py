@@ -118,11 +118,11 @@ class Controller:
         `by`: the level below that could not do it. One that samples is given a step's time of level k between two
         failures: in the same corner it will fail again, and that says nothing new of the hop.
         """
-        if by is not None and not self._complete(by):
-            if self.step - self.failed.get(k, -math.inf) < self.levels[k].stride:
-                self._drop(k, cause)
-                return k
-            self.failed[k] = self.step
+        sampled = by is not None and not self._complete(by)
+        if sampled and self.step - self.failed.get(k, -math.inf) < self.levels[k].stride:
+            self._drop(k, cause)
+            return k
+        self.failed[k] = self.step
         if k == self.courses.highest:
             self._look_farther()
         course, above = self.courses.under_way(k), self.courses.above(k)

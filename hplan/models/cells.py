@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+MANY = 512  # cells, for which it pays to sort the codes first
 CLOSE = 1e-6  # codes that are no farther apart in any one channel are told apart by all of them
 
 
@@ -43,8 +44,10 @@ def nearest(z: Tensor, codes: Tensor) -> Tensor:
 
 
 def lookup(z: Tensor, codes: Tensor) -> Tensor:
-    """The same for latents that are made of the codes exactly, many times faster: the one channel in which the codes
-    are farthest apart tells which of them each cell is."""
+    """`nearest`, (B, C, H, W), (V, C) -> (B, H, W), for latents that are made of the codes exactly: the one channel in
+    which the codes are farthest apart tells them apart. Many times faster where there are many cells."""
+    if z[:, 0].numel() < MANY:
+        return nearest(z, codes)
     ordered, order = codes.sort(0)
     apart, channel = ordered.diff(dim=0).amin(0).max(0) if len(codes) > 1 else (torch.tensor(0.0), 0)
     if float(apart) < CLOSE:

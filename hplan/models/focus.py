@@ -1,6 +1,6 @@
 """Where a step can change a map of cells: next to one of them. A model that knows which need not look at the others.
 
-Its cost then does not grow with the map: a window of 7 x 7 cells is predicted, whatever the size of the grid.
+Its predictor's cost then does not grow with the map: it sees a window of 7 x 7 cells, whatever the size of the grid.
 """
 
 from __future__ import annotations

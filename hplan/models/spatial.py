@@ -118,10 +118,10 @@ class SpatialLevel(nn.Module):
         """(B, C, H, W), (B,) -> (B, C, H, W), every cell snapped to a known one, so that equal futures are equal."""
         if not self.focused:
             return self.decode(nearest(self.predictor(z, macro), self.codes))
-        at = self.focus(self.symbols(z), macro)
+        at = self.focus_of(self.symbols(z), macro)
         return focus.paste(z, at, self.decode(nearest(self._next_to(z, at, macro), self.codes)))
 
-    def focus(self, symbols: Tensor, macro: Tensor) -> Tensor:
+    def focus_of(self, symbols: Tensor, macro: Tensor) -> Tensor:
         """(B,): the flat cell of symbols (B, H, W) next to which a step changes them, for a level that is `focused`. A
         map without a mover, which only a mistaken level imagines, has it in the corner."""
         if self.index > 0:
@@ -186,11 +186,14 @@ class SpatialLevel(nn.Module):
         certainty. Chances are what a stochastic world taught (`prediction_loss`); in a certain one there are none."""
         if self.certainty >= CERTAIN:
             return torch.zeros(len(z), device=z.device)
-        following = (
-            self._next_to(z, self.focus(self.symbols(z), macro), macro) if self.focused else self.predictor(z, macro)
-        )
+        if self.focused:
+            at = self.focus_of(self.symbols(z), macro)
+            following = self._next_to(z, at, macro)
+            inside = focus.crop(torch.ones_like(z[:, 0]), at, focus.REACH)
+        else:
+            following, inside = self.predictor(z, macro), torch.ones_like(z[:, 0])
         chance = (similarity(following, self.codes) / TEMPERATURE).softmax(-1).amax(-1)
-        return (1 - chance).flatten(1).sum(1) / self.typical_change
+        return ((1 - chance) * inside).flatten(1).sum(1) / self.typical_change
 
     def keys(self, z: Tensor) -> Tensor:
         return self.symbols(z).flatten(1)
@@ -238,7 +241,7 @@ class SpatialLevel(nn.Module):
         candidates = codes if copy is None else self.embeddings(copy)
         happened = (before != after).flatten(1).any(1).float()
         if self.focused:
-            size, at = before[0].numel(), self.focus(before, macro)
+            size, at = before[0].numel(), self.focus_of(before, macro)
             beyond = F.pad(codes, (0, 0, 0, 1))  # the cells outside the map, as a convolution pads it
             z = beyond[focus.crop(before, at, focus.SIGHT, outside=len(codes))].movedim(-1, 1)
             predicted = self._centre(z, macro, size)

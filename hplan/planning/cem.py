@@ -48,8 +48,10 @@ class CrossEntropy:
         rollout = Rollout(level, start, goal, hop_cost)
         best = self._sample(rollout, self.horizon, budget, None, generator)
         left = replace(budget, evaluations=budget.evaluations - rollout.evaluations)
-        if float(best.energies[-1]) > goal.threshold and left.evaluations > 0 and budget.horizon > self.horizon:
-            best = self._sample(rollout, LONGER * self.horizon, left, best, generator)
+        longest = LONGER * self.horizon
+        affordable = budget.horizon > self.horizon and left.evaluations >= longest * self.elites
+        if float(best.energies[-1]) > goal.threshold and affordable:
+            best = self._sample(rollout, longest, left, best, generator)
         return rollout.result(best)
 
     def _sample(

@@ -84,8 +84,8 @@ def _hash(maps: Tensor, noise: Tensor) -> Tensor:
 
 
 def movers(maps: Maps) -> Tensor:
-    """(V,) bool: symbols of which every map of play shows exactly one, and a step changes nothing but next to it. None
-    where play is not like that."""
+    """(V,) bool: a set of symbols, one of which every map of play shows, and shows once, and a step changes nothing but
+    next to it. None where play is not like that."""
     size = len(maps.cells)
     apart, most = torch.zeros(size), torch.zeros(size, dtype=torch.long)
     together = torch.zeros(size, size)
@@ -99,9 +99,8 @@ def movers(maps: Maps) -> Tensor:
         together += (present := shown.clamp(max=1)).T @ present
     taken = torch.zeros(size, dtype=torch.bool)
     # What is seen in a few maps can be next to everything in them by chance, and then shares them with the real one.
-    for symbol in torch.nonzero((apart == 0) & (most == 1))[:, 0][
-        together.diagonal()[(apart == 0) & (most == 1)].argsort(descending=True, stable=True)
-    ]:
+    able = torch.nonzero((apart == 0) & (most == 1))[:, 0]
+    for symbol in able[together.diagonal()[able].argsort(descending=True, stable=True)]:
         taken[symbol] = not bool((together[symbol] * taken).any())
     everywhere = all(bool((taken[maps.maps[part]].sum((1, 2)) == 1).all()) for part in maps.starts.split(8192))
     return taken if everywhere else torch.zeros_like(taken)

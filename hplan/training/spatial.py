@@ -34,7 +34,7 @@ from hplan.training.success import train_success
 from hplan.training.trained import Trained
 from hplan.types import UsageError
 
-PRIOR_CELLS = 4096  # in a batch of the prior, at most: it looks at whole maps, many times over
+PRIOR_CELLS = 4096  # in a batch of the prior, about: it looks at whole maps, many times over
 SHOWN = 12  # slowest functions whose time scales, in steps, an agent's card tells; the first is the constant
 
 
