@@ -20,7 +20,7 @@ from hplan.models.landmark_edges import LandmarkEdges
 from hplan.models.tensors import read_tensors, write_tensors
 from hplan.types import ActionSpec, HplanError, LevelInfo, ObservationSpec, UsageError, WorldModel
 
-FORMAT = 3
+FORMAT = 4
 CARD, WEIGHTS = "agent.toml", "levels.safetensors"
 CALIBRATION, EDGES = "calibration", "edges"  # of the tensors in WEIGHTS
 

@@ -18,7 +18,7 @@ from hplan.data.play import play
 from hplan.data.store import Manifest, versions
 from hplan.data.windows import PlayData, load_play
 from hplan.files import sweep, write_atomically
-from hplan.models.stack import CARD, WEIGHTS, Stack
+from hplan.models.stack import CARD, FORMAT, WEIGHTS, Stack
 from hplan.registry import load_task, task_from_factory
 from hplan.training.fit import Progress
 from hplan.training.trained import Trained
@@ -183,6 +183,7 @@ def _request(
     play_from: str | Path | None,
 ) -> dict[str, Any]:
     return {
+        "format": FORMAT,  # stages of another one would be taken for finished
         "task": task.name,
         "success": task.success,
         "steps": steps,

@@ -115,7 +115,19 @@ def test_where_an_action_can_do_anything_is_asked_of_the_focus_alone() -> None:
 
 def test_a_map_without_a_mover_is_predicted_all_the_same() -> None:
     z = BASE.decode(torch.zeros(2, 9, 9, dtype=torch.long))
-    assert BASE.predict(z, torch.tensor([0, 1])).shape == z.shape
+    following = BASE.predict(z, torch.tensor([0, 1]))
+    following[..., :2, :2] = z[..., :2, :2]
+    assert torch.equal(following, z)  # but for the corner
+
+
+def test_only_cells_of_the_map_are_uncertain() -> None:
+    level = base()
+    level.certainty_.fill_(0.5)
+    maps = torch.zeros(2, 9, 9, dtype=torch.long)
+    maps[0, 4, 4] = maps[1, 0, 0] = MOVER
+    within, corner = level.uncertainty(level.decode(maps), torch.tensor([1, 1])).tolist()
+    assert 0 < within <= 9
+    assert 0 < corner <= 4
 
 
 def test_a_focused_level_learns_what_happens_at_the_border() -> None:

@@ -13,7 +13,7 @@ import tomli_w
 import torch
 from models.small_levels import spatial_stack, vector_stack
 
-from hplan.models.stack import CARD, WEIGHTS, Stack, macro_text
+from hplan.models.stack import CARD, FORMAT, WEIGHTS, Stack, macro_text
 from hplan.types import HplanError, UsageError
 
 BOTH = pytest.mark.parametrize("make", [spatial_stack, vector_stack], ids=["spatial", "vector"])
@@ -110,11 +110,11 @@ def test_a_damaged_card_is_named(saved: Path, content: bytes) -> None:
     assert CARD in said and "damaged" in said and len(said.splitlines()) == 1
 
 
-@pytest.mark.parametrize("change", [{"format": 1}, {"format": "3"}])
+@pytest.mark.parametrize("change", [{"format": 1}, {"format": str(FORMAT)}])
 def test_another_format_is_refused(saved: Path, change: dict) -> None:
     card = tomllib.loads((saved / CARD).read_text())
     (saved / CARD).write_text(tomli_w.dumps(card | change))
-    assert "this hplan reads 3" in refusal(saved)
+    assert f"this hplan reads {FORMAT}" in refusal(saved)
 
 
 @pytest.mark.parametrize("key", ["kind", "tolerance", "config"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import time
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -162,3 +163,22 @@ def test_killed_five_times_it_ends_with_the_same_bytes(run: Path, tmp_path: Path
     small(out)
     assert weights(out) == weights(run)
     assert not list(out.rglob("*.tmp"))
+
+
+def test_a_level_learns_to_look_where_things_can_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("spatial", "spatial_base"):
+        monkeypatch.setattr(f"hplan.training.{module}.WINDOW", 8)  # maps here have 9 cells
+    agent = small(tmp_path / "run")
+    base, above = agent.stack.levels
+    assert base.focused and above.focused
+    assert base.movers.sum() == 2  # alone, and in a door
+    assert hplan.load(tmp_path / "run").stack.levels[0].focused
+
+
+def test_stages_of_another_format_are_not_gone_on_with(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(run, out)
+    request = json.loads((out / REQUEST).read_text())
+    (out / REQUEST).write_text(json.dumps(request | {"format": request["format"] - 1}))
+    with pytest.raises(UsageError, match="format"):
+        small(out, resume=True)

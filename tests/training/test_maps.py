@@ -233,10 +233,23 @@ def test_nobody_moves_where_something_far_changes_too() -> None:
     assert not bool(movers(as_play(shown, starts)).any())
 
 
-def test_nobody_moves_where_one_map_shows_two() -> None:
+def test_nobody_moves_where_maps_show_two() -> None:
     shown, starts = strolls()
-    shown[7, 4, 4] = shown[7, 6, 6] = LEFT
-    assert not bool(movers(as_play(shown, starts)).any())
+    still = torch.zeros(10, 9, 9, dtype=torch.long)  # an episode in which nothing changes
+    still[:, 4, 4] = still[:, 6, 6] = LEFT
+    more = torch.arange(9) + len(shown)
+    assert not bool(movers(as_play(torch.cat([shown, still]), torch.cat([starts, more]))).any())
+
+
+def test_what_is_next_to_all_changes_by_chance_does_not_move() -> None:
+    shown, starts = strolls()
+    plan = torch.zeros(9, 9, dtype=torch.long)
+    plan[1, 1] = LAMP  # shown once, and only while somebody turns beside it
+    turning = plan.repeat(10, 1, 1)
+    turning[::2, 1, 2], turning[1::2, 1, 2] = LEFT, RIGHT
+    more = torch.arange(9) + len(shown)
+    found = movers(as_play(torch.cat([shown, turning]), torch.cat([starts, more])))
+    assert torch.nonzero(found)[:, 0].tolist() == [LEFT, RIGHT]
 
 
 def test_events_are_local_if_each_changes_its_surroundings_alone() -> None:

@@ -14,7 +14,7 @@ def test_seeds_of_a_cell_are_one_row() -> None:
     one = replace(one, levels=2, episodes=10, successes=10, success_rate=1.0, predictor_evals_per_step=90.0)
     other = replace(one, successes=5, success_rate=0.5, seed=1, predictor_evals_per_step=110.0)
     results: list[tuple[dict[str, str], Result]] = [
-        ({"objective": "vicreg", "seed": "0"}, one),
+        ({"objective": "vicreg", "task": "a short name", "seed": "0"}, one),
         ({"objective": "vicreg", "seed": "1"}, other),
         ({"objective": "none", "seed": "0"}, replace(one, successes=0, success_rate=0.0)),
     ]
