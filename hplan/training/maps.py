@@ -69,7 +69,7 @@ def certainty(maps: Maps) -> float:
     """
     generator = torch.Generator().manual_seed(0)
     noise = torch.randint(2**62, (*maps.maps.shape[1:], len(maps.cells)), generator=generator)
-    hashes = torch.cat([_hash(part, noise) for part in maps.maps.split(65536)])
+    hashes = torch.cat([_hash(part, noise) for part in maps.maps.split(8192)])
     before, after = hashes[maps.starts] * 64 + maps.actions[maps.starts], hashes[maps.starts + 1]
     pairs, pair, met = torch.unique(before, return_inverse=True, return_counts=True)
     endings, counts = torch.unique(torch.stack([pair, after], 1), dim=0, return_counts=True)
@@ -112,7 +112,7 @@ def change_kinds(maps: Maps) -> Tensor:
     Where nothing changed, the action alone is the kind, so that failed interactions are a kind too.
     """
     kinds = []
-    for part in maps.starts.split(65536):
+    for part in maps.starts.split(8192):
         before, after = maps.maps[part].flatten(1), maps.maps[part + 1].flatten(1)
         # A sum of pseudo-random numbers of the changed pairs identifies their multiset.
         pair = before * len(maps.cells) + after
@@ -144,13 +144,13 @@ def hold_out(maps: Maps, episode: np.ndarray) -> tuple[Maps, np.ndarray]:
 
 def count_events(symbols: Tensor, maps: Maps, episode: np.ndarray) -> np.ndarray:
     """How many steps of each episode change anything of symbols (N, H, W)."""
-    at = torch.cat([part[changed(symbols, part)] for part in maps.starts.split(65536)])
+    at = torch.cat([part[changes(symbols, part) > 0] for part in maps.starts.split(8192)])
     return np.bincount(episode[at.numpy()], minlength=int(episode.max()) + 1)
 
 
-def changed(symbols: Tensor, rows: Tensor) -> Tensor:
-    """(K,) bool: whether anything differs between each row and the next."""
-    return (symbols[rows] != symbols[rows + 1]).flatten(1).any(1)
+def changes(symbols: Tensor, rows: Tensor) -> Tensor:
+    """(K,) int64: how many cells differ between each row and the next."""
+    return (symbols[rows] != symbols[rows + 1]).flatten(1).sum(1)
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class Events:
 
 def events(symbols: Tensor, starts: Tensor) -> Events:
     """Where the symbols of an upper level change, from one event to the next, within episodes."""
-    at = torch.cat([part[changed(symbols, part)] for part in starts.split(65536)])
+    at = torch.cat([part[changes(symbols, part) > 0] for part in starts.split(8192)])
     before, after = symbols[at], symbols[at + 1]
     size = int(symbols.max()) + 1
     pair = (before * size + after)[before != after]

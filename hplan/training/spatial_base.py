@@ -15,6 +15,7 @@ from hplan.training.maps import (
     Maps,
     certainty,
     change_kinds,
+    changes,
     draw,
     movers,
     rare_sampler,
@@ -62,11 +63,10 @@ def train_base(
         macro_names=actions.names,
     )
     level.cells.copy_(maps.cells)
-    before, after = maps.maps[maps.starts], maps.maps[maps.starts + 1]
-    changed = (before != after).flatten(1).sum(1).float()
+    changed = torch.cat([changes(maps.maps, part) for part in maps.starts.split(8192)]).float()
     level.supported.copy_(torch.zeros(actions.size).index_add_(0, maps.actions[maps.starts], changed) > 0)
     level.typical_change.copy_(changed[changed > 0].median() if bool((changed > 0).any()) else torch.tensor(1.0))
-    if before[0].numel() > WINDOW:
+    if maps.maps[0].numel() > WINDOW:
         level.movers.copy_(movers(maps))
         level.focused.fill_(bool(level.movers.any()))
     # Rare kinds of change are drawn more often, unless the same action may end in several ways: then how often it ends
