@@ -27,7 +27,7 @@ class ControlConfig:
     slack: int = 8  # environment steps granted on top of that
     stall: float = 0.5  # share of the way it expected that level 0 has to move, where latents change by and by
     refuted: int = 16  # such steps that level 0 remembers, the latest ones
-    refuted_radius: float = 1.0  # steps within which another one is taken for the same; at 2, so is one to any side
+    refuted_radius: float = 2.0  # steps within which another one is taken for the same, whatever its direction
     stalls: int = 3  # steps in a row that fall short of it before the hop above has failed
     tries: int = 3  # hops that may fail below one hop of the level above before that one has failed too
     subgoals: bool = True  # False, for ablation: level 0 plans alone, for what the goal costs at the top level
