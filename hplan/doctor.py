@@ -52,9 +52,9 @@ def _devices() -> Iterator[str]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield f"  play and evaluation run on {cores} CPU cores; torch uses {torch.get_num_threads()} threads a process"
     if torch.cuda.is_available():
-        yield f"  training with --device auto runs on CUDA: {torch.cuda.get_device_name()}"
+        yield f"  training runs on the CPU, or with --device cuda, untried, on {torch.cuda.get_device_name()}"
     else:
-        yield f"  training with --device auto runs on the CPU (torch {torch.__version__} finds no CUDA device)"
+        yield f"  training runs on the CPU (torch {torch.__version__} finds no CUDA device)"
 
 
 def _bundled() -> Iterator[str]:

@@ -107,7 +107,12 @@ def build() -> Parser:
     _seed(train, "of play and training; same seed, same weights")
     train.add_argument("--levels", metavar="auto|N", type=depth, default="auto", help="depth (default: from the data)")
     train.add_argument("--budget", choices=["quick", "full"], default="quick", help="how long (default: %(default)s)")
-    train.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="(default: %(default)s)")
+    train.add_argument(
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="auto is the CPU: networks are small; cuda has not been tried (default: %(default)s)",
+    )
     train.add_argument(
         "--resume", action="store_true", help="go on where DIR holds a part; nothing where it is finished"
     )
