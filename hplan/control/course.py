@@ -18,7 +18,7 @@ class ControlConfig:
     """Settings of the controller. Lengths and distances are in steps of the level concerned."""
 
     alpha: float = ALPHA  # nominal rate of false alarms, of a level in one environment step
-    evaluations: int = 25_000  # predictor evaluations that one call of a planner may spend
+    evaluations: int = 37_500  # predictor evaluations that one call of a planner may spend
     allowance: int = 2_000  # evaluations that every environment step adds to what all planning so far may have spent
     glance: int = 64  # of them that a lower level may spend to find the goal within its reach
     horizon: int = 512  # steps that a search may look ahead
