@@ -105,8 +105,8 @@ class BestFirstSearch:
 
 
 def _narrow(evaluations: int) -> int:
-    """What the rounds before the last may spend of a budget: two thirds, so that what they never try can still be found.
-    All of a small one: to look everywhere with it is to look nowhere."""
+    """What the rounds before the last may spend of a budget: two thirds, so that what they never try can still be
+    found. All of a small one: to look everywhere with it is to look nowhere."""
     return max(2 * evaluations // 3, min(evaluations, SMALL))
 
 
