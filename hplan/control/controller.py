@@ -7,7 +7,6 @@ flat agent: the same code with nothing to decompose.
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
@@ -16,6 +15,7 @@ from torch import Tensor
 from hplan.control.course import ControlConfig, Course, Ledger, any_action, imagine_rest, plan_nodes
 from hplan.control.decompose import Decomposition
 from hplan.control.memory import memories_for, together
+from hplan.control.patience import Patience
 from hplan.control.plan_tree import ROOT, PlanTree
 from hplan.control.stall import Stall
 from hplan.control.surprise import Surprise
@@ -25,7 +25,6 @@ from hplan.types import Budget, Cause, Energy, Planner, PlanResult, Repair, Worl
 
 Replan = Literal["surprise", "clock", "never"]
 LEAST = 64  # evaluations that a plan may spend, however much was spent before
-WIDER = 4  # times what a glance may cost, whenever a plan of the highest level fails
 
 
 class Controller:
@@ -54,8 +53,7 @@ class Controller:
         self.last_repair: Repair | None = None
         self.cause: Cause = "start"
         self.stall = Stall(levels[0], self.config.stall, self.config.stalls)
-        self.glance = self.config.glance
-        self.failed: dict[int, float] = {}  # by level: the environment step at which a hop of it last failed
+        self.patience = Patience(levels, planners, self.config)
 
     @torch.inference_mode()
     def act(self, latents: tuple[Tensor, ...]) -> Tensor:
@@ -87,7 +85,8 @@ class Controller:
                 if (met and not reached(course.goal, latents[k])) or (not met and self.courses[k - 1] is None):
                     self._advance(k, course, latents[k])
                 continue
-            self._spend(course)
+            node = self.tree.node(course.nodes[course.hop])
+            self.tree = self.tree.update(node.id, spent_steps=node.spent_steps + 1)
             if self.replan == "surprise" and self.surprise.exceeded(k) and not (k and finished):
                 if k == 0 and self.levels[0].exact:  # what it imagined is not so: it must not be imagined for ever
                     self.memories[0] = self.memories[0].add(course.result.latents[course.hop], course.target())
@@ -113,18 +112,12 @@ class Controller:
     def _fail(self, k: int, cause: Cause, by: int | None = None, start: Tensor | None = None) -> int:
         """The hop that level k has under way does not work: remember it, from where it began or from `start`, and plan
         again. Where one hop of the level above has seen a few of its hops fail, it is itself what does not work.
-        Returns the level that plans again.
-
-        `by`: the level below that could not do it. One that samples is given a step's time of level k between two
-        failures: in the same corner it will fail again, and that says nothing new of the hop.
-        """
-        sampled = by is not None and not self._complete(by)
-        if sampled and self.step - self.failed.get(k, -math.inf) < self.levels[k].stride:
+        `by`: the level below that could not do it. Returns the level that plans again."""
+        if not self.patience.is_over(k, by, self.step):
             self._drop(k, cause)
             return k
-        self.failed[k] = self.step
         if k == self.courses.highest:
-            self._look_farther()
+            self.patience.look_farther()
         course, above = self.courses.under_way(k), self.courses.above(k)
         self.memories[k] = self.memories[k].add(course.start if start is None else start, course.target())
         if above is not None and (parent := self.courses[above]) is not None:
@@ -152,10 +145,6 @@ class Controller:
             self.courses[0] = self._course(0, course.goal, rest, course.nodes[hop:], latents[0])
         self._report(k, "surprise", dropped=0)
         return True
-
-    def _spend(self, course: Course) -> None:
-        node = self.tree.node(course.nodes[course.hop])
-        self.tree = self.tree.update(node.id, spent_steps=node.spent_steps + 1)
 
     def _advance(self, k: int, course: Course, z: Tensor) -> None:
         """The hop is done: the next one begins, or the plan is used up."""
@@ -196,7 +185,7 @@ class Controller:
 
     def _decompose(self, latents: tuple[Tensor, ...]) -> None:
         """Plan every level that has no plan, from the top down; a subgoal that cannot be reached is planned again."""
-        retries, glance = self.config.retries if self.replan != "never" else 0, self.glance
+        retries, glance = self.config.retries if self.replan != "never" else 0, self.patience.glance
         k = self.courses.top
         while k >= 0:
             if k == self.courses.top and self.courses[k] is None:
@@ -207,31 +196,16 @@ class Controller:
             goal, parent = self.courses.goal_of(k)
             result = self._plan(k, latents[k], goal, parent, self.config.evaluations)
             above = self.courses.above(k)
-            if above is not None and retries and self._infeasible(k, above, result, goal):
+            hop = None if above is None else self.courses[above]
+            if above is not None and hop and retries and self.patience.infeasible(k, above, hop, result, goal):
                 retries -= 1
                 k = self._fail(above, "infeasible", by=k)
                 continue
             if k == self.courses.highest and not result.reached:
-                self._look_farther()
+                self.patience.look_farther()
             self._take(k, goal, parent, result, latents[k])
             k -= 1
         self.cause = ""
-
-    def _infeasible(self, k: int, above: int, result: PlanResult, goal: Energy) -> bool:
-        """Whether the hop above has failed by what level k found; a planner that samples has to fail a few times."""
-        hop = self.courses.under_way(above)
-        if hop.is_served_by(result, goal, self.levels[k], self.levels[above], self.config):
-            return False
-        hop.failures += 1
-        return self._complete(k) or hop.failures >= self.config.tries
-
-    def _complete(self, k: int) -> bool:
-        """Whether a plan that level k does not find does not exist, as far as it knows."""
-        return getattr(self.planners[k], "complete", False)
-
-    def _look_farther(self) -> None:
-        """The highest level is no help: the ones below it spend more on looking for the goal themselves."""
-        self.glance = min(WIDER * self.glance, self.config.evaluations)
 
     def _within_reach(self, latents: tuple[Tensor, ...], glance: int) -> int:
         """The lowest level that finds the goal at a glance, as does every one between, and then has a plan; else the
@@ -239,7 +213,7 @@ class Controller:
         found = None
         for k in range(self.courses.highest - 1, 0, -1) if glance else ():
             goal, self.courses.top = self.courses.goal.at(k), k
-            if goal is None or not self._complete(k):
+            if goal is None or not self.patience.complete(k):
                 break
             result = self._plan(k, latents[k], goal, ROOT, glance)
             if not result.reached or not len(result):
@@ -254,7 +228,7 @@ class Controller:
         """One call of a planner, which spends no more than what is left to this step of the episode."""
         left = self.config.evaluations + self.config.allowance * self.step - self.ledger.evaluations
         budget = Budget(min(evaluations, max(left, LEAST)), self.config.horizon)
-        corridor = self.courses.corridor(k) if self._complete(k) else None
+        corridor = self.courses.corridor(k) if self.patience.complete(k) else None
         cost = together(self.memories[k] if len(self.memories[k]) else None, corridor)
         result = self.planners[k].plan(self.levels[k], z, goal, budget=budget, hop_cost=cost, generator=self.generator)
         self.ledger.planner_calls[k] = self.ledger.planner_calls.get(k, 0) + 1

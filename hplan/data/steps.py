@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hplan.data.layouts import Layouts, layouts_of
 from hplan.data.windows import PlayData
-from hplan.models.spatial import event_of
+from hplan.models.cells import event_of
 
 CHAINS = 256  # of steps that an error is measured on
 CHUNK = 512  # rows that are encoded at once

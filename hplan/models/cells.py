@@ -56,6 +56,14 @@ def lookup(z: Tensor, codes: Tensor) -> Tensor:
     return order[:, channel][torch.bucketize(z[:, channel].contiguous(), borders)]
 
 
+def event_of(before: Tensor, after: Tensor, edits: Tensor) -> tuple[Tensor, Tensor]:
+    """(type, cell) of the first changed cell whose edit is known, as a flat macro (B,), and whether there is one."""
+    pairs = torch.stack([before.flatten(1), after.flatten(1)], -1)
+    match = (pairs[:, :, None, :] == edits).all(-1)  # (B, cells, types)
+    first = match.movedim(1, 2).flatten(1).float().argmax(1)
+    return first, match.flatten(1).any(1)
+
+
 class SpatialPredictor(nn.Module):
     """P(z, m): what every cell will be one step later, (B, C, H, W) -> (B, C, H, W) before snapping to known cells.
 

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hplan.models.cells import SpatialPredictor
+
 REACH = 1  # cells around the focus that a step may change
 SIGHT = REACH + 2  # cells around it that the predictor's two convolutions can see from there
 WINDOW = (2 * SIGHT + 1) ** 2  # cells of a window: maps that are no larger are predicted as a whole
@@ -35,6 +37,14 @@ def paste(z: Tensor, at: Tensor, windows: Tensor) -> Tensor:
         windows.movedim(1, -1)[inside]
     )
     return z
+
+
+def centre(predictor: SpatialPredictor, windows: Tensor, macro: Tensor, size: int) -> Tensor:
+    """What it says of the cells next to a place in maps of `size` cells: (B, C, 7, 7) around it -> (B, C, 3, 3)."""
+    if predictor.pointed:
+        macro = macro // size * WINDOW + WINDOW // 2  # the event is at the centre
+    inner = slice(SIGHT - REACH, SIGHT + REACH + 1)
+    return predictor(windows, macro)[..., inner, inner]
 
 
 def _places(maps: Tensor, at: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:

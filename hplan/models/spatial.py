@@ -11,17 +11,9 @@ from torch import Tensor, nn
 from hplan.losses.criterion import Criterion
 from hplan.losses.infonce import TEMPERATURE
 from hplan.losses.whole_batch import whole_batch
+from hplan.models import cells as parts
 from hplan.models import focus
-from hplan.models.cells import (
-    Affordance,
-    CellEncoder,
-    EventPrior,
-    SpatialPredictor,
-    SuccessHead,
-    lookup,
-    nearest,
-    similarity,
-)
+from hplan.models.cells import event_of, lookup, nearest, similarity
 from hplan.models.timescales import SlowEncoder, functions_of
 from hplan.types import MacroSpec
 
@@ -84,18 +76,18 @@ class SpatialLevel(nn.Module):
         self.register_buffer("movers", torch.zeros(vocabulary, dtype=torch.bool))  # level 0: symbols of that cell
         self.prior_net: nn.Module
         if index == 0:
-            self.prior_net = Affordance(channels, hidden // 3, macros)
+            self.prior_net = parts.Affordance(channels, hidden // 3, macros)
             self.register_buffer("cells", torch.zeros(vocabulary, len(cardinalities), dtype=torch.long))
-            self.embed: nn.Module = CellEncoder(tuple(cardinalities), channels, hidden)
+            self.embed: nn.Module = parts.CellEncoder(tuple(cardinalities), channels, hidden)
         else:
             self.register_buffer("edits", torch.zeros(macros, 2, dtype=torch.long))
             # Latents below are exact: which symbol each of them is here needs the encoder only once.
             self.register_buffer("inputs", torch.zeros(below))
             self.register_buffer("table", torch.zeros(below[0], dtype=torch.long))
             self.embed = nn.Identity() if identity else SlowEncoder(below[1], functions_of(below[0]), channels)
-            self.prior_net = EventPrior(channels, hidden, macros)
-        self.predictor = SpatialPredictor(channels, hidden, macros, pointed=index > 0)
-        self.success = SuccessHead(channels, hidden // 2)
+            self.prior_net = parts.EventPrior(channels, hidden, macros)
+        self.predictor = parts.SpatialPredictor(channels, hidden, macros, pointed=index > 0)
+        self.success = parts.SuccessHead(channels, hidden // 2)
 
     @property
     def certainty(self) -> float:
@@ -133,14 +125,7 @@ class SpatialLevel(nn.Module):
 
     def _next_to(self, z: Tensor, at: Tensor, macro: Tensor) -> Tensor:
         """What the predictor says of the cells next to `at`: (B, C, H, W), (B,), (B,) -> (B, C, 3, 3)."""
-        return self._centre(focus.crop(z, at, focus.SIGHT), macro, z.shape[-2] * z.shape[-1])
-
-    def _centre(self, windows: Tensor, macro: Tensor, size: int) -> Tensor:
-        """The same from (B, C, 7, 7) around a place in a map of `size` cells."""
-        if self.index > 0:
-            macro = macro // size * focus.WINDOW + focus.WINDOW // 2  # the event is at the centre
-        inner = slice(focus.SIGHT - focus.REACH, focus.SIGHT + focus.REACH + 1)
-        return self.predictor(windows, macro)[..., inner, inner]
+        return focus.centre(self.predictor, focus.crop(z, at, focus.SIGHT), macro, z.shape[-2] * z.shape[-1])
 
     def outcomes(self, z: Tensor, macro: Tensor, most: int = OUTCOMES) -> tuple[Tensor, Tensor]:
         """(B, C, H, W), (B,) -> latents (B, K, C, H, W) and probabilities (B, K): ways in which a step may end.
@@ -244,7 +229,7 @@ class SpatialLevel(nn.Module):
             size, at = before[0].numel(), self.focus_of(before, macro)
             beyond = F.pad(codes, (0, 0, 0, 1))  # the cells outside the map, as a convolution pads it
             z = beyond[focus.crop(before, at, focus.SIGHT, outside=len(codes))].movedim(-1, 1)
-            predicted = self._centre(z, macro, size)
+            predicted = focus.centre(self.predictor, z, macro, size)
             before = focus.crop(before, at, focus.REACH, outside=-1)
             after = focus.crop(after, at, focus.REACH, outside=-1)
         else:
@@ -267,11 +252,3 @@ class SpatialLevel(nn.Module):
         with torch.no_grad():
             exact = ((nearest(predicted, codes) == after) | ~inside).flatten(1).all(1).float().mean()
         return total, {"prediction": loss.detach(), "spread": spread.detach(), "exact": exact}
-
-
-def event_of(before: Tensor, after: Tensor, edits: Tensor) -> tuple[Tensor, Tensor]:
-    """(type, cell) of the first changed cell whose edit is known, as a flat macro (B,), and whether there is one."""
-    pairs = torch.stack([before.flatten(1), after.flatten(1)], -1)
-    match = (pairs[:, :, None, :] == edits).all(-1)  # (B, cells, types)
-    first = match.movedim(1, 2).flatten(1).float().argmax(1)
-    return first, match.flatten(1).any(1)

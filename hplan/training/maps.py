@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hplan.data.windows import PlayData
+from hplan.models.cells import event_of
 from hplan.models.focus import REACH, crop
-from hplan.models.spatial import event_of
 from hplan.types import ObservationSpec, UsageError
 
 LARGEST_VOCABULARY = 4096  # known cells; a view with more of them is not symbolic in any useful sense

@@ -208,7 +208,7 @@ def test_where_the_highest_level_is_no_help_the_one_below_looks_farther() -> Non
     glances = []
 
     def watched(step: int, there: int) -> int:
-        glances.append(controller.glance)
+        glances.append(controller.patience.glance)
         return max(there - 8, 0) if step % 20 == 10 else there  # thrown back: level 2 has to plan again
 
     run(controller, levels, moves=watched)

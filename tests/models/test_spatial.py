@@ -10,8 +10,8 @@ from models.small_levels import CELLS, EDITS, MERGE, cells_level, events_level
 from torch import Tensor
 
 from hplan.losses.criterion import Criterion
-from hplan.models.cells import lookup, nearest
-from hplan.models.spatial import IMPOSSIBLE, SpatialLevel, event_of
+from hplan.models.cells import event_of, lookup, nearest
+from hplan.models.spatial import IMPOSSIBLE, SpatialLevel
 from hplan.types import WorldModel
 
 BASE = cells_level().requires_grad_(False)

@@ -1,0 +1,44 @@
+"""How long the controller bears with what does not work, before it counts as a failure."""
+
+from __future__ import annotations
+
+import math
+
+from hplan.control.course import ControlConfig, Course
+from hplan.types import Energy, Planner, PlanResult, WorldModel
+
+WIDER = 4  # times what a glance may cost, whenever a plan of the highest level fails
+
+
+class Patience:
+    """Of one episode. `glance`: evaluations that levels below the highest may spend to find the goal themselves."""
+
+    def __init__(self, levels: tuple[WorldModel, ...], planners: tuple[Planner, ...], config: ControlConfig) -> None:
+        self.levels, self.planners, self.config = levels, planners, config
+        self.glance = config.glance
+        self._failed: dict[int, float] = {}  # by level: the environment step at which a hop of it last failed
+
+    def complete(self, k: int) -> bool:
+        """Whether a plan that level k does not find does not exist, as far as it knows."""
+        return getattr(self.planners[k], "complete", False)
+
+    def is_over(self, k: int, by: int | None, step: int) -> bool:
+        """Whether a hop of level k has failed that level `by` below could not do. One that samples is given a step's
+        time of level k between two failures: in the same corner it will fail again, and that says nothing new."""
+        sampled = by is not None and not self.complete(by)
+        if sampled and step - self._failed.get(k, -math.inf) < self.levels[k].stride:
+            return False
+        self._failed[k] = step
+        return True
+
+    def look_farther(self) -> None:
+        """The highest level is no help: the ones below it spend more on looking for the goal themselves."""
+        self.glance = min(WIDER * self.glance, self.config.evaluations)
+
+    def infeasible(self, k: int, above: int, hop: Course, result: PlanResult, end: Energy) -> bool:
+        """Whether that hop of level `above` has failed by what level k found for its end; a planner that samples has to
+        fail a few times."""
+        if hop.is_served_by(result, end, self.levels[k], self.levels[above], self.config):
+            return False
+        hop.failures += 1
+        return self.complete(k) or hop.failures >= self.config.tries
