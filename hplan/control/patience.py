@@ -23,8 +23,8 @@ class Patience:
         return getattr(self.planners[k], "complete", False)
 
     def is_over(self, k: int, by: int | None, step: int) -> bool:
-        """Whether a hop of level k has failed that level `by` below could not do. One that samples is given a step's
-        time of level k between two failures: in the same corner it will fail again, and that says nothing new."""
+        """Whether a hop of level k has failed that level `by` below could not do; notes when it did. One that samples
+        has a step's time of level k between two failures: in the same corner it will fail again, which is no news."""
         sampled = by is not None and not self.complete(by)
         if sampled and step - self._failed.get(k, -math.inf) < self.levels[k].stride:
             return False

@@ -135,7 +135,8 @@ def train_base(
 
 @torch.inference_mode()
 def mispredicted(level: SpatialLevel, maps: Maps, generator: torch.Generator) -> Tensor:
-    """Rows of play, among some drawn evenly, whose next observation the level gets wrong as it is now."""
+    """Rows of play, among some drawn evenly, whose next observation the level gets wrong as it is now. Its codes become
+    what the encoder says now; `freeze` sets them for good."""
     level.codes.copy_(level.embeddings())
     found = []
     for rows in maps.starts[torch.randint(len(maps.starts), (MINED,), generator=generator)].split(512):
