@@ -42,18 +42,17 @@ class Controller:
         generator: torch.Generator | None = None,
     ) -> None:
         self.levels, self.planners = levels, planners
-        self.replan, self.config, self.generator = replan, config or ControlConfig(), generator
-        self.courses = Decomposition(
-            levels, goal, tolerance=self.config.subgoal_tolerance, subgoals=self.config.subgoals
-        )
-        self.memories = memories_for(levels, self.config)
+        self.config = config = config or ControlConfig()
+        self.replan, self.generator = replan, generator
+        self.courses = Decomposition(levels, goal, tolerance=config.subgoal_tolerance, subgoals=config.subgoals)
+        self.memories = memories_for(levels, config)
         self.tree = PlanTree.empty(goal.label, levels=len(levels))
         self.ledger, self.step = Ledger(), 0
-        self.surprise = Surprise(levels, calibration, self.config)
+        self.surprise = Surprise(levels, calibration, config)
         self.last_repair: Repair | None = None
         self.cause: Cause = "start"
-        self.stall = Stall(levels[0], self.config.stall, self.config.stalls)
-        self.patience = Patience(levels, planners, self.config)
+        self.stall = Stall(levels[0], config.stall, config.stalls)
+        self.patience = Patience(levels, planners, config, repairs=replan != "never")
 
     @torch.inference_mode()
     def act(self, latents: tuple[Tensor, ...]) -> Tensor:
@@ -153,6 +152,8 @@ class Controller:
             self.courses[lower] = None
         if k and (above := self.courses.above(k)) is not None and (parent := self.courses[above]) is not None:
             parent.failures = 0  # it gets on
+        if k == self.courses.highest and len(course.result):
+            self.patience.renew()
         course.go_on(self.step, z)
         if course.hop >= len(course.result):
             self.courses[k] = None
@@ -185,7 +186,7 @@ class Controller:
 
     def _decompose(self, latents: tuple[Tensor, ...]) -> None:
         """Plan every level that has no plan, from the top down; a subgoal that cannot be reached is planned again."""
-        retries, glance = self.config.retries if self.replan != "never" else 0, self.patience.glance
+        retries, glance = self.patience.retries(self.step), self.patience.glance
         k = self.courses.top
         while k >= 0:
             if k == self.courses.top and self.courses[k] is None:
@@ -198,7 +199,7 @@ class Controller:
             above = self.courses.above(k)
             hop = None if above is None else self.courses[above]
             if above is not None and hop and retries and self.patience.infeasible(k, above, hop, result, goal):
-                retries -= 1
+                retries = self.patience.after_repair(retries, self.step)
                 k = self._fail(above, "infeasible", by=k)
                 continue
             if k == self.courses.highest and not result.reached:

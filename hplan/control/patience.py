@@ -8,15 +8,30 @@ from hplan.control.course import ControlConfig, Course
 from hplan.types import Energy, Planner, PlanResult, WorldModel
 
 WIDER = 4  # times what a glance may cost, whenever a plan of the highest level fails
+LONGER = 2  # times as long as before the wait is, whenever a step's repairs were in vain again
 
 
 class Patience:
-    """Of one episode. `glance`: evaluations that levels below the highest may spend to find the goal themselves."""
+    """Of one episode. `glance`: evaluations that levels below the highest may spend to find the goal themselves.
 
-    def __init__(self, levels: tuple[WorldModel, ...], planners: tuple[Planner, ...], config: ControlConfig) -> None:
+    Where a step used up its repairs of infeasible plans, the next steps do without any, twice as many each time, until
+    the highest level gets on: nothing new is known there, and the agent had better move.
+    """
+
+    def __init__(
+        self,
+        levels: tuple[WorldModel, ...],
+        planners: tuple[Planner, ...],
+        config: ControlConfig,
+        *,
+        repairs: bool = True,
+    ) -> None:
+        """`repairs`: False never plans again for what is infeasible."""
         self.levels, self.planners, self.config = levels, planners, config
         self.glance = config.glance
         self._failed: dict[int, float] = {}  # by level: the environment step at which a hop of it last failed
+        self._repairs = repairs
+        self._wait, self._until = 1, 0  # steps without repairs, and the environment step at which they are over
 
     def complete(self, k: int) -> bool:
         """Whether a plan that level k does not find does not exist, as far as it knows."""
@@ -30,6 +45,20 @@ class Patience:
             return False
         self._failed[k] = step
         return True
+
+    def retries(self, step: int) -> int:
+        """Infeasible plans that this environment step may repair."""
+        return self.config.retries if self._repairs and step >= self._until else 0
+
+    def after_repair(self, retries: int, step: int) -> int:
+        """How many are left of so many. After the last one, that environment step's repairs were in vain."""
+        if retries == 1:
+            self._until, self._wait = step + 1 + self._wait, LONGER * self._wait
+        return retries - 1
+
+    def renew(self) -> None:
+        """The highest level got on."""
+        self._wait, self._until = 1, 0
 
     def look_farther(self) -> None:
         """The highest level is no help: the ones below it spend more on looking for the goal themselves."""

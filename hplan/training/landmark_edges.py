@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import networkx as nx
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,8 +16,9 @@ from hplan.models.vector import VectorLevel
 from hplan.training.vector import Play
 
 LANDMARKS = 1000  # that serve, the first ones: of farthest points, the first ones lie about evenly too
-OFTEN = 20  # crossings from which the way back should have been seen, if there is one
-REVERSIBLE = 0.9  # share of the edges crossed often whose way back was seen, from which all are taken back
+OFTEN = 20  # crossings from which a way back should have been seen, if there is one
+DETOUR = 3.0  # times as long as an edge that its way back may be
+REVERSIBLE = 0.9  # share of the edges crossed often that have such a way back, from which all are taken back
 POSSIBLE = 0.02  # least chance of a macro-action that is tried at a landmark
 VOUCHED = 8  # crossings that play may vouch for at the most: an agent's own failures must not drown in it
 
@@ -26,10 +28,10 @@ def landmark_edges(level: VectorLevel, play: Play) -> LandmarkEdges:
     """Edges between landmarks of a level above 0; `play` is as it encodes it (`encode_play`).
 
     Beyond what play showed, by this rule: where steps can be undone, every edge leads back too. Whether they can is
-    measured: of the edges that play crossed `OFTEN` times, a share of `REVERSIBLE` has to have its way back among those
-    crossed. Else the level's own model has to vouch for an edge: a macro-action that play showed to be possible at a
-    landmark leads to within half a step of another one (what the controller counts as arrived), and the compatibility
-    energy takes the two for a real step. Either kind counts as never crossed, so it costs two tries.
+    measured (`reversibility`): a share of `REVERSIBLE` has to have a way back. Else the level's own model has to vouch
+    for an edge: a macro-action that play showed to be possible at a landmark leads to within half a step of another one
+    (what the controller counts as arrived), and the compatibility energy takes the two for a real step. Either kind
+    counts as never crossed, so it costs two tries.
     """
     count = min(LANDMARKS, len(level.landmarks.unique(dim=0)))  # what was left over repeats the last of them
     edges = crossed(level, count, play.below, play.actions, play.starts(round(level.stride)))
@@ -38,10 +40,22 @@ def landmark_edges(level: VectorLevel, play: Play) -> LandmarkEdges:
 
 
 def reversibility(edges: LandmarkEdges) -> float:
-    """Share of the edges crossed often whose way back was crossed too; 0 where there are none."""
-    often = edges.crossings >= OFTEN
-    back = np.isin(_pairs(edges.end, edges.start), _pairs(edges.start, edges.end)[edges.crossings > 0])
-    return float(back[often].mean()) if often.any() else 0.0
+    """Share of the edges crossed often from whose end other edges that were crossed lead back to its begin, by a way at
+    most `DETOUR` times as long; 0 where there are none. Where landmarks are fine, hardly any way leads back over the
+    very same two."""
+    graph = nx.DiGraph()
+    crossed_ones = edges.crossings > 0
+    steps = edges.steps.astype(float)
+    ends = (array[crossed_ones].tolist() for array in (edges.start, edges.end, steps))
+    graph.add_weighted_edges_from(zip(*ends, strict=True))
+    often = np.flatnonzero(edges.crossings >= OFTEN)
+    longest = DETOUR * float(steps[often].max(initial=0.0))
+    found = 0
+    for end in np.unique(edges.end[often]).tolist():
+        back = nx.single_source_dijkstra_path_length(graph, end, cutoff=longest)
+        own = often[edges.end[often] == end]
+        found += sum(back.get(int(edges.start[edge]), np.inf) <= DETOUR * steps[edge] for edge in own)
+    return float(found / len(often)) if len(often) else 0.0
 
 
 def _reversed(level: VectorLevel, edges: LandmarkEdges) -> LandmarkEdges:

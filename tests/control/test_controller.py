@@ -346,3 +346,30 @@ def test_a_subgoal_that_costs_far_more_to_reach_than_a_hop_should_is_not_feasibl
     near = make(levels, goal=START + 4)
     near.act(latents(levels, START))
     assert near.last_repair is None, "to the goal itself any way is worth it"
+
+
+def test_where_repairs_are_in_vain_the_agent_moves_on_for_twice_as_long_each_time() -> None:
+    levels = (Dear(0), Slope(1))  # no subgoal is ever feasible
+    controller = make(levels, retries=2)
+    calls, repaired = 0, []
+    for step in range(20):
+        controller.act(latents(levels, START))  # it stays where it is, so that level 0 plans at every step
+        if controller.ledger.planner_calls[1] > calls + 1:
+            repaired.append(step)
+        calls = controller.ledger.planner_calls[1]
+    assert repaired == [0, 2, 5, 10, 19]
+
+
+def test_once_the_highest_level_gets_on_repairs_are_worth_it_again() -> None:
+    patience = make(stack(2), retries=2).patience
+    assert patience.after_repair(2, step=5) == 1 and patience.retries(6) == 2
+    assert patience.after_repair(1, step=5) == 0 and patience.retries(6) == 0
+    patience.renew()
+    assert patience.retries(6) == 2
+    levels = stack(2)
+    controller = make(levels)
+    controller.patience.after_repair(1, step=0)
+    position = START
+    while controller.patience.retries(1) == 0 and position < GOAL:
+        position += int(controller.act(latents(levels, position))) - 1
+    assert position <= START + 2 * BLOCK, "a hop of level 1 is done"

@@ -86,6 +86,15 @@ def test_reversibility_is_a_share_of_what_was_crossed_often() -> None:
     assert reversibility(edges(4)) == 0.0
 
 
+def test_a_way_back_may_take_others_and_three_times_as_long() -> None:
+    """Once round a ring: back from the end of an edge it is all the rest of the way."""
+
+    def ring(count: int) -> float:
+        return reversibility(edges(count, *((n, (n + 1) % count, 1.0, 1, OFTEN, 0) for n in range(count))))
+
+    assert (ring(4), ring(5)) == (1.0, 0.0)
+
+
 @pytest.mark.training
 def test_a_trained_agent_keeps_graphs_of_all_levels_above_0_and_plans_on_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
