@@ -145,7 +145,12 @@ class SuccessHead(nn.Module):
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
         self.cell = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, 1, 1))
-        self.bias = nn.Parameter(torch.tensor(-3.0))
+        self.bias = nn.Parameter(torch.empty(()))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Of its own; those of its parts are theirs."""
+        nn.init.constant_(self.bias, -3.0)
 
     def forward(self, z: Tensor) -> Tensor:
         return self.cell(z).flatten(1).logsumexp(-1) + self.bias

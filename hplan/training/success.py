@@ -8,12 +8,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from hplan.training.fit import Progress, fit
+from hplan.training.fit import Progress, fit, stage_seed
 from hplan.training.trained import Curves
 
 STEPS, BATCH = 600, 128
+TOLD = 0.1  # loss at the end, above which a classifier may have begun badly
+BEGINNINGS = 4  # at the most, of which the best is kept
+LATEST = 5  # points of a curve that tell the loss at its end
 
 
 def train_success(
@@ -26,7 +29,8 @@ def train_success(
     device: str,
     progress: Progress | None,
 ) -> Curves:
-    """Train `level.success`, (B, *z) -> (B,) logits, on frozen latents; half of each batch was rewarded.
+    """Train `level.success`, (B, *z) -> (B,) logits, on frozen latents; half of each batch was rewarded. Where it does
+    not tell the two halves apart, it begins again from other parameters, a few times.
 
     latents(rows) gives those of rows of play; success (N,) tells which rows a rewarded step ended in. Without any there
     is nothing to learn, and no curve.
@@ -45,15 +49,35 @@ def train_success(
         return loss, {"accuracy": ((logits > 0) == success[rows]).float().mean()}
 
     level.success.requires_grad_(True)
-    curve = fit(
-        level.success,
-        classification,
-        name=name,
-        steps=STEPS,
-        seed=seed,
-        out=out,
-        lr=1e-2,
-        device=device,
-        progress=progress,
-    )
-    return {name: curve}
+    curves: Curves = {}
+    found: list[tuple[float, dict[str, Tensor]]] = []
+    for beginning in range(BEGINNINGS):
+        stage = f"{name}-{beginning + 1}" if beginning else name
+        if beginning:
+            _begin_again(level.success, stage_seed(seed, stage, 0))
+        curves[stage] = curve = fit(
+            level.success,
+            classification,
+            name=stage,
+            steps=STEPS,
+            seed=seed,
+            out=out,
+            lr=1e-2,
+            device=device,
+            progress=progress,
+        )
+        loss = sum(point["loss"] for point in curve[-LATEST:]) / LATEST
+        found.append((loss, {key: value.clone() for key, value in level.success.state_dict().items()}))
+        if loss <= TOLD:
+            break
+    level.success.load_state_dict(min(found, key=lambda each: each[0])[1])
+    return curves
+
+
+def _begin_again(head: nn.Module, seed: int) -> None:
+    """Other parameters, as if it had just been made."""
+    torch.manual_seed(seed)
+    for part in head.modules():
+        reset = getattr(part, "reset_parameters", None)
+        if callable(reset):
+            reset()
