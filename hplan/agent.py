@@ -19,10 +19,9 @@ from hplan.control.experience import Experience
 from hplan.control.plan_tree import PlanTree
 from hplan.models.observation import canonical
 from hplan.models.stack import Stack
-from hplan.planning.choice import PlannerFor, chosen_planner
+from hplan.planning.choice import PlannerFor, chosen_planner, planner_settings
 from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess
 from hplan.planning.landmark_graph import LandmarkGraph
-from hplan.planning.search import BestFirstSearch
 from hplan.registry import agent_path
 from hplan.types import Energy, Repair, UsageError
 
@@ -38,25 +37,26 @@ def load(
     settings: Mapping[str, Any] | None = None,
 ) -> Agent:
     """An agent from a run directory or by the name of a shipped one. `levels`: keep this many of the lowest; `method`
-    "flat" keeps one; `settings`: fields of `ControlConfig` and arguments of `BestFirstSearch` to change, `planner`
+    "flat" keeps one; `settings`: fields of `ControlConfig` and of `planner_settings` to change, `planner`
     ("auto", "search" or "graph"; `hplan.planning.choice`) and `remember` (`Agent`).
     Raises UsageError for an unknown name or setting, HplanError for a damaged agent."""
     stack = Stack.load(agent_path(path))
     if method == "flat":
         levels = 1
     control = {field.name: field.default for field in fields(ControlConfig)}
-    searching = BestFirstSearch.__init__.__kwdefaults__ or {}
+    planning = planner_settings()
     chosen = dict(settings or {})
-    known = control | searching | {"planner": "auto", "remember": False}
+    known = control | planning | {"planner": "auto", "remember": False}
     if unknown := chosen.keys() - known.keys():
         raise UsageError(f"unknown settings {sorted(unknown)}; known are {sorted(known)}")
     check_values(chosen, known, "settings")
     stack = stack.lowest(levels) if levels else stack
-    search = {k: v for k, v in chosen.items() if k in searching}
     return Agent(
         stack,
         replan=replan,
-        planner=_planner_for(stack, chosen.get("planner", "auto"), **search),
+        planner=_planner_for(
+            stack, chosen.get("planner", "auto"), **{k: v for k, v in chosen.items() if k in planning}
+        ),
         config=ControlConfig(**{k: v for k, v in chosen.items() if k in control}),
         remember=chosen.get("remember", False),
         name=str(path),
@@ -247,5 +247,5 @@ class Agent:
         return int(macro) if self.stack.action_spec.kind == "discrete" else macro.numpy(force=True).astype(np.float32)
 
 
-def _planner_for(stack: Stack, name: str = "auto", **search: Any) -> PlannerFor:
-    return chosen_planner(name, stack.edges, chance=bool(stack.train.get("chances")), **search)
+def _planner_for(stack: Stack, name: str = "auto", **settings: Any) -> PlannerFor:
+    return chosen_planner(name, stack.edges, chance=bool(stack.train.get("chances")), **settings)

@@ -8,6 +8,7 @@ from typing import Any
 from hplan.models.landmark_edges import LandmarkEdges
 from hplan.models.landmarks import Landmarked
 from hplan.models.spatial import CERTAIN
+from hplan.planning.cem import CrossEntropy
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.planning.search import BestFirstSearch
 from hplan.planning.value_iteration import Stochastic, ValueIteration
@@ -18,23 +19,29 @@ PlannerFor = Callable[[WorldModel], Planner]
 # Search over latents that change by and by: the prior is of a codebook, in which one way has several names.
 GRADUAL: dict[str, Any] = {"floors": (0.02, 0.005), "prior_weight": 0.3}
 SHARED = ("uncertainty_weight", "compatibility_weight")  # arguments of the search that mean the same to a graph
+SAMPLING = ("candidates", "rounds", "elites")  # arguments of the cross-entropy method that a user may set
 
 
-def default_planner(level: WorldModel, **search: Any) -> Planner:
+def planner_settings() -> dict[str, Any]:
+    """What may be set of the planners, with defaults: arguments of `BestFirstSearch` and, `SAMPLING`, `CrossEntropy`."""
+    sampling = CrossEntropy.__init__.__kwdefaults__ or {}
+    return (BestFirstSearch.__init__.__kwdefaults__ or {}) | {name: sampling[name] for name in SAMPLING}
+
+
+def default_planner(level: WorldModel, **settings: Any) -> Planner:
     """Search where macro-actions are discrete, the cross-entropy method where they are continuous, and value iteration
-    where steps of the level end in several ways. `search`: arguments of `BestFirstSearch`."""
+    where steps of the level end in several ways. `settings`: some of `planner_settings`."""
     if isinstance(level, Stochastic) and level.certainty < CERTAIN:
         return ValueIteration()
     if level.macro.kind == "discrete":
         # Where latents change by and by, what hardly ever happened is more often a mistake of the prior than a way.
-        return BestFirstSearch(**({} if level.exact else GRADUAL) | search)
-    from hplan.planning.cem import CrossEntropy
-
-    return CrossEntropy()
+        own = {name: value for name, value in settings.items() if name not in SAMPLING}
+        return BestFirstSearch(**({} if level.exact else GRADUAL) | own)
+    return CrossEntropy(**{name: value for name, value in settings.items() if name in SAMPLING})
 
 
 def chosen_planner(
-    name: str = "auto", edges: Mapping[int, LandmarkEdges] | None = None, *, chance: bool = False, **search: Any
+    name: str = "auto", edges: Mapping[int, LandmarkEdges] | None = None, *, chance: bool = False, **settings: Any
 ) -> PlannerFor:
     """`name`: "search" is the default planner of every level, "graph" a landmark graph on those that have `edges`.
     "auto" searches, but goes by the graph where play showed `chance`: what cannot be predicted cannot be imagined, but
@@ -54,8 +61,8 @@ def chosen_planner(
     def planner(level: WorldModel) -> Planner:
         remembered = name == "graph" or (name == "auto" and chance)
         if not remembered or level.index not in edges or not isinstance(level, Landmarked):
-            return default_planner(level, **search)
-        own, weights = edges[level.index], {k: v for k, v in search.items() if k in SHARED}
+            return default_planner(level, **settings)
+        own, weights = edges[level.index], {k: v for k, v in settings.items() if k in SHARED}
         return LandmarkGraph(level.landmarks[: own.count].float(), own, **weights)
 
     return planner

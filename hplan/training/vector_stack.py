@@ -19,6 +19,7 @@ from hplan.training.chance import cut, unpredictable
 from hplan.training.fit import Progress
 from hplan.training.fits import train_fits
 from hplan.training.landmark_edges import landmark_edges
+from hplan.training.shuffle import out_of_order
 from hplan.training.strides import next_ratio, reliable_horizon, travel_time, worth_a_level
 from hplan.training.success import train_success
 from hplan.training.trained import Curves, Trained
@@ -44,6 +45,7 @@ class VectorSettings:
     inverse: bool = True  # latents of level 0 have to tell the action between them
     identity: bool = False  # levels above take the latents below as they are, for ablation
     rollout: int = 3  # steps of level 1 that it is trained to predict open loop
+    shuffle: bool = False  # levels above 0 learn from episodes out of order, as a negative control
     ratio: int = 0  # steps of a level in one of the next; 0: as the level below is found reliable
 
 
@@ -122,6 +124,10 @@ def train_vector(
             edges[index] = landmark_edges(level, play)
         if index == 0:
             trip = travel_time(play, seed)
+            if settings.shuffle:
+                order = out_of_order(whole, seed)
+                whole, success = replace(whole, below=whole.below[order]), success[order]
+                play = replace(play, below=whole.below)
         ratio = settings.ratio or next_ratio(trip / stride, reliable[-1])
         latents = play.below
         curves |= train_success(

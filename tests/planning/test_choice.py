@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from models.line_levels import LineLevel, edges
 
-from hplan.planning.choice import chosen_planner, default_planner
+from hplan.planning.cem import CrossEntropy
+from hplan.planning.choice import chosen_planner, default_planner, planner_settings
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.planning.search import BestFirstSearch
 from hplan.types import UsageError
@@ -24,6 +25,13 @@ def test_the_graph_plans_where_it_is_asked_for_or_where_there_is_chance() -> Non
 def test_levels_without_a_graph_keep_their_planner() -> None:
     assert type(chosen_planner("graph", KNOWN)(LineLevel(0, 1))) is type(default_planner(LineLevel(0, 1)))
     assert isinstance(chosen_planner(chance=True)(LEVEL), BestFirstSearch)
+
+
+def test_settings_go_to_the_planner_that_has_them() -> None:
+    settings = planner_settings() | {"candidates": 640, "batch": 7}
+    sampling, searching = default_planner(LineLevel(0, 1), **settings), default_planner(LEVEL, **settings)
+    assert isinstance(sampling, CrossEntropy) and isinstance(searching, BestFirstSearch)
+    assert (sampling.candidates, sampling.rounds, sampling.elites, searching.batch) == (640, 3, 8, 7)
 
 
 def test_an_unknown_name_is_refused() -> None:
