@@ -51,6 +51,7 @@ def load(
         raise UsageError(f"unknown settings {sorted(unknown)}; known are {sorted(known)}")
     check_values(chosen, known, "settings")
     stack = stack.lowest(levels) if levels else stack
+    planner = _planner_for(stack, chosen.get("planner", "auto"), **{k: v for k, v in chosen.items() if k in planning})
     return Agent(
         stack,
         replan=replan,
