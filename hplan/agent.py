@@ -55,9 +55,7 @@ def load(
     return Agent(
         stack,
         replan=replan,
-        planner=_planner_for(
-            stack, chosen.get("planner", "auto"), **{k: v for k, v in chosen.items() if k in planning}
-        ),
+        planner=planner,
         config=ControlConfig(**{k: v for k, v in chosen.items() if k in control}),
         remember=chosen.get("remember", False),
         name=str(path),

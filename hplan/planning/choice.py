@@ -23,7 +23,7 @@ SAMPLING = ("candidates", "rounds", "elites")  # arguments of the cross-entropy 
 
 
 def planner_settings() -> dict[str, Any]:
-    """What may be set of the planners, with defaults: arguments of `BestFirstSearch` and, `SAMPLING`, `CrossEntropy`."""
+    """What may be set, with defaults: arguments of `BestFirstSearch` and, `SAMPLING`, `CrossEntropy`."""
     sampling = CrossEntropy.__init__.__kwdefaults__ or {}
     return (BestFirstSearch.__init__.__kwdefaults__ or {}) | {name: sampling[name] for name in SAMPLING}
 

@@ -1,4 +1,4 @@
-"""Episodes out of order: what a level learns from them cannot be of use, which shows that it is where they are in order."""
+"""Episodes out of order: what a level learns from them is of no use, which shows that it is where they are in order."""
 
 from __future__ import annotations
 
