@@ -165,6 +165,12 @@ class Agent:
         return self._session.tree if self._session else PlanTree.empty(self._goal.label, levels=len(self.stack.levels))
 
     @property
+    def subgoals(self) -> dict[int, Tensor]:
+        """By level, the latent (*z) that the hop of its plan under way leads to; none of a level without a plan."""
+        courses = self._session.courses.courses if self._session else ()
+        return {k: course.target() for k, course in enumerate(courses) if course is not None and len(course.result)}
+
+    @property
     def surprise(self) -> dict[int, float]:
         return dict(self._session.surprise.now) if self._session else {}
 

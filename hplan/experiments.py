@@ -22,7 +22,8 @@ from hplan.evaluation.records import read_records
 from hplan.evaluation.result import read_result
 from hplan.evaluation.statistics import rank_correlation
 from hplan.files import write_atomically
-from hplan.types import HplanError, UsageError
+from hplan.types import HplanError, Result, UsageError
+from hplan.view.published import Standing, published_figure, published_table
 from hplan.view.scatter import Episodes, scatter_figure, scatter_table
 from hplan.view.seeds import seeds_table
 from hplan.view.table import markdown_table
@@ -121,6 +122,7 @@ def run_experiment(name: str, *, quick: bool = False, workers: int = 2, progress
         )
     if len(experiment.config.get("plot", (0, 0))) != 2:
         raise UsageError(f"{experiment.folder / 'config.toml'}: plot = {experiment.config['plot']}; expected [x, y]")
+    published(experiment, quick)  # what is wrong with it shows before anything runs
     steps = experiment.steps(quick)
     _run_all(steps, workers, progress)
     text = table(experiment, quick)
@@ -131,7 +133,42 @@ def run_experiment(name: str, *, quick: bool = False, workers: int = 2, progress
         write_atomically(experiment.results(quick) / "correlation.md", correlations)
         write_atomically(experiment.results(quick) / "plot.svg", scatter_figure(groups, x, y))
         text += f"\n{correlations}"
+    if standings := published(experiment, quick):
+        beside = published_table(standings)
+        write_atomically(experiment.results(quick) / "published.md", beside)
+        write_atomically(experiment.results(quick) / "published.svg", published_figure(standings))
+        text += f"\n{beside}"
     return text
+
+
+def published(experiment: Experiment, quick: bool = False) -> list[Standing]:
+    """By task, the evaluations that are there of the steps which have all values of `where`, beside `best`. Raises
+    UsageError where `published` in the config is not as experiments/README.md has it."""
+    config = experiment.config.get("published", {"where": {}, "best": {}})
+    try:
+        where = {key: str(value) for key, value in config["where"].items()}
+        best = {task: (float(percent) / 100, str(by)) for task, (percent, by) in config["best"].items()}
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{experiment.folder / 'config.toml'}: published needs `where`, values of `each`, and `best`, "
+            f'task = [percent, "by whom"] ({error})'
+        ) from error
+    found: dict[str, list[Result]] = {task: [] for task in best}
+    for step in experiment.steps(quick):
+        if step.run[0] == "eval" and where.items() <= dict(step.cell).items() and step.output.exists():
+            result = read_result(step.output)
+            found.setdefault(result.task, []).append(result)
+    return [
+        Standing(
+            task,
+            sum(r.successes for r in found[task]),
+            sum(r.episodes for r in found[task]),
+            tuple(r.success_rate for r in found[task]),
+            *known,
+        )
+        for task, known in best.items()
+        if found[task]
+    ]
 
 
 def episodes(experiment: Experiment, quick: bool = False) -> list[Episodes]:

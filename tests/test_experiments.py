@@ -11,7 +11,7 @@ from hplan.cli import main
 from hplan.evaluation.episode import Record
 from hplan.evaluation.records import read_records, write_records
 from hplan.evaluation.result import summarise, write_result
-from hplan.experiments import Step, find_experiments, run_experiment
+from hplan.experiments import Step, find_experiments, published, run_experiment
 from hplan.registry import load_task
 from hplan.types import HplanError, UsageError
 
@@ -146,6 +146,36 @@ def test_a_plot_of_what_no_episode_has_is_refused(folder: Path, plot: str, said:
     for step in find_experiments()["one"].steps():
         evaluated(step, [1, 2])
     with pytest.raises(UsageError, match=said):
+        run_experiment("one")
+
+
+PUBLISHED = """
+[published]
+where = { levels = 2 }
+best = { "minigrid/DoorKey-5x5" = [40, "somebody"], "minigrid/Empty-8x8" = [1, "nobody has run it"] }
+"""
+
+
+def test_results_stand_beside_what_was_published(folder: Path) -> None:
+    (folder / "config.toml").write_text(EPISODES.replace("[[step]]", PUBLISHED + "[[step]]"))
+    one, two = find_experiments()["one"].steps()
+    evaluated(one, [1] * 3)
+    assert published(find_experiments()["one"]) == []
+    evaluated(two, [1] * 6)
+    text = run_experiment("one")
+    written = (folder / "results/published.md").read_text()
+    assert text.endswith(written)
+    assert written.splitlines()[2:] == [
+        "| minigrid/DoorKey-5x5 | 1 | 6 | 100.0 % | 61.0–100.0 | 100.0 | 40.0 | somebody |"
+    ]
+    ElementTree.parse(folder / "results/published.svg")
+
+
+@pytest.mark.parametrize("bad", ["where = { levels = 2 }\n", '[40, "somebody"]'])
+def test_a_comparison_that_lacks_something_is_refused(folder: Path, bad: str) -> None:
+    lacking = PUBLISHED.replace(bad, "40" if bad.startswith("[") else "")
+    (folder / "config.toml").write_text(EPISODES.replace("[[step]]", lacking + "[[step]]"))
+    with pytest.raises(UsageError, match="published needs `where`"):
         run_experiment("one")
 
 

@@ -133,6 +133,30 @@ def plan(arguments: Namespace) -> None:
         write_atomically(arguments.json, json.dumps(tree.to_dict(), indent=1) + "\n")
 
 
+def draw(arguments: Namespace) -> None:
+    from hplan.evaluation.paths import follow
+    from hplan.evaluation.run import SEEDS
+    from hplan.files import write_atomically
+    from hplan.registry import make_world
+    from hplan.view.paths import paths_figure
+
+    agent = _load(arguments, replan=arguments.replan, levels=arguments.levels)
+    task = _task(agent, arguments)
+    world = make_world(task, split="eval")
+    try:
+        first = arguments.seed * SEEDS
+        with Bars() as progress:
+            paths = []
+            for i in range(arguments.episodes):
+                paths.append(follow(agent, world, first + i))
+                progress("episodes", i + 1, arguments.episodes)
+    finally:
+        world.close()
+    solved = sum(path.success for path in paths)
+    write_atomically(arguments.out, paths_figure(paths, f"{task.name}: {solved} of {len(paths)} episodes solved"))
+    print(f"{arguments.out}: {solved} of {len(paths)} episodes solved")
+
+
 def inspect(arguments: Namespace) -> None:
     from rich.console import Console
 

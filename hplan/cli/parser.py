@@ -159,6 +159,14 @@ def build() -> Parser:
     _seed(plan, "of the episode, as for watch")
     plan.add_argument("--json", metavar="FILE", help="write the tree there")
 
+    draw = add(subs, "draw", commands.draw, "ways through a maze with the subgoals of every level, as a picture")
+    _agent_and_task(draw)
+    _replan(draw)
+    draw.add_argument("--levels", metavar="N", type=positive, help="keep the N lowest levels; 1 is the flat agent")
+    draw.add_argument("--episodes", metavar="N", type=positive, default=5, help="(default: %(default)s)")
+    _seed(draw, "of the first episode, as for eval")
+    draw.add_argument("--out", metavar="FILE", required=True, help="the picture, an SVG file")
+
     verbs = group("data", "make, look at, import and export play")
     make = add(verbs, "make", data.make, "play a task without reward, as `train` does first")
     make.add_argument("task", metavar="TASK", help=TASK_HELP)

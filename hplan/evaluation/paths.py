@@ -1,0 +1,89 @@
+"""Where an episode in a maze went and which places its levels aimed for: for pictures of it, never for an agent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hplan.envs.mazes import MazeWorld, Place
+from hplan.envs.split import SplitWorld
+from hplan.evaluation.episode import begin, play
+from hplan.types import UsageError, World
+
+if TYPE_CHECKING:
+    from hplan.agent import Agent
+
+ACROSS = 9  # places in a row that are looked at in every cell
+
+
+@dataclass(frozen=True)
+class Path:
+    """One episode. All places are in cells, (column, row), the middle of a cell at whole numbers. way: (T + 1, 2).
+    subgoals: by level, each place that it aimed for, in turn."""
+
+    walls: np.ndarray
+    way: np.ndarray
+    goal: Place
+    goal_name: str
+    success: bool
+    subgoals: dict[int, list[Place]] = field(default_factory=dict)
+
+
+def follow(agent: Agent, world: World, seed: int) -> Path:
+    """Play the episode of that seed, as `hplan eval` does. A subgoal is a latent: it is drawn at the free place whose
+    own latent is nearest to it. Raises UsageError where the world is no maze."""
+    maze = world.inner if isinstance(world, SplitWorld) else world
+    if not isinstance(maze, MazeWorld):
+        raise UsageError(f"{world.name} has no map to draw ways on: only mazes have (`hplan watch` shows any world)")
+    start = world.reset(seed=seed)
+    begin(agent, start, seed)
+    places = _free_places(maze)
+    levels, z = agent.stack.given(start.context).levels, torch.from_numpy(places)
+    latents: list[Tensor] = []
+    with torch.inference_mode():
+        for level in levels:
+            z = level.encode(z)
+            latents.append(z)
+    way, latest, success = [start.observation], {}, False
+    subgoals: dict[int, list[int]] = {}
+    for moment in play(agent, world, start):
+        way.append(moment.transition.observation)
+        success = success or moment.transition.success
+        for k, target in agent.subgoals.items():
+            if k and not (k in latest and torch.equal(latest[k], target)):
+                latest[k] = target
+                off = levels[k].distance(latents[k], target.expand_as(latents[k]))
+                subgoals.setdefault(k, []).append(int(off.argmin()))
+    assert start.goal is not None
+    goal, name = _cells(maze, start.goal[None]), start.goal_name
+    aims = {k: _pairs(_cells(maze, places[rows])) for k, rows in sorted(subgoals.items())}
+    return Path(maze.walls, _cells(maze, np.stack(way)), _pairs(goal)[0], name, success, aims)
+
+
+def _free_places(maze: MazeWorld) -> np.ndarray:
+    """(N, 2) float32: positions all over the map that touch no wall."""
+    inside = (np.arange(ACROSS) + 0.5) / ACROSS - 0.5
+    origin, unit = _frame(maze)
+    rows, columns = np.nonzero(~maze.walls)
+    cells = np.stack([columns, rows], 1)[:, None, None] + np.stack(np.meshgrid(inside, inside), -1)[None]
+    places = origin + unit * cells.reshape(-1, 2)
+    return places[[maze.is_clear(*place) for place in places.tolist()]].astype(np.float32)
+
+
+def _cells(maze: MazeWorld, places: np.ndarray) -> np.ndarray:
+    origin, unit = _frame(maze)
+    return (places - origin) / unit
+
+
+def _frame(maze: MazeWorld) -> tuple[np.ndarray, np.ndarray]:
+    """(2,), (2,): where the cell of row 0 and column 0 has its middle, and how far it is to the next ones."""
+    origin = np.array(maze.centre((0, 0)))
+    return origin, np.array(maze.centre((1, 1))) - origin
+
+
+def _pairs(places: np.ndarray) -> list[Place]:
+    return [(float(x), float(y)) for x, y in places]

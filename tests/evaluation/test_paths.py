@@ -1,0 +1,101 @@
+"""Ways over a map: where the ball went, in cells, and subgoals at the places that levels took them for."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+pytest.importorskip("ogbench")
+
+from hplan.evaluation.paths import Path, follow
+from hplan.registry import load_task, make_world
+from hplan.types import UsageError, World
+from hplan.view.paths import CELL, paths_figure
+
+
+class Doubling:
+    """A level that takes twice what is below it."""
+
+    def encode(self, below: Tensor) -> Tensor:
+        return 2 * below
+
+    def distance(self, z: Tensor, other: Tensor) -> Tensor:
+        return (z - other).norm(dim=-1)
+
+
+class Eastwards:
+    """Aims, on level 1, for the middle of the cell to the right of where it began, and then for that one; goes on for
+    `steps` steps."""
+
+    evaluations, last_repair = 0, None
+
+    def __init__(self, world: Any, steps: int) -> None:
+        self.world, self.taken = world, 0
+        self.world.inner.max_steps = steps
+        levels = (Doubling(), Doubling())
+        self.stack = SimpleNamespace(given=lambda context: SimpleNamespace(levels=levels))
+        self.planner_calls: dict[int, int] = {}
+        self.repairs: dict[int, int] = {}
+
+    def reset(self, goal: np.ndarray, seed: int) -> None:
+        self.taken = 0
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        if not self.taken:
+            row, column = self.world.inner.cell(observation)
+            ahead = [self.world.inner.centre((row, column + n)) for n in (1, 0)]
+            self.ahead = [4 * torch.tensor(place) for place in ahead]
+        self.taken += 1
+        return np.array([1.0, 0.0], np.float32)
+
+    @property
+    def subgoals(self) -> dict[int, Tensor]:
+        return {0: torch.zeros(2), 1: self.ahead[self.taken > 3]}
+
+
+def test_an_episode_is_followed_over_the_map() -> None:
+    world = make_world(load_task("ogbench/pointmaze-medium-navigate"), "eval")
+    actor: Any = Eastwards(world, steps=6)
+    path = follow(actor, world, seed=0)  # goal 1 starts in the upper left corner
+    assert path.goal_name == "1" and not path.success
+    assert path.way.shape == (7, 2)
+    assert np.abs(path.way[0] - [1, 1]).max() <= 0.25  # row 1 and column 1, drawn within the cell
+    assert np.allclose(path.way[-1] - path.way[0], [6 * 0.2 / 4, 0], atol=1e-6)  # a cell is 4 wide
+    assert list(path.subgoals) == [1]
+    assert np.allclose(path.subgoals[1], [(2, 1), (1, 1)], atol=0.06), "each once, in the middle of its cell"
+    world.close()
+
+
+def test_only_mazes_have_a_map() -> None:
+    world: World = make_world(load_task("minigrid/DoorKey-5x5"), "eval")
+    with pytest.raises(UsageError, match=r"minigrid/DoorKey-5x5|MiniGrid.*only mazes"):
+        follow(SimpleNamespace(), world, seed=0)  # type: ignore[arg-type]
+
+
+def test_a_picture_has_a_map_for_each_episode() -> None:
+    walls = np.ones((3, 4), bool)
+    walls[1, 1:3] = False
+    way = np.array([[1.0, 1.0], [1.5, 1.0], [2.0, 1.0]])
+    paths = [Path(walls, way, (2.0, 1.0), "1", True, {1: [(1.5, 1.0)], 2: [(2.0, 1.0)]})] * 6
+    paths.append(Path(walls, way[:1], (2.0, 1.0), "<2>", False))
+    page = ElementTree.fromstring(paths_figure(paths, "a & b"))
+    maps = page.findall("{*}g/{*}g")
+    assert len(maps) == 7
+    assert maps[0].attrib["transform"] == maps[5].attrib["transform"].replace(
+        maps[5].attrib["transform"].split()[1], maps[0].attrib["transform"].split()[1]
+    ), "the sixth begins a row"
+    assert len(maps[0].findall(".//{*}rect")) == 10 + 1  # ten walls and the start
+    line = maps[0].find(".//{*}polyline")
+    assert line is not None
+    assert line.attrib["points"].split() == [f"{(x + 0.5) * CELL:.1f},{1.5 * CELL:.1f}" for x in (1, 1.5, 2)]
+    dots = [dot.attrib["class"] for dot in maps[0].findall(".//{*}circle")]
+    assert dots == ["b2", "b1", "s5"], "larger ones lie below"
+    said = [text.text for text in page.findall(".//{*}text")]
+    assert said[:2] + said[6:8] == ["a & b", "goal 1: 2 steps", "goal 1: 2 steps", "goal <2>: not reached in 0 steps"]
+    assert said[8:] == ["subgoals of level 1", "subgoals of level 2", "square: start, ring: goal"]
