@@ -21,10 +21,9 @@ from hplan.control.stall import Stall
 from hplan.control.surprise import Surprise
 from hplan.models.calibration import Calibration
 from hplan.planning.energy import Goal, reached
-from hplan.types import Budget, Cause, Energy, Planner, PlanResult, Repair, WorldModel
+from hplan.types import Cause, Energy, Planner, PlanResult, Repair, WorldModel
 
 Replan = Literal["surprise", "clock", "never"]
-LEAST = 64  # evaluations that a plan may spend, however much was spent before
 
 
 class Controller:
@@ -187,7 +186,7 @@ class Controller:
     def _decompose(self, latents: tuple[Tensor, ...]) -> None:
         """Plan every level that has no plan, from the top down; a subgoal that cannot be reached is planned again."""
         retries, glance = self.patience.retries(self.step), self.patience.glance
-        k = self.courses.top
+        k, instead = self.courses.top, self.config.evaluations  # for those below, where the highest knows no way
         while k >= 0:
             if k == self.courses.top and self.courses[k] is None:
                 k, glance = self._within_reach(latents, glance), 0  # one glance a step is enough
@@ -202,8 +201,10 @@ class Controller:
                 retries = self.patience.after_repair(retries, self.step)
                 k = self._fail(above, "infeasible", by=k)
                 continue
-            if k == self.courses.highest and not result.reached:
-                self.patience.look_farther()
+            if k == self.courses.highest and not result.reached and instead:
+                k, instead = self._within_reach(latents, instead), 0
+                if k < self.courses.highest:
+                    continue
             self._take(k, goal, parent, result, latents[k])
             k -= 1
         self.cause = ""
@@ -219,7 +220,7 @@ class Controller:
             result = self._plan(k, latents[k], goal, ROOT, glance)
             if not result.reached or not len(result):
                 break
-            found = k, goal, ROOT, result, latents[k]
+            found, glance = (k, goal, ROOT, result, latents[k]), self.config.glance
         self.courses.top = found[0] if found else self.courses.highest
         if found:
             self._take(*found)
@@ -227,8 +228,7 @@ class Controller:
 
     def _plan(self, k: int, z: Tensor, goal: Energy, parent: int, evaluations: int) -> PlanResult:
         """One call of a planner, which spends no more than what is left to this step of the episode."""
-        left = self.config.evaluations + self.config.allowance * self.step - self.ledger.evaluations
-        budget = Budget(min(evaluations, max(left, LEAST)), self.config.horizon)
+        budget = self.ledger.budget(evaluations, self.step, self.config)
         corridor = self.courses.corridor(k) if self.patience.complete(k) else None
         cost = together(self.memories[k] if len(self.memories[k]) else None, corridor)
         result = self.planners[k].plan(self.levels[k], z, goal, budget=budget, hop_cost=cost, generator=self.generator)

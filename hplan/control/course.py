@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from hplan.models.calibration import ALPHA
-from hplan.types import Cause, Energy, PlanNode, PlanResult, WorldModel
+from hplan.types import Budget, Cause, Energy, PlanNode, PlanResult, WorldModel
 
+LEAST = 64  # evaluations that a plan may spend, however much was spent before
 NEARBY = 2.0  # times as far off as the goal counts as met, is near it
 
 
@@ -97,6 +98,11 @@ class Ledger:
     evaluations: int = 0
     planner_calls: dict[int, int] = field(default_factory=dict)
     repairs: dict[int, int] = field(default_factory=dict)
+
+    def budget(self, evaluations: int, step: int, config: ControlConfig) -> Budget:
+        """Of one plan: so many evaluations, but no more than what is left to this step of the episode."""
+        left = config.evaluations + config.allowance * step - self.evaluations
+        return Budget(min(evaluations, max(left, LEAST)), config.horizon)
 
 
 def plan_nodes(level: WorldModel, result: PlanResult, z: Tensor, cause: Cause) -> list[PlanNode]:

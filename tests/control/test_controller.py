@@ -202,19 +202,25 @@ class Blind(Corridor):
         return torch.minimum(super().predict(z, macro), torch.full_like(z, self.length // 2 // BLOCK**self.index - 1))
 
 
-def test_where_the_highest_level_is_no_help_the_one_below_looks_farther() -> None:
+def test_where_the_highest_level_knows_no_way_the_one_below_looks_for_one_at_once() -> None:
     levels = (Corridor(0), Corridor(1), Blind(2))
-    controller = make(levels, glance=8, evaluations=1000)
+    controller = make(levels, glance=8)
+    controller.act(latents(levels, START))
+    assert (controller.ledger.planner_calls[2], controller.ledger.planner_calls[1]) == (1, 2), "a glance, then a search"
+    assert controller.courses.top == 1 and controller.courses.under_way(1).result.reached
+    assert run(controller, levels) == GOAL - START
+
+
+def test_where_hops_of_the_highest_level_fail_the_one_below_looks_farther() -> None:
+    levels = tuple(Slope(k) for k in range(3))
+    controller = make(levels, glance=8, evaluations=1000, subgoal_tolerance=0.0, stalls=1, tries=1)
     glances = []
-
-    def watched(step: int, there: int) -> int:
+    for _ in range(12):
+        controller.act(latents(levels, START))  # whatever it does, it stays where it is
         glances.append(controller.patience.glance)
-        return max(there - 8, 0) if step % 20 == 10 else there  # thrown back: level 2 has to plan again
-
-    run(controller, levels, moves=watched)
-    assert glances[0] == 32
-    assert sorted(set(glances)) == [32, 128, 512, 1000][: len(set(glances))]
-    assert len(set(glances)) > 1
+    assert glances[0] == 8
+    assert glances == sorted(glances) and glances[-1] == 1000
+    assert set(glances) <= {8, 32, 128, 512, 1000} and len(set(glances)) > 2
 
 
 def test_a_highest_level_that_knows_no_way_is_not_asked_at_every_step() -> None:
