@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
+from hplan.evaluation.statistics import wilson
 from hplan.types import Result
 from hplan.view.table import number
 
@@ -14,7 +16,8 @@ Cell = dict[str, str]  # values of `each` of an experiment's step; a `task` amon
 def seeds_table(
     results: Sequence[tuple[Cell, Result]], inspections: Sequence[tuple[Cell, dict[str, Any]]], figures: tuple[str, ...]
 ) -> str:
-    """Markdown. Success is that of all episodes, with the range over seeds; costs are means over seeds.
+    """Markdown. Success is that of all episodes, with its interval (Wilson's), the range over seeds, and that of every
+    goal, where they are named, as a mean over seeds; costs are means over seeds.
 
     figures: dotted names of what to show of every level of the inspections of the same task and cell (on average over
     seeds, level 0 first); a cell of results may tell more apart than one of inspections, such as levels.
@@ -23,7 +26,8 @@ def seeds_table(
     for cell, result in results:
         groups.setdefault((result.task, _key(cell)), []).append(result)
     keys = list(dict.fromkeys(key for _, cell in groups for key, _ in cell))
-    head = ["task", *keys, "depth", "seeds", "episodes", "success", "by seed", "evaluations/step", "ms/step", *figures]
+    head = ["task", *keys, "depth", "seeds", "episodes", "success", "95 %", "by seed", "by goal"]
+    head += ["evaluations/step", "ms/step", *figures]
     rows = [head, ["---"] * len(head)]
     for (task, cell), group in groups.items():
         episodes, successes = sum(r.episodes for r in group), sum(r.successes for r in group)
@@ -37,7 +41,9 @@ def seeds_table(
                 str(len(group)),
                 f"{episodes:,}",
                 f"{100 * successes / episodes:.0f} %",
+                "–".join(f"{100 * bound:.0f}" for bound in wilson(successes, episodes)),
                 f"{min(rates):.0f}–{max(rates):.0f}",
+                _by_goal(group),
                 number(sum(r.predictor_evals_per_step for r in group) / len(group)),
                 number(sum(r.plan_ms_per_step for r in group) / len(group), 2),
                 *(_by_level(same, figure) for figure in figures),
@@ -48,6 +54,14 @@ def seeds_table(
 
 def _key(cell: Cell) -> tuple[tuple[str, str], ...]:
     return tuple((key, value) for key, value in cell.items() if key not in ("seed", "task"))
+
+
+def _by_goal(group: list[Result]) -> str:
+    """`a/b/c`: percentages, goals by the number that their names begin with."""
+    goals = {goal for result in group for goal in result.per_goal}
+    order = sorted(goals, key=lambda goal: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", goal)])
+    rates = [[result.per_goal[goal] for result in group if goal in result.per_goal] for goal in order]
+    return "/".join(f"{100 * sum(each) / len(each):.0f}" for each in rates) or "–"
 
 
 def _by_level(inspections: list[dict[str, Any]], figure: str) -> str:
