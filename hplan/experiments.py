@@ -20,7 +20,7 @@ from typing import Any
 
 from hplan.evaluation.records import read_records
 from hplan.evaluation.result import read_result
-from hplan.evaluation.statistics import rank_correlation
+from hplan.evaluation.statistics import rank_correlation, wilson
 from hplan.files import write_atomically
 from hplan.types import HplanError, Result, UsageError
 from hplan.view.published import Standing, published_figure, published_table
@@ -144,31 +144,30 @@ def run_experiment(name: str, *, quick: bool = False, workers: int = 2, progress
 def published(experiment: Experiment, quick: bool = False) -> list[Standing]:
     """By task, the evaluations that are there of the steps which have all values of `where`, beside `best`. Raises
     UsageError where `published` in the config is not as experiments/README.md has it."""
-    config = experiment.config.get("published", {"where": {}, "best": {}})
+    if (config := experiment.config.get("published")) is None:
+        return []
     try:
-        where = {key: str(value) for key, value in config["where"].items()}
+        where = {key: str(value) for key, value in config["where"].items()}.items()
         best = {task: (float(percent) / 100, str(by)) for task, (percent, by) in config["best"].items()}
+        evals = [step for step in experiment.steps(quick) if step.run[0] == "eval"]
+        ours = [step for step in evals if where and where <= dict(step.cell).items()]
+        if not ours or config.keys() != {"where", "best"}:
+            raise ValueError(f"it has {sorted(config)}, and {len(ours)} evaluations have all values of `where`")
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise UsageError(
             f"{experiment.folder / 'config.toml'}: published needs `where`, values of `each`, and `best`, "
-            f'task = [percent, "by whom"] ({error})'
+            f'task = [percent, "by whom"], and nothing else ({error})'
         ) from error
     found: dict[str, list[Result]] = {task: [] for task in best}
-    for step in experiment.steps(quick):
-        if step.run[0] == "eval" and where.items() <= dict(step.cell).items() and step.output.exists():
-            result = read_result(step.output)
-            found.setdefault(result.task, []).append(result)
-    return [
-        Standing(
-            task,
-            sum(r.successes for r in found[task]),
-            sum(r.episodes for r in found[task]),
-            tuple(r.success_rate for r in found[task]),
-            *known,
-        )
-        for task, known in best.items()
-        if found[task]
-    ]
+    for result in (read_result(step.output) for step in ours if step.output.exists()):
+        found.setdefault(result.task, []).append(result)
+    standings = []
+    for task, known in best.items():
+        if results := found[task]:
+            counts = sum(r.successes for r in results), sum(r.episodes for r in results)
+            rates = tuple(r.success_rate for r in results)
+            standings.append(Standing(task, *counts, wilson(*counts), rates, *known))
+    return standings
 
 
 def episodes(experiment: Experiment, quick: bool = False) -> list[Episodes]:
@@ -201,7 +200,7 @@ def table(experiment: Experiment, quick: bool = False) -> str:
     if not any("seed" in cell for cell, _ in results):
         return markdown_table([result for _, result in results])
     seen = [(dict(step.cell), json.loads(step.output.read_text())) for step in done if step.run[0] == "inspect"]
-    return seeds_table(results, seen, figures=tuple(experiment.config.get("inspect", ())))
+    return seeds_table(results, seen, wilson, figures=tuple(experiment.config.get("inspect", ())))
 
 
 def _run_all(steps: list[Step], workers: int, progress: Report | None) -> None:

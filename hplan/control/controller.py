@@ -151,7 +151,7 @@ class Controller:
             self.courses[lower] = None
         if k and (above := self.courses.above(k)) is not None and (parent := self.courses[above]) is not None:
             parent.failures = 0  # it gets on
-        if k == self.courses.highest and len(course.result):
+        if k == self.courses.top and len(course.result):
             self.patience.renew()
         course.go_on(self.step, z)
         if course.hop >= len(course.result):
@@ -185,7 +185,7 @@ class Controller:
 
     def _decompose(self, latents: tuple[Tensor, ...]) -> None:
         """Plan every level that has no plan, from the top down; a subgoal that cannot be reached is planned again."""
-        retries, glance = self.patience.retries(self.step), self.patience.glance
+        glance = self.patience.glance
         k, instead = self.courses.top, self.config.evaluations  # for those below, where the highest knows no way
         while k >= 0:
             if k == self.courses.top and self.courses[k] is None:
@@ -196,9 +196,8 @@ class Controller:
             goal, parent = self.courses.goal_of(k)
             result = self._plan(k, latents[k], goal, parent, self.config.evaluations)
             above = self.courses.above(k)
-            hop = None if above is None else self.courses[above]
-            if above is not None and hop and retries and self.patience.infeasible(k, above, hop, result, goal):
-                retries = self.patience.after_repair(retries, self.step)
+            hop = None if above is None or self.ledger.starved else self.courses[above]
+            if above is not None and hop and self.patience.repairs(self.step, k, above, hop, result, goal):
                 k = self._fail(above, "infeasible", by=k)
                 continue
             if k == self.courses.highest and not result.reached and instead:

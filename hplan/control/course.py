@@ -98,10 +98,12 @@ class Ledger:
     evaluations: int = 0
     planner_calls: dict[int, int] = field(default_factory=dict)
     repairs: dict[int, int] = field(default_factory=dict)
+    starved: bool = False  # the latest plan could spend next to nothing: where it failed, that says little
 
     def budget(self, evaluations: int, step: int, config: ControlConfig) -> Budget:
         """Of one plan: so many evaluations, but no more than what is left to this step of the episode."""
         left = config.evaluations + config.allowance * step - self.evaluations
+        self.starved = left <= LEAST < evaluations
         return Budget(min(evaluations, max(left, LEAST)), config.horizon)
 
 

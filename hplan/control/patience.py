@@ -14,8 +14,8 @@ LONGER = 2  # times as long as before the wait is, whenever a step's repairs wer
 class Patience:
     """Of one episode. `glance`: evaluations that levels below the highest may spend to find the goal themselves.
 
-    Where a step used up its repairs of infeasible plans, the next steps do without any, twice as many each time, until
-    the highest level gets on: nothing new is known there, and the agent had better move.
+    Where all that a step may repair was in vain, the next steps repair no infeasible plan, twice as many each time,
+    until the highest level that takes part gets on: nothing new is known there, and the agent had better move.
     """
 
     def __init__(
@@ -30,7 +30,8 @@ class Patience:
         self.levels, self.planners, self.config = levels, planners, config
         self.glance = config.glance
         self._failed: dict[int, float] = {}  # by level: the environment step at which a hop of it last failed
-        self._repairs = repairs
+        self._most = config.retries if repairs else 0
+        self._step, self._done = -1, 0  # an environment step, and what was repaired in it
         self._wait, self._until = 1, 0  # steps without repairs, and the environment step at which they are over
 
     def complete(self, k: int) -> bool:
@@ -46,27 +47,28 @@ class Patience:
         self._failed[k] = step
         return True
 
-    def retries(self, step: int) -> int:
-        """Infeasible plans that this environment step may repair."""
-        return self.config.retries if self._repairs and step >= self._until else 0
-
-    def after_repair(self, retries: int, step: int) -> int:
-        """How many are left of so many. After the last one, that environment step's repairs were in vain."""
-        if retries == 1:
-            self._until, self._wait = step + 1 + self._wait, LONGER * self._wait
-        return retries - 1
-
     def renew(self) -> None:
-        """The highest level got on."""
+        """The highest level that takes part got on."""
         self._wait, self._until = 1, 0
 
     def look_farther(self) -> None:
         """The highest level is no help: the ones below it spend more on looking for the goal themselves."""
         self.glance = min(WIDER * self.glance, self.config.evaluations)
 
-    def infeasible(self, k: int, above: int, hop: Course, result: PlanResult, end: Energy) -> bool:
-        """Whether that hop of level `above` has failed by what level k found for its end; a planner that samples has to
-        fail a few times."""
+    def repairs(self, step: int, k: int, above: int, hop: Course, result: PlanResult, end: Energy) -> bool:
+        """Whether that hop of level `above` has failed by what level k found for its end, and is repaired now."""
+        if not self._most or step < self._until or not self._is_infeasible(k, above, hop, result, end):
+            return False
+        if step != self._step:
+            self._step, self._done = step, 0
+        if self._done == self._most:
+            self._until, self._wait = step + 1 + self._wait, LONGER * self._wait
+            return False
+        self._done += 1
+        return True
+
+    def _is_infeasible(self, k: int, above: int, hop: Course, result: PlanResult, end: Energy) -> bool:
+        """A planner that samples has to fail a few times."""
         if hop.is_served_by(result, end, self.levels[k], self.levels[above], self.config):
             return False
         hop.failures += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,24 +12,12 @@ from hplan.envs.mazes import MazeWorld, Place
 from hplan.envs.split import SplitWorld
 from hplan.evaluation.episode import begin, play
 from hplan.types import UsageError, World
+from hplan.view.paths import Path
 
 if TYPE_CHECKING:
     from hplan.agent import Agent
 
 ACROSS = 9  # places in a row that are looked at in every cell
-
-
-@dataclass(frozen=True)
-class Path:
-    """One episode. All places are in cells, (column, row), the middle of a cell at whole numbers. way: (T + 1, 2).
-    subgoals: by level, each place that it aimed for, in turn."""
-
-    walls: np.ndarray
-    way: np.ndarray
-    goal: Place
-    goal_name: str
-    success: bool
-    subgoals: dict[int, list[Place]] = field(default_factory=dict)
 
 
 def follow(agent: Agent, world: World, seed: int) -> Path:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
 
 import numpy as np
 
-from hplan.evaluation.paths import Path
-
 CELL, GAP, HEAD, FOOT = 16, 20, 34, 26
+NARROWEST = 460  # so that title and legend have room
 ACROSS = 5  # maps in a row
+
+
+@dataclass(frozen=True)
+class Path:
+    """One episode. All places are in cells, (column, row), the middle of a cell at whole numbers. way: (T + 1, 2).
+    subgoals: by level, each place that it aimed for, in turn."""
+
+    walls: np.ndarray
+    way: np.ndarray
+    goal: tuple[float, float]
+    goal_name: str
+    success: bool
+    subgoals: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
 
 
 def paths_figure(paths: Sequence[Path], title: str) -> str:
@@ -19,7 +32,8 @@ def paths_figure(paths: Sequence[Path], title: str) -> str:
     the higher the level the larger."""
     rows, columns = np.max([path.walls.shape for path in paths], 0)
     across, down = min(ACROSS, len(paths)), -(-len(paths) // ACROSS)
-    width, height = GAP + across * (columns * CELL + GAP), HEAD + down * (rows * CELL + HEAD) + FOOT
+    width = max(GAP + across * (columns * CELL + GAP), NARROWEST)
+    height = HEAD + down * (rows * CELL + HEAD) + FOOT
     style = files("hplan.view").joinpath("report.css").read_text(encoding="utf-8")
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">',
@@ -34,7 +48,7 @@ def paths_figure(paths: Sequence[Path], title: str) -> str:
 
 def _map(path: Path) -> str:
     steps, name = len(path.way) - 1, f"goal {path.goal_name}: " if path.goal_name else ""
-    said = f"{steps} steps" if path.success else f"not reached in {steps} steps"
+    said = f"{steps} steps" if path.success else f"lost, {steps} steps"
     parts = [f'<text x="0" y="8">{escape(name)}{said}</text><g transform="translate(0 14)">']
     for row, column in np.argwhere(path.walls).tolist():
         place = f'x="{column * CELL}" y="{row * CELL}" width="{CELL}" height="{CELL}"'

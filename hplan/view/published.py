@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 
-from hplan.evaluation.statistics import wilson
-
 LEFT, BAR, ROW, HEAD, FOOT, RIGHT = 190, 420, 26, 40, 24, 150
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Ours on one task, all seeds together, and the best that was published. rates: of each seed, fractions.
-    best: a fraction; by: whose it is."""
+    """Ours on one task, all seeds together, and the best that was published. interval: of the success rate; rates: of
+    each seed; best: what was published, all fractions; by: whose it is."""
 
     task: str
     successes: int
     episodes: int
+    interval: tuple[float, float]
     rates: tuple[float, ...]
     best: float
     by: str
@@ -30,11 +29,11 @@ class Standing:
 
 
 def published_table(standings: Sequence[Standing]) -> str:
-    """Markdown, a row for each task. The interval is Wilson's, of all episodes."""
+    """Markdown, a row for each task. The interval is of all episodes together."""
     head = ["task", "seeds", "episodes", "success", "95 %", "by seed", "best published", "by"]
     rows = [head, ["---", *["---:"] * 6, "---"]]
     for one in standings:
-        low, high = wilson(one.successes, one.episodes)
+        low, high = one.interval
         rows.append(
             [
                 one.task,
@@ -71,7 +70,7 @@ def published_figure(standings: Sequence[Standing]) -> str:
 
 
 def _row(one: Standing) -> str:
-    low, high = (LEFT + BAR * bound for bound in wilson(one.successes, one.episodes))
+    low, high = (LEFT + BAR * bound for bound in one.interval)
     said = f"{100 * one.rate:.1f}; {100 * one.best:g} {one.by.split(',')[0]}"
     return (
         f'<text x="{LEFT - 8}" y="12" text-anchor="end">{escape(one.task.split("/")[-1])}</text>'

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from hplan.evaluation.statistics import wilson
 from hplan.types import Result
 from hplan.view.table import number
 
@@ -14,10 +13,14 @@ Cell = dict[str, str]  # values of `each` of an experiment's step; a `task` amon
 
 
 def seeds_table(
-    results: Sequence[tuple[Cell, Result]], inspections: Sequence[tuple[Cell, dict[str, Any]]], figures: tuple[str, ...]
+    results: Sequence[tuple[Cell, Result]],
+    inspections: Sequence[tuple[Cell, dict[str, Any]]],
+    interval: Callable[[int, int], tuple[float, float]],
+    *,
+    figures: tuple[str, ...] = (),
 ) -> str:
-    """Markdown. Success is that of all episodes, with its interval (Wilson's), the range over seeds, and that of every
-    goal, where they are named, as a mean over seeds; costs are means over seeds.
+    """Markdown. Success is that of all episodes, with its `interval` (of successes, episodes), the range over seeds,
+    and that of every goal, where they are named, as a mean over seeds; costs are means over seeds.
 
     figures: dotted names of what to show of every level of the inspections of the same task and cell (on average over
     seeds, level 0 first); a cell of results may tell more apart than one of inspections, such as levels.
@@ -41,7 +44,7 @@ def seeds_table(
                 str(len(group)),
                 f"{episodes:,}",
                 f"{100 * successes / episodes:.0f} %",
-                "–".join(f"{100 * bound:.0f}" for bound in wilson(successes, episodes)),
+                "–".join(f"{100 * bound:.0f}" for bound in interval(successes, episodes)),
                 f"{min(rates):.0f}–{max(rates):.0f}",
                 _by_goal(group),
                 number(sum(r.predictor_evals_per_step for r in group) / len(group)),

@@ -366,16 +366,37 @@ def test_where_repairs_are_in_vain_the_agent_moves_on_for_twice_as_long_each_tim
     assert repaired == [0, 2, 5, 10, 19]
 
 
-def test_once_the_highest_level_gets_on_repairs_are_worth_it_again() -> None:
-    patience = make(stack(2), retries=2).patience
-    assert patience.after_repair(2, step=5) == 1 and patience.retries(6) == 2
-    assert patience.after_repair(1, step=5) == 0 and patience.retries(6) == 0
-    patience.renew()
-    assert patience.retries(6) == 2
-    levels = stack(2)
-    controller = make(levels)
-    controller.patience.after_repair(1, step=0)
-    position = START
-    while controller.patience.retries(1) == 0 and position < GOAL:
-        position += int(controller.act(latents(levels, position))) - 1
-    assert position <= START + 2 * BLOCK, "a hop of level 1 is done"
+def test_once_the_highest_level_that_takes_part_gets_on_repairs_are_worth_it_again() -> None:
+    for levels in (stack(2), (Corridor(0), Corridor(1), Blind(2))):  # of three, the highest has no plan and no part
+        controller = make(levels)
+        controller.patience._until, controller.patience._wait = 100, 64
+        position = START
+        while controller.patience._until and position < GOAL:
+            position += int(controller.act(latents(levels, position))) - 1
+        assert position <= START + 2 * BLOCK, "a hop of level 1 is done"
+        assert controller.patience._wait == 1
+
+
+def test_repairs_that_help_are_not_in_vain() -> None:
+    """All repairs of a step are used, and the plan after the last of them will do."""
+    levels = (Dear(0), Slope(1))
+    controller = make(levels, retries=2)
+    controller.act(latents(levels, START))
+    hop, result = controller.courses.under_way(1), controller.courses.under_way(0).result
+    patience = make(levels, retries=2).patience
+    said = [patience.repairs(7, 0, 1, hop, result, hop.goal) for _ in range(2)]
+    assert said == [True, True]
+    assert patience.repairs(8, 0, 1, hop, result, hop.goal), "the next step repairs as well"
+    assert patience.repairs(8, 0, 1, hop, result, hop.goal)
+    assert not patience.repairs(8, 0, 1, hop, result, hop.goal), "now they were in vain"
+    assert not patience.repairs(9, 0, 1, hop, result, hop.goal)
+    assert patience.repairs(10, 0, 1, hop, result, hop.goal)
+
+
+def test_a_plan_that_could_spend_nothing_tells_nothing() -> None:
+    levels = (Dear(0), Slope(1))
+    controller = make(levels, evaluations=100, allowance=0)
+    controller.ledger.evaluations = 100  # all that an episode may
+    controller.act(latents(levels, START))
+    assert controller.ledger.starved
+    assert controller.last_repair is None and len(controller.memories[1]) == 0

@@ -24,11 +24,11 @@ def test_seeds_of_a_cell_are_one_row() -> None:
         ({"objective": "vicreg", "seed": "0"}, {"task": "maze", "levels": [{"rank": 4.0}, {"rank": 2.0}]}),
         ({"objective": "vicreg", "task": "maze", "seed": "1"}, {"task": "maze", "levels": [{"rank": 6.0}]}),
     ]
-    head, _, pooled, control = seeds_table(results, seen, ("rank",)).splitlines()
+    head, _, pooled, control = seeds_table(results, seen, lambda k, n: (k / n / 2, 1.0), figures=("rank",)).splitlines()
     assert head.startswith("| task | objective | depth | seeds | episodes | success | 95 % | by seed | by goal |")
     assert pooled.startswith("| maze | vicreg |")
-    assert "| 2 | 20 | 75 % | 53–89 | 50–100 | 88/62 |" in pooled
+    assert "| 2 | 20 | 75 % | 38–100 | 50–100 | 88/62 |" in pooled
     assert "| 100.0 |" in pooled
     assert pooled.endswith("| 5.00 / 2.00 |")
-    assert "| 0 % | 0–28 | 0–0 | – |" in control
+    assert "| 0 % | 0–100 | 0–0 | – |" in control
     assert control.endswith("| – |")
