@@ -92,6 +92,25 @@ def test_an_episode_is_watched_recorded_and_replayed(
     assert [step.step for step in steps] == list(range(len(steps)))
 
 
+@pytest.mark.parametrize(
+    ("out", "said"), [("ways.svg", "DoorKey-8x8 has no map"), ("", "is a folder; name a file, such as")]
+)
+def test_a_picture_of_ways_wants_a_maze_and_a_file(
+    out: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["draw", "minigrid/DoorKey-8x8", "--out", str(tmp_path / out)]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_ways_through_a_maze_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("ogbench")
+    file = tmp_path / "new" / "ways.svg"
+    assert main(["draw", "ogbench/pointmaze-medium-navigate", "--episodes", "1", "--out", str(file)]) == 0
+    assert "of 1 episodes solved" in capsys.readouterr().out
+    assert "goal 1: " in file.read_text()
+
+
 @pytest.mark.training
 def test_a_plan_is_printed_and_written(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "plan.json"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hplan.cli.progress import Bars
@@ -135,17 +136,19 @@ def plan(arguments: Namespace) -> None:
 
 def draw(arguments: Namespace) -> None:
     from hplan.evaluation.paths import follow
-    from hplan.evaluation.run import SEEDS
+    from hplan.evaluation.run import SEEDS, one_thread
     from hplan.files import write_atomically
     from hplan.registry import make_world
     from hplan.view.paths import paths_figure
 
+    if Path(arguments.out).is_dir():
+        raise UsageError(f"--out {arguments.out} is a folder; name a file, such as {Path(arguments.out, 'ways.svg')}")
     agent = _load(arguments, replan=arguments.replan, levels=arguments.levels)
     task = _task(agent, arguments)
     world = make_world(task, split="eval")
     try:
         first = arguments.seed * SEEDS
-        with Bars() as progress:
+        with one_thread(), Bars() as progress:
             paths = []
             for i in range(arguments.episodes):
                 paths.append(follow(agent, world, first + i))

@@ -138,7 +138,10 @@ def build() -> Parser:
     evaluate.add_argument(
         "--records", metavar="FILE", help="write one JSON line per episode there, with the length of its best way"
     )
-    _set(evaluate, "a setting of the controller or the search, such as patience=2; see docs/replanning.md")
+    _set(
+        evaluate,
+        "a setting of the controller or of a planner, such as patience=2 or candidates=640; see docs/replanning.md",
+    )
     evaluate.add_argument("--workers", metavar="N", type=positive, default=1, help="processes (default: %(default)s)")
     _success(evaluate, None)
 

@@ -127,7 +127,7 @@ def _oracle(world: World, task: TaskConfig) -> Actor:
 def _in_turn(player: Agent, task: TaskConfig, method: str, seeds: list[int]) -> Iterator[Record]:
     actor, world = _stage(player, task, method)
     try:
-        with _one_thread():
+        with one_thread():
             for seed in seeds:
                 yield run_episode(actor, world, seed)
     finally:
@@ -135,7 +135,7 @@ def _in_turn(player: Agent, task: TaskConfig, method: str, seeds: list[int]) -> 
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """As in the workers: sums of floats depend on the number of threads, and small models are faster on one."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hplan.planning.rollout import Candidate, Rollout, bounds, check_continuous, shape_of
-from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
+from hplan.types import Budget, Energy, HopCost, PlanResult, UsageError, WorldModel
 
 KEPT = 0.8  # correlation of the noise of one step with that of the next
 LONGER = 2  # times as many steps have plans where shorter ones do not reach the goal
@@ -28,7 +28,10 @@ class CrossEntropy:
         self, *, candidates: int = 64, rounds: int = 3, elites: int = 8, horizon: int = 8, enough: float = 0.5
     ) -> None:
         """`candidates` and `rounds` shrink to the budget, `horizon` (steps of the level) to the budget's. `enough`:
-        share of the goal's threshold at which no further round is taken; at all of it, hops end sloppily and drift."""
+        share of the goal's threshold at which no further round is taken; at all of it, hops end sloppily and drift.
+        Raises UsageError where there would be none of them."""
+        if min(candidates, rounds, elites) < 1:
+            raise UsageError(f"candidates {candidates}, rounds {rounds}, elites {elites}: each has to be 1 at least")
         self.candidates, self.rounds, self.elites, self.horizon = candidates, rounds, elites, horizon
         self.enough = enough
 

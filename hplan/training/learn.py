@@ -21,7 +21,7 @@ from hplan.files import sweep, write_atomically
 from hplan.models.stack import CARD, FORMAT, WEIGHTS, Stack
 from hplan.registry import load_task, task_from_factory
 from hplan.training.fit import Progress
-from hplan.training.trained import Trained
+from hplan.training.trained import Curves, Trained
 from hplan.types import HplanError, UsageError
 
 Levels = Literal["auto"] | int
@@ -96,9 +96,17 @@ def learn(
         versions=versions(),
         edges=trained.edges,
     )
-    write_atomically(out / CURVES, json.dumps(trained.curves))
+    write_atomically(out / CURVES, _short(trained.curves))
     stack.save(out)
     return Agent(stack, name=str(out))
+
+
+def _short(curves: Curves) -> str:
+    """As JSON; five digits are more than a chart shows."""
+    points = {
+        stage: [{k: float(f"{v:.5g}") for k, v in one.items()} for one in curve] for stage, curve in curves.items()
+    }
+    return json.dumps(points, separators=(",", ":"))
 
 
 def train(

@@ -45,7 +45,7 @@ class VectorSettings:
     inverse: bool = True  # latents of level 0 have to tell the action between them
     identity: bool = False  # levels above take the latents below as they are, for ablation
     rollout: int = 3  # steps of level 1 that it is trained to predict open loop
-    shuffle: bool = False  # levels above 0 learn from episodes out of order, as a negative control
+    shuffle: bool = False  # levels above 0 see the latents of an episode out of order: a negative control
     ratio: int = 0  # steps of a level in one of the next; 0: as the level below is found reliable
 
 

@@ -179,3 +179,9 @@ def test_discrete_macro_actions_are_refused_by_name(kind: Any) -> None:
 def test_an_empty_budget_is_refused(kind: Any, budget: Budget) -> None:
     with pytest.raises(UsageError, match="1 evaluation"):
         kind().plan(Plane(), torch.zeros(2), At((0.0, 0.0)), budget=budget)
+
+
+@pytest.mark.parametrize("name", ["candidates", "rounds", "elites"])
+def test_no_candidates_rounds_or_elites_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} 0"):
+        CrossEntropy(**{name: 0})
