@@ -102,9 +102,9 @@ def learn(
 
 
 def _short(curves: Curves) -> str:
-    """As JSON; five digits are more than a chart shows."""
+    """As JSON; four digits are more than a chart shows."""
     points = {
-        stage: [{k: float(f"{v:.5g}") for k, v in one.items()} for one in curve] for stage, curve in curves.items()
+        stage: [{k: float(f"{v:.4g}") for k, v in one.items()} for one in curve] for stage, curve in curves.items()
     }
     return json.dumps(points, separators=(",", ":"))
 
