@@ -19,7 +19,7 @@ from hplan.models.landmarks import nearest_landmark
 if TYPE_CHECKING:  # a grid agent never loads what a maze needs
     from hplan.models.vector import VectorLevel
 
-MOST = 255  # crossings and failures that an edge counts
+MOST = 255  # crossings and failures that an edge counts, and the largest number of a byte
 CHUNK = 16_384  # latents that are looked at in one go
 
 
@@ -86,13 +86,14 @@ class LandmarkEdges:
         return self.steps.astype(float) * (crossed + failed + 2) / (crossed + 1)
 
     def tensors(self) -> dict[str, Tensor]:
-        """As they are kept on disk."""
-        return {field.name: torch.as_tensor(getattr(self, field.name)) for field in fields(self)}
+        """As they are kept on disk: codes in one byte where that is enough."""
+        kept = {field.name: torch.as_tensor(getattr(self, field.name)) for field in fields(self)}
+        return kept | {"macros": kept["macros"].to(torch.uint8)} if self.macros.max(initial=0) <= MOST else kept
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> LandmarkEdges:
         arrays = {field.name: tensors[field.name].numpy() for field in fields(cls) if field.name != "count"}
-        return cls(int(tensors["count"]), **arrays)
+        return cls(int(tensors["count"]), **arrays | {"macros": arrays["macros"].astype(np.int16)})
 
 
 def quickest(pairs: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

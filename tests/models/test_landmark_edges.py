@@ -86,6 +86,14 @@ def test_no_pair_twice_sorted_and_nothing_lost(rows: list[tuple[int, int, int, i
         assert crossings == sum(row[3] for row in same)
 
 
+@pytest.mark.parametrize(("code", "kind"), [(255, torch.uint8), (256, torch.int16)])
+def test_codes_are_kept_in_a_byte_where_that_is_enough(code: int, kind: torch.dtype) -> None:
+    known = edges(4, (0, 1, 1.5, code, 3, 0), (3, 2, 1, 0, 0, 9))
+    assert known.tensors()["macros"].dtype == kind
+    again = LandmarkEdges.from_tensors(known.tensors())
+    assert again.macros.dtype == known.macros.dtype and again.macros.tolist() == [code, 0]
+
+
 def test_they_travel_with_the_stack_and_are_cut_with_it(tmp_path: Path) -> None:
     known = edges(4, (0, 1, 1.5, 7, 3, 0), (3, 2, 1, 2, 0, 9))
     stack = vector_stack()
