@@ -7,7 +7,7 @@ import math
 from hplan.control.course import ControlConfig, Course
 from hplan.types import Energy, Planner, PlanResult, WorldModel
 
-WIDER = 4  # times what a glance may cost, whenever a plan of the highest level fails
+WIDER = 4  # times what a glance may cost, whenever a hop of the highest level fails
 LONGER = 2  # times as long as before the wait is, whenever a step's repairs were in vain again
 
 
