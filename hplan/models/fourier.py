@@ -35,7 +35,11 @@ class FourierFeatures(nn.Module):
         deviation = observations.std(0)
         self.scale.copy_(torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
 
+    def standard(self, observation: Tensor) -> Tensor:
+        """(..., D) -> (..., D): each number in units of its deviation in play, from its mean there."""
+        return (observation - self.mean) / self.scale
+
     def forward(self, observation: Tensor) -> Tensor:
-        x = (observation - self.mean) / self.scale
+        x = self.standard(observation)
         angles = (x[..., None] * self.frequencies).flatten(-2)
         return torch.cat([x, angles.sin(), angles.cos()], -1)

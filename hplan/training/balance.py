@@ -17,14 +17,14 @@ RAREST = 16.0  # times that a row counts at the most: a few rows that are like n
 
 
 class EvenDraws:
-    """Draws of `rows` (K,) whose latents are z (K, D): each place alike, as far as `RAREST` allows."""
+    """Draws of `rows` (K,) whose latents are z (K, D): each place alike, but no row counts more than `rarest` times."""
 
-    def __init__(self, rows: Tensor, z: Tensor) -> None:
+    def __init__(self, rows: Tensor, z: Tensor, rarest: float = RAREST) -> None:
         some = z[:: max(len(z) // SEEN, 1)]
         landmarks = some[farthest_points(some, PLACES)]
         place = torch.cat([nearest_landmark(part, landmarks) for part in z.split(65_536)])
         visits = torch.bincount(place, minlength=len(landmarks)).double()
-        weight = 1 / visits.clamp(min=float(visits.mean()) / RAREST)
+        weight = 1 / visits.clamp(min=float(visits.mean()) / rarest)
         self.rows, self.chance = rows, weight[place].cumsum(0)
 
     def __call__(self, count: int, generator: torch.Generator) -> Tensor:

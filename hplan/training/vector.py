@@ -12,7 +12,7 @@ from hplan.data.layouts import Layouts
 from hplan.losses.criterion import Criterion
 from hplan.models.landmarks import farthest_points, nearest_landmark
 from hplan.models.vector import VectorLevel
-from hplan.training.balance import EvenDraws
+from hplan.training.balance import RAREST, EvenDraws
 from hplan.training.fit import Progress, fit
 from hplan.types import ActionSpec, HplanError, ObservationSpec
 
@@ -23,6 +23,7 @@ MERGE = (
 FEW, MANY = 2048, 8192  # landmarks at most; many where layouts are seen, for play covers what is free in any of them
 LATTICE = 1.0  # steps across a cell of the lattice that tells latents apart where landmarks are too few
 SQUARED = 600  # first steps of training level 0, in which nothing counts as chance: it knows too little to say
+RAREST_OBSERVED = 1.5  # times that a row counts at level 0: of many more, leaps of chance would pass for long steps
 SUPPORT_STEPS, SUPPORT_BATCH = 1000, 1024
 MOVING = 0.25  # a window moved if its step is more than this share of a long one (the 95th percentile)
 
@@ -134,7 +135,8 @@ def train_vector_level(
     else:
         moved = moving(play, stride)
         rows = rows[torch.stack([moved[rows + i * stride] for i in range(rollout)]).all(0)]
-    even = EvenDraws(rows, play.below[rows]) if level.index else None  # of observations, units differ
+    seen, rarest = (play.below, RAREST) if level.index else (level.features.standard(play.below), RAREST_OBSERVED)
+    even = EvenDraws(rows, seen[rows], rarest)
     joints = torch.arange(rollout + 1) * stride
     within = torch.arange(rollout * stride)
 
@@ -143,7 +145,7 @@ def train_vector_level(
     criterion = Criterion(objective, level.config["latent"], level.encoder)
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        drawn = even(batch, generator) if even else rows[torch.randint(len(rows), (batch,), generator=generator)]
+        drawn = even(batch, generator)
         at = drawn[:, None]
         actions = play.actions[at + within]
         if level.index:

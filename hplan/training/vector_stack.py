@@ -35,7 +35,7 @@ CLOSE, CLOSER = 1.0, 0.5  # steps from a goal that count as there; a whole step 
 class VectorSettings:
     """Sizes and lengths of training; a task may override any by budget (tasks/README.md)."""
 
-    base_steps: int = 2500
+    base_steps: int = 6000
     above_steps: int = 2500
     batch: int = 128
     codes: int = 64
