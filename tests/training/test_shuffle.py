@@ -32,7 +32,7 @@ def test_level_0_learns_from_what_was_and_the_level_above_from_what_was_not(
 ) -> None:
     monkeypatch.setattr(vector, "SUPPORT_STEPS", 20)
     monkeypatch.setattr(uncertainty, "STEPS", 20)
-    settings = {"base_steps": 60, "above_steps": 60, "batch": 32, "hidden": 16, "ratio": 4}
+    settings = {"base_steps": 200, "above_steps": 60, "batch": 32, "hidden": 16, "ratio": 4}
     last = {}
     for shuffle in (False, True):
         out = tmp_path / str(shuffle)
