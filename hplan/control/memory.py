@@ -33,7 +33,8 @@ class FailureMemory:
         for i, (start, end) in enumerate(self.hops):
             if torch.equal(start, z) and torch.equal(end, following):
                 return replace(self, times=(*self.times[:i], self.times[i] + 1, *self.times[i + 1 :]))
-        return replace(self, hops=(*self.hops, (z, following))[-self.most :], times=(*self.times, 1)[-self.most :])
+        latest = slice(max(len(self.hops) + 1 - self.most, 0), None)
+        return replace(self, hops=(*self.hops, (z, following))[latest], times=(*self.times, 1)[latest])
 
     def __len__(self) -> int:
         return len(self.hops)

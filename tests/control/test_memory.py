@@ -70,3 +70,12 @@ def test_a_ban_in_a_sum_stays_a_ban() -> None:
     within = WithinHop((Corridor(1),), torch.tensor([0.0]), torch.tensor([1.0]), allowance=0.9)
     both = Sum((FailureMemory(Corridor(0)).add(at(1)[0], at(2)[0]), within))
     assert both(at(1, 1), at(2, 50)).tolist() == [2.0, float("inf")]
+
+
+@given(st.lists(PLACES, unique=True, max_size=8), st.integers(0, 4))
+def test_the_latest_failures_are_remembered_and_no_others(places: list[int], most: int) -> None:
+    memory = FailureMemory(Corridor(0), most=most)
+    for place in places:
+        memory = memory.add(at(place)[0], at(place + 1)[0])
+    assert [int(start) for start, _ in memory.hops] == places[max(len(places) - most, 0) :]
+    assert len(memory.times) == len(memory)
