@@ -39,7 +39,8 @@ class VectorSettings:
     above_steps: int = 2500
     batch: int = 128
     codes: int = 64
-    latent: int = 16
+    latent: int = 16  # of level 0
+    narrower: float = 0.75  # share of the dimensions below that a level has: it leaves out the fastest
     hidden: int = 128
     objective: str = "vicreg"  # hplan.losses.objective has the names
     inverse: bool = True  # latents of level 0 have to tell the action between them
@@ -89,7 +90,7 @@ def train_vector(
                 stack[-1],
                 stride=stride,
                 codes=settings.codes,
-                latent=settings.latent,
+                latent=max(round(settings.narrower * stack[-1].config["latent"]), 2),
                 hidden=settings.hidden,
                 identity=settings.identity,
                 view=play.reach(stride),
