@@ -253,4 +253,5 @@ class Agent:
 
 
 def _planner_for(stack: Stack, name: str = "auto", **settings: Any) -> PlannerFor:
-    return chosen_planner(name, stack.edges, chance=bool(stack.train.get("chances")), **settings)
+    hop = round(stack.levels[1].stride) if len(stack.levels) > 1 else 0
+    return chosen_planner(name, stack.edges, chance=bool(stack.train.get("chances")), hop=hop, **settings)

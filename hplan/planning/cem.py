@@ -15,6 +15,7 @@ from torch import Tensor
 from hplan.planning.rollout import Candidate, Rollout, bounds, check_continuous, shape_of
 from hplan.types import Budget, Energy, HopCost, PlanResult, UsageError, WorldModel
 
+HORIZON = 8  # steps of a plan, where nothing says how far its goal is
 KEPT = 0.8  # correlation of the noise of one step with that of the next
 LONGER = 2  # times as many steps have plans where shorter ones do not reach the goal
 SMALLEST = 0.05  # of the half range: the deviation never shrinks below this, so that late rounds still explore
@@ -25,7 +26,7 @@ class CrossEntropy:
     Rounds end as soon as it reaches well into the goal. Where none reaches it, plans twice as long are tried."""
 
     def __init__(
-        self, *, candidates: int = 64, rounds: int = 3, elites: int = 8, horizon: int = 8, enough: float = 0.5
+        self, *, candidates: int = 64, rounds: int = 3, elites: int = 8, horizon: int = HORIZON, enough: float = 0.5
     ) -> None:
         """`candidates` and `rounds` shrink to the budget, `horizon` (steps of the level) to the budget's. `enough`:
         share of the goal's threshold at which no further round is taken; at all of it, hops end sloppily and drift.

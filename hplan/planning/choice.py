@@ -8,7 +8,7 @@ from typing import Any
 from hplan.models.landmark_edges import LandmarkEdges
 from hplan.models.landmarks import Landmarked
 from hplan.models.spatial import CERTAIN
-from hplan.planning.cem import CrossEntropy
+from hplan.planning.cem import HORIZON, CrossEntropy
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.planning.search import BestFirstSearch
 from hplan.planning.value_iteration import Stochastic, ValueIteration
@@ -28,22 +28,29 @@ def planner_settings() -> dict[str, Any]:
     return (BestFirstSearch.__init__.__kwdefaults__ or {}) | {name: sampling[name] for name in SAMPLING}
 
 
-def default_planner(level: WorldModel, **settings: Any) -> Planner:
+def default_planner(level: WorldModel, *, hop: int = 0, **settings: Any) -> Planner:
     """Search where macro-actions are discrete, the cross-entropy method where they are continuous, and value iteration
-    where steps of the level end in several ways. `settings`: some of `planner_settings`."""
+    where steps of the level end in several ways. `hop`: steps that one of the level above lasts, if there is one; what
+    samples plans makes them that long. `settings`: some of `planner_settings`."""
     if isinstance(level, Stochastic) and level.certainty < CERTAIN:
         return ValueIteration()
     if level.macro.kind == "discrete":
         # Where latents change by and by, what hardly ever happened is more often a mistake of the prior than a way.
         own = {name: value for name, value in settings.items() if name not in SAMPLING}
         return BestFirstSearch(**({} if level.exact else GRADUAL) | own)
-    return CrossEntropy(**{name: value for name, value in settings.items() if name in SAMPLING})
+    own = {name: value for name, value in settings.items() if name in SAMPLING}
+    return CrossEntropy(horizon=max(HORIZON, hop), **own)
 
 
 def chosen_planner(
-    name: str = "auto", edges: Mapping[int, LandmarkEdges] | None = None, *, chance: bool = False, **settings: Any
+    name: str = "auto",
+    edges: Mapping[int, LandmarkEdges] | None = None,
+    *,
+    chance: bool = False,
+    hop: int = 0,
+    **settings: Any,
 ) -> PlannerFor:
-    """`name`: "search" is the default planner of every level, "graph" a landmark graph on those that have `edges`.
+    """`hop`: steps of level 0 that one of level 1 lasts, if there is one. `name`: "search" is the default planner of every level, "graph" a landmark graph on those that have `edges`.
     "auto" searches, but goes by the graph where play showed `chance`: what cannot be predicted cannot be imagined, but
     it can be walked around on what was crossed.
 
@@ -61,7 +68,7 @@ def chosen_planner(
     def planner(level: WorldModel) -> Planner:
         remembered = name == "graph" or (name == "auto" and chance)
         if not remembered or level.index not in edges or not isinstance(level, Landmarked):
-            return default_planner(level, **settings)
+            return default_planner(level, hop=0 if level.index else hop, **settings)
         own, weights = edges[level.index], {k: v for k, v in settings.items() if k in SHARED}
         return LandmarkGraph(level.landmarks[: own.count].float(), own, **weights)
 

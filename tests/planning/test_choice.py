@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from models.line_levels import LineLevel, edges
 
-from hplan.planning.cem import CrossEntropy
+from hplan.planning.cem import HORIZON, CrossEntropy
 from hplan.planning.choice import chosen_planner, default_planner, planner_settings
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.planning.search import BestFirstSearch
@@ -32,6 +32,12 @@ def test_settings_go_to_the_planner_that_has_them() -> None:
     sampling, searching = default_planner(LineLevel(0, 1), **settings), default_planner(LEVEL, **settings)
     assert isinstance(sampling, CrossEntropy) and isinstance(searching, BestFirstSearch)
     assert (sampling.candidates, sampling.rounds, sampling.elites, searching.batch) == (640, 3, 8, 7)
+
+
+def test_sampled_plans_of_level_0_are_as_long_as_a_step_of_the_level_above() -> None:
+    for hop, steps in ((0, HORIZON), (5, HORIZON), (14, 14)):
+        sampling = chosen_planner(hop=hop)(LineLevel(0, 1))
+        assert isinstance(sampling, CrossEntropy) and sampling.horizon == steps
 
 
 def test_an_unknown_name_is_refused() -> None:
