@@ -50,9 +50,9 @@ def chosen_planner(
     hop: int = 0,
     **settings: Any,
 ) -> PlannerFor:
-    """`hop`: steps of level 0 that one of level 1 lasts, if there is one. `name`: "search" is the default planner of every level, "graph" a landmark graph on those that have `edges`.
-    "auto" searches, but goes by the graph where play showed `chance`: what cannot be predicted cannot be imagined, but
-    it can be walked around on what was crossed.
+    """`hop`: steps of level 0 that one of level 1 lasts, if there is one. `name`: "search" is the default planner of
+    every level, "graph" a landmark graph on those that have `edges`. "auto" searches, but goes by the graph where play
+    showed `chance`: what cannot be predicted cannot be imagined, but it can be walked around on what was crossed.
 
     Raises UsageError for another name, and for a graph that no level has.
     """
