@@ -87,6 +87,7 @@ def fit(
                 _snapshot(path, module, optimizer, schedule, done, curve)
     elif progress:
         progress(name, steps, steps, curve[-1] if curve else {})
+    torch.manual_seed(stage_seed(seed, name + "/after"))  # what is made next begins alike, trained now or found trained
     module.eval()
     return curve
 

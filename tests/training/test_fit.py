@@ -122,3 +122,14 @@ def test_snapshots_are_safetensors_with_their_step(tmp_path: Path) -> None:
 def test_every_step_of_every_stage_has_a_seed_of_its_own() -> None:
     seeds = {stage_seed(seed, name, step) for seed in range(3) for name in ("a", "b") for step in range(50)}
     assert len(seeds) == 300
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_what_comes_after_a_stage_draws_the_same_numbers_whether_it_was_trained_now_or_before(
+    finished: bool, tmp_path: Path
+) -> None:
+    drawn = []
+    for out in (tmp_path / "one", tmp_path / ("one" if finished else "other")):
+        train(out)
+        drawn.append(torch.rand(3))
+    assert torch.equal(*drawn)
