@@ -40,7 +40,7 @@ class VectorSettings:
     batch: int = 128
     codes: int = 64
     latent: int = 16  # of level 0
-    narrower: float = 0.75  # share of the dimensions below that a level has: it leaves out the fastest
+    narrower: float = 1.0  # share of the dimensions below that a level has: fewer are slower, and tell places less well
     hidden: int = 128
     objective: str = "vicreg"  # hplan.losses.objective has the names
     inverse: bool = True  # latents of level 0 have to tell the action between them
