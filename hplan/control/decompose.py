@@ -7,7 +7,7 @@ from torch import Tensor
 from hplan.control.course import Course
 from hplan.control.memory import WithinHop
 from hplan.control.plan_tree import ROOT
-from hplan.planning.energy import GivenEnergy, Goal, Lifted, NearLatent, reached
+from hplan.planning.energy import GivenEnergy, Goal, Lifted, NearLatent, guided, reached
 from hplan.types import Energy, WorldModel
 
 
@@ -46,7 +46,14 @@ class Decomposition:
         return None
 
     def goal_of(self, k: int) -> tuple[Energy, int]:
-        """The energy that level k plans for, and the node of the plan tree that it refines."""
+        """The energy that level k plans for, and the node of the plan tree that it refines. A level that acts is guided
+        where the one above it knows how play went about such a hop."""
+        energy, node = self._goal_of(k)
+        if self.above(k) == k + 1:
+            energy = guided(energy, self.levels[k + 1], self.under_way(k + 1).target())
+        return energy, node
+
+    def _goal_of(self, k: int) -> tuple[Energy, int]:
         above = self.above(k)
         if above is None:
             own = self.goal.at(k)
@@ -54,8 +61,9 @@ class Decomposition:
             return own, ROOT
         course = self.under_way(above)
         node = course.nodes[course.hop]
-        if course.hands_goal and course.at_last:
-            own = self.goal.at(k) if course.goal is self.goal.at(above) or self.serves_the_task(above) else None
+        tasks = course.goal is self.goal.at(above) or self.serves_the_task(above)
+        if course.hands_goal and course.at_last and (tasks or self.levels[above].exact):
+            own = self.goal.at(k) if tasks else None
             return own or self._lift(course.goal, above, k), node
         return self._lift(NearLatent(self.levels[above], course.target(), self.tolerance), above, k), node
 

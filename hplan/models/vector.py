@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from hplan.losses.criterion import Criterion
 from hplan.losses.diagnostics import perplexity
 from hplan.losses.infonce import infonce
+from hplan.losses.slowness import slowness
 from hplan.losses.welsch import trust
 from hplan.losses.whole_batch import own_rows, whole_batch
 from hplan.models.codebook import Codebook
 from hplan.models.fourier import FourierFeatures
 from hplan.models.landmarks import nearest_landmark
 from hplan.models.mlp import mlp
+from hplan.models.policy import HopPolicy
 from hplan.models.sight import Situated
 from hplan.types import MacroSpec
 
@@ -62,11 +64,12 @@ class VectorLevel(Situated):
         landmarks: int = 2048,
         identity: bool = False,
         view: int = 0,
+        guides: int = 0,
     ) -> None:
         """`inputs`: features of one observation, or D of the level below; `macros`: number of actions or codes, or
         dimensions; `width`: of a code; `landmarks`: the most places that `keys` tells apart without a lattice;
         `identity`: above level 0, the latents of the level below are taken as they are, for ablation; `view`: pixels
-        to each side that it sees of a layout, 0 where there is none."""
+        to each side that it sees of a layout, if any; `guides`: numbers of an action below that it has a policy for."""
         super().__init__()
         self.index, self.stride = index, float(stride)
         self.config: dict[str, Any] = {k: v for k, v in locals().items() if k not in ("self", "__class__")}
@@ -87,6 +90,7 @@ class VectorLevel(Situated):
             self.posterior = mlp(window or 2 * latent, hidden, width)
             self.before, self.after = mlp(seen, hidden, 32), mlp(latent, hidden, 32)
         self.predictor = mlp(seen + taken, hidden, latent)
+        self.policy = HopPolicy(inputs + seen + latent, hidden, guides) if guides else None
         if macro_kind == "discrete":
             self.prior_net = mlp(seen, hidden, macros)
         self.success = nn.Sequential(mlp(latent, hidden // 2, 1), nn.Flatten(0))
@@ -174,12 +178,13 @@ class VectorLevel(Situated):
         *,
         inverse: bool = True,
         robust: bool = False,
+        slow: float = 0.0,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Open-loop prediction in units of a step, by `criterion`; inverse dynamics or codes; InfoNCE; of H steps.
 
         below (B, H + 1, inputs); actions (B, H, ...) at level 0, (B, H, S, ...) where the posterior reads them.
         `inverse`: whether latents of level 0 have to tell the action between them. `robust`: what is predicted far off
-        counts as chance, and is not learned.
+        counts as chance, and is not learned. `slow`: weight of slowness.
         """
         inputs = self._inputs(below)
         z = self.encoder(inputs)
@@ -194,8 +199,7 @@ class VectorLevel(Situated):
         path = [z[:, 0]]
         for step in vectors.view(len(z), -1, vectors.shape[-1]).unbind(1):
             path.append(self._advance(path[-1], step))
-        # In this unit a typical step has length one.
-        unit = self.rate * z.shape[-1] ** 0.5
+        unit = self.rate * z.shape[-1] ** 0.5  # a typical step has length one
         predicted, target = torch.stack(path[1:], 1).flatten(0, 1) / unit, targets.flatten(0, 1) / unit
         costs = criterion.objective.agreement(predicted, whole_batch(target), own_rows(target))
         if robust:
@@ -206,13 +210,14 @@ class VectorLevel(Situated):
             contrast = infonce(self.before(self.around(z[:, 0])) @ whole_batch(following).T, own_rows(following))
         else:
             contrast = self.support_loss(z[:, 0].detach(), below[:, 0], generator)
-        total = costs.mean() + spread + 0.1 * contrast + extra
+        moved = slowness(z[:, 0], z[:, 1])
+        total = costs.mean() + spread + slow * moved + 0.1 * contrast + extra
         if self.macro.kind == "discrete":
             prior = F.cross_entropy(self.prior_net(self.around(z[:, :-1].detach()).flatten(0, 1)), macro)
-            total, figures["prior"] = total + prior, prior.detach()
-        first = costs.detach().view(len(z), -1)[:, 0].mean()
-        figures |= {"prediction": first, "spread": spread.detach(), "contrast": contrast.detach()}
-        return total, figures
+            total, figures["prior"] = total + prior, prior
+        figures |= {"prediction": costs.view(len(z), -1)[:, 0], "spread": spread}
+        figures |= {"slowness": moved, "contrast": contrast}
+        return total, {name: figure.detach().mean() for name, figure in figures.items()}
 
     def support_loss(self, z: Tensor, observations: Tensor, generator: torch.Generator) -> Tensor:
         """Logistic: latents of play against those of observations each of whose features is from another row.

@@ -12,29 +12,45 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from hplan.planning.energy import Guide, Guided
 from hplan.planning.rollout import Candidate, Rollout, bounds, check_continuous, shape_of
 from hplan.types import Budget, Energy, HopCost, PlanResult, UsageError, WorldModel
 
 HORIZON = 8  # steps of a plan, where nothing says how far its goal is
 KEPT = 0.8  # correlation of the noise of one step with that of the next
+GOT_ON = 0.5  # share of the way that is left where a guide leads well enough, though not to the goal
 LONGER = 2  # times as many steps have plans where shorter ones do not reach the goal
 SMALLEST = 0.05  # of the half range: the deviation never shrinks below this, so that late rounds still explore
 
 
 class CrossEntropy:
     """For continuous macro-actions. A round is one batch of candidates; the best one seen is cut at its best step.
-    Rounds end as soon as it reaches well into the goal. Where none reaches it, plans twice as long are tried."""
+    Rounds end as soon as it reaches well into the goal. Where none reaches it, plans twice as long are tried.
+
+    Where the goal has a guide (`Guided`), the first round does what it says, more or less, and a few candidates do for
+    many. Only where that does not lead half of the way it begins again without."""
 
     def __init__(
-        self, *, candidates: int = 64, rounds: int = 3, elites: int = 8, horizon: int = HORIZON, enough: float = 0.5
+        self,
+        *,
+        candidates: int = 64,
+        rounds: int = 3,
+        elites: int = 8,
+        guided: int = 16,
+        horizon: int = HORIZON,
+        enough: float = 0.5,
     ) -> None:
-        """`candidates` and `rounds` shrink to the budget, `horizon` (steps of the level) to the budget's. `enough`:
+        """`candidates` and `rounds` shrink to the budget, `horizon` (steps of the level) to the budget's; `elites` are
+        a quarter of the candidates at the most. `guided`: candidates where there is a guide, 0 to do without. `enough`:
         share of the goal's threshold at which no further round is taken; at all of it, hops end sloppily and drift.
-        Raises UsageError where there would be none of them."""
-        if min(candidates, rounds, elites) < 1:
-            raise UsageError(f"candidates {candidates}, rounds {rounds}, elites {elites}: each has to be 1 at least")
+        Raises UsageError where there would be none of the first three."""
+        if min(candidates, rounds, elites) < 1 or guided < 0:
+            raise UsageError(
+                f"candidates {candidates}, rounds {rounds}, elites {elites}, guided {guided}: each has to be 1 at "
+                "least, but guided, which may be 0"
+            )
         self.candidates, self.rounds, self.elites, self.horizon = candidates, rounds, elites, horizon
-        self.enough = enough
+        self.guided, self.enough = guided, enough
 
     @torch.inference_mode()
     def plan(
@@ -50,32 +66,46 @@ class CrossEntropy:
         """Raises UsageError where the level's macro-actions are discrete."""
         check_continuous(level, self)
         rollout = Rollout(level, start, goal, hop_cost)
-        best = self._sample(rollout, self.horizon, budget, None, generator)
-        left = replace(budget, evaluations=budget.evaluations - rollout.evaluations)
+        guide = goal.guide if isinstance(goal, Guided) and self.guided else None
+        best = self._sample(rollout, self.horizon, budget, None, guide, generator)
         longest = LONGER * self.horizon
-        affordable = budget.horizon > self.horizon and left.evaluations >= longest * self.elites
-        if float(best.energies[-1]) > goal.threshold and affordable:
-            best = self._sample(rollout, longest, left, best, generator)
+        for by in (guide, None) if guide else (None,):
+            missing = best.energies[[0, -1]] - goal.threshold
+            close = GOT_ON * max(float(missing[0]), 0.0) if by is not guide else 0.0
+            left = replace(budget, evaluations=budget.evaluations - rollout.evaluations)
+            affordable = budget.horizon > self.horizon and left.evaluations >= longest * self.elites
+            if float(missing[1]) > close and affordable:
+                best = self._sample(rollout, longest, left, best, by, generator)
         return rollout.result(best)
 
     def _sample(
-        self, rollout: Rollout, longest: int, budget: Budget, best: Candidate | None, generator: torch.Generator | None
+        self,
+        rollout: Rollout,
+        longest: int,
+        budget: Budget,
+        best: Candidate | None,
+        guide: Guide | None,
+        generator: torch.Generator | None,
     ) -> Candidate:
         """Rounds of plans of `longest` steps; the best of them and of what was the best before."""
         start, threshold = rollout.start, rollout.goal.threshold
-        rounds, candidates, horizon = shape_of(budget, self.rounds, self.candidates, longest)
+        rounds, candidates, horizon = shape_of(budget, self.rounds, self.guided if guide else self.candidates, longest)
         low, high = bounds(rollout.level, start)
         mean, deviation = ((low + high) / 2).expand(horizon, -1), ((high - low) / 2).expand(horizon, -1)
         apart = torch.arange(horizon)
         lasting = torch.linalg.cholesky(KEPT ** (apart[:, None] - apart).abs().float()).to(start)
-        for _ in range(rounds):
+        for turn in range(rounds):
             noise = lasting @ torch.randn(candidates, *mean.shape, generator=generator).to(start)
-            macros = torch.clamp(mean + deviation * noise, low, high)
-            scored = rollout.score(macros)
+            if guide and not turn:
+                noise[0] = 0.0  # just what it says
+                scored = rollout.follow(guide, noise)
+            else:
+                scored = rollout.score(torch.clamp(mean + deviation * noise, low, high))
             best = scored.best() if best is None else scored.best().better_of(best)
             if float(best.energies[-1]) <= self.enough * threshold:
                 break
-            elite = macros[scored.values.topk(min(self.elites, candidates), largest=False).indices]
+            kept = min(self.elites, max(candidates // 4, 1))
+            elite = scored.macros[scored.values.topk(kept, largest=False).indices]
             mean = elite.mean(0)
             deviation = torch.maximum(elite.std(0, correction=0), SMALLEST * (high - low) / 2)
         assert best is not None

@@ -19,7 +19,7 @@ PlannerFor = Callable[[WorldModel], Planner]
 # Search over latents that change by and by: the prior is of a codebook, in which one way has several names.
 GRADUAL: dict[str, Any] = {"floors": (0.02, 0.005), "prior_weight": 0.3}
 SHARED = ("uncertainty_weight", "compatibility_weight")  # arguments of the search that mean the same to a graph
-SAMPLING = ("candidates", "rounds", "elites")  # arguments of the cross-entropy method that a user may set
+SAMPLING = ("candidates", "rounds", "elites", "guided")  # arguments of the cross-entropy method that a user may set
 
 
 def planner_settings() -> dict[str, Any]:

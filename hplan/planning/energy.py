@@ -12,6 +12,8 @@ from torch import Tensor
 from hplan.models.sight import Situated
 from hplan.types import Energy, WorldModel
 
+Guide = Callable[[Tensor], tuple[Tensor, Tensor]]  # (B, *z) -> mean and deviation (B, A) of actions, in half ranges
+
 
 @dataclass(frozen=True)
 class NearLatent:
@@ -41,6 +43,28 @@ class Lifted:
 
     def __call__(self, z: Tensor) -> Tensor:
         return self.energy(self.upper.encode(z))
+
+
+@dataclass(frozen=True)
+class Guided:
+    """An energy with a way there: what to try at a latent that is on it."""
+
+    energy: Energy
+    guide: Guide
+
+    @property
+    def threshold(self) -> float:
+        return self.energy.threshold
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return self.energy(z)
+
+
+def guided(energy: Energy, upper: WorldModel, target: Tensor) -> Energy:
+    """An energy of the level below `upper`, guided there if that one learned how play goes about its hops
+    (`hplan.models.policy`). target (*z), of `upper`."""
+    policy = getattr(upper, "policy", None)
+    return energy if policy is None else Guided(energy, lambda z: policy(upper, z, target.expand(len(z), -1)))
 
 
 @dataclass(frozen=True)

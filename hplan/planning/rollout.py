@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hplan.planning.energy import Guide
 from hplan.types import Budget, Energy, HopCost, PlanResult, UsageError, WorldModel
 
 UNREAL = 0.2  # energy that a step is worse by for each unit by which it is unlike real ones
@@ -88,14 +89,26 @@ class Rollout:
 
     def score(self, macros: Tensor) -> Scored:
         """(N, H, A) -> all of them rolled out: N * H predictor evaluations, H calls of the predictor."""
-        count, horizon = macros.shape[:2]
-        z = self.start.expand(count, *self.start.shape)
-        path = [z]
+        path = [self.start.expand(len(macros), *self.start.shape)]
         for macro in macros.unbind(1):
-            z = self.level.predict(z, macro)
-            path.append(z)
+            path.append(self.level.predict(path[-1], macro))
+        return self._judge(macros, torch.stack(path, 1))
+
+    def follow(self, guide: Guide, noise: Tensor) -> Scored:
+        """noise (N, H, A) -> as many candidates that do at every step what `guide` says there, off by as many of its
+        deviations: N * H predictor evaluations."""
+        low, high = bounds(self.level, self.start)
+        path, macros = [self.start.expand(len(noise), *self.start.shape)], []
+        for off in noise.unbind(1):
+            mean, deviation = guide(path[-1])
+            macros.append(torch.clamp((low + high + (high - low) * (mean + deviation * off)) / 2, low, high))
+            path.append(self.level.predict(path[-1], macros[-1]))
+        return self._judge(torch.stack(macros, 1), torch.stack(path, 1))
+
+    def _judge(self, macros: Tensor, latents: Tensor) -> Scored:
+        """(N, H, A), (N, H+1, D): what candidates cost, where they lead."""
+        count, horizon = macros.shape[:2]
         self.evaluations += count * horizon
-        latents = torch.stack(path, 1)
         energies = self.goal(latents.flatten(0, 1)).view(count, horizon + 1)
         extra = self._extra(latents, macros)
         paid = STEP_COST * torch.arange(1, horizon + 1, device=extra.device) + HOP_COST * extra.cumsum(1)

@@ -106,6 +106,7 @@ def level_above(
         hidden=hidden,
         landmarks=MANY if view else FEW,
         view=view,
+        guides=below.macro.size if below.macro.kind == "continuous" else 0,
     )
 
 
@@ -120,13 +121,15 @@ def train_vector_level(
     rollout: int = 3,
     objective: str = "vicreg",
     inverse: bool = True,
+    slow: float = 0.0,
     lr: float = 1e-3,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> dict[str, list]:
     """Train one level on windows of `rollout` of its steps, calibrate and freeze it; returns the curve by stage.
 
-    `objective`: by name (`hplan.losses.objective`). Raises UsageError for an unknown one.
+    `objective`: by name (`hplan.losses.objective`). `slow`: weight of slowness. Raises UsageError for an unknown
+    one.
     """
     stride = round(level.stride)
     rows = play.starts(rollout * stride)
@@ -155,7 +158,7 @@ def train_vector_level(
         robust = level.index == 0 and step >= SQUARED
         read = actions if reads_actions else None
         here = play.at(drawn, level)
-        value, figures = here.loss(below, read, generator, criterion, inverse=inverse, robust=robust)
+        value, figures = here.loss(below, read, generator, criterion, inverse=inverse, robust=robust, slow=slow)
         if level.sight is not None and play.layouts is not None:
             places = level.sight.loss(level.encode(below).detach(), play.layouts.places[at + joints])
             value, figures["place"] = value + places, places.detach()

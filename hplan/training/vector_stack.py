@@ -19,6 +19,7 @@ from hplan.training.chance import cut, unpredictable
 from hplan.training.fit import Progress
 from hplan.training.fits import train_fits
 from hplan.training.landmark_edges import landmark_edges
+from hplan.training.policy import train_policy
 from hplan.training.shuffle import out_of_order
 from hplan.training.strides import next_ratio, reliable_horizon, travel_time, worth_a_level
 from hplan.training.success import train_success
@@ -39,13 +40,13 @@ class VectorSettings:
     above_steps: int = 2500
     batch: int = 128
     codes: int = 64
-    latent: int = 16  # of level 0
-    narrower: float = 1.0  # share of the dimensions below that a level has: fewer are slower, and tell places less well
+    latent: int = 16
     hidden: int = 128
     objective: str = "vicreg"  # hplan.losses.objective has the names
     inverse: bool = True  # latents of level 0 have to tell the action between them
     identity: bool = False  # levels above take the latents below as they are, for ablation
     rollout: int = 3  # steps of level 1 that it is trained to predict open loop
+    slow: float = 2.0  # weight of slowness above level 0: what a level keeps should outlast its steps
     shuffle: bool = False  # levels above 0 see the latents of an episode out of order: a negative control
     ratio: int = 0  # steps of a level in one of the next; 0: as the level below is found reliable
 
@@ -90,7 +91,7 @@ def train_vector(
                 stack[-1],
                 stride=stride,
                 codes=settings.codes,
-                latent=max(round(settings.narrower * stack[-1].config["latent"]), 2),
+                latent=settings.latent,
                 hidden=settings.hidden,
                 identity=settings.identity,
                 view=play.reach(stride),
@@ -104,6 +105,7 @@ def train_vector(
             batch=settings.batch,
             objective=settings.objective,
             inverse=settings.inverse,
+            slow=settings.slow if index else 0.0,
             rollout=max(min(_rollout(index, settings), longest // stride), 1),
             device=device,
             progress=progress,
@@ -113,6 +115,8 @@ def train_vector(
             chance = unpredictable(level, whole)
             chances, play = int(chance.sum()), cut(whole, chance)
             held, longest = cut(held, unpredictable(level, held)), int(play.remaining.max())
+        if index:
+            curves |= train_policy(level, stack[-1], play, seed=seed, out=out, device=device, progress=progress)
         curves |= train_fits(level, play, seed=seed, out=out, device=device, progress=progress)
         errors = carried_errors(level, whole, errors, below_stride)
         curves |= train_uncertainty(

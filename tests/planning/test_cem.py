@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hplan.planning.cem import CrossEntropy
+from hplan.planning.energy import Guide, Guided
 from hplan.planning.mppi import PathIntegral
-from hplan.types import Budget, MacroSpec, UsageError
+from hplan.types import Budget, Energy, MacroSpec, UsageError
 
 PLANNERS = (CrossEntropy, PathIntegral)
 
@@ -47,7 +48,7 @@ class At:
 
 
 def plan(
-    planner: Any, goal: At, *, level: Plane | None = None, evaluations: int = 4096, horizon: int = 8, **options: Any
+    planner: Any, goal: Energy, *, level: Plane | None = None, evaluations: int = 4096, horizon: int = 8, **options: Any
 ) -> Any:
     level = level or Plane()
     generator = torch.Generator().manual_seed(0)
@@ -83,6 +84,51 @@ def test_plans_that_are_too_short_are_made_longer_where_the_budget_allows() -> N
     assert not poor.reached
     assert poor.evaluations <= 3072
     assert plan(planner, At((2.5, 0.0), 1.0), horizon=64, evaluations=20_000).evaluations <= 3072
+
+
+def ahead(goal: At) -> Guide:
+    """Straight to the goal, at full speed."""
+    return lambda z: ((torch.tensor(goal.place) - z).clamp(-1, 1), torch.full_like(z, 0.1))
+
+
+def back(goal: At) -> Guide:
+    """Away from it, and sure of that."""
+    return lambda z: (-(torch.tensor(goal.place) - z).sign(), torch.full_like(z, 0.1))
+
+
+def test_a_guide_that_knows_the_way_saves_all_but_one_small_round() -> None:
+    goal = At((2.5, -1.5))
+    alone, led = plan(CrossEntropy(), goal), plan(CrossEntropy(), Guided(goal, ahead(goal)))
+    assert led.reached
+    assert len(led) == 3  # the least
+    assert led.evaluations == 16 * 8 < alone.evaluations
+
+
+def test_a_guide_that_leads_astray_is_left() -> None:
+    goal = At((2.5, -1.5), 1.0)
+    misled = plan(CrossEntropy(), Guided(goal, back(goal)), horizon=64, evaluations=20_000)
+    assert misled.reached
+    assert plan(CrossEntropy(guided=0), Guided(goal, back(goal))).evaluations == plan(CrossEntropy(), goal).evaluations
+
+
+@given(evaluations=st.integers(1, 3000), horizon=st.integers(1, 40), good=st.booleans())
+@settings(max_examples=25)
+def test_the_budget_holds_with_a_guide(evaluations: int, horizon: int, good: bool) -> None:
+    goal = At((9.0, 3.0))
+    guide = (ahead if good else back)(goal)
+    result = plan(CrossEntropy(), Guided(goal, guide), evaluations=evaluations, horizon=horizon)
+    assert 1 <= len(result) <= horizon
+    assert result.evaluations <= evaluations
+    assert float(result.macros.abs().max()) <= 1.0
+    assert torch.allclose(result.energies, goal(result.latents))
+
+
+def test_where_a_guide_gets_on_a_goal_too_far_off_is_not_searched_for() -> None:
+    far = At((30.0, 0.0))
+    led = plan(CrossEntropy(), Guided(far, ahead(far)), horizon=64, evaluations=20_000)
+    assert not led.reached
+    assert float(led.energies[-1]) < 15.0  # sixteen of thirty steps
+    assert led.evaluations == 3 * 16 * 8 + 3 * 16 * 16  # guided rounds alone
 
 
 class Gamble(Plane):
@@ -185,3 +231,5 @@ def test_an_empty_budget_is_refused(kind: Any, budget: Budget) -> None:
 def test_no_candidates_rounds_or_elites_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match=f"{name} 0"):
         CrossEntropy(**{name: 0})
+    with pytest.raises(UsageError, match="guided -1"):
+        CrossEntropy(guided=-1)

@@ -1,0 +1,77 @@
+"""Which goal a level hands to the one below it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from control.corridor import Corridor, latents, stack
+
+from hplan.control.course import Course
+from hplan.control.decompose import Decomposition
+from hplan.planning.energy import Goal, GoalObservation, Guided, reached
+from hplan.types import Energy, PlanResult
+
+GOAL = 40
+
+
+class Gradual(Corridor):
+    """Its latents change by and by."""
+
+    exact = False
+
+
+class Leading(Gradual):
+    """It knows how to go about its hops: ahead, and not quite surely."""
+
+    @staticmethod
+    def policy(level: Corridor, z: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return 4 * target - z, torch.ones_like(z)
+
+
+def course(goal: Energy, *ends: float, hands_goal: bool) -> Course:
+    """A plan of a level through these latents, its first hop under way."""
+    path = torch.tensor(ends)[:, None]
+    hops = len(ends) - 1
+    result = PlanResult(torch.zeros(hops), path, torch.zeros(hops + 1), torch.ones(hops), hands_goal, evaluations=0)
+    return Course(goal, result, tuple(range(1, hops + 1)), hands_goal, path[0], 0, torch.zeros(hops))
+
+
+def planned(levels: tuple[Corridor, ...]) -> Decomposition:
+    """From 1 to 40 in cells, 0 to 10 in blocks of 4, and 0 to 2 in blocks of 16: to block 1 of 16 by way of block 6."""
+    goal: Goal = GoalObservation(levels, latents(levels, GOAL), (0.0,) * 3)
+    made = Decomposition(levels, goal, tolerance=0.0, subgoals=True)
+    energy, _ = made.goal_of(2)
+    made[2] = course(energy, 0, 1, 2, hands_goal=True)
+    made[1] = course(made.goal_of(1)[0], 5, 6, hands_goal=True)
+    return made
+
+
+@pytest.mark.parametrize("gradual", [False, True])
+def test_a_last_hop_hands_down_the_subgoal_above_where_symbols_tell_it_and_else_its_own_end(gradual: bool) -> None:
+    levels = tuple(Gradual(k) for k in range(3)) if gradual else stack(3)
+    energy, node = planned(levels).goal_of(0)
+    assert node == 1
+    assert reached(energy, torch.tensor([25.0]))  # in block 6 of 4, as planned
+    assert reached(energy, torch.tensor([17.0])) is not gradual  # in block 1 of 16 already
+
+
+def test_the_task_s_own_goal_is_handed_down_as_it_is() -> None:
+    levels = tuple(Gradual(k) for k in range(3))
+    made = planned(levels)
+    top = made.under_way(2)
+    top.go_on(0, torch.tensor([1.0]))
+    made[1] = course(made.goal_of(1)[0], 9, 10, hands_goal=True)
+    energy, _ = made.goal_of(0)
+    assert reached(energy, torch.tensor([float(GOAL)]))
+    assert not reached(energy, torch.tensor([GOAL + 1.0]))  # in the same block
+
+
+def test_a_level_that_knows_how_to_go_about_a_hop_guides_the_one_below() -> None:
+    levels = (Gradual(0), Leading(1), Gradual(2))
+    made = planned(levels)
+    energy, _ = made.goal_of(0)
+    assert isinstance(energy, Guided)
+    assert energy.threshold == 0.0
+    mean, _ = energy.guide(torch.tensor([[20.0], [23.0]]))
+    assert mean.flatten().tolist() == [4.0, 1.0]  # to where block 6 begins
+    assert not isinstance(made.goal_of(1)[0], Guided)
