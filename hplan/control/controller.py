@@ -1,7 +1,7 @@
 """The goal-decomposition controller: plan top down, watch every level, repair the lowest one that explains an error.
 
 Each level k has a *course*: its plan, and which hop of it is under way. The predicted latent at the end of that hop is
-the subgoal of level k - 1; the last hop of a plan that reaches its goal hands the goal itself down. One level is the
+the subgoal of level k - 1; the last hop of a plan that reaches its goal may hand the goal itself down. One level is the
 flat agent: the same code with nothing to decompose.
 """
 
@@ -79,7 +79,7 @@ class Controller:
                 continue
             self.surprise.measure(k, course, latents[k])
             if not len(course.result):  # its goal was met already, or it knows no way: the levels below see to the rest
-                met = course.hands_goal
+                met = course.result.reached
                 if (met and not reached(course.goal, latents[k])) or (not met and self.courses[k - 1] is None):
                     self._advance(k, course, latents[k])
                 continue
@@ -256,4 +256,4 @@ class Controller:
         if nodes:
             self.tree = self.tree.update(nodes[0], status="active")
         expected = self.levels[k].uncertainty(result.latents[:-1], result.macros).cumsum(0)
-        return Course(goal, result, nodes, result.reached, z, self.step, expected)
+        return Course(goal, result, nodes, self.courses.hands_goal(k, result), z, self.step, expected)

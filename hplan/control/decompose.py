@@ -8,7 +8,7 @@ from hplan.control.course import Course
 from hplan.control.memory import WithinHop
 from hplan.control.plan_tree import ROOT
 from hplan.planning.energy import GivenEnergy, Goal, Lifted, NearLatent, guided, reached
-from hplan.types import Energy, WorldModel
+from hplan.types import Energy, PlanResult, WorldModel
 
 
 class Decomposition:
@@ -61,11 +61,16 @@ class Decomposition:
             return own, ROOT
         course = self.under_way(above)
         node = course.nodes[course.hop]
-        tasks = course.goal is self.goal.at(above) or self.serves_the_task(above)
-        if course.hands_goal and course.at_last and (tasks or self.levels[above].exact):
-            own = self.goal.at(k) if tasks else None
+        if course.hands_goal and course.at_last:
+            own = self.goal.at(k) if course.goal is self.goal.at(above) or self.serves_the_task(above) else None
             return own or self._lift(course.goal, above, k), node
         return self._lift(NearLatent(self.levels[above], course.target(), self.tolerance), above, k), node
+
+    def hands_goal(self, k: int, result: PlanResult) -> bool:
+        """Whether the last hop of this plan of level k leads to the goal of the plan and not to its own end. Where
+        latents change by and by, only to the task's own: the subgoal of two levels above is met by a hair and missed by
+        one, and then nothing that level 0 can do is quite enough."""
+        return result.reached and (self.levels[k].exact or self.serves_the_task(k))
 
     def serves_the_task(self, k: int) -> bool:
         """Whether level k's goal is the task's own: every level above it is on a last hop that hands it down."""

@@ -9,7 +9,7 @@ from control.corridor import Corridor, latents, stack
 from hplan.control.course import Course
 from hplan.control.decompose import Decomposition
 from hplan.planning.energy import Goal, GoalObservation, Guided, reached
-from hplan.types import Energy, PlanResult
+from hplan.types import PlanResult
 
 GOAL = 40
 
@@ -28,21 +28,22 @@ class Leading(Gradual):
         return 4 * target - z, torch.ones_like(z)
 
 
-def course(goal: Energy, *ends: float, hands_goal: bool) -> Course:
-    """A plan of a level through these latents, its first hop under way."""
+def take(made: Decomposition, k: int, *ends: float) -> None:
+    """Level k has a plan through these latents that reaches its goal, and the first hop of it under way."""
+    goal, _ = made.goal_of(k)
     path = torch.tensor(ends)[:, None]
     hops = len(ends) - 1
-    result = PlanResult(torch.zeros(hops), path, torch.zeros(hops + 1), torch.ones(hops), hands_goal, evaluations=0)
-    return Course(goal, result, tuple(range(1, hops + 1)), hands_goal, path[0], 0, torch.zeros(hops))
+    result = PlanResult(torch.zeros(hops), path, torch.zeros(hops + 1), torch.ones(hops), True, evaluations=0)
+    nodes = tuple(range(1, hops + 1))
+    made[k] = Course(goal, result, nodes, made.hands_goal(k, result), path[0], 0, torch.zeros(hops))
 
 
 def planned(levels: tuple[Corridor, ...]) -> Decomposition:
     """From 1 to 40 in cells, 0 to 10 in blocks of 4, and 0 to 2 in blocks of 16: to block 1 of 16 by way of block 6."""
     goal: Goal = GoalObservation(levels, latents(levels, GOAL), (0.0,) * 3)
     made = Decomposition(levels, goal, tolerance=0.0, subgoals=True)
-    energy, _ = made.goal_of(2)
-    made[2] = course(energy, 0, 1, 2, hands_goal=True)
-    made[1] = course(made.goal_of(1)[0], 5, 6, hands_goal=True)
+    take(made, 2, 0, 1, 2)
+    take(made, 1, 5, 6)
     return made
 
 
@@ -60,7 +61,7 @@ def test_the_task_s_own_goal_is_handed_down_as_it_is() -> None:
     made = planned(levels)
     top = made.under_way(2)
     top.go_on(0, torch.tensor([1.0]))
-    made[1] = course(made.goal_of(1)[0], 9, 10, hands_goal=True)
+    take(made, 1, 9, 10)
     energy, _ = made.goal_of(0)
     assert reached(energy, torch.tensor([float(GOAL)]))
     assert not reached(energy, torch.tensor([GOAL + 1.0]))  # in the same block
