@@ -245,7 +245,8 @@ class Controller:
         if above is not None and (hop := self.courses[above]) is not None and not hop.duration and result.reached:
             hop.duration = len(result) * self.levels[k].stride
             self.tree = self.tree.update(hop.nodes[hop.hop], expected_steps=hop.duration)
-        nodes = plan_nodes(self.levels[k], result, z, self.cause)
+        hands_goal = self.courses.hands_goal(k, result)
+        nodes = plan_nodes(self.levels[k], result, z, self.cause, hands_goal=hands_goal)
         first = self.tree.next_id
         if nodes:
             self.tree = self.tree.add(parent, nodes)

@@ -107,8 +107,9 @@ class Ledger:
         return Budget(min(evaluations, max(left, LEAST)), config.horizon)
 
 
-def plan_nodes(level: WorldModel, result: PlanResult, z: Tensor, cause: Cause) -> list[PlanNode]:
-    """One node of the plan tree for every hop of a plan; the first one is under way, and carries what planning cost."""
+def plan_nodes(level: WorldModel, result: PlanResult, z: Tensor, cause: Cause, *, hands_goal: bool) -> list[PlanNode]:
+    """One node of the plan tree for every hop of a plan; the first one is under way, and carries what planning cost.
+    `hands_goal`: the last one hands the goal down."""
     last = len(result) - 1
     return [
         PlanNode(
@@ -121,7 +122,7 @@ def plan_nodes(level: WorldModel, result: PlanResult, z: Tensor, cause: Cause) -
             evaluations=0 if i else result.evaluations,
             status="pending" if i else "active",
             cause="" if i else cause,
-            is_goal=result.reached and i == last,
+            is_goal=hands_goal and i == last,
         )
         for i in range(len(result))
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from hplan.control.course import Course
+from hplan.control.course import NEARBY, Course
 from hplan.control.memory import WithinHop
 from hplan.control.plan_tree import ROOT
 from hplan.planning.energy import GivenEnergy, Goal, Lifted, NearLatent, guided, reached
@@ -67,9 +67,9 @@ class Decomposition:
         return self._lift(NearLatent(self.levels[above], course.target(), self.tolerance), above, k), node
 
     def hands_goal(self, k: int, result: PlanResult) -> bool:
-        """Whether the last hop of this plan of level k leads to the goal of the plan and not to its own end. Where
-        latents change by and by, only to the task's own: the subgoal of two levels above is met by a hair and missed by
-        one, and then nothing that level 0 can do is quite enough."""
+        """Whether the last hop of this plan of level k hands down the goal of the plan, and not its own end: a subgoal
+        from two levels above only where symbols tell it exactly. Where latents change by and by, it is met by a hair
+        and missed by one."""
         return result.reached and (self.levels[k].exact or self.serves_the_task(k))
 
     def serves_the_task(self, k: int) -> bool:
@@ -90,7 +90,11 @@ class Decomposition:
         while below > 0 and (course := self[below]) is not None and not len(course.result):
             below -= 1
         course = self[below]
-        return course is not None and reached(course.goal, latents[below])
+        if course is None or reached(course.goal, latents[below]):
+            return course is not None
+        # A plan that was to lead there is carried out, and it is near.
+        carried_out = below and course.result.reached and course.at_last and self.subgoal_reached(below, latents)
+        return bool(carried_out and course.goal(latents[below][None])[0] <= NEARBY * course.goal.threshold)
 
     def corridor(self, k: int) -> WithinHop | None:
         """What keeps level k inside the hop that it carries out. Half way through a gradual step everything is far from

@@ -8,6 +8,7 @@ imagined and judged as any other plan, so that it saves evaluations where it is 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,4 +34,4 @@ class HopPolicy(nn.Module):
         deviation (B, A) of the next action on the way, in half ranges from the middle."""
         here = level.encode(below)
         mean, log = self.net(torch.cat([below, level.around(here), (target - here) / level.rate], -1)).chunk(2, -1)
-        return mean, log.exp().clamp(NARROWEST, WIDEST)
+        return mean, log.clamp(math.log(NARROWEST), math.log(WIDEST)).exp()

@@ -23,6 +23,7 @@ from hplan.types import ActionSpec, HplanError, LevelInfo, ObservationSpec, Usag
 FORMAT = 4
 CARD, WEIGHTS = "agent.toml", "levels.safetensors"
 CALIBRATION, EDGES = "calibration", "edges"  # of the tensors in WEIGHTS
+HEAD = "success."  # of the tensors of a level: not kept where play was never rewarded
 
 
 class TrainedLevel(WorldModel, Protocol):
@@ -115,8 +116,9 @@ class Stack:
     def save(self, folder: Path) -> None:
         """Weights first, then the card: a folder with a card is whole."""
         tensors: dict[str, Tensor] = {}
-        for level in self.levels:
-            tensors |= {f"{level.index}/{k}": v for k, v in level.state_dict().items()}
+        for level, succeeds in zip(self.levels, self.succeeds, strict=True):
+            kept = {k: v for k, v in level.state_dict().items() if succeeds or not k.startswith(HEAD)}
+            tensors |= {f"{level.index}/{k}": v for k, v in kept.items()}
             tensors[f"{CALIBRATION}/{level.index}"] = torch.from_numpy(self.calibration[level.index].errors)
         for k, edges in self.edges.items():
             tensors |= {f"{EDGES}/{k}/{name}": values for name, values in edges.tensors().items()}
@@ -207,7 +209,9 @@ def macro_text(level: WorldModel) -> str:
 def _level(index: int, entry: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
     level = level_class(entry["kind"])(**_tuples(entry["config"]))
     prefix = f"{index}/"
-    level.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
+    kept = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    unused = {} if entry["succeeds"] else {k: v for k, v in level.state_dict().items() if k.startswith(HEAD)}
+    level.load_state_dict(unused | kept)
     return level.eval().requires_grad_(False)
 
 

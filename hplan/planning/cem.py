@@ -27,8 +27,8 @@ class CrossEntropy:
     """For continuous macro-actions. A round is one batch of candidates; the best one seen is cut at its best step.
     Rounds end as soon as it reaches well into the goal. Where none reaches it, plans twice as long are tried.
 
-    Where the goal has a guide (`Guided`), the first round does what it says, more or less, and a few candidates do for
-    many. Only where that does not lead half of the way it begins again without."""
+    Where the goal has a guide (`Guided`), the first of these rounds does what it says, more or less, and a few
+    candidates do for many. Only where neither length leads half of the way it samples at large."""
 
     def __init__(
         self,
@@ -40,10 +40,10 @@ class CrossEntropy:
         horizon: int = HORIZON,
         enough: float = 0.5,
     ) -> None:
-        """`candidates` and `rounds` shrink to the budget, `horizon` (steps of the level) to the budget's; `elites` are
-        a quarter of the candidates at the most. `guided`: candidates where there is a guide, 0 to do without. `enough`:
-        share of the goal's threshold at which no further round is taken; at all of it, hops end sloppily and drift.
-        Raises UsageError where there would be none of the first three."""
+        """`candidates` and `rounds` shrink to the budget, `horizon` (steps of the level) to the budget's. `guided`:
+        candidates where there is a guide, a quarter of them elites at the most; 0 to do without. `enough`: share of the
+        goal's threshold at which no further round is taken; at all of it, hops end sloppily and drift. Raises
+        UsageError where there would be none of the first three."""
         if min(candidates, rounds, elites) < 1 or guided < 0:
             raise UsageError(
                 f"candidates {candidates}, rounds {rounds}, elites {elites}, guided {guided}: each has to be 1 at "
@@ -68,13 +68,13 @@ class CrossEntropy:
         rollout = Rollout(level, start, goal, hop_cost)
         guide = goal.guide if isinstance(goal, Guided) and self.guided else None
         best = self._sample(rollout, self.horizon, budget, None, guide, generator)
-        longest = LONGER * self.horizon
-        for by in (guide, None) if guide else (None,):
-            missing = best.energies[[0, -1]] - goal.threshold
-            close = GOT_ON * max(float(missing[0]), 0.0) if by is not guide else 0.0
+        for by, share in ((guide, 0.0), (None, GOT_ON)) if guide else ((None, 0.0),):
+            first, last = (float(energy) - goal.threshold for energy in best.energies[[0, -1]])
             left = replace(budget, evaluations=budget.evaluations - rollout.evaluations)
-            affordable = budget.horizon > self.horizon and left.evaluations >= longest * self.elites
-            if float(missing[1]) > close and affordable:
+            longest = LONGER * self.horizon
+            if budget.horizon <= self.horizon or left.evaluations < longest * self.elites:
+                longest = self.horizon if by is not guide else 0  # no longer ones, but others
+            if last > share * max(first, 0.0) and longest and left.evaluations:
                 best = self._sample(rollout, longest, left, best, by, generator)
         return rollout.result(best)
 
@@ -104,7 +104,7 @@ class CrossEntropy:
             best = scored.best() if best is None else scored.best().better_of(best)
             if float(best.energies[-1]) <= self.enough * threshold:
                 break
-            kept = min(self.elites, max(candidates // 4, 1))
+            kept = min(self.elites, max(candidates // 4, 1) if guide else candidates)  # of a few, a few
             elite = scored.macros[scored.values.topk(kept, largest=False).indices]
             mean = elite.mean(0)
             deviation = torch.maximum(elite.std(0, correction=0), SMALLEST * (high - low) / 2)

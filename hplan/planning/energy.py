@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from hplan.models.policy import HopPolicy
 from hplan.models.sight import Situated
 from hplan.types import Energy, WorldModel
 
@@ -64,7 +65,9 @@ def guided(energy: Energy, upper: WorldModel, target: Tensor) -> Energy:
     """An energy of the level below `upper`, guided there if that one learned how play goes about its hops
     (`hplan.models.policy`). target (*z), of `upper`."""
     policy = getattr(upper, "policy", None)
-    return energy if policy is None else Guided(energy, lambda z: policy(upper, z, target.expand(len(z), -1)))
+    if not isinstance(policy, HopPolicy):
+        return energy
+    return Guided(energy, lambda z: policy(upper, z, target.expand(len(z), -1)))
 
 
 @dataclass(frozen=True)

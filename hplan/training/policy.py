@@ -14,7 +14,7 @@ from hplan.training.trained import Curves
 from hplan.training.vector import Play
 
 STEPS, BATCH = 2000, 512
-RAREST = 4.0  # times that a row counts at the most
+RARE = 4.0  # times that a row counts at the most: what play did in rare places is as good as elsewhere, and less sure
 
 
 def train_policy(
@@ -27,7 +27,7 @@ def train_policy(
         return {}
     stride, name = round(level.stride), f"level{level.index}-policy"
     rows = play.starts(stride)
-    even = EvenDraws(rows, play.below[rows], RAREST)
+    even = EvenDraws(rows, play.below[rows], RARE)
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         at = even(BATCH, generator)

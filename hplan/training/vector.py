@@ -128,8 +128,8 @@ def train_vector_level(
 ) -> dict[str, list]:
     """Train one level on windows of `rollout` of its steps, calibrate and freeze it; returns the curve by stage.
 
-    `objective`: by name (`hplan.losses.objective`). `slow`: weight of slowness. Raises UsageError for an unknown
-    one.
+    `objective`: by name (`hplan.losses.objective`). Raises UsageError for an unknown one. `slow`: weight of
+    slowness.
     """
     stride = round(level.stride)
     rows = play.starts(rollout * stride)

@@ -40,7 +40,7 @@ class VectorSettings:
     above_steps: int = 2500
     batch: int = 128
     codes: int = 64
-    latent: int = 16
+    latent: int = 16  # numbers of a latent
     hidden: int = 128
     objective: str = "vicreg"  # hplan.losses.objective has the names
     inverse: bool = True  # latents of level 0 have to tell the action between them

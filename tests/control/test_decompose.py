@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from control.corridor import Corridor, latents, stack
+from control.corridor import BLOCK, Corridor, latents, stack
 
 from hplan.control.course import Course
 from hplan.control.decompose import Decomposition
+from hplan.models.policy import HopPolicy
 from hplan.planning.energy import Goal, GoalObservation, Guided, reached
 from hplan.types import PlanResult
 
@@ -20,12 +21,23 @@ class Gradual(Corridor):
     exact = False
 
 
-class Leading(Gradual):
-    """It knows how to go about its hops: ahead, and not quite surely."""
+class Ahead(HopPolicy):
+    """To where the block of the target begins."""
 
-    @staticmethod
-    def policy(level: Corridor, z: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return 4 * target - z, torch.ones_like(z)
+    def forward(self, level, below, target):
+        return BLOCK * target - below, torch.ones_like(below)
+
+
+class Leading(Gradual):
+    """It knows how to go about its hops."""
+
+    policy = Ahead(1, 1, 1)
+
+
+class Misnamed(Gradual):
+    """What it calls a policy is something else."""
+
+    policy = "insurance"
 
 
 def take(made: Decomposition, k: int, *ends: float) -> None:
@@ -76,3 +88,17 @@ def test_a_level_that_knows_how_to_go_about_a_hop_guides_the_one_below() -> None
     mean, _ = energy.guide(torch.tensor([[20.0], [23.0]]))
     assert mean.flatten().tolist() == [4.0, 1.0]  # to where block 6 begins
     assert not isinstance(made.goal_of(1)[0], Guided)
+    assert not isinstance(planned((Gradual(0), Misnamed(1), Gradual(2))).goal_of(0)[0], Guided)
+
+
+@pytest.mark.parametrize(("block", "done"), [(4, True), (8, False), (10, True), (11, True), (12, False)])
+def test_a_hop_is_done_when_it_arrived_or_its_plan_is_carried_out_and_came_near(block: int, done: bool) -> None:
+    """To block 0 of 16, within one of it; level 1 planned its way to block 11 of 4, as it thought near enough."""
+    levels = tuple(Gradual(k) for k in range(3))
+    goal = GoalObservation(levels, latents(levels, GOAL), (0.0,) * 3)
+    made = Decomposition(levels, goal, tolerance=1.0, subgoals=True)
+    take(made, 2, 4, 0, 2)
+    take(made, 1, 12, 11)
+    take(made, 0, 48, 47)
+    assert made.under_way(1).goal.threshold == 1.0
+    assert made.subgoal_reached(2, latents(levels, BLOCK * block)) is done

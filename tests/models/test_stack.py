@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import tomli_w
 import torch
 from models.small_levels import spatial_stack, vector_stack
 
-from hplan.models.stack import CARD, FORMAT, WEIGHTS, Stack, macro_text
+from hplan.models.stack import CARD, FORMAT, HEAD, WEIGHTS, Stack, macro_text
 from hplan.types import HplanError, UsageError
 
 BOTH = pytest.mark.parametrize("make", [spatial_stack, vector_stack], ids=["spatial", "vector"])
@@ -38,7 +38,8 @@ def test_what_was_saved_is_what_is_loaded(make: Callable[[], Stack], tmp_path: P
         assert np.array_equal(ours.errors, theirs.errors)
     for ours, theirs in zip(stack.levels, loaded.levels, strict=True):
         assert (ours.index, ours.stride, ours.macro) == (theirs.index, theirs.stride, theirs.macro)
-        assert all(torch.equal(value, theirs.state_dict()[key]) for key, value in ours.state_dict().items())
+        for key, value in ours.state_dict().items():  # a success head only where there is something for it to tell
+            assert torch.equal(value, theirs.state_dict()[key]) or (key.startswith(HEAD) and not all(stack.succeeds))
     seen = observation(stack)
     assert all(torch.equal(a, b) for a, b in zip(stack.encode(seen), loaded.encode(seen), strict=True))
     loaded.save(tmp_path / "again")
@@ -108,6 +109,20 @@ def test_a_damaged_card_is_named(saved: Path, content: bytes) -> None:
     (saved / CARD).write_bytes(content)
     said = refusal(saved)
     assert CARD in said and "damaged" in said and len(said.splitlines()) == 1
+
+
+@BOTH
+def test_success_heads_are_kept_where_play_was_rewarded(make: Callable[[], Stack], tmp_path: Path) -> None:
+    for succeeds in (True, False):
+        stack = make()
+        replace(stack, succeeds=(succeeds,) * len(stack.levels)).save(tmp_path / str(succeeds))
+        loaded = Stack.load(tmp_path / str(succeeds))
+        for ours, theirs in zip(stack.levels, loaded.levels, strict=True):
+            heads = [k for k in ours.state_dict() if k.startswith(HEAD) and k.endswith("weight")]
+            assert heads
+            assert all(torch.equal(ours.state_dict()[k], theirs.state_dict()[k]) for k in heads) is succeeds
+    sizes = [(tmp_path / str(succeeds) / WEIGHTS).stat().st_size for succeeds in (True, False)]
+    assert sizes[0] > sizes[1]
 
 
 @pytest.mark.parametrize("change", [{"format": 1}, {"format": str(FORMAT)}])

@@ -106,9 +106,23 @@ def test_a_guide_that_knows_the_way_saves_all_but_one_small_round() -> None:
 
 def test_a_guide_that_leads_astray_is_left() -> None:
     goal = At((2.5, -1.5), 1.0)
-    misled = plan(CrossEntropy(), Guided(goal, back(goal)), horizon=64, evaluations=20_000)
-    assert misled.reached
+    for horizon, evaluations in ((64, 20_000), (8, 20_000)):  # also where none may be twice as long
+        assert plan(CrossEntropy(), Guided(goal, back(goal)), horizon=horizon, evaluations=evaluations).reached
     assert plan(CrossEntropy(guided=0), Guided(goal, back(goal))).evaluations == plan(CrossEntropy(), goal).evaluations
+
+
+class Skewed(Plane):
+    """Actions from (0, -3) to (2, 1)."""
+
+    macro = MacroSpec("continuous", 2, low=(0.0, -3.0), high=(2.0, 1.0))
+
+
+def test_a_guide_speaks_in_half_ranges_from_the_middle() -> None:
+    def always(z: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.tensor([0.5, -0.25]).expand_as(z), torch.zeros_like(z)
+
+    led = plan(CrossEntropy(guided=1, rounds=1), Guided(At((9.0, -9.0)), always), level=Skewed())
+    assert torch.equal(led.macros, torch.tensor([[1.5, -1.5]]).expand_as(led.macros))
 
 
 @given(evaluations=st.integers(1, 3000), horizon=st.integers(1, 40), good=st.booleans())

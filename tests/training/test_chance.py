@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hplan.data.windows import PlayData
-from hplan.training import uncertainty, vector, vector_stack
+from hplan.training import policy, uncertainty, vector, vector_stack
 from hplan.training.chance import cut, unpredictable
 from hplan.training.vector import Play, base_level, train_vector_level
 from hplan.types import ActionSpec, ObservationSpec
@@ -27,6 +27,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vector, "SUPPORT_STEPS", 5)
     monkeypatch.setattr(vector, "SQUARED", 100)
     monkeypatch.setattr(uncertainty, "STEPS", 5)
+    monkeypatch.setattr(policy, "STEPS", 5)
 
 
 def play_on_a_field(radius: float) -> Play:

@@ -11,7 +11,7 @@ import pytest
 from two_doors import SMALL, two_doors
 
 from hplan.losses import collapse
-from hplan.training import success
+from hplan.training import policy, success
 from hplan.training.learn import learn
 from hplan.types import CollapseWarning
 
@@ -49,6 +49,7 @@ def test_each_level_that_is_found_wanting_is_warned_of(
     train: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(success, "STEPS", 5)
+    monkeypatch.setattr(policy, "STEPS", 5)
     monkeypatch.setattr(collapse, "LEAST_RANK", 2.0)  # more than there can be
     with pytest.warns(CollapseWarning) as said:
         train(tmp_path / "run")

@@ -13,7 +13,7 @@ from training.test_collapse_warning import Square
 
 from hplan.agent import load
 from hplan.models.vector import VectorLevel
-from hplan.training import uncertainty, vector
+from hplan.training import policy, uncertainty, vector
 from hplan.training.landmark_edges import OFTEN, VOUCHED, landmark_edges, reversibility
 from hplan.training.learn import learn
 from hplan.training.vector import Play
@@ -101,6 +101,7 @@ def test_a_trained_agent_keeps_graphs_of_all_levels_above_0_and_plans_on_them(
 ) -> None:
     monkeypatch.setattr(vector, "SUPPORT_STEPS", 20)
     monkeypatch.setattr(uncertainty, "STEPS", 20)
+    monkeypatch.setattr(policy, "STEPS", 20)
     settings = {"base_steps": 60, "above_steps": 30, "batch": 32, "hidden": 16, "ratio": 4}
     learn(Square, tmp_path, steps=3000, levels=3, settings=settings, device="cpu")
     agent = load(tmp_path, settings={"planner": "graph"})

@@ -10,7 +10,7 @@ import torch
 from training.test_collapse_warning import Square
 
 from hplan.models.vector import VectorLevel
-from hplan.training import uncertainty, vector, vector_stack
+from hplan.training import policy, uncertainty, vector, vector_stack
 from hplan.training.learn import learn
 from hplan.training.shuffle import out_of_order
 from hplan.training.vector import Play, train_vector_level
@@ -33,6 +33,7 @@ def test_level_0_learns_from_what_was_and_the_level_above_from_what_was_not(
 ) -> None:
     monkeypatch.setattr(vector, "SUPPORT_STEPS", 5)
     monkeypatch.setattr(uncertainty, "STEPS", 5)
+    monkeypatch.setattr(policy, "STEPS", 5)
     seen: list[Play] = []
 
     def train(level: VectorLevel, play: Play, **options: Any) -> dict[str, list]:

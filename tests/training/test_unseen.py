@@ -17,7 +17,7 @@ from hplan.evaluation.inspection import inspect
 from hplan.evaluation.run import evaluate
 from hplan.registry import load_task, make_world
 from hplan.testing import check_agent
-from hplan.training import fits, uncertainty, vector
+from hplan.training import fits, policy, uncertainty, vector
 from hplan.training.learn import learn
 from hplan.training.vector_stack import _hold_out
 from hplan.types import UsageError
@@ -34,6 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(vector, "SUPPORT_STEPS", 10)
         patch.setattr(uncertainty, "STEPS", 10)
         patch.setattr(fits, "STEPS", 10)
+        patch.setattr(policy, "STEPS", 10)
         learn(TASK, out, steps=8000, levels=3, settings=SMALL, device="cpu")
     return out
 
@@ -45,6 +46,8 @@ def test_levels_see_as_far_as_their_steps_go(folder: Path) -> None:
 
 def test_an_agent_plans_in_the_layout_that_it_is_given(folder: Path) -> None:
     check_agent(load(folder), steps=2)
+    assert [level.policy is not None for level in load(folder).stack.levels] == [False, True, False]
+    check_agent(load(folder, settings={"guided": 0}), steps=2)
     agent, world = load(folder), make_world(TASK, "eval")
     start = world.reset(seed=3)
     with pytest.raises(UsageError, match="give it one"):
