@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hplan.control.course import ControlConfig, Course, Ledger, any_action, imagine_rest, plan_nodes
+from hplan.control.course import NEARBY, ControlConfig, Course, Ledger, any_action, imagine_rest, plan_nodes
 from hplan.control.decompose import Decomposition
 from hplan.control.memory import memories_for, together
 from hplan.control.patience import Patience
@@ -201,23 +201,23 @@ class Controller:
                 k = self._fail(above, "infeasible", by=k)
                 continue
             if k == self.courses.highest and not result.reached and instead:
-                k, instead = self._within_reach(latents, instead), 0
+                k, instead = self._within_reach(latents, instead, farther=NEARBY), 0
                 if k < self.courses.highest:
                     continue
             self._take(k, goal, parent, result, latents[k])
             k -= 1
         self.cause = ""
 
-    def _within_reach(self, latents: tuple[Tensor, ...], glance: int) -> int:
-        """The lowest level that finds the goal at a glance, as does every one between, and then has a plan; else the
-        highest, which has none. Level 0 need not look: a single hop of level 1 hands it the goal itself."""
+    def _within_reach(self, latents: tuple[Tensor, ...], glance: int, farther: float = 1.0) -> int:
+        """The lowest level that finds the goal (or what is `farther` times as far off) at a glance, as does every one
+        between, and then has a plan; else the highest, which has none. Level 0 need not look: a hop of level 1 does."""
         found = None
         for k in range(self.courses.highest - 1, 0, -1) if glance else ():
             goal, self.courses.top = self.courses.goal.at(k), k
             if goal is None or not self.patience.complete(k):
                 break
             result = self._plan(k, latents[k], goal, ROOT, glance)
-            if not result.reached or not len(result):
+            if not len(result) or float(result.energies[-1]) > farther * goal.threshold:
                 break
             found, glance = (k, goal, ROOT, result, latents[k]), self.config.glance
         self.courses.top = found[0] if found else self.courses.highest
@@ -245,7 +245,7 @@ class Controller:
         if above is not None and (hop := self.courses[above]) is not None and not hop.duration and result.reached:
             hop.duration = len(result) * self.levels[k].stride
             self.tree = self.tree.update(hop.nodes[hop.hop], expected_steps=hop.duration)
-        hands_goal = self.courses.hands_goal(k, result)
+        hands_goal = self.courses.hands_goal(k, goal, result)
         nodes = plan_nodes(self.levels[k], result, z, self.cause, hands_goal=hands_goal)
         first = self.tree.next_id
         if nodes:
@@ -257,4 +257,4 @@ class Controller:
         if nodes:
             self.tree = self.tree.update(nodes[0], status="active")
         expected = self.levels[k].uncertainty(result.latents[:-1], result.macros).cumsum(0)
-        return Course(goal, result, nodes, self.courses.hands_goal(k, result), z, self.step, expected)
+        return Course(goal, result, nodes, self.courses.hands_goal(k, goal, result), z, self.step, expected)

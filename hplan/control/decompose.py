@@ -66,11 +66,13 @@ class Decomposition:
             return own or self._lift(course.goal, above, k), node
         return self._lift(NearLatent(self.levels[above], course.target(), self.tolerance), above, k), node
 
-    def hands_goal(self, k: int, result: PlanResult) -> bool:
-        """Whether the last hop of this plan of level k hands down the goal of the plan, and not its own end: a subgoal
-        from two levels above only where symbols tell it exactly. Where latents change by and by, it is met by a hair
-        and missed by one."""
-        return result.reached and (self.levels[k].exact or self.serves_the_task(k))
+    def hands_goal(self, k: int, goal: Energy, result: PlanResult) -> bool:
+        """Whether the last hop of this plan of level k hands down the goal of the plan, and not its own end. The task's
+        own is handed down also from nearby: from there it will be seen better. A subgoal from two levels above only
+        where symbols tell it exactly: where latents change by and by, it is met by a hair and missed by one."""
+        if self.serves_the_task(k):
+            return result.reached or bool(len(result) and result.energies[-1] <= NEARBY * goal.threshold)
+        return result.reached and self.levels[k].exact
 
     def serves_the_task(self, k: int) -> bool:
         """Whether level k's goal is the task's own: every level above it is on a last hop that hands it down."""

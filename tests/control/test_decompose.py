@@ -47,7 +47,7 @@ def take(made: Decomposition, k: int, *ends: float) -> None:
     hops = len(ends) - 1
     result = PlanResult(torch.zeros(hops), path, torch.zeros(hops + 1), torch.ones(hops), True, evaluations=0)
     nodes = tuple(range(1, hops + 1))
-    made[k] = Course(goal, result, nodes, made.hands_goal(k, result), path[0], 0, torch.zeros(hops))
+    made[k] = Course(goal, result, nodes, made.hands_goal(k, goal, result), path[0], 0, torch.zeros(hops))
 
 
 def planned(levels: tuple[Corridor, ...]) -> Decomposition:
