@@ -90,7 +90,7 @@ class Controller:
                     self.memories[0] = self.memories[0].add(course.result.latents[course.hop], course.target())
                 if not self._holds(k, latents):
                     self._drop(k, "surprise")
-            elif self.replan == "clock" and self.step - course.since >= max(self.levels[k].stride, 1):
+            elif self.replan == "clock" and self.step - course.planned >= max(self.levels[k].stride, 1):
                 self._drop(k, "clock")
             elif finished:
                 self._advance(k, course, latents[k])

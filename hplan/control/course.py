@@ -49,6 +49,10 @@ class Course:
     hop: int = 0
     duration: float = 0.0  # environment steps that the current hop should take, by the plan below; 0: not known yet
     failures: int = 0  # of hops below in a row, since the current hop began
+    planned: int = field(init=False)  # environment step at which the plan was made
+
+    def __post_init__(self) -> None:
+        self.planned = self.since
 
     @property
     def at_last(self) -> bool:

@@ -110,6 +110,14 @@ def test_clock_replans_every_step_of_a_level_and_never_only_when_used_up() -> No
     assert calls["clock"][1] > 10
 
 
+def test_the_clock_ticks_also_where_steps_are_done_early() -> None:
+    levels, steps = stack(2), 40
+    controller = make(levels, replan="clock", glance=0)
+    for step in range(steps):  # twice as fast as planned, so that no hop of level 1 lasts as long as it should
+        controller.act(latents(levels, START + 2 * step))
+    assert controller.ledger.planner_calls[1] >= steps // BLOCK
+
+
 def test_the_tree_holds_every_level_and_the_goal_last() -> None:
     levels = stack(3)
     controller = make(levels, glance=0)
