@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from hplan.models.tensors import read_tensors, write_tensors
 from hplan.types import HplanError
@@ -46,8 +48,10 @@ def fit(
 ) -> list[dict[str, float]]:
     """Minimise `loss(step, generator)` over the parameters of `module` in place; returns the learning curve.
 
-    AdamW with a linear warm-up and a cosine to a tenth of `lr`. `out` holds this stage's snapshot `NAME.safetensors`;
-    where it exists, training goes on from it, and where it is finished, it is loaded and nothing is trained.
+    AdamW with a linear warm-up and a cosine to a tenth of `lr`. The module is on `device` (cpu or cuda) while it learns
+    and on the CPU afterwards; whatever else a loss reads may stay there (`Meeting`). `out` holds this stage's snapshot
+    `NAME.safetensors`; where it exists, training goes on from it, and where it is finished, it is loaded and nothing is
+    trained.
 
     Raises HplanError where a loss is not finite, or where a snapshot is damaged (it is named: delete it to go on).
     """
@@ -67,7 +71,8 @@ def fit(
         for step in range(first, steps):
             generator.manual_seed(stage_seed(seed, name, step))
             torch.manual_seed(stage_seed(seed, name + "/global", step))
-            value, figures = loss(step, generator)
+            with Meeting(fabric.device) if fabric.device.type != "cpu" else nullcontext():
+                value, figures = loss(step, generator)
             if not torch.isfinite(value):
                 raise HplanError(
                     f"{name}: the loss is {value.item()} at step {step}; lower the learning rate or check the data"
@@ -88,8 +93,40 @@ def fit(
     elif progress:
         progress(name, steps, steps, curve[-1] if curve else {})
     torch.manual_seed(stage_seed(seed, name + "/after"))  # what is made next begins alike, trained now or found trained
-    module.eval()
+    module.to("cpu").eval()
     return curve
+
+
+class Meeting(TorchFunctionMode):
+    """While it is entered, what tensors of two devices meet in is done on `device`, where the networks are, and play
+    stays on the CPU with all that is drawn from it: the same batches on every device."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()
+        self.device = device
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        in_place = name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
+        if not in_place and len({tensor.device for tensor in _tensors((args, kwargs))}) > 1:
+            args, kwargs = _placed((args, kwargs), self.device)
+        return func(*args, **(kwargs or {}))
+
+
+def _tensors(of: Any) -> Iterator[Tensor]:
+    if isinstance(of, Tensor):
+        yield of
+    elif isinstance(of, tuple | list | dict):
+        for part in of.values() if isinstance(of, dict) else of:
+            yield from _tensors(part)
+
+
+def _placed(of: Any, device: torch.device) -> Any:
+    if isinstance(of, Tensor):
+        return of.to(device)
+    if isinstance(of, dict):
+        return {key: _placed(part, device) for key, part in of.items()}
+    return type(of)(_placed(part, device) for part in of) if isinstance(of, tuple | list) else of
 
 
 def _learning_rate(step: int, steps: int, warmup: int) -> float:

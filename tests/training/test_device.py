@@ -1,0 +1,67 @@
+"""Training on another device than the one that play is on; with CUDA where there is one, else as far as meta goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from models.test_vector import PUSH, play_in_a_box, stack
+from two_doors import two_doors
+
+from hplan.losses.objective import NAMES
+from hplan.training import policy, success
+from hplan.training.fit import Meeting
+from hplan.training.learn import learn
+from hplan.training.policy import train_policy
+from hplan.training.vector import encode_play, train_vector_level
+
+cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+
+
+def test_what_lies_on_two_devices_meets_on_the_one_of_the_networks() -> None:
+    weight, row = torch.ones(3, 3, device="meta"), torch.ones(3)
+    with pytest.raises(RuntimeError, match="device"):
+        weight @ row
+    with Meeting(torch.device("meta")):
+        assert (weight @ row).device.type == "meta" == (row + weight).device.type
+        assert torch.cat([weight, row[None]]).device.type == "meta"
+        assert row[torch.zeros(2, device="meta", dtype=torch.long)].device.type == "meta"
+        assert torch.nn.functional.mse_loss(input=row, target=weight[0]).device.type == "meta"
+        assert (row + row).device.type == "cpu"  # drawn and gathered where play is
+        weight.copy_(torch.zeros(3, 3))  # what is written in place stays in its place
+        assert weight.device.type == "meta"
+
+
+def test_a_loss_on_one_device_is_left_alone() -> None:
+    with Meeting(torch.device("cpu")):
+        assert torch.equal(torch.stack((torch.ones(2), torch.zeros(2))).sum(0), torch.ones(2))
+
+
+@cuda
+@pytest.mark.training
+def test_an_agent_of_symbols_learns_on_cuda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(success, "STEPS", 20)
+    here, there = (learn(two_doors(), tmp_path / device, device=device, levels=1) for device in ("cpu", "cuda"))
+    assert there.stack.train["device"] == "cuda"
+    assert {weight.device.type for level in there.levels for weight in level.parameters()} == {"cpu"}
+    drawn = [agent.stack.levels[0].codes for agent in (here, there)]
+    torch.testing.assert_close(*drawn, rtol=0.1, atol=0.05)  # the same batches, in another order of rounding
+
+
+@cuda
+@pytest.mark.training
+@pytest.mark.parametrize("objective", NAMES)
+def test_levels_over_vectors_learn_on_cuda(objective: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "STEPS", 20)
+    play, ends = play_in_a_box(PUSH), {}
+    for device in ("cpu", "cuda"):
+        out = tmp_path / device
+        base, above = stack(PUSH, 2)
+        options = {"steps": 20, "seed": 0, "out": out, "batch": 64, "rollout": 2, "objective": objective}
+        curves = train_vector_level(base, play, device=device, **options)
+        seen = encode_play(base, play)
+        curves |= train_vector_level(above, seen, slow=1.0, device=device, **options)
+        curves |= train_policy(above, base, seen, seed=0, out=out, device=device, progress=None)
+        ends[device] = [curve[-1]["loss"] for curve in curves.values()]
+    assert ends["cuda"] == pytest.approx(ends["cpu"], rel=0.05, abs=0.05)
