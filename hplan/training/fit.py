@@ -98,18 +98,19 @@ def fit(
 
 
 class Meeting(TorchFunctionMode):
-    """While it is entered, what tensors of two devices meet in is done on `device`, where the networks are, and play
-    stays on the CPU with all that is drawn from it: the same batches on every device."""
+    """While it is entered, what tensors of two devices meet in is done on `device`, where the networks are, or, in
+    place, where what is written lies. Play stays on the CPU with all that is drawn from it: the same batches on every
+    device."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__()
         self.device = device
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(func, "__name__", "")
-        in_place = name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
-        if not in_place and len({tensor.device for tensor in _tensors((args, kwargs))}) > 1:
-            args, kwargs = _placed((args, kwargs), self.device)
+        if len({tensor.device for tensor in _tensors((args, kwargs))}) > 1:
+            name = func.__name__
+            in_place = name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
+            args, kwargs = _placed((args, kwargs), args[0].device if in_place else self.device)
         return func(*args, **(kwargs or {}))
 
 
