@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hplan.data.layouts import layouts_of, shifted
+from hplan.data.layouts import layouts_of
 from hplan.data.windows import PlayData
 from hplan.losses.collapse import SAMPLE, some, warn_of_collapse
 from hplan.models.landmark_edges import LandmarkEdges
@@ -63,11 +63,10 @@ def train_vector(
 ) -> Trained:
     """A stack from play with vector observations. `levels`: "auto" adds them while they are worth it
     (`hplan.training.strides`). Raises UsageError where play is too short for as many as were asked for."""
-    fitted, apart = _hold_out(data, seed)
-    fitted = shifted(fitted, seed)
-    whole, held = _as_play(fitted), _as_play(apart)
+    parts = _hold_out(data, seed)
+    whole, held = (_as_play(part) for part in parts)
     play, longest, chances = whole, int(data.remaining.max()), 0
-    rewarded = _rewarded(fitted)
+    rewarded = _rewarded(parts[0])
     success = torch.zeros(len(whole.below), dtype=torch.bool)
     success[rewarded] = True
     torch.manual_seed(seed)
@@ -155,7 +154,7 @@ def train_vector(
     count = len(stack)
     tolerance = tuple(CLOSE if index <= 1 else CLOSER for index in range(count))
     facts = {"travel_time": trip, "reliable": reliable, "chances": chances}
-    checked = replace(apart, remaining=held.remaining.numpy())
+    checked = replace(parts[1], remaining=held.remaining.numpy())
     return Trained(
         tuple(stack),
         calibrate_stack(stack, checked, seed),

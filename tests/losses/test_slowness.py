@@ -28,10 +28,7 @@ def test_a_step_that_keeps_a_part_costs_the_rest_at_any_scale(kept: float, scale
     assert float(slowness(scale * z, scale * following)) == pytest.approx(1 - kept, abs=0.05)
 
 
-def test_no_gradient_shrinks_latents_or_spreads_them() -> None:
-    """Not even where a step forgets all: an objective that keeps them apart has no opponent in it."""
-    both = torch.cat([rows(64), rows(64, seed=1)])
-    (gradient,) = torch.autograd.grad(slowness(*both.requires_grad_(True).chunk(2)), both)
-    both = both.detach()
-    assert float(gradient.abs().max()) > 0.0
-    assert abs(float((gradient * both).sum())) < 1e-5 * float(gradient.norm() * both.norm())
+def test_the_spread_of_latents_is_no_way_to_lower_it() -> None:
+    z = rows(64).requires_grad_(True)
+    (gradient,) = torch.autograd.grad(slowness(z, z + 1.0), z)
+    assert float(gradient.abs().max()) == 0.0
