@@ -125,11 +125,12 @@ def train_vector_level(
     lr: float = 1e-3,
     device: str = "cpu",
     progress: Progress | None = None,
+    stage: str = "",
 ) -> dict[str, list]:
     """Train one level on windows of `rollout` of its steps, calibrate and freeze it; returns the curve by stage.
 
     `objective`: by name (`hplan.losses.objective`). Raises UsageError for an unknown one. `slow`: weight of
-    slowness.
+    slowness. `stage`: its name (default: the level's).
     """
     stride = round(level.stride)
     rows = play.starts(rollout * stride)
@@ -164,7 +165,7 @@ def train_vector_level(
             value, figures["place"] = value + places, places.detach()
         return value, figures
 
-    name = f"level{level.index}"
+    name = stage or f"level{level.index}"
     world = nn.ModuleList([level, criterion])
     curve = fit(world, loss, name=name, steps=steps, seed=seed, out=out, lr=lr, device=device, progress=progress)
     curves = {name: curve}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hplan.data.layouts import layouts_of
 from hplan.data.windows import PlayData
-from hplan.losses.collapse import SAMPLE, some, warn_of_collapse
+from hplan.losses.collapse import SAMPLE, examine, some, warn_of_collapse
 from hplan.models.landmark_edges import LandmarkEdges
 from hplan.models.vector import VectorLevel
 from hplan.training.calibration import calibrate_stack
@@ -78,38 +78,23 @@ def train_vector(
     trip, stride, below_stride = float(longest), 1, 1
     while True:
         index = len(stack)
-        if index == 0:
-            level = base_level(
-                data.observation_spec,
-                data.action_spec,
-                latent=settings.latent,
-                hidden=settings.hidden,
-                view=play.reach(stride),
-            )
-        else:
-            level = level_above(
-                stack[-1],
-                stride=stride,
-                codes=settings.codes,
-                latent=settings.latent,
-                hidden=settings.hidden,
-                identity=settings.identity,
-                view=play.reach(stride),
-            )
-        curves |= train_vector_level(
-            level,
-            play,
-            steps=settings.above_steps if index else settings.base_steps,
-            seed=seed,
-            out=out,
-            batch=settings.batch,
-            objective=settings.objective,
-            inverse=settings.inverse,
-            slow=settings.slow if index else 0.0,
-            rollout=max(min(_rollout(index, settings), longest // stride), 1),
-            device=device,
-            progress=progress,
-        )
+        learn = {
+            "steps": settings.above_steps if index else settings.base_steps,
+            "batch": settings.batch,
+            "objective": settings.objective,
+            "inverse": settings.inverse,
+            "rollout": max(min(_rollout(index, settings), longest // stride), 1),
+            "seed": seed,
+            "out": out,
+            "device": device,
+            "progress": progress,
+        }
+        slow = settings.slow if index else 0.0
+        level = _beginning(data, stack, stride, play.reach(stride), settings)
+        curves |= train_vector_level(level, play, slow=slow, **learn)
+        if slow and shrunk(level, play):
+            level = _beginning(data, stack, stride, play.reach(stride), settings)
+            curves |= train_vector_level(level, play, stage=f"level{index}-again", **learn)
         # Chance is cut out of what is learned and measured, but for what is uncertain.
         if index == 0:
             chance = unpredictable(level, whole)
@@ -164,6 +149,23 @@ def train_vector(
         facts,
         edges,
     )
+
+
+def _beginning(
+    data: PlayData, stack: list[VectorLevel], stride: int, view: int, settings: VectorSettings
+) -> VectorLevel:
+    """The next level of the stack, untrained."""
+    sizes = {"latent": settings.latent, "hidden": settings.hidden, "view": view}
+    if not stack:
+        return base_level(data.observation_spec, data.action_spec, **sizes)
+    return level_above(stack[-1], stride=stride, codes=settings.codes, identity=settings.identity, **sizes)
+
+
+def shrunk(level: VectorLevel, play: Play) -> bool:
+    """Whether this level made a point of its latents; `play` as the level below encodes it. Where a step leads nearly
+    anywhere, a level can only be slow by bringing everything together: it has to do without slowness."""
+    rows = some(torch.arange(len(play.below)), SAMPLE)
+    return "deviation" in examine(level, level.encode(play.below[rows]), lambda at: play.at(rows[at], level)).symptoms
 
 
 def _rollout(index: int, settings: VectorSettings) -> int:
