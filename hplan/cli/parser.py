@@ -111,7 +111,7 @@ def build() -> Parser:
         "--device",
         choices=["auto", "cpu", "cuda"],
         default="auto",
-        help="auto is the CPU: networks are small; cuda has not been tried (default: %(default)s)",
+        help="auto is the CPU: networks are small, and on a GPU they learned slower (default: %(default)s)",
     )
     train.add_argument(
         "--resume", action="store_true", help="go on where DIR holds a part; nothing where it is finished"

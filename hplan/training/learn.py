@@ -168,7 +168,7 @@ def _task(task: str | TaskConfig | EnvFactory, success: Any) -> TaskConfig:
 
 
 def _device(name: str) -> str:
-    if name == "auto":  # networks are small, and no run on CUDA has been seen
+    if name == "auto":  # networks are small: a GPU waits for the next batch
         return "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: no CUDA device here; use auto or cpu")
