@@ -92,7 +92,7 @@ def train_vector(
         slow = settings.slow if index else 0.0
         level = _beginning(data, stack, stride, play.reach(stride), settings)
         curves |= train_vector_level(level, play, slow=slow, **learn)
-        if slow and shrunk(level, play):
+        if slow and _shrunk(level, play):
             level = _beginning(data, stack, stride, play.reach(stride), settings)
             curves |= train_vector_level(level, play, stage=f"level{index}-again", **learn)
         # Chance is cut out of what is learned and measured, but for what is uncertain.
@@ -161,7 +161,7 @@ def _beginning(
     return level_above(stack[-1], stride=stride, codes=settings.codes, identity=settings.identity, **sizes)
 
 
-def shrunk(level: VectorLevel, play: Play) -> bool:
+def _shrunk(level: VectorLevel, play: Play) -> bool:
     """Whether this level made a point of its latents; `play` as the level below encodes it. Where a step leads nearly
     anywhere, a level can only be slow by bringing everything together: it has to do without slowness."""
     rows = some(torch.arange(len(play.below)), SAMPLE)
