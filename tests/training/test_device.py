@@ -11,7 +11,7 @@ from two_doors import two_doors
 
 from hplan.losses.objective import NAMES
 from hplan.training import policy, success
-from hplan.training.fit import Meeting
+from hplan.training.device import Meeting
 from hplan.training.learn import learn
 from hplan.training.policy import train_policy
 from hplan.training.vector import encode_play, train_vector_level
