@@ -111,7 +111,8 @@ def build() -> Parser:
         "--device",
         choices=["auto", "cpu", "cuda"],
         default="auto",
-        help="auto is the CPU: networks are small, and on a GPU they learned slower (default: %(default)s)",
+        help="auto is the CPU: networks are small, and on a GPU they learned slower; levels over symbols have not been "
+        "seen to learn there (default: %(default)s)",
     )
     train.add_argument(
         "--resume", action="store_true", help="go on where DIR holds a part; nothing where it is finished"
