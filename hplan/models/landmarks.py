@@ -39,3 +39,13 @@ def nearest_landmark(z: Tensor, landmarks: Tensor) -> Tensor:
     landmarks = landmarks.to(z.dtype)
     scores = z @ landmarks.T - landmarks.square().sum(-1) / 2  # the largest score has the least distance
     return scores.argmax(-1)
+
+
+def same_places(z: Tensor, landmarks: Tensor, near: Tensor, lattice: Tensor) -> Tensor:
+    """(B, D), (K, D) -> (B, 1 + D) int64, equal for latents that count as the same place: those closest to the same
+    landmark, and where that is farther than `near`, in the same cell of a lattice that is so far across (infinite:
+    none). Where nothing was visited, a landmark would else make one place of all that there is between it and others.
+    """
+    landmark = nearest_landmark(z, landmarks)
+    far = (z - landmarks[landmark]).norm(dim=-1) > near
+    return torch.cat([landmark[:, None], (z / lattice).round().long() * far[:, None]], -1)

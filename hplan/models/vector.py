@@ -16,13 +16,14 @@ from hplan.losses.welsch import trust
 from hplan.losses.whole_batch import own_rows, whole_batch
 from hplan.models.codebook import Codebook
 from hplan.models.fourier import FourierFeatures
-from hplan.models.landmarks import nearest_landmark
+from hplan.models.landmarks import same_places
 from hplan.models.mlp import mlp
 from hplan.models.policy import HopPolicy
 from hplan.models.sight import Situated
 from hplan.types import MacroSpec
 
 SMALLEST_RATE = 1e-3  # of latents that collapse: the unit does not vanish with them
+NEAR = 0.5  # steps from a landmark within which a latent is the same place
 SMOOTHING = 0.99  # of the running size of a step, in which the predictor counts while it is trained
 
 
@@ -98,7 +99,6 @@ class VectorLevel(Situated):
         self.register_buffer("rate", torch.tensor(0.1))  # root mean square step while training: the predictor's unit
         self.register_buffer("unit", torch.tensor(1.0))  # median step where play moved: the unit of `distance`
         self.register_buffer("hop_threshold", torch.tensor(0.0))  # the zero of `compatibility`
-        # `keys` merges what is nearest to the same landmark, and in the same cell of a grid, where those are too few.
         self.register_buffer("landmarks", torch.zeros(landmarks, latent, dtype=torch.float16))
         self.register_buffer("lattice", torch.tensor(torch.inf))
 
@@ -123,21 +123,21 @@ class VectorLevel(Situated):
     def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
         """(B, D), (B, D) -> (B,): minus the logit of `following` being real, above what real steps need.
 
-        Level 0: real is where play has been. Above: real is what follows z, rather than any other latent (InfoNCE), and
-        where a layout is seen also in this layout rather than in another one.
-        """
+        Level 0: real is where play has been. Above: real is what follows z, rather than any other latent (InfoNCE);
+        where a layout is seen, what can follow in this one (`misfit`), also where no play was."""
         if self.index == 0:
             return -self.support(self.around(following))[:, 0] - self.hop_threshold
-        energy = -(self.before(self.around(z)) * self.after(following)).sum(-1) - self.hop_threshold
-        return torch.maximum(energy, self.misfit(z, following))
+        if self.sight is not None:
+            return self.misfit(z, following)
+        return -(self.before(self.around(z)) * self.after(following)).sum(-1) - self.hop_threshold
 
     def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
         """(B, D), (B,) int64 or (B, A) -> (B,)."""
         return self.log_uncertainty(z, macro).clamp(min=0).expm1()
 
     def keys(self, z: Tensor) -> Tensor:
-        """(B, D) -> (B, 1 + D): the landmark that a latent is closest to, and its cell of the lattice, if any."""
-        return torch.cat([nearest_landmark(z, self.landmarks)[:, None], (z / self.lattice).round().long()], -1)
+        """(B, D) -> (B, 1 + D): the landmark that a latent is closest to, and if that is far a cell of the lattice."""
+        return same_places(z, self.landmarks, NEAR * self.unit, self.lattice)
 
     # ------------------------------------------------------------------------------------------------- the parts
 

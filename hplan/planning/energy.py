@@ -19,7 +19,7 @@ Guide = Callable[[Tensor], tuple[Tensor, Tensor]]  # (B, *z) -> mean and deviati
 @dataclass(frozen=True)
 class NearLatent:
     """Distance to one latent of the same level, in steps of that level. Where the level sees a layout, what is near but
-    behind a wall is up to a step farther."""
+    behind a wall is up to twice as far."""
 
     level: WorldModel
     target: Tensor  # (*z)
@@ -28,7 +28,7 @@ class NearLatent:
     def __call__(self, z: Tensor) -> Tensor:
         target = self.target.expand_as(z)
         away = self.level.distance(z, target)
-        return away + self.level.misfit(z, target).clamp(0, 1) if isinstance(self.level, Situated) else away
+        return away * (1 + self.level.misfit(z, target).clamp(0, 1)) if isinstance(self.level, Situated) else away
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hplan.data.layouts import Layouts
 from hplan.losses.criterion import Criterion
 from hplan.models.landmarks import farthest_points, nearest_landmark
-from hplan.models.vector import VectorLevel
+from hplan.models.vector import NEAR, VectorLevel
 from hplan.training.balance import RAREST, EvenDraws
 from hplan.training.fit import Progress, fit
 from hplan.types import ActionSpec, HplanError, ObservationSpec
@@ -21,7 +21,7 @@ MERGE = (
     0.25  # landmarks are this many steps of their level apart; at twice that, whole neighbourhoods are one to search
 )
 FEW, MANY = 2048, 8192  # landmarks at most; many where layouts are seen, for play covers what is free in any of them
-LATTICE = 1.0  # steps across a cell of the lattice that tells latents apart where landmarks are too few
+LATTICE = 1.0  # steps across a cell of the lattice that tells latents apart where no landmark is near
 SQUARED = 600  # first steps of training level 0, in which nothing counts as chance: it knows too little to say
 RAREST_OBSERVED = 1.5  # times that a row counts at level 0: of many more, leaps of chance would pass for long steps
 SUPPORT_STEPS, SUPPORT_BATCH = 1000, 1024
@@ -232,12 +232,14 @@ def calibrate(level: VectorLevel, play: Play, *, seed: int) -> None:
     moved = size > MOVING * size.quantile(0.95)
     level.unit.copy_(size[moved].median() if bool(moved.any()) else torch.tensor(1.0))
     level.hop_threshold.zero_()
-    level.hop_threshold.copy_(play.at(rows, level).compatibility(z, following)[moved].quantile(0.99))
+    if level.index == 0 or level.sight is None:  # else it is `train_fits` that takes a threshold
+        level.hop_threshold.copy_(play.at(rows, level).compatibility(z, following)[moved].quantile(0.99))
     count = len(level.landmarks)
     places = z[farthest_points(z, count, MERGE * float(level.unit))]
     level.landmarks.copy_(places[torch.arange(count).clamp(max=len(places) - 1)])
     gap = (z - level.landmarks[nearest_landmark(z, level.landmarks)]).square().sum(-1).sqrt().max()
-    level.lattice.fill_(torch.inf if gap <= 2 * MERGE * level.unit else LATTICE * level.unit)
+    everywhere = play.layouts is None and gap <= NEAR * level.unit  # in another layout, ways lead where no play was
+    level.lattice.fill_(torch.inf if everywhere else LATTICE * level.unit)
 
 
 @torch.no_grad()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from hplan.data.layouts import Layouts
 from hplan.models.vector import VectorLevel
 from hplan.planning.cem import CrossEntropy
 from hplan.planning.energy import NearLatent
 from hplan.planning.search import BestFirstSearch
-from hplan.training.vector import Play, base_level, encode_play, level_above, moving, train_vector_level
+from hplan.training.vector import Play, base_level, calibrate, encode_play, level_above, moving, train_vector_level
 from hplan.types import ActionSpec, Budget, HplanError, ObservationSpec, WorldModel
 
 PLANE = ObservationSpec("vector", (2,))
@@ -74,6 +76,21 @@ def play_in_a_box(actions: ActionSpec, episodes: int = 40, steps: int = 60) -> P
     taken.append(torch.zeros_like(taken[0]))
     remaining = torch.arange(steps, -1, -1).repeat(episodes)
     return Play(torch.stack(observations, 1).flatten(0, 1), torch.stack(taken, 1).flatten(0, 1), remaining)
+
+
+@pytest.mark.parametrize("view", [0, 1])
+def test_in_a_new_layout_ways_lead_where_no_play_was(view: int) -> None:
+    play = play_in_a_box(FOUR)
+    if view:
+        layout = torch.zeros(len(play.below), dtype=torch.long)
+        play = replace(play, layouts=Layouts(torch.zeros(1, 2, 2), layout, play.below))
+    torch.manual_seed(0)
+    level = base_level(PLANE, FOUR, latent=6, hidden=32, view=view).eval()
+    level.features.measure(play.below)
+    calibrate(level, play, seed=0)
+    outside = level.keys(level.encode(torch.linspace(5.0, 6.0, 50)[:, None].expand(-1, 2)))
+    assert (len(outside.unique(dim=0)) > len(outside[:, 0].unique())) == bool(view)
+    assert not level.keys(level.landmarks.float())[:, 1:].any()
 
 
 @pytest.mark.training

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hplan.models.codebook import Codebook
 from hplan.models.fourier import FourierFeatures
-from hplan.models.landmarks import farthest_points, nearest_landmark
+from hplan.models.landmarks import farthest_points, nearest_landmark, same_places
 
 
 @given(size=st.integers(1, 5), octaves=st.integers(0, 6))
@@ -67,3 +67,26 @@ def test_the_nearest_landmark_is_the_nearest(seed: int) -> None:
     assert torch.allclose(
         found.gather(1, nearest_landmark(z, landmarks)[:, None])[:, 0], found.min(1).values, atol=1e-4
     )
+
+
+@given(seed=st.integers(0, 1000), near=st.floats(0.1, 1.0), cell=st.sampled_from([0.3, 1.0, torch.inf]))
+def test_places_are_landmarks_where_one_is_near_and_cells_of_a_lattice_elsewhere(
+    seed: int, near: float, cell: float
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    z, landmarks = 2 * torch.randn(50, 2, generator=generator), torch.randn(4, 2, generator=generator)
+    keys = same_places(z, landmarks, torch.tensor(near), torch.tensor(cell))
+    away, landmark = torch.cdist(z, landmarks).min(1)
+    for i in range(len(z)):
+        for j in range(i):
+            same = bool(landmark[i] == landmark[j])
+            if torch.isfinite(torch.tensor(cell)):
+                cells = [(z[row] / cell).round() if away[row] > near else torch.zeros(2) for row in (i, j)]
+                same &= torch.equal(*cells)
+            assert torch.equal(keys[i], keys[j]) == same
+
+
+def test_ways_through_what_was_never_visited_are_not_one_place() -> None:
+    landmarks, gap = torch.tensor([[0.0], [10.0]]), torch.arange(2.0, 9.0)[:, None]
+    for cell, places in ((torch.inf, 2), (1.0, 7)):
+        assert len(same_places(gap, landmarks, torch.tensor(0.5), torch.tensor(cell)).unique(dim=0)) == places
