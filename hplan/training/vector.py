@@ -20,7 +20,7 @@ SAMPLE = 20_000  # latents and windows that calibration looks at
 MERGE = (
     0.25  # landmarks are this many steps of their level apart; at twice that, whole neighbourhoods are one to search
 )
-FEW, MANY = 2048, 8192  # landmarks at most; many where layouts are seen, for play covers what is free in any of them
+LANDMARKS = 2048  # at most
 LATTICE = 1.0  # steps across a cell of the lattice that tells latents apart where no landmark is near
 SQUARED = 600  # first steps of training level 0, in which nothing counts as chance: it knows too little to say
 RAREST_OBSERVED = 1.5  # times that a row counts at level 0: of many more, leaps of chance would pass for long steps
@@ -75,7 +75,7 @@ def base_level(
         macro_low=actions.low if actions.kind == "continuous" else (),
         macro_high=actions.high if actions.kind == "continuous" else (),
         macro_names=actions.names,
-        landmarks=FEW if actions.kind == "discrete" else 1,  # nothing searches over continuous actions
+        landmarks=LANDMARKS if actions.kind == "discrete" else 1,  # nothing searches over continuous actions
         latent=latent,
         hidden=hidden,
         octaves=octaves,
@@ -104,7 +104,7 @@ def level_above(
         latent=below.config["latent"] if identity else latent,
         identity=identity,
         hidden=hidden,
-        landmarks=MANY if view else FEW,
+        landmarks=LANDMARKS,
         view=view,
         guides=below.macro.size if below.macro.kind == "continuous" else 0,
     )
