@@ -102,9 +102,9 @@ def macro_sensitivity(level: WorldModel, z: Tensor, generator: torch.Generator |
     return float(apart[pairs].mean())
 
 
-def warn_of_collapse(level: WorldModel, z: Tensor, at: At | None = None) -> None:
-    """`CollapseWarning` with the level, the figures and what to try, if latents z (N, *z) of play show a collapse."""
-    if symptoms := examine(level, z, at).symptoms:
+def warn_of_collapse(level: WorldModel, health: Health) -> None:
+    """`CollapseWarning` with the level, the figures and what to try, if that is what they show."""
+    if symptoms := health.symptoms:
         advice = "Try another objective (--set objective=NAME), more gradient steps, or play in which more happens"
         found = "; ".join(symptoms.values())
         warnings.warn(f"level {level.index} collapsed: {found}. {advice}", CollapseWarning, stacklevel=2)

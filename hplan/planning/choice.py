@@ -34,12 +34,12 @@ def default_planner(level: WorldModel, *, hop: int = 0, **settings: Any) -> Plan
     samples plans makes them that long. `settings`: some of `planner_settings`."""
     if isinstance(level, Stochastic) and level.certainty < CERTAIN:
         return ValueIteration()
-    if level.macro.kind == "discrete":
-        # Where latents change by and by, what hardly ever happened is more often a mistake of the prior than a way.
-        own = {name: value for name, value in settings.items() if name not in SAMPLING}
-        return BestFirstSearch(**({} if level.exact else GRADUAL) | own)
-    own = {name: value for name, value in settings.items() if name in SAMPLING}
-    return CrossEntropy(horizon=max(HORIZON, hop), **own)
+    samples = level.macro.kind == "continuous"
+    own = {name: value for name, value in settings.items() if (name in SAMPLING) == samples}
+    if samples:
+        return CrossEntropy(horizon=max(HORIZON, hop), **own)
+    # Where latents change by and by, what hardly ever happened is more often a mistake of the prior than a way.
+    return BestFirstSearch(**({} if level.exact else GRADUAL) | own)
 
 
 def chosen_planner(

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.data.windows import PlayData
-from hplan.losses.collapse import SAMPLE, some, warn_of_collapse
+from hplan.losses.collapse import SAMPLE, examine, some, warn_of_collapse
 from hplan.losses.criterion import Criterion
 from hplan.models.focus import WINDOW
 from hplan.models.spatial import SpatialLevel
@@ -156,7 +156,7 @@ def train_spatial(
         channels=settings.channels,
         **shared,
     )
-    warn_of_collapse(base, base.decode(some(fitted.maps, SAMPLE)))
+    warn_of_collapse(base, examine(base, base.decode(some(fitted.maps, SAMPLE))))
     stack, below, facts = [base], fitted.maps, {}
 
     def trained() -> Trained:
@@ -194,7 +194,7 @@ def train_spatial(
         )
         stack.append(level)
         curves |= more
-        warn_of_collapse(level, level.decode(some(below, SAMPLE)))
+        warn_of_collapse(level, examine(level, level.decode(some(below, SAMPLE))))
     return trained()
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hplan.data.layouts import layouts_of
 from hplan.data.windows import PlayData
-from hplan.losses.collapse import SAMPLE, examine, some, warn_of_collapse
+from hplan.losses.collapse import SAMPLE, Health, examine, some, warn_of_collapse
 from hplan.models.landmark_edges import LandmarkEdges
 from hplan.models.vector import VectorLevel
 from hplan.training.calibration import calibrate_stack
@@ -92,9 +92,13 @@ def train_vector(
         slow = settings.slow if index else 0.0
         level = _beginning(data, stack, stride, play.reach(stride), settings)
         curves |= train_vector_level(level, play, slow=slow, **learn)
-        if slow and _shrunk(level, play):
+        health = _health(level, play)
+        if slow and "deviation" in health.symptoms:
+            # Where a step leads nearly anywhere, it was only slow by making a point of its latents: without, then.
             level = _beginning(data, stack, stride, play.reach(stride), settings)
             curves |= train_vector_level(level, play, stage=f"level{index}-again", **learn)
+            health = _health(level, play)
+        warn_of_collapse(level, health)
         # Chance is cut out of what is learned and measured, but for what is uncertain.
         if index == 0:
             chance = unpredictable(level, whole)
@@ -124,7 +128,6 @@ def train_vector(
             level, latents.__getitem__, success, seed=seed, out=out, device=device, progress=progress
         )
         stack.append(level.eval().requires_grad_(False))
-        _look(stack[-1], play)
         room = longest // (2 * stride)  # an episode has to hold two steps of a level
         if levels == "auto" and (room < 2 or not worth_a_level(trip / stride, min(ratio, room))):
             break
@@ -161,11 +164,10 @@ def _beginning(
     return level_above(stack[-1], stride=stride, codes=settings.codes, identity=settings.identity, **sizes)
 
 
-def _shrunk(level: VectorLevel, play: Play) -> bool:
-    """Whether this level made a point of its latents; `play` as the level below encodes it. Where a step leads nearly
-    anywhere, a level can only be slow by bringing everything together: it has to do without slowness."""
+def _health(level: VectorLevel, play: Play) -> Health:
+    """Of a level that is trained; `play` as the level below encodes it."""
     rows = some(torch.arange(len(play.below)), SAMPLE)
-    return "deviation" in examine(level, level.encode(play.below[rows]), lambda at: play.at(rows[at], level)).symptoms
+    return examine(level, level.encode(play.below[rows]), lambda at: play.at(rows[at], level))
 
 
 def _rollout(index: int, settings: VectorSettings) -> int:
@@ -183,12 +185,6 @@ def _hold_out(data: PlayData, seed: int) -> tuple[PlayData, PlayData]:
     order = np.random.default_rng(seed).permutation(count)
     held = np.isin(group, order[: max(round(HELD_OUT * count), 1)]) & (count > 1)
     return data.select(~held), data.select(held) if held.any() else data
-
-
-def _look(level: VectorLevel, play: Play) -> None:
-    """Warn of a collapse; `play` as the level encodes it."""
-    rows = some(torch.arange(len(play.below)), SAMPLE)
-    warn_of_collapse(level, play.below[rows], lambda sample: play.at(rows[sample], level))
 
 
 def _as_play(data: PlayData) -> Play:

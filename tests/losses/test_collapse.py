@@ -56,7 +56,7 @@ HEALTHY = {"vectors": rows(400, 16), "symbols": symbols(rows(9, 16)), "two symbo
 def test_a_healthy_level_is_not_warned_of(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_of_collapse(level(), HEALTHY[name])  # type: ignore[arg-type]
+        warn_of_collapse(level(), examine(level(), HEALTHY[name]))  # type: ignore[arg-type]
 
 
 ALIKE = torch.cat([rows(8, 16), rows(8, 16)[:1] + 1e-3])
@@ -75,7 +75,7 @@ COLLAPSED = {
 def test_a_collapse_is_named_with_its_figure_and_what_to_try(name: str) -> None:
     z, options, figure = COLLAPSED[name]
     with pytest.warns(CollapseWarning, match=f"^level 3 collapsed: .*{figure}.* Try "):
-        warn_of_collapse(level(**options), z)  # type: ignore[arg-type]
+        warn_of_collapse(level(**options), examine(level(**options), z))  # type: ignore[arg-type]
 
 
 def test_of_maps_every_different_cell_counts_once() -> None:
