@@ -103,7 +103,7 @@ def macro_sensitivity(level: WorldModel, z: Tensor, generator: torch.Generator |
 
 
 def warn_of_collapse(level: WorldModel, health: Health) -> None:
-    """`CollapseWarning` with the level, the figures and what to try, if that is what they show."""
+    """`CollapseWarning` with the level, the figures and what to try, if they show a collapse."""
     if symptoms := health.symptoms:
         advice = "Try another objective (--set objective=NAME), more gradient steps, or play in which more happens"
         found = "; ".join(symptoms.values())

@@ -42,10 +42,11 @@ def nearest_landmark(z: Tensor, landmarks: Tensor) -> Tensor:
 
 
 def same_places(z: Tensor, landmarks: Tensor, near: Tensor, lattice: Tensor) -> Tensor:
-    """(B, D), (K, D) -> (B, 1 + D) int64, equal for latents that count as the same place: those closest to the same
-    landmark, and where that is farther than `near`, in the same cell of a lattice that is so far across (infinite:
-    none). Where nothing was visited, a landmark would else make one place of all that there is between it and others.
+    """(B, D), (K, D) -> (B, 2 + D) int64, equal for latents that count as the same place: closest to the same landmark,
+    and both within `near` of it or both in one cell of a lattice, `lattice` wide. Infinite: the landmark alone counts.
+
+    Where landmarks have a hole, the one at its edge would make one place of all that lies in it.
     """
     landmark = nearest_landmark(z, landmarks)
-    far = (z - landmarks[landmark]).norm(dim=-1) > near
-    return torch.cat([landmark[:, None], (z / lattice).round().long() * far[:, None]], -1)
+    far = ((z - landmarks[landmark]).norm(dim=-1) > near) & lattice.isfinite()
+    return torch.cat([landmark[:, None], far[:, None], (z / lattice).round().long() * far[:, None]], -1)

@@ -130,7 +130,8 @@ class Situated(nn.Module):
 
     def misfit(self, z: Tensor, following: Tensor) -> Tensor:
         """(B, D), (B, D) -> (B,): minus the logit of the step being one in this layout, above what real steps need.
-        Minus infinity where nothing was learned of it: at level 0, and where there is no layout."""
+        How far a step leads is not its matter. Minus infinity where nothing was learned of it: at level 0, where there
+        is no layout, and until it is trained."""
         if not hasattr(self, "fits"):
             return torch.full_like(z[:, 0], -torch.inf)
         return -self.logits(z, following) - self.fit_threshold

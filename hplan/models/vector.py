@@ -98,7 +98,7 @@ class VectorLevel(Situated):
         self.doubt = nn.Sequential(mlp(seen + taken, hidden // 2, 1), nn.Flatten(0))
         self.register_buffer("rate", torch.tensor(0.1))  # root mean square step while training: the predictor's unit
         self.register_buffer("unit", torch.tensor(1.0))  # median step where play moved: the unit of `distance`
-        self.register_buffer("hop_threshold", torch.tensor(0.0))  # the zero of `compatibility`
+        self.register_buffer("hop_threshold", torch.tensor(0.0))  # the zero of `compatibility`, but of `misfit`
         self.register_buffer("landmarks", torch.zeros(landmarks, latent, dtype=torch.float16))
         self.register_buffer("lattice", torch.tensor(torch.inf))
 
@@ -124,7 +124,7 @@ class VectorLevel(Situated):
         """(B, D), (B, D) -> (B,): minus the logit of `following` being real, above what real steps need.
 
         Level 0: real is where play has been. Above: real is what follows z, rather than any other latent (InfoNCE);
-        where a layout is seen, what can follow in this one (`misfit`), also where no play was."""
+        where a layout is seen, what no wall of it is in the way of (`misfit`), also where no play was."""
         if self.index == 0:
             return -self.support(self.around(following))[:, 0] - self.hop_threshold
         if self.sight is not None:
@@ -136,7 +136,7 @@ class VectorLevel(Situated):
         return self.log_uncertainty(z, macro).clamp(min=0).expm1()
 
     def keys(self, z: Tensor) -> Tensor:
-        """(B, D) -> (B, 1 + D): the landmark that a latent is closest to, and if that is far a cell of the lattice."""
+        """(B, D) -> (B, 2 + D): the landmark that a latent is closest to, and if that is far a cell of the lattice."""
         return same_places(z, self.landmarks, NEAR * self.unit, self.lattice)
 
     # ------------------------------------------------------------------------------------------------- the parts

@@ -19,7 +19,7 @@ Guide = Callable[[Tensor], tuple[Tensor, Tensor]]  # (B, *z) -> mean and deviati
 @dataclass(frozen=True)
 class NearLatent:
     """Distance to one latent of the same level, in steps of that level. Where the level sees a layout, what is near but
-    behind a wall is up to twice as far."""
+    behind a wall is up to twice as far: within half the threshold it is there, whatever walls there seem to be."""
 
     level: WorldModel
     target: Tensor  # (*z)

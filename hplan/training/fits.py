@@ -29,18 +29,18 @@ def train_fits(
     if layouts is None or level.index == 0:
         return {}
     stride, name = round(level.stride), f"level{level.index}-fits"
-    rows = play.starts(stride)
+    rows, count = play.starts(stride), len(layouts.images)
 
-    def some(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def some(many: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Rows, their latents and those after a part of a step: what is near has to fit as well."""
-        at = rows[torch.randint(len(rows), (count,), generator=generator)]
-        end = at + torch.randint(1, stride + 1, (count,), generator=generator)
+        at = rows[torch.randint(len(rows), (many,), generator=generator)]
+        end = at + torch.randint(1, stride + 1, (many,), generator=generator)
         with torch.no_grad():
             return at, level.encode(play.below[at]), level.encode(play.below[end])
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         at, z, following = some(BATCH, generator)
-        other = layouts.of[rows[torch.randint(len(rows), (BATCH,), generator=generator)]]
+        other = (layouts.of[at] + torch.randint(1, count, (BATCH,), generator=generator)) % count
         real = -play.at(at, level).logits(z, following)
         unreal = level.given(layouts.images, other).logits(z, following)
         value = F.softplus(real).mean() + F.softplus(unreal).mean()

@@ -219,7 +219,8 @@ def moving(play: Play, stride: int) -> Tensor:
 
 @torch.no_grad()
 def calibrate(level: VectorLevel, play: Play, *, seed: int) -> None:
-    """Measure on play what one step of this level is: its size, the energies of real steps, and where latents lie.
+    """Measure on play what one step of this level is: its size, the energies of real steps (but those that `train_fits`
+    learns), and where latents lie.
 
     Windows that hardly moved (a demonstrator that hovers) are left out of the size and of the threshold.
     """
@@ -232,7 +233,7 @@ def calibrate(level: VectorLevel, play: Play, *, seed: int) -> None:
     moved = size > MOVING * size.quantile(0.95)
     level.unit.copy_(size[moved].median() if bool(moved.any()) else torch.tensor(1.0))
     level.hop_threshold.zero_()
-    if level.index == 0 or level.sight is None:  # else it is `train_fits` that takes a threshold
+    if level.index == 0 or level.sight is None:
         level.hop_threshold.copy_(play.at(rows, level).compatibility(z, following)[moved].quantile(0.99))
     count = len(level.landmarks)
     places = z[farthest_points(z, count, MERGE * float(level.unit))]

@@ -62,9 +62,15 @@ def train_vector(
     progress: Progress | None,
 ) -> Trained:
     """A stack from play with vector observations. `levels`: "auto" adds them while they are worth it
-    (`hplan.training.strides`). Raises UsageError where play is too short for as many as were asked for."""
+    (`hplan.training.strides`). Raises UsageError where play is too short for as many as were asked for, and where it
+    shows one layout and others are to be seen."""
     parts = _hold_out(data, seed)
     whole, held = (_as_play(part) for part in parts)
+    if levels != 1 and whole.layouts is not None and len(whole.layouts.images) == 1:
+        raise UsageError(
+            "all episodes to learn from are in one layout, and it takes several to learn what walls mean: play in "
+            "more, or train one level"
+        )
     play, longest, chances = whole, int(data.remaining.max()), 0
     rewarded = _rewarded(parts[0])
     success = torch.zeros(len(whole.below), dtype=torch.bool)

@@ -111,7 +111,7 @@ def test_it_is_rebuilt_from_configuration_and_weights() -> None:
     assert torch.equal(made.given(IMAGES[:1]).prior(z), again.given(IMAGES[:1]).prior(z))
 
 
-def test_near_but_behind_a_wall_is_not_there() -> None:
+def test_near_but_behind_a_wall_is_up_to_twice_as_far() -> None:
     made = level(1)
     z = torch.randn(6, 4)
     made.fit_threshold.fill_(-100.0)  # no step fits

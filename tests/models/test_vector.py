@@ -90,7 +90,22 @@ def test_in_a_new_layout_ways_lead_where_no_play_was(view: int) -> None:
     calibrate(level, play, seed=0)
     outside = level.keys(level.encode(torch.linspace(5.0, 6.0, 50)[:, None].expand(-1, 2)))
     assert (len(outside.unique(dim=0)) > len(outside[:, 0].unique())) == bool(view)
-    assert not level.keys(level.landmarks.float())[:, 1:].any()
+    near = level.landmarks.float() + 0.4 * level.unit * torch.eye(6)[0]
+    assert not level.keys(near)[:, 1:].any()
+
+
+def test_a_lattice_helps_out_where_landmarks_are_too_few() -> None:
+    play = play_in_a_box(FOUR)
+    torch.manual_seed(0)
+    level = base_level(PLANE, FOUR, latent=6, hidden=32).eval()
+    level.features.measure(play.below)
+    found = []
+    for count in (2048, 8):
+        level.landmarks = level.landmarks[:count].clone()
+        calibrate(level, play, seed=0)
+        found.append(level.keys(level.encode(play.below)))
+    assert [bool(keys[:, 1:].any()) for keys in found] == [False, True]
+    assert len(found[1].unique(dim=0)) > 8 == len(found[1][:, 0].unique())
 
 
 @pytest.mark.training

@@ -80,9 +80,9 @@ def test_places_are_landmarks_where_one_is_near_and_cells_of_a_lattice_elsewhere
     for i in range(len(z)):
         for j in range(i):
             same = bool(landmark[i] == landmark[j])
-            if torch.isfinite(torch.tensor(cell)):
-                cells = [(z[row] / cell).round() if away[row] > near else torch.zeros(2) for row in (i, j)]
-                same &= torch.equal(*cells)
+            if cell < torch.inf:
+                same &= bool((away[i] > near) == (away[j] > near))
+                same &= bool(away[i] <= near) or torch.equal((z[i] / cell).round(), (z[j] / cell).round())
             assert torch.equal(keys[i], keys[j]) == same
 
 

@@ -30,10 +30,11 @@ class Places(VectorLevel):
         return below
 
 
-def layout(generator: torch.Generator) -> Tensor:
-    """(9, 9) with walls around and some within."""
+def layout(generator: torch.Generator, middle: float = 1.0) -> Tensor:
+    """(9, 9) with walls around and some within; one in the middle, if so."""
     walls = torch.ones(9, 9)
     walls[1:-1, 1:-1] = (torch.rand(7, 7, generator=generator) < 0.3).float()
+    walls[4, 4] = middle
     return walls
 
 
@@ -60,15 +61,18 @@ def test_steps_into_walls_do_not_fit_in_unseen_layouts(tmp_path: Path, monkeypat
     remaining = torch.tensor([1, 0]).repeat(len(below) // 2)
     play = Play(below, torch.zeros(len(below), 2), remaining, Layouts(images, torch.tensor(of), below))
     level = Places().eval().requires_grad_(False)
-    unseen = level.given(layout(generator.manual_seed(99))[None])
-    start, end, blocked = steps(layout(generator.manual_seed(99)))
+    new = layout(generator.manual_seed(99), middle=0.0)  # where all others have a wall
+    unseen = level.given(new[None])
+    start, end, blocked = steps(new)
     assert bool((unseen.misfit(start, end) < 0).all())  # before it is trained it says nothing
     curves = train_fits(level, play, seed=0, out=tmp_path, device="cpu", progress=None)
     assert list(curves) == ["level1-fits"]
     energy = unseen.misfit(start, end)
     assert float((energy[blocked] > 0).float().mean()) > 0.95
     assert float((energy[~blocked] <= 0).float().mean()) > 0.9
-    assert torch.equal(unseen.compatibility(start, end), energy)  # also at places that no play was at
+    into = ~blocked & (end == 4.0).all(1)
+    assert bool(into.any()) and bool((energy[into] <= 0).all())
+    assert torch.equal(unseen.compatibility(start, end), energy)
 
 
 def test_there_is_nothing_to_learn_where_no_layout_is_seen(tmp_path: Path) -> None:

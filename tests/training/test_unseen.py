@@ -19,7 +19,7 @@ from hplan.registry import load_task, make_world
 from hplan.testing import check_agent
 from hplan.training import fits, policy, uncertainty, vector
 from hplan.training.learn import learn
-from hplan.training.vector_stack import _hold_out
+from hplan.training.vector_stack import VectorSettings, _hold_out, train_vector
 from hplan.types import UsageError
 
 pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("ignore::hplan.types.CollapseWarning")]
@@ -76,3 +76,11 @@ def test_thresholds_are_of_layouts_that_training_did_not_see(folder: Path) -> No
     assert seen.contexts is not None and held.contexts is not None
     shown, kept = ({image.tobytes() for image in part.contexts} for part in (seen, held))
     assert shown and kept and not shown & kept
+
+
+def test_one_layout_tells_nothing_of_what_walls_mean(folder: Path, tmp_path: Path) -> None:
+    play = load_play(folder / "play")
+    alone = play.select((play.contexts == play.contexts[0]).all((1, 2)))
+    run = {"settings": VectorSettings(base_steps=1), "seed": 0, "out": tmp_path, "device": "cpu", "progress": None}
+    with pytest.raises(UsageError, match="all episodes to learn from are in one layout"):
+        train_vector(alone, levels="auto", **run)
