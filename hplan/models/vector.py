@@ -23,7 +23,7 @@ from hplan.models.sight import Situated
 from hplan.types import MacroSpec
 
 SMALLEST_RATE = 1e-3  # of latents that collapse: the unit does not vanish with them
-NEAR = 0.5  # steps from a landmark within which a latent is the same place
+NEAR = 0.25  # steps from a landmark within which a latent is the same place; at twice that, a step may not leave it
 SMOOTHING = 0.99  # of the running size of a step, in which the predictor counts while it is trained
 
 

@@ -17,10 +17,7 @@ from hplan.training.fit import Progress, fit
 from hplan.types import ActionSpec, HplanError, ObservationSpec
 
 SAMPLE = 20_000  # latents and windows that calibration looks at
-MERGE = (
-    0.25  # landmarks are this many steps of their level apart; at twice that, whole neighbourhoods are one to search
-)
-LANDMARKS = 2048  # at most
+LANDMARKS = 2048  # at most; as far apart as latents are the same place (`NEAR`)
 LATTICE = 1.0  # steps across a cell of the lattice that tells latents apart where no landmark is near
 SQUARED = 600  # first steps of training level 0, in which nothing counts as chance: it knows too little to say
 RAREST_OBSERVED = 1.5  # times that a row counts at level 0: of many more, leaps of chance would pass for long steps
@@ -236,10 +233,10 @@ def calibrate(level: VectorLevel, play: Play, *, seed: int) -> None:
     if level.index == 0 or level.sight is None:
         level.hop_threshold.copy_(play.at(rows, level).compatibility(z, following)[moved].quantile(0.99))
     count = len(level.landmarks)
-    places = z[farthest_points(z, count, MERGE * float(level.unit))]
+    places = z[farthest_points(z, count, NEAR * float(level.unit))]
     level.landmarks.copy_(places[torch.arange(count).clamp(max=len(places) - 1)])
     gap = (z - level.landmarks[nearest_landmark(z, level.landmarks)]).square().sum(-1).sqrt().max()
-    everywhere = play.layouts is None and gap <= NEAR * level.unit  # in another layout, ways lead where no play was
+    everywhere = play.layouts is None and gap <= 2 * NEAR * level.unit  # in another layout, ways lead where no play was
     level.lattice.fill_(torch.inf if everywhere else LATTICE * level.unit)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hplan.data.layouts import layouts_of
+from hplan.data.layouts import layouts_of, shifted
 from hplan.data.windows import PlayData
 from hplan.losses.collapse import SAMPLE, Health, examine, some, warn_of_collapse
 from hplan.models.landmark_edges import LandmarkEdges
@@ -64,15 +64,16 @@ def train_vector(
     """A stack from play with vector observations. `levels`: "auto" adds them while they are worth it
     (`hplan.training.strides`). Raises UsageError where play is too short for as many as were asked for, and where it
     shows one layout and others are to be seen."""
-    parts = _hold_out(data, seed)
-    whole, held = (_as_play(part) for part in parts)
+    fitted, checked = _hold_out(data, seed)
+    fitted = shifted(fitted, seed)
+    whole, held = _as_play(fitted), _as_play(checked)
     if levels != 1 and whole.layouts is not None and len(whole.layouts.images) == 1:
         raise UsageError(
             "all episodes to learn from are in one layout, and it takes several to learn what walls mean: play in "
             "more, or train one level"
         )
     play, longest, chances = whole, int(data.remaining.max()), 0
-    rewarded = _rewarded(parts[0])
+    rewarded = _rewarded(fitted)
     success = torch.zeros(len(whole.below), dtype=torch.bool)
     success[rewarded] = True
     torch.manual_seed(seed)
@@ -148,7 +149,7 @@ def train_vector(
     count = len(stack)
     tolerance = tuple(CLOSE if index <= 1 else CLOSER for index in range(count))
     facts = {"travel_time": trip, "reliable": reliable, "chances": chances}
-    checked = replace(parts[1], remaining=held.remaining.numpy())
+    checked = replace(checked, remaining=held.remaining.numpy())
     return Trained(
         tuple(stack),
         calibrate_stack(stack, checked, seed),
