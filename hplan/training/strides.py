@@ -9,6 +9,8 @@ level below says how far it can be trusted, and search says what a level saves:
   makes the plan above as long as the plans below.
 - Where latents merge, a search of n steps looks at about n * n of them. Without the next level a trip costs N * N, with
   it (N / r)^2 above and N / r searches of r * r below. It is worth a level if that is `WORTH` times less.
+- One that is trained and shrank to a point to be slow is left out after all, and none is above it: its steps lead
+  nearly anywhere (`hplan.training.vector_stack`).
 """
 
 from __future__ import annotations

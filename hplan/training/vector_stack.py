@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hplan.data.layouts import layouts_of, shifted
+from hplan.data.layouts import layouts_of
 from hplan.data.windows import PlayData
 from hplan.losses.collapse import SAMPLE, Health, examine, some, warn_of_collapse
 from hplan.models.landmark_edges import LandmarkEdges
@@ -62,10 +62,9 @@ def train_vector(
     progress: Progress | None,
 ) -> Trained:
     """A stack from play with vector observations. `levels`: "auto" adds them while they are worth it
-    (`hplan.training.strides`). Raises UsageError where play is too short for as many as were asked for, and where it
-    shows one layout and others are to be seen."""
+    (`hplan.training.strides`), and leaves out one whose steps lead nearly anywhere. Raises UsageError where play is too
+    short for as many as were asked for, and where it shows one layout and others are to be seen."""
     fitted, checked = _hold_out(data, seed)
-    fitted = shifted(fitted, seed)
     whole, held = _as_play(fitted), _as_play(checked)
     if levels != 1 and whole.layouts is not None and len(whole.layouts.images) == 1:
         raise UsageError(
@@ -98,13 +97,15 @@ def train_vector(
         }
         slow = settings.slow if index else 0.0
         level = _beginning(data, stack, stride, play.reach(stride), settings)
-        curves |= train_vector_level(level, play, slow=slow, **learn)
-        health = _health(level, play)
+        curve, health = train_vector_level(level, play, slow=slow, **learn), _health(level, play)
         if slow and "deviation" in health.symptoms:
-            # Where a step leads nearly anywhere, it was only slow by making a point of its latents: without, then.
+            # Where a step leads nearly anywhere, a level is only slow by making a point of its latents.
+            if levels == "auto":
+                break
             level = _beginning(data, stack, stride, play.reach(stride), settings)
-            curves |= train_vector_level(level, play, stage=f"level{index}-again", **learn)
+            curve |= train_vector_level(level, play, stage=f"level{index}-again", **learn)
             health = _health(level, play)
+        curves |= curve
         warn_of_collapse(level, health)
         # Chance is cut out of what is learned and measured, but for what is uncertain.
         if index == 0:

@@ -1,4 +1,4 @@
-"""A level that made a point of its latents to be slow is trained again without having to be."""
+"""A level that made a point of its latents to be slow is left out, or trained again without having to be."""
 
 from __future__ import annotations
 
@@ -38,3 +38,5 @@ def test_a_level_that_could_only_be_slow_by_shrinking_does_without(
     assert float(z.std(0).median()) > 0.1
     again = vector_stack.train_vector(recorded(play_on_a_field(0.0)), **run)  # all of it is loaded
     assert all(torch.equal(a, b) for a, b in zip(level.parameters(), again.levels[1].parameters(), strict=True))
+    alone = vector_stack.train_vector(recorded(play_on_a_field(0.0)), **run | {"levels": "auto"})
+    assert len(alone.levels) == 1 and "level1" not in alone.curves  # whose steps lead anywhere is not worth a level
