@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,6 +82,7 @@ def train_vector(
     curves: Curves = {}
     edges: dict[int, LandmarkEdges] = {}
     errors: Tensor | None = None
+    facts: dict[str, Any] = {}
     trip, stride, below_stride = float(longest), 1, 1
     while True:
         index = len(stack)
@@ -101,6 +103,7 @@ def train_vector(
         if slow and "deviation" in health.symptoms:
             # Where a step leads nearly anywhere, a level is only slow by making a point of its latents.
             if levels == "auto":
+                facts["left_out"] = stride
                 break
             level = _beginning(data, stack, stride, play.reach(stride), settings)
             curve |= train_vector_level(level, play, stage=f"level{index}-again", **learn)
@@ -149,7 +152,7 @@ def train_vector(
         below_stride, stride = stride, stride * min(ratio, room)
     count = len(stack)
     tolerance = tuple(CLOSE if index <= 1 else CLOSER for index in range(count))
-    facts = {"travel_time": trip, "reliable": reliable, "chances": chances}
+    facts |= {"travel_time": trip, "reliable": reliable, "chances": chances}
     checked = replace(checked, remaining=held.remaining.numpy())
     return Trained(
         tuple(stack),
