@@ -98,7 +98,7 @@ class VectorLevel(Situated):
         self.doubt = nn.Sequential(mlp(seen + taken, hidden // 2, 1), nn.Flatten(0))
         self.register_buffer("rate", torch.tensor(0.1))  # root mean square step while training: the predictor's unit
         self.register_buffer("unit", torch.tensor(1.0))  # median step where play moved: the unit of `distance`
-        self.register_buffer("hop_threshold", torch.tensor(0.0))  # the zero of `compatibility`, but of `misfit`
+        self.register_buffer("hop_threshold", torch.tensor(0.0))  # the zero of `compatibility`, where it is no `misfit`
         self.register_buffer("landmarks", torch.zeros(landmarks, latent, dtype=torch.float16))
         self.register_buffer("lattice", torch.tensor(torch.inf))
 

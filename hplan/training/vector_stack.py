@@ -103,6 +103,7 @@ def train_vector(
         if slow and "deviation" in health.symptoms:
             # Where a step leads nearly anywhere, a level is only slow by making a point of its latents.
             if levels == "auto":
+                warn_of_collapse(level, health)
                 facts["left_out"] = stride
                 break
             level = _beginning(data, stack, stride, play.reach(stride), settings)

@@ -11,6 +11,7 @@ from training.test_chance import play_on_a_field, recorded
 
 from hplan.training import vector_stack
 from hplan.training.vector import Play, train_vector_level
+from hplan.types import CollapseWarning
 
 
 @pytest.mark.training
@@ -38,6 +39,7 @@ def test_a_level_that_could_only_be_slow_by_shrinking_does_without(
     assert float(z.std(0).median()) > 0.1
     again = vector_stack.train_vector(recorded(play_on_a_field(0.0)), **run)  # all of it is loaded
     assert all(torch.equal(a, b) for a, b in zip(level.parameters(), again.levels[1].parameters(), strict=True))
-    alone = vector_stack.train_vector(recorded(play_on_a_field(0.0)), **run | {"levels": "auto"})
+    with pytest.warns(CollapseWarning, match="^level 1 collapsed: .*shrink to a point"):
+        alone = vector_stack.train_vector(recorded(play_on_a_field(0.0)), **run | {"levels": "auto"})
     assert alone.facts["left_out"] == 4
     assert len(alone.levels) == 1 and "level1" not in alone.curves  # whose steps lead anywhere is not worth a level
