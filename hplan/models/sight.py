@@ -120,6 +120,11 @@ class Situated(nn.Module):
         """(..., D) -> (..., D + what is seen of the layout there)."""
         return z if self.sight is None else torch.cat([z, self.sight(z)], -1)
 
+    @property
+    def judges_steps(self) -> bool:
+        """Whether it learns which steps there can be in a layout."""
+        return hasattr(self, "fits")
+
     def logits(self, z: Tensor, following: Tensor) -> Tensor:
         """(B, D), (B, D) -> (B,): of the step being one in this layout."""
         sight = self.sight
@@ -132,6 +137,6 @@ class Situated(nn.Module):
         """(B, D), (B, D) -> (B,): minus the logit of the step being one in this layout, above what real steps need.
         How far a step leads is not its matter. Minus infinity where nothing was learned of it: at level 0, where there
         is no layout, and until it is trained."""
-        if not hasattr(self, "fits"):
+        if not self.judges_steps:
             return torch.full_like(z[:, 0], -torch.inf)
         return -self.logits(z, following) - self.fit_threshold

@@ -127,7 +127,7 @@ class VectorLevel(Situated):
         where a layout is seen, what no wall of it is in the way of (`misfit`), also where no play was."""
         if self.index == 0:
             return -self.support(self.around(following))[:, 0] - self.hop_threshold
-        if self.sight is not None:
+        if self.judges_steps:
             return self.misfit(z, following)
         return -(self.before(self.around(z)) * self.after(following)).sum(-1) - self.hop_threshold
 

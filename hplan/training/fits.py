@@ -26,7 +26,7 @@ def train_fits(
     """Train `level.fits` on frozen latents, and take its threshold. Nothing where no layout is seen, nor for level 0,
     which knows where play has been."""
     layouts = play.layouts
-    if layouts is None or level.index == 0:
+    if layouts is None or not level.judges_steps:
         return {}
     stride, name = round(level.stride), f"level{level.index}-fits"
     rows, count = play.starts(stride), len(layouts.images)

@@ -230,7 +230,7 @@ def calibrate(level: VectorLevel, play: Play, *, seed: int) -> None:
     moved = size > MOVING * size.quantile(0.95)
     level.unit.copy_(size[moved].median() if bool(moved.any()) else torch.tensor(1.0))
     level.hop_threshold.zero_()
-    if level.index == 0 or level.sight is None:
+    if not level.judges_steps:
         level.hop_threshold.copy_(play.at(rows, level).compatibility(z, following)[moved].quantile(0.99))
     count = len(level.landmarks)
     places = z[farthest_points(z, count, NEAR * float(level.unit))]
