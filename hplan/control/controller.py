@@ -147,8 +147,7 @@ class Controller:
     def _advance(self, k: int, course: Course, z: Tensor) -> None:
         """The hop is done: the next one begins, or the plan is used up."""
         self._mark(course, "reached")
-        for lower in range(k):
-            self.courses[lower] = None
+        self.courses.courses[:k] = [None] * k
         if k and (above := self.courses.above(k)) is not None and (parent := self.courses[above]) is not None:
             parent.failures = 0  # it gets on
         if k == self.courses.top and len(course.result):
@@ -227,11 +226,12 @@ class Controller:
 
     def _plan(self, k: int, z: Tensor, goal: Energy, parent: int, evaluations: int) -> PlanResult:
         """One call of a planner, which spends no more than what is left to this step of the episode."""
-        budget = self.ledger.budget(evaluations, self.step, self.config)
+        budget = self.ledger.budget(k, evaluations, self.step, self.config)
         corridor = self.courses.corridor(k) if self.patience.complete(k) else None
-        cost = together(self.memories[k] if len(self.memories[k]) else None, corridor)
+        cost = together(self.memories[k], corridor)
         result = self.planners[k].plan(self.levels[k], z, goal, budget=budget, hop_cost=cost, generator=self.generator)
-        self.ledger.planner_calls[k] = self.ledger.planner_calls.get(k, 0) + 1
+        if corridor and (above := self.courses.above(k)):
+            self.memories[above] = corridor.taught(self.memories[above], result, budget)
         self._count(result.evaluations, parent)
         return result
 

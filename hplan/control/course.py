@@ -104,8 +104,9 @@ class Ledger:
     repairs: dict[int, int] = field(default_factory=dict)
     starved: bool = False  # the latest plan could spend next to nothing: where it failed, that says little
 
-    def budget(self, evaluations: int, step: int, config: ControlConfig) -> Budget:
-        """Of one plan: so many evaluations, but no more than what is left to this step of the episode."""
+    def budget(self, k: int, evaluations: int, step: int, config: ControlConfig) -> Budget:
+        """Of one more plan of level k: so many evaluations, but no more than what is left to this step of the episode."""
+        self.planner_calls[k] = self.planner_calls.get(k, 0) + 1
         left = config.evaluations + config.allowance * step - self.evaluations
         self.starved = left <= LEAST < evaluations
         return Budget(min(evaluations, max(left, LEAST)), config.horizon)

@@ -3,24 +3,31 @@
 Soft memory of failure: a hop that did not work costs more for the rest of the episode, and is never forbidden.
 
 A hard ban cuts off the only passage when the failure was bad luck; no memory repeats one infeasible hop for ever.
+Where a complete search found no way to carry a hop out, it has seen all that can be done instead, so that this need not
+be tried out hop by hop. And what failed in one place is likely to fail in places like it: the next try is elsewhere.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from hplan.control.course import ControlConfig
-from hplan.types import HopCost, WorldModel
+from hplan.types import Budget, HopCost, PlanResult, WorldModel
 
 DOUBLINGS = 6  # after which a hop costs no more: it is never forbidden
+ALIKE, REACH = 0.5, 3.0  # see `FailureMemory.alike`, for events
 
 
 @dataclass(frozen=True)
 class FailureMemory:
-    """Failed hops (z, z') of one level; calling it gives the extra cost of hops near them, as `hplan.types.HopCost`."""
+    """Failed hops (z, z') of one level; calling it gives the extra cost of hops near them, as `hplan.types.HopCost`.
+
+    `ways`: latents from which the level below found only these ways on, as (z, ends (K, *z)). Any other hop from there
+    costs as much as one that failed again and again.
+    """
 
     level: WorldModel
     radius: float = 1.0  # steps of the level within which a hop counts as the same
@@ -28,6 +35,8 @@ class FailureMemory:
     hops: tuple[tuple[Tensor, Tensor], ...] = ()
     times: tuple[int, ...] = ()  # that each of them failed
     most: int = 256  # different hops that are remembered, the latest ones
+    alike: float = 0.0  # extra steps that the same change costs from elsewhere, a third of them `REACH` steps away
+    ways: tuple[tuple[Tensor, Tensor], ...] = ()
 
     def add(self, z: Tensor, following: Tensor) -> FailureMemory:
         for i, (start, end) in enumerate(self.hops):
@@ -36,27 +45,46 @@ class FailureMemory:
         latest = slice(max(len(self.hops) + 1 - self.most, 0), None)
         return replace(self, hops=(*self.hops, (z, following))[latest], times=(*self.times, 1)[latest])
 
+    def only(self, z: Tensor, ends: Tensor) -> FailureMemory:
+        """From z (*z) nothing leads on but to `ends` (K, *z), as far as is known by now: what was known before, when
+        levels below were elsewhere in the same latent, is forgotten."""
+        kept = tuple(way for way in self.ways if not torch.equal(way[0], z))
+        return replace(self, ways=(*kept, (z, ends))[-self.most :])
+
     def __len__(self) -> int:
-        return len(self.hops)
+        return len(self.hops) + len(self.ways)
 
     def __call__(self, z: Tensor, following: Tensor) -> Tensor:
-        if not self.hops:
-            return torch.zeros(len(z), device=z.device)
-        starts, ends = (torch.stack(points) for points in zip(*self.hops, strict=True))
-        same = self._near(z, starts) & self._near(following, ends)
-        failed = torch.tensor(self.times, device=z.device) @ same.long()
-        return self.penalty * (torch.exp2(failed.clamp(max=DOUBLINGS).to(z.dtype)) - 1)
+        failed = torch.zeros(len(z), dtype=torch.long, device=z.device)
+        if self.hops:
+            starts, ends = (torch.stack(points) for points in zip(*self.hops, strict=True))
+            same = self._near(z, starts) & self._near(following, ends)
+            failed = torch.tensor(self.times, device=z.device) @ same.long()
+        for start, ends in self.ways:
+            elsewhere = self._near(z, start[None])[0] & ~self._near(following, ends).any(0)
+            failed = torch.where(elsewhere, DOUBLINGS, failed)
+        cost = self.penalty * (torch.exp2(failed.clamp(max=DOUBLINGS).to(z.dtype)) - 1)
+        return cost + self.alike * self._alike(z, following) if self.alike and self.hops else cost
+
+    def _alike(self, z: Tensor, following: Tensor) -> Tensor:
+        """(B,): failed hops that change the same symbols into the same ones, by how near they began."""
+        before, after = self.level.keys(z), self.level.keys(following)
+        starts, ends = (self.level.keys(torch.stack(points)) for points in zip(*self.hops, strict=True))
+        change, failed = torch.where(before != after, after, -1), torch.where(starts != ends, ends, -1)
+        apart = (before != starts[:, None]).sum(-1)
+        return ((change == failed[:, None]).all(-1) * torch.exp(-apart.to(z.dtype) / REACH)).sum(0)
 
     def _near(self, z: Tensor, points: Tensor) -> Tensor:
         """(B, *z), (K, *z) -> (K, B): which latents lie within the radius of which points."""
         every = z.repeat(len(points), *(1 for _ in z.shape[1:]))
-        return self.level.distance(every, points.repeat_interleave(len(z), 0)).view(len(points), -1) < self.radius
+        return self.level.distance(every, points.repeat_interleave(len(z), 0)).view(len(points), len(z)) < self.radius
 
 
 def memories_for(levels: tuple[WorldModel, ...], config: ControlConfig) -> list[FailureMemory]:
-    """Empty ones. A level 0 whose latents change by and by remembers the last few steps alone, and a little around
-    them: a wall that it pushes against is as long as a few steps, and soon left behind."""
-    found = [FailureMemory(level) for level in levels]
+    """Empty ones. An event that failed makes the same one less likely from elsewhere; a step of level 0 that failed,
+    which may be chance, does not. A level 0 whose latents change by and by remembers the last few steps alone, and a
+    little around them: a wall that it pushes against is as long as a few steps, and soon left behind."""
+    found = [FailureMemory(level, alike=ALIKE if level.exact and level.index else 0.0) for level in levels]
     if not levels[0].exact:
         found[0] = FailureMemory(levels[0], radius=config.refuted_radius, most=config.refuted)
     return found
@@ -68,19 +96,43 @@ class WithinHop:
 
     One step of the level above leads from `start` to `target` there. A latent below that the level above sees as
     neither (farther than `allowance` steps from both) has done something else on the way, and is not worth looking at.
+    It is noted as a way out of `start`.
     """
 
     uppers: tuple[WorldModel, ...]  # the levels above, the lowest first; start and target are of the last
     start: Tensor
     target: Tensor
     allowance: float
+    _ways: dict[bytes, Tensor] = field(default_factory=dict, compare=False)  # by key of the last level
 
     def __call__(self, z: Tensor, following: Tensor) -> Tensor:
+        after = self._lift(following)
+        left, missed = (self._off(after, end) for end in (self.start, self.target))
+        if bool(left.any()):
+            at_start = ~self._off(self._lift(z[left]), self.start)
+            out = after[left][at_start]
+            for key, end in zip(self.uppers[-1].keys(out).numpy(force=True), out, strict=True):
+                self._ways.setdefault(key.tobytes(), end)
+        return torch.where(left & missed, torch.inf, 0.0)
+
+    def taught(self, memory: FailureMemory, result: PlanResult, budget: Budget) -> FailureMemory:
+        """What the last of the levels above remembers, after a complete search inside the hop. Where it failed, and not
+        for want of evaluations, it saw every way out of `start`."""
+        if result.reached or result.evaluations >= budget.evaluations:
+            return memory
+        return memory.only(self.start, self.ways())
+
+    def ways(self) -> Tensor:
+        """(K, *z): where steps from `start` led that were asked about, as the last of the levels above sees it."""
+        return torch.stack(list(self._ways.values())) if self._ways else self.start[None][:0]
+
+    def _lift(self, z: Tensor) -> Tensor:
         for upper in self.uppers:
-            following = upper.encode(following)
-        level = self.uppers[-1]
-        off = torch.minimum(*(level.distance(following, end.expand_as(following)) for end in (self.start, self.target)))
-        return torch.where(off > self.allowance, torch.inf, 0.0)
+            z = upper.encode(z)
+        return z
+
+    def _off(self, z: Tensor, end: Tensor) -> Tensor:
+        return self.uppers[-1].distance(z, end.expand_as(z)) > self.allowance
 
 
 @dataclass(frozen=True)
@@ -94,6 +146,6 @@ class Sum:
 
 
 def together(*costs: HopCost | None) -> HopCost | None:
-    """The sum of those that there are."""
-    given = tuple(cost for cost in costs if cost is not None)
+    """The sum of those that there are; a memory without failures is none."""
+    given = tuple(cost for cost in costs if cost)
     return Sum(given) if given else None

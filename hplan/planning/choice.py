@@ -18,6 +18,10 @@ PLANNERS = ("auto", "search", "graph")
 PlannerFor = Callable[[WorldModel], Planner]
 # Search over latents that change by and by: the prior is of a codebook, in which one way has several names.
 GRADUAL: dict[str, Any] = {"floors": (0.02, 0.005), "prior_weight": 0.3}
+# Search over events: how often play went a way says that it is possible, and little of what it costs. A long way of
+# unlikely events would cost more than the last of them at once, which hardly ever follows, and cannot follow here. Of
+# ways that are as long the likelier one is taken.
+EVENTS: dict[str, Any] = {"prior_weight": 0.01}
 SHARED = ("uncertainty_weight", "compatibility_weight")  # arguments of the search that mean the same to a graph
 SAMPLING = ("candidates", "rounds", "elites", "guided")  # arguments of the cross-entropy method that a user may set
 
@@ -39,7 +43,8 @@ def default_planner(level: WorldModel, *, hop: int = 0, **settings: Any) -> Plan
     if samples:
         return CrossEntropy(horizon=max(HORIZON, hop), **own)
     # Where latents change by and by, what hardly ever happened is more often a mistake of the prior than a way.
-    return BestFirstSearch(**({} if level.exact else GRADUAL) | own)
+    usual = GRADUAL if not level.exact else EVENTS if level.index else {}
+    return BestFirstSearch(**usual | own)
 
 
 def chosen_planner(

@@ -13,6 +13,7 @@ from hplan.control.course import ControlConfig
 from hplan.models.calibration import Calibration
 from hplan.planning.energy import GoalObservation
 from hplan.planning.search import BestFirstSearch
+from hplan.types import MacroSpec
 
 GOAL, START = 150, 5
 
@@ -360,6 +361,29 @@ def test_a_subgoal_that_costs_far_more_to_reach_than_a_hop_should_is_not_feasibl
     near = make(levels, goal=START + 4)
     near.act(latents(levels, START))
     assert near.last_repair is None, "to the goal itself any way is worth it"
+
+
+class Leaping(Corridor):
+    """It takes leaps of several blocks for one hop, which no level below can do without being between them."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self.macro = MacroSpec("discrete", 6, names=("back", "stay", "on", "leap 2", "leap 5", "leap 9"))
+
+    def predict(self, z: Tensor, macro: Tensor) -> Tensor:
+        return (z + torch.tensor([-1, 0, 1, 2, 5, 9])[macro][:, None]).clamp(0, self.length // BLOCK**self.index - 1)
+
+    def prior(self, z: Tensor) -> Tensor:
+        return torch.zeros(len(z), 6)
+
+
+def test_a_hop_that_cannot_be_done_shows_what_can_be_done_instead() -> None:
+    levels = (Corridor(0), Leaping(1))
+    controller = make(levels, glance=0)
+    controller.act(latents(levels, START))
+    assert controller.ledger.repairs == {1: 1}, "after one leap that failed no other one is tried from there"
+    assert controller.courses.under_way(1).result.macros[0] in (0, 2)
+    assert run(controller, levels) < 2 * (GOAL - START)
 
 
 def test_where_repairs_are_in_vain_the_agent_moves_on_for_twice_as_long_each_time() -> None:

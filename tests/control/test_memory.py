@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from control.corridor import Corridor
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hplan.control.memory import DOUBLINGS, FailureMemory, Sum, WithinHop
+from hplan.control.course import ControlConfig
+from hplan.control.memory import DOUBLINGS, FailureMemory, Sum, WithinHop, memories_for
+from hplan.types import Budget, PlanResult
 
 PLACES = st.integers(0, 40)
 
@@ -79,3 +83,46 @@ def test_the_latest_failures_are_remembered_and_no_others(places: list[int], mos
         memory = memory.add(at(place)[0], at(place + 1)[0])
     assert [int(start) for start, _ in memory.hops] == places[max(len(places) - most, 0) :]
     assert len(memory.times) == len(memory)
+
+
+def test_where_all_ways_on_are_known_any_other_hop_is_a_last_resort() -> None:
+    memory = FailureMemory(Corridor(0), penalty=2.0).only(at(3)[0], at(2, 4))
+    refuted = 2.0 * (2.0**DOUBLINGS - 1)
+    assert memory(at(3, 3, 3, 5), at(2, 4, 9, 9)).tolist() == [0.0, 0.0, refuted, 0.0]
+    assert len(memory) == 1
+    nowhere = memory.only(at(3)[0], at(4)[:0])
+    assert nowhere(at(3), at(4)).tolist() == [refuted], "what is known last counts"
+    assert len(nowhere) == 1
+
+
+def test_a_hop_that_failed_from_like_places_costs_a_little_more_the_nearer_they_are() -> None:
+    doors = torch.eye(4)
+    memory = FailureMemory(Corridor(1), alike=0.5).add(torch.zeros(4), doors[3])  # opening the last door, none open
+    starts = torch.stack([doors[0], doors[0] + doors[1], doors[0]])
+    ends = torch.stack([doors[0] + doors[3], doors[0] + doors[1] + doors[3], doors[0] + doors[2]])
+    one, two, other = memory(starts, ends).tolist()
+    assert 0.5 > one > two > other == 0.0, "another change is no worse for it"
+    assert FailureMemory(Corridor(1)).add(torch.zeros(4), doors[3])(starts, ends).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_events_remember_what_failed_elsewhere_and_steps_do_not() -> None:
+    assert [memory.alike > 0 for memory in memories_for((Corridor(0), Corridor(1)), ControlConfig())] == [False, True]
+
+
+def test_a_hop_notes_the_ways_out_of_its_start_and_no_others() -> None:
+    # From block 2 (cells 8 to 11) to block 4: cell 7 is in block 1, 12 in block 3.
+    within = WithinHop((Corridor(1),), torch.tensor([2.0]), torch.tensor([4.0]), allowance=0.9)
+    assert within.ways().shape == (0, 1)
+    within(at(8, 11, 9, 16), at(7, 12, 10, 21))
+    within(at(11, 11), at(12, 16))
+    assert sorted(within.ways()[:, 0].tolist()) == [1.0, 3.0, 4.0]
+
+
+def test_only_a_search_that_was_not_cut_short_and_failed_teaches_what_leads_on() -> None:
+    within = WithinHop((Corridor(1),), torch.tensor([2.0]), torch.tensor([4.0]), allowance=0.9)
+    within(at(8), at(7))
+    failed = PlanResult(torch.empty(0), at(8), torch.ones(1), torch.empty(0), reached=False, evaluations=9)
+    empty = FailureMemory(Corridor(1))
+    assert len(within.taught(empty, failed, Budget(9, 5))) == 0
+    assert len(within.taught(empty, replace(failed, reached=True), Budget(10, 5))) == 0
+    assert [end.tolist() for _, end in within.taught(empty, failed, Budget(10, 5)).ways] == [[[1.0]]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from control.corridor import Corridor
 from models.line_levels import LineLevel, edges
 
 from hplan.planning.cem import HORIZON, CrossEntropy
@@ -38,6 +39,14 @@ def test_sampled_plans_of_level_0_are_as_long_as_a_step_of_the_level_above() -> 
     for hop, steps in ((0, HORIZON), (5, HORIZON), (14, 14)):
         sampling = chosen_planner(hop=hop)(LineLevel(0, 1))
         assert isinstance(sampling, CrossEntropy) and sampling.horizon == steps
+
+
+def test_what_events_cost_is_not_how_rare_they_are() -> None:
+    steps, events = default_planner(Corridor(0)), default_planner(Corridor(1))
+    assert isinstance(steps, BestFirstSearch) and isinstance(events, BestFirstSearch)
+    assert 0 < events.prior_weight < 0.1 < steps.prior_weight
+    own = default_planner(Corridor(1), prior_weight=0.7)
+    assert isinstance(own, BestFirstSearch) and own.prior_weight == 0.7
 
 
 def test_an_unknown_name_is_refused() -> None:
