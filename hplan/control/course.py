@@ -105,7 +105,7 @@ class Ledger:
     starved: bool = False  # the latest plan could spend next to nothing: where it failed, that says little
 
     def budget(self, k: int, evaluations: int, step: int, config: ControlConfig) -> Budget:
-        """Of one more plan of level k: so many evaluations, but no more than what is left to this step of the episode."""
+        """Of one more plan of level k: so many evaluations, but no more than what is left to this step."""
         self.planner_calls[k] = self.planner_calls.get(k, 0) + 1
         left = config.evaluations + config.allowance * step - self.evaluations
         self.starved = left <= LEAST < evaluations

@@ -92,6 +92,19 @@ def gaps(times: Tensor, smallest: float = SMALLEST_GAP) -> list[Gap]:
     return [Gap(k + 1, float(middle[k]), float(ratios[k])) for k in wide]
 
 
+def cuts(times: Tensor, ratio: int) -> list[Gap]:
+    """By hand instead of at gaps, for ablation: what is over within `ratio` steps is dropped first, then what is within
+    `ratio`², and so on. Cuts between which nothing lies are one."""
+    found: list[Gap] = []
+    time = float(ratio)
+    while time < LONGEST:
+        functions = int((times >= time).sum())
+        if functions > 1 and (not found or functions < found[-1].functions):
+            found.append(Gap(functions, time, float(ratio)))
+        time *= ratio
+    return found
+
+
 def corners(units: Tensor) -> Tensor:
     """The m metastable sets among unit vectors (V, m), as unit vectors (m, m).
 

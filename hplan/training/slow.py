@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hplan.losses.vamp2 import slow_functions, vamp2
-from hplan.models.timescales import Gap, SlowEncoder, corners, functions_of, gaps
+from hplan.models.timescales import Gap, SlowEncoder, corners, cuts, functions_of, gaps
 from hplan.training.fit import Progress, fit
 from hplan.training.maps import Maps, count_events
 from hplan.training.trained import Curves
@@ -107,17 +107,20 @@ def slow_symbols(slow: SlowEncoder, pairs: Pairs, functions: int) -> Symbols:
     return Symbols(encoder, sets, (units @ sets.T).argmax(-1))
 
 
-def separations(slow: SlowEncoder, pairs: Pairs, maps: Maps, episode: np.ndarray) -> list[Gap]:
+def separations(slow: SlowEncoder, pairs: Pairs, maps: Maps, episode: np.ndarray, ratio: int = 0) -> list[Gap]:
     """The gaps of a spectrum that are levels of their own, the fastest first: `maps` are of the latents of `pairs`.
 
     There are gaps, too, between what never happens and what hardly ever does, and between a slow world and what was
     seen in it once. So something has to happen on a level, or there is nothing to plan: two events an episode, in one
     episode of ten. And something has to be dropped from it: its steps take two of the level below, or more.
+
+    `ratio`: the cuts of `hplan.models.timescales.cuts` instead, all at which anything is dropped and anything happens.
     """
     found, below = [], count_events(maps.maps, maps, episode).sum()
-    for gap in gaps(slow.times):
+    for gap in cuts(slow.times, ratio) if ratio else gaps(slow.times):
         count = count_events(slow_symbols(slow, pairs, gap.functions).table[maps.maps], maps, episode)
-        if np.quantile(count, 0.9) >= EVENTS and count.sum() * LONGER <= below:
+        total = count.sum()
+        if 0 < total < below if ratio else np.quantile(count, 0.9) >= EVENTS and total * LONGER <= below:
             found.append(gap)
-            below = count.sum()
+            below = total
     return found

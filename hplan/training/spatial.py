@@ -125,6 +125,7 @@ class SpatialSettings:
     channels: int = 24
     hidden: int = 48
     objective: str = "infonce"  # hplan.losses.objective has the names
+    ratio: int = 0  # levels drop what is over within so many steps, its square, ...; 0: what is faster than a gap
     identity: bool = False  # levels above take the symbols below as they are, for ablation
     rare: bool = True  # rare kinds of change are drawn more often, weigh more, and mistakes are practised
 
@@ -139,7 +140,8 @@ def train_spatial(
     device: str,
     progress: Progress | None,
 ) -> Trained:
-    """A stack over the symbols of play. `levels`: "auto" takes one for every gap between time scales that play shows.
+    """A stack over the symbols of play. `levels`: "auto" takes one for every gap between time scales that play shows,
+    or for every cut of `settings.ratio`.
 
     Raises UsageError where more levels are asked for than there are time scales apart.
     """
@@ -170,7 +172,7 @@ def train_spatial(
     pairs = cell_pairs(base.codes, fitted.maps, fitted.starts)
     slow, more = train_slow(pairs, name="level1-timescales", **run)
     curves |= more
-    found = separations(slow, pairs, fitted, play.episode)
+    found = separations(slow, pairs, fitted, play.episode, settings.ratio)
     facts = {"time_scales": [round(time, 1) for time in slow.times[1:SHOWN].tolist()]}
     count = len(found) + 1 if levels == "auto" else int(levels)
     if count > len(found) + 1:

@@ -130,6 +130,9 @@ def test_more_levels_than_time_scales_and_unknown_settings_are_refused(tmp_path:
         small(tmp_path / "levels", levels=9)
     with pytest.raises(UsageError, match=r"unknown training settings \['depth'\]"):
         learn(two_doors(100, {"depth": 3}), tmp_path / "settings")
+    with pytest.raises(UsageError, match="ratio = 1; expected 2 or more, or 0"):
+        learn(two_doors(100, {"ratio": 1}), tmp_path / "settings")
+    assert not (tmp_path / "settings").exists()
 
 
 def learn_and_tell(out: Path, pipe: Connection) -> None:

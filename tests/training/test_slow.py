@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from training.test_maps import play_of
 
-from hplan.models.timescales import SlowEncoder, gaps
+from hplan.models.timescales import LONGEST, SlowEncoder, cuts, gaps
 from hplan.training.maps import index_maps
 from hplan.training.slow import Pairs, cell_pairs, separations, slow_symbols, train_slow
 from hplan.types import ObservationSpec
@@ -93,6 +93,24 @@ def test_numbers_that_drift_have_slow_functions_and_no_gap(tmp_path: Path) -> No
     assert all(gap.functions <= 2 for gap in gaps(times, smallest=6.0))
 
 
+def spec_of(cells: list[str]) -> ObservationSpec:
+    return ObservationSpec("symbols", (1, len(cells), 2), (6, 4))
+
+
+def cells_of(number: int, cells: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """An episode of play, and its actions, with these kinds of cells side by side."""
+    rng = np.random.default_rng(number)
+    kinds = {
+        "fast": rng.integers(0, 2, 201),
+        "slow": 2 + np.cumsum(rng.random(201) < 0.04) % 2,
+        "once": 2 + (np.arange(201) > 60 + number),
+        "rare": 4 + (np.arange(201) // 70) % 2 * (number % 5 == 0),
+    }
+    observations = np.zeros((201, 1, len(cells), 2), np.uint8)
+    observations[:, 0, :, 0] = np.stack([kinds[cell] for cell in cells], 1)
+    return observations, np.zeros(200, np.int64)
+
+
 def test_the_same_stage_gives_the_same_functions_whether_it_was_trained_or_found(tmp_path: Path) -> None:
     before, after = torch.nonzero(RATES, as_tuple=True)
     pairs = Pairs(codes(5), before, after, RATES[before, after])
@@ -114,19 +132,24 @@ def test_the_same_stage_gives_the_same_functions_whether_it_was_trained_or_found
 def test_levels_are_what_is_slower_than_something_and_still_happens(
     cells: list[str], expected: list[int], tmp_path: Path
 ) -> None:
-    rng, episodes = np.random.default_rng(0), []
-    for number in range(20):
-        kinds = {
-            "fast": rng.integers(0, 2, 201),
-            "slow": 2 + np.cumsum(rng.random(201) < 0.04) % 2,
-            "once": 2 + (np.arange(201) > 60 + number),
-            "rare": 4 + (np.arange(201) // 70) % 2 * (number % 5 == 0),
-        }
-        observations = np.zeros((201, 1, len(cells), 2), np.uint8)
-        observations[:, 0, :, 0] = np.stack([kinds[cell] for cell in cells], 1)
-        episodes.append((observations, np.zeros(200, np.int64)))
-    play = play_of(episodes, ObservationSpec("symbols", (1, len(cells), 2), (6, 4)))
+    play = play_of([cells_of(number, cells) for number in range(20)], spec_of(cells))
     maps = index_maps(play, play.observation_spec)
     pairs = cell_pairs(codes(len(maps.cells)), maps.maps, maps.starts)
     found = separations(learned(pairs, tmp_path), pairs, maps, play.episode)
     assert [gap.functions for gap in found] == expected
+
+
+def test_cuts_by_hand_drop_what_is_faster_than_a_power_of_the_ratio() -> None:
+    times = torch.tensor([LONGEST, 5000.0, 30.0, 20.0, 5.0, 1.0])
+    assert [(cut.functions, cut.time) for cut in cuts(times, 4)] == [(5, 4.0), (4, 16.0), (2, 64.0)]
+    assert [(cut.functions, cut.time) for cut in cuts(times, 8)] == [(4, 8.0), (2, 64.0)]
+    assert cuts(torch.tensor([LONGEST, 2.0]), 4) == []
+
+
+def test_by_hand_any_cut_is_a_level_that_drops_something_and_on_which_something_happens(tmp_path: Path) -> None:
+    play = play_of([cells_of(number, ["fast", "once"]) for number in range(20)], spec_of(["fast", "once"]))
+    maps = index_maps(play, play.observation_spec)
+    pairs = cell_pairs(codes(len(maps.cells)), maps.maps, maps.starts)
+    slow = learned(pairs, tmp_path)
+    assert [gap.functions for gap in separations(slow, pairs, maps, play.episode, ratio=4)] == [3]
+    assert separations(slow, pairs, maps, play.episode) == []
