@@ -57,11 +57,15 @@ def lookup(z: Tensor, codes: Tensor) -> Tensor:
 
 
 def event_of(before: Tensor, after: Tensor, edits: Tensor) -> tuple[Tensor, Tensor]:
-    """(type, cell) of the first changed cell whose edit is known, as a flat macro (B,), and whether there is one."""
-    pairs = torch.stack([before.flatten(1), after.flatten(1)], -1)
-    match = (pairs[:, :, None, :] == edits).all(-1)  # (B, cells, types)
-    first = match.movedim(1, 2).flatten(1).float().argmax(1)
-    return first, match.flatten(1).any(1)
+    """(type, cell) of the first changed cell whose edit is known, as a flat macro (B,), and whether there is one. The
+    first is of the first type in `edits` (types, 2), which are of symbols that differ. Symbols (B, H, W)."""
+    size = 1 + int(max(before.max(), after.max(), edits.max()))
+    types = edits.new_full((size * size,), len(edits))  # by (before, after); as many as there are: none
+    types[edits[:, 0] * size + edits[:, 1]] = torch.arange(len(edits), device=edits.device)
+    kinds, cells = types[before * size + after].flatten(1), before[0].numel()
+    first = (kinds * cells + torch.arange(cells, device=kinds.device)).amin(1)
+    known = first < len(edits) * cells
+    return torch.where(known, first, 0), known
 
 
 class SpatialPredictor(nn.Module):

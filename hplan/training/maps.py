@@ -18,7 +18,7 @@ from hplan.models.focus import REACH, crop
 from hplan.types import ObservationSpec, UsageError
 
 LARGEST_VOCABULARY = 4096  # known cells; a view with more of them is not symbolic in any useful sense
-LARGEST_TYPES = 32  # kinds of event that a level above tells apart, the most frequent first
+LARGEST_TYPES = 256  # kinds of event that a level above tells apart, the most frequent first
 HELD_OUT = 20  # every so many-th episode is kept from training and calibrates the thresholds
 RARE_SHARE = 0.6  # of a batch is drawn by inverse frequency of the kind of change, the rest evenly
 
