@@ -59,10 +59,10 @@ def lookup(z: Tensor, codes: Tensor) -> Tensor:
 def event_of(before: Tensor, after: Tensor, edits: Tensor) -> tuple[Tensor, Tensor]:
     """(type, cell) of the first changed cell whose edit is known, as a flat macro (B,), and whether there is one. The
     first is of the first type in `edits` (types, 2), which are of symbols that differ. Symbols (B, H, W)."""
-    size = 1 + int(max(before.max(), after.max(), edits.max()))
+    size = 1 + max((int(symbols.max()) for symbols in (before, after, edits) if symbols.numel()), default=0)
     types = edits.new_full((size * size,), len(edits))  # by (before, after); as many as there are: none
     types[edits[:, 0] * size + edits[:, 1]] = torch.arange(len(edits), device=edits.device)
-    kinds, cells = types[before * size + after].flatten(1), before[0].numel()
+    kinds, cells = types[before * size + after].flatten(1), before.shape[1:].numel()
     first = (kinds * cells + torch.arange(cells, device=kinds.device)).amin(1)
     known = first < len(edits) * cells
     return torch.where(known, first, 0), known

@@ -98,6 +98,15 @@ def test_an_unknown_change_is_no_event_and_not_compatible() -> None:
     assert float(ABOVE.compatibility(ABOVE.decode(before), ABOVE.decode(after))) == -IMPOSSIBLE
 
 
+def test_of_several_changes_the_first_kind_and_then_the_first_cell_is_the_event() -> None:
+    before, after = torch.tensor([[[3, 1, 0], [1, 1, 2]]]), torch.tensor([[[0, 4, 0], [2, 2, 5]]])
+    edits = torch.tensor([[2, 1], [1, 2], [1, 4]])
+    macro, known = event_of(before, after, edits)
+    assert (macro.tolist(), known.tolist()) == ([1 * 6 + 3], [True])
+    none = event_of(before[:0], after[:0], edits)
+    assert [len(part) for part in none] == [0, 0]
+
+
 def test_actions_that_never_did_anything_are_not_proposed() -> None:
     level = cells_level()
     level.supported.copy_(torch.tensor([True, False, True]))
