@@ -117,8 +117,9 @@ class WithinHop:
 
     def taught(self, memory: FailureMemory, result: PlanResult, budget: Budget) -> FailureMemory:
         """What the last of the levels above remembers, after a complete search inside the hop. Where it failed, and not
-        for want of evaluations, it saw every way out of `start`."""
-        if result.reached or result.evaluations >= budget.evaluations:
+        for want of evaluations, it saw every way out of `start`, if it began there: a slip may have left the hop."""
+        slipped = bool(self._off(self._lift(result.latents[:1]), self.start)[0])
+        if slipped or result.reached or result.evaluations >= budget.evaluations:
             return memory
         return memory.only(self.start, self.ways())
 

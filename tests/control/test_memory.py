@@ -125,4 +125,5 @@ def test_only_a_search_that_was_not_cut_short_and_failed_teaches_what_leads_on()
     empty = FailureMemory(Corridor(1))
     assert len(within.taught(empty, failed, Budget(9, 5))) == 0
     assert len(within.taught(empty, replace(failed, reached=True), Budget(10, 5))) == 0
+    assert len(within.taught(empty, replace(failed, latents=at(7)), Budget(10, 5))) == 0, "it did not begin in block 2"
     assert [end.tolist() for _, end in within.taught(empty, failed, Budget(10, 5)).ways] == [[[1.0]]]
