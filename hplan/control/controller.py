@@ -197,7 +197,7 @@ class Controller:
             above = self.courses.above(k)
             hop = None if above is None or self.ledger.starved else self.courses[above]
             if above is not None and hop and self.patience.repairs(self.step, k, above, hop, result, goal):
-                k = self._fail(above, "infeasible", by=k)
+                k = self._fail(above, "infeasible", by=k, start=latents[above] if self.levels[above].exact else None)
                 continue
             if k == self.courses.highest and not result.reached and instead:
                 k, instead = self._within_reach(latents, instead, farther=NEARBY), 0
@@ -226,7 +226,7 @@ class Controller:
 
     def _plan(self, k: int, z: Tensor, goal: Energy, parent: int, evaluations: int) -> PlanResult:
         """One call of a planner, which spends no more than what is left to this step of the episode."""
-        budget = self.ledger.budget(k, evaluations, self.step, self.config)
+        budget = self.ledger.grant(k, evaluations, self.step, self.config)
         corridor = self.courses.corridor(k) if self.patience.complete(k) else None
         cost = together(self.memories[k], corridor)
         result = self.planners[k].plan(self.levels[k], z, goal, budget=budget, hop_cost=cost, generator=self.generator)

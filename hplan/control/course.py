@@ -104,8 +104,8 @@ class Ledger:
     repairs: dict[int, int] = field(default_factory=dict)
     starved: bool = False  # the latest plan could spend next to nothing: where it failed, that says little
 
-    def budget(self, k: int, evaluations: int, step: int, config: ControlConfig) -> Budget:
-        """Of one more plan of level k: so many evaluations, but no more than what is left to this step."""
+    def grant(self, k: int, evaluations: int, step: int, config: ControlConfig) -> Budget:
+        """What one more plan of level k may spend: so many evaluations, but no more than what is left to this step."""
         self.planner_calls[k] = self.planner_calls.get(k, 0) + 1
         left = config.evaluations + config.allowance * step - self.evaluations
         self.starved = left <= LEAST < evaluations

@@ -10,6 +10,8 @@ be tried out hop by hop. And what failed in one place is likely to fail in place
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -18,16 +20,12 @@ from hplan.control.course import ControlConfig
 from hplan.types import Budget, HopCost, PlanResult, WorldModel
 
 DOUBLINGS = 6  # after which a hop costs no more: it is never forbidden
-ALIKE, REACH = 0.5, 3.0  # see `FailureMemory.alike`, for events
+ALIKE, FORGETS = 0.5, 3.0  # steps that a failed event costs elsewhere, at most; cells that differ, for e times less
 
 
 @dataclass(frozen=True)
 class FailureMemory:
-    """Failed hops (z, z') of one level; calling it gives the extra cost of hops near them, as `hplan.types.HopCost`.
-
-    `ways`: latents from which the level below found only these ways on, as (z, ends (K, *z)). Any other hop from there
-    costs as much as one that failed again and again.
-    """
+    """Failed hops (z, z') of one level; calling it gives the extra cost of hops near them, as `hplan.types.HopCost`."""
 
     level: WorldModel
     radius: float = 1.0  # steps of the level within which a hop counts as the same
@@ -35,17 +33,48 @@ class FailureMemory:
     hops: tuple[tuple[Tensor, Tensor], ...] = ()
     times: tuple[int, ...] = ()  # that each of them failed
     most: int = 256  # different hops that are remembered, the latest ones
-    alike: float = 0.0  # extra steps that the same change costs from elsewhere, a third of them `REACH` steps away
-    ways: tuple[tuple[Tensor, Tensor], ...] = ()
 
-    def add(self, z: Tensor, following: Tensor) -> FailureMemory:
+    def add(self, z: Tensor, following: Tensor) -> Self:
         for i, (start, end) in enumerate(self.hops):
             if torch.equal(start, z) and torch.equal(end, following):
                 return replace(self, times=(*self.times[:i], self.times[i] + 1, *self.times[i + 1 :]))
         latest = slice(max(len(self.hops) + 1 - self.most, 0), None)
         return replace(self, hops=(*self.hops, (z, following))[latest], times=(*self.times, 1)[latest])
 
-    def only(self, z: Tensor, ends: Tensor) -> FailureMemory:
+    def __len__(self) -> int:
+        return len(self.hops)
+
+    def __call__(self, z: Tensor, following: Tensor) -> Tensor:
+        if not self.hops:
+            return torch.zeros(len(z), device=z.device)
+        starts, ends = (torch.stack(points) for points in zip(*self.hops, strict=True))
+        same = self._near(z, starts) & self._near(following, ends)
+        return self._cost(torch.tensor(self.times, device=z.device) @ same.long(), z)
+
+    def _near(self, z: Tensor, points: Tensor) -> Tensor:
+        """(B, *z), (K, *z) -> (K, B): which latents lie within the radius of which points."""
+        every = z.repeat(len(points), *(1 for _ in z.shape[1:]))
+        return self.level.distance(every, points.repeat_interleave(len(z), 0)).view(len(points), len(z)) < self.radius
+
+    def _cost(self, failed: Tensor, z: Tensor) -> Tensor:
+        """Of hops that failed so often, (B,)."""
+        return self.penalty * (torch.exp2(failed.clamp(max=DOUBLINGS).to(z.dtype)) - 1)
+
+
+@dataclass(frozen=True)
+class EventMemory(FailureMemory):
+    """Of a level of events, where hops are the same or not. Two things more count against a hop.
+
+    `alike`: each failed hop that turned the same cells into the same symbols somewhere else costs up to so many steps,
+    the less the more cells differ between where the two begin (an event is possible or not for what is around it).
+    `ways`: latents from which the level below found only these ways on, as (z, ends (K, *z)). Any other hop from there
+    costs as much as one that failed again and again.
+    """
+
+    alike: float = ALIKE
+    ways: tuple[tuple[Tensor, Tensor], ...] = ()
+
+    def only(self, z: Tensor, ends: Tensor) -> EventMemory:
         """From z (*z) nothing leads on but to `ends` (K, *z), as far as is known by now: what was known before, when
         levels below were elsewhere in the same latent, is forgotten."""
         kept = tuple(way for way in self.ways if not torch.equal(way[0], z))
@@ -55,36 +84,42 @@ class FailureMemory:
         return len(self.hops) + len(self.ways)
 
     def __call__(self, z: Tensor, following: Tensor) -> Tensor:
-        failed = torch.zeros(len(z), dtype=torch.long, device=z.device)
-        if self.hops:
-            starts, ends = (torch.stack(points) for points in zip(*self.hops, strict=True))
-            same = self._near(z, starts) & self._near(following, ends)
-            failed = torch.tensor(self.times, device=z.device) @ same.long()
-        for start, ends in self.ways:
-            elsewhere = self._near(z, start[None])[0] & ~self._near(following, ends).any(0)
-            failed = torch.where(elsewhere, DOUBLINGS, failed)
-        cost = self.penalty * (torch.exp2(failed.clamp(max=DOUBLINGS).to(z.dtype)) - 1)
-        return cost + self.alike * self._alike(z, following) if self.alike and self.hops else cost
-
-    def _alike(self, z: Tensor, following: Tensor) -> Tensor:
-        """(B,): failed hops that change the same symbols into the same ones, by how near they began."""
         before, after = self.level.keys(z), self.level.keys(following)
-        starts, ends = (self.level.keys(torch.stack(points)) for points in zip(*self.hops, strict=True))
-        change, failed = torch.where(before != after, after, -1), torch.where(starts != ends, ends, -1)
-        apart = (before != starts[:, None]).sum(-1)
-        return ((change == failed[:, None]).all(-1) * torch.exp(-apart.to(z.dtype) / REACH)).sum(0)
+        failed, alike = torch.zeros(len(z), dtype=torch.long, device=z.device), 0.0
+        if self.hops:
+            starts, ends = self._failures
+            apart = (before != starts[:, None]).sum(-1)  # (K, B)
+            same = (_change(starts, ends)[:, None] == _change(before, after)).all(-1)
+            failed = torch.tensor(self.times, device=z.device) @ (same & (apart == 0)).long()
+            alike = (same * torch.exp(-apart.to(z.dtype) / FORGETS)).sum(0)
+        if self.ways:
+            at = (before == self._starts[:, None]).all(-1)
+            for way in torch.nonzero(at.any(1))[:, 0].tolist():
+                known = (after == self.level.keys(self.ways[way][1])[:, None]).all(-1).any(0)
+                failed = torch.where(at[way] & ~known, DOUBLINGS, failed)
+        return self._cost(failed, z) + self.alike * alike
 
-    def _near(self, z: Tensor, points: Tensor) -> Tensor:
-        """(B, *z), (K, *z) -> (K, B): which latents lie within the radius of which points."""
-        every = z.repeat(len(points), *(1 for _ in z.shape[1:]))
-        return self.level.distance(every, points.repeat_interleave(len(z), 0)).view(len(points), len(z)) < self.radius
+    @cached_property
+    def _failures(self) -> tuple[Tensor, Tensor]:
+        """Keys of where failed hops begin and end, (K, N) each."""
+        starts, ends = (self.level.keys(torch.stack(points)) for points in zip(*self.hops, strict=True))
+        return starts, ends
+
+    @cached_property
+    def _starts(self) -> Tensor:
+        return self.level.keys(torch.stack([start for start, _ in self.ways]))
+
+
+def _change(before: Tensor, after: Tensor) -> Tensor:
+    """Keys (..., N) twice -> (..., N): what became of the cells that changed, -1 for all others."""
+    return torch.where(before != after, after, -1)
 
 
 def memories_for(levels: tuple[WorldModel, ...], config: ControlConfig) -> list[FailureMemory]:
-    """Empty ones. An event that failed makes the same one less likely from elsewhere; a step of level 0 that failed,
-    which may be chance, does not. A level 0 whose latents change by and by remembers the last few steps alone, and a
-    little around them: a wall that it pushes against is as long as a few steps, and soon left behind."""
-    found = [FailureMemory(level, alike=ALIKE if level.exact and level.index else 0.0) for level in levels]
+    """Empty ones. A step of level 0 that failed, which may be chance, says nothing of other places, as events do. Where
+    latents of level 0 change by and by, it remembers the last few steps alone, and a little around them: a wall that it
+    pushes against is as long as a few steps, and soon left behind."""
+    found = [EventMemory(level) if level.exact and level.index else FailureMemory(level) for level in levels]
     if not levels[0].exact:
         found[0] = FailureMemory(levels[0], radius=config.refuted_radius, most=config.refuted)
     return found
@@ -103,7 +138,7 @@ class WithinHop:
     start: Tensor
     target: Tensor
     allowance: float
-    _ways: dict[bytes, Tensor] = field(default_factory=dict, compare=False)  # by key of the last level
+    _ways: dict[bytes, Tensor] = field(init=False, default_factory=dict, compare=False)  # by key, of what was asked
 
     def __call__(self, z: Tensor, following: Tensor) -> Tensor:
         after = self._lift(following)
@@ -117,9 +152,11 @@ class WithinHop:
 
     def taught(self, memory: FailureMemory, result: PlanResult, budget: Budget) -> FailureMemory:
         """What the last of the levels above remembers, after a complete search inside the hop. Where it failed, and not
-        for want of evaluations, it saw every way out of `start`, if it began there: a slip may have left the hop."""
+        for want of evaluations, it saw every way out of `start`, as far as it looks ahead and as it may try; if it
+        began there: a slip may have left the hop."""
         slipped = bool(self._off(self._lift(result.latents[:1]), self.start)[0])
-        if slipped or result.reached or result.evaluations >= budget.evaluations:
+        nothing = slipped or result.reached or result.evaluations >= budget.evaluations
+        if nothing or not isinstance(memory, EventMemory):
             return memory
         return memory.only(self.start, self.ways())
 
@@ -147,6 +184,6 @@ class Sum:
 
 
 def together(*costs: HopCost | None) -> HopCost | None:
-    """The sum of those that there are; a memory without failures is none."""
+    """The sum of those that there are; an empty memory is none."""
     given = tuple(cost for cost in costs if cost)
     return Sum(given) if given else None

@@ -57,8 +57,8 @@ def lookup(z: Tensor, codes: Tensor) -> Tensor:
 
 
 def event_of(before: Tensor, after: Tensor, edits: Tensor) -> tuple[Tensor, Tensor]:
-    """(type, cell) of the first changed cell whose edit is known, as a flat macro (B,), and whether there is one. The
-    first is of the first type in `edits` (types, 2), which are of symbols that differ. Symbols (B, H, W)."""
+    """The event that turned symbols (B, H, W) into others, as a flat macro (type, cell) (B,), and whether one is known.
+    Of several changes that are in `edits` (types, 2) it is the first type, and of that type the first cell."""
     size = 1 + max((int(symbols.max()) for symbols in (before, after, edits) if symbols.numel()), default=0)
     types = edits.new_full((size * size,), len(edits))  # by (before, after); as many as there are: none
     types[edits[:, 0] * size + edits[:, 1]] = torch.arange(len(edits), device=edits.device)

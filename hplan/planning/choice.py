@@ -18,9 +18,9 @@ PLANNERS = ("auto", "search", "graph")
 PlannerFor = Callable[[WorldModel], Planner]
 # Search over latents that change by and by: the prior is of a codebook, in which one way has several names.
 GRADUAL: dict[str, Any] = {"floors": (0.02, 0.005), "prior_weight": 0.3}
-# Search over events: how often play went a way says that it is possible, and little of what it costs. A long way of
-# unlikely events would cost more than the last of them at once, which hardly ever follows, and cannot follow here. Of
-# ways that are as long the likelier one is taken.
+# Search over events: how often play did one says that it is possible, and little of what it costs. By the prior, to be
+# at the goal at once, through shut doors, was cheaper than to open five of them first, as play seldom did
+# (docs/lessons.md). Of ways that are as long the likelier one is taken.
 EVENTS: dict[str, Any] = {"prior_weight": 0.01}
 SHARED = ("uncertainty_weight", "compatibility_weight")  # arguments of the search that mean the same to a graph
 SAMPLING = ("candidates", "rounds", "elites", "guided")  # arguments of the cross-entropy method that a user may set

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hplan.control.controller import Controller
 from hplan.control.course import ControlConfig
+from hplan.control.memory import EventMemory
 from hplan.models.calibration import Calibration
 from hplan.planning.energy import GoalObservation
 from hplan.planning.search import BestFirstSearch
@@ -380,10 +381,21 @@ class Leaping(Corridor):
 def test_a_hop_that_cannot_be_done_shows_what_can_be_done_instead() -> None:
     levels = (Corridor(0), Leaping(1))
     controller = make(levels, glance=0)
+    controller.memories[1] = EventMemory(levels[1], alike=0.0)
     controller.act(latents(levels, START))
     assert controller.ledger.repairs == {1: 1}, "after one leap that failed no other one is tried from there"
+    ((start, ways),) = controller.memories[1].ways  # type: ignore[attr-defined]
+    assert (start.tolist(), sorted(ways[:, 0].tolist())) == ([1.0], [0.0, 2.0])
     assert controller.courses.under_way(1).result.macros[0] in (0, 2)
     assert run(controller, levels) < 2 * (GOAL - START)
+
+
+def test_what_level_1_cannot_do_teaches_level_2_and_no_other() -> None:
+    levels = (Corridor(0), Corridor(1), Leaping(2))
+    controller = make(levels, glance=0)
+    controller.act(latents(levels, START))  # of blocks of 16 cells, the goal is 9 on: one leap
+    assert [len(memory) > 0 for memory in controller.memories] == [False, False, True]
+    assert controller.courses.under_way(2).result.macros[0] == 2
 
 
 def test_where_repairs_are_in_vain_the_agent_moves_on_for_twice_as_long_each_time() -> None:

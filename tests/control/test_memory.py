@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hplan.control.course import ControlConfig
-from hplan.control.memory import DOUBLINGS, FailureMemory, Sum, WithinHop, memories_for
+from hplan.control.memory import DOUBLINGS, EventMemory, FailureMemory, Sum, WithinHop, memories_for, together
 from hplan.types import Budget, PlanResult
 
 PLACES = st.integers(0, 40)
@@ -86,7 +86,7 @@ def test_the_latest_failures_are_remembered_and_no_others(places: list[int], mos
 
 
 def test_where_all_ways_on_are_known_any_other_hop_is_a_last_resort() -> None:
-    memory = FailureMemory(Corridor(0), penalty=2.0).only(at(3)[0], at(2, 4))
+    memory = EventMemory(Corridor(1), penalty=2.0).only(at(3)[0], at(2, 4))
     refuted = 2.0 * (2.0**DOUBLINGS - 1)
     assert memory(at(3, 3, 3, 5), at(2, 4, 9, 9)).tolist() == [0.0, 0.0, refuted, 0.0]
     assert len(memory) == 1
@@ -97,16 +97,28 @@ def test_where_all_ways_on_are_known_any_other_hop_is_a_last_resort() -> None:
 
 def test_a_hop_that_failed_from_like_places_costs_a_little_more_the_nearer_they_are() -> None:
     doors = torch.eye(4)
-    memory = FailureMemory(Corridor(1), alike=0.5).add(torch.zeros(4), doors[3])  # opening the last door, none open
+    memory = EventMemory(Corridor(1), alike=0.5).add(torch.zeros(4), doors[3])  # opening the last door, none open
     starts = torch.stack([doors[0], doors[0] + doors[1], doors[0]])
     ends = torch.stack([doors[0] + doors[3], doors[0] + doors[1] + doors[3], doors[0] + doors[2]])
     one, two, other = memory(starts, ends).tolist()
     assert 0.5 > one > two > other == 0.0, "another change is no worse for it"
     assert FailureMemory(Corridor(1)).add(torch.zeros(4), doors[3])(starts, ends).tolist() == [0.0, 0.0, 0.0]
+    itself = memory(torch.zeros(1, 4), doors[3:]).item()
+    assert itself == memory.penalty + 0.5
 
 
 def test_events_remember_what_failed_elsewhere_and_steps_do_not() -> None:
-    assert [memory.alike > 0 for memory in memories_for((Corridor(0), Corridor(1)), ControlConfig())] == [False, True]
+    steps, events = memories_for((Corridor(0), Corridor(1)), ControlConfig())
+    assert type(steps) is FailureMemory and type(events) is EventMemory
+
+
+@given(st.lists(st.tuples(PLACES, PLACES), max_size=6), st.lists(st.tuples(PLACES, PLACES), min_size=1, max_size=6))
+def test_without_the_rest_events_are_remembered_like_any_hop(failed: list, asked: list) -> None:
+    memories = FailureMemory(Corridor(1)), EventMemory(Corridor(1), alike=0.0)
+    for a, b in failed:
+        memories = tuple(memory.add(at(a)[0], at(b)[0]) for memory in memories)
+    hops = at(*(a for a, _ in asked)), at(*(b for _, b in asked))
+    assert memories[0](*hops).tolist() == memories[1](*hops).tolist()
 
 
 def test_a_hop_notes_the_ways_out_of_its_start_and_no_others() -> None:
@@ -118,12 +130,26 @@ def test_a_hop_notes_the_ways_out_of_its_start_and_no_others() -> None:
     assert sorted(within.ways()[:, 0].tolist()) == [1.0, 3.0, 4.0]
 
 
+def test_ways_out_of_a_hop_two_levels_up_are_of_that_level() -> None:
+    # From block 1 of 16 cells to block 4: cells 15 and 12 are of two blocks of 4, and of one of 16.
+    within = WithinHop((Corridor(1), Corridor(2)), torch.tensor([1.0]), torch.tensor([4.0]), allowance=0.9)
+    within(at(16, 17, 31), at(15, 11, 32))
+    assert sorted(within.ways()[:, 0].tolist()) == [0.0, 2.0]
+
+
 def test_only_a_search_that_was_not_cut_short_and_failed_teaches_what_leads_on() -> None:
     within = WithinHop((Corridor(1),), torch.tensor([2.0]), torch.tensor([4.0]), allowance=0.9)
     within(at(8), at(7))
     failed = PlanResult(torch.empty(0), at(8), torch.ones(1), torch.empty(0), reached=False, evaluations=9)
-    empty = FailureMemory(Corridor(1))
+    empty = EventMemory(Corridor(1))
     assert len(within.taught(empty, failed, Budget(9, 5))) == 0
     assert len(within.taught(empty, replace(failed, reached=True), Budget(10, 5))) == 0
     assert len(within.taught(empty, replace(failed, latents=at(7)), Budget(10, 5))) == 0, "it did not begin in block 2"
-    assert [end.tolist() for _, end in within.taught(empty, failed, Budget(10, 5)).ways] == [[[1.0]]]
+    taught = within.taught(empty, failed, Budget(10, 5))
+    assert isinstance(taught, EventMemory) and [end.tolist() for _, end in taught.ways] == [[[1.0]]]
+
+
+def test_an_empty_memory_costs_nothing_and_is_not_asked() -> None:
+    empty, failed = FailureMemory(Corridor(0)), FailureMemory(Corridor(0)).add(at(1)[0], at(2)[0])
+    assert together(empty, None) is None
+    assert together(empty, failed) == Sum((failed,))
