@@ -40,9 +40,8 @@ class Controller:
         config: ControlConfig | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        self.levels, self.planners = levels, planners
+        self.levels, self.planners, self.replan, self.generator = levels, planners, replan, generator
         self.config = config = config or ControlConfig()
-        self.replan, self.generator = replan, generator
         self.courses = Decomposition(levels, goal, tolerance=config.subgoal_tolerance, subgoals=config.subgoals)
         self.memories = memories_for(levels, config)
         self.tree = PlanTree.empty(goal.label, levels=len(levels))
@@ -111,12 +110,12 @@ class Controller:
         """The hop that level k has under way does not work: remember it, from where it began or from `start`, and plan
         again. Where one hop of the level above has seen a few of its hops fail, it is itself what does not work.
         `by`: the level below that could not do it. Returns the level that plans again."""
-        if not self.patience.is_over(k, by, self.step):
+        course, above = self.courses.under_way(k), self.courses.above(k)
+        if (start is not None and course.is_left(self.levels[k], start)) or not self.patience.is_over(k, by, self.step):
             self._drop(k, cause)
             return k
         if k == self.courses.highest:
             self.patience.look_farther()
-        course, above = self.courses.under_way(k), self.courses.above(k)
         self.memories[k] = self.memories[k].add(course.start if start is None else start, course.target())
         if above is not None and (parent := self.courses[above]) is not None:
             parent.failures += 1
@@ -228,6 +227,7 @@ class Controller:
         """One call of a planner, which spends no more than what is left to this step of the episode."""
         budget = self.ledger.grant(k, evaluations, self.step, self.config)
         corridor = self.courses.corridor(k) if self.patience.complete(k) else None
+        self.memories[k] = self.memories[k].arrived(z)
         cost = together(self.memories[k], corridor)
         result = self.planners[k].plan(self.levels[k], z, goal, budget=budget, hop_cost=cost, generator=self.generator)
         if corridor and (above := self.courses.above(k)):

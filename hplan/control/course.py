@@ -78,6 +78,10 @@ class Course:
             return result.reached or bool(len(result) and result.energies[-1] <= NEARBY * end.threshold)
         return result.reached and float(result.costs.sum()) <= config.patience * own.stride / level.stride
 
+    def is_left(self, level: WorldModel, z: Tensor) -> bool:
+        """Whether a level of symbols is at z (*z) and no more where the current hop began: something else happened."""
+        return level.exact and not torch.equal(z, self.start)
+
     def target(self) -> Tensor:
         """(*z) that the current hop leads to, as predicted."""
         return self.result.latents[min(self.hop + 1, len(self.result))]

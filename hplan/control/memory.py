@@ -41,6 +41,10 @@ class FailureMemory:
         latest = slice(max(len(self.hops) + 1 - self.most, 0), None)
         return replace(self, hops=(*self.hops, (z, following))[latest], times=(*self.times, 1)[latest])
 
+    def arrived(self, z: Tensor) -> Self:
+        """The level plans from z (*z) now."""
+        return self
+
     def __len__(self) -> int:
         return len(self.hops)
 
@@ -68,17 +72,35 @@ class EventMemory(FailureMemory):
     `alike`: each failed hop that turned the same cells into the same symbols somewhere else costs up to so many steps,
     the less the more cells differ between where the two begin (an event is possible or not for what is around it).
     `ways`: latents from which the level below found only these ways on, as (z, ends (K, *z)). Any other hop from there
-    costs as much as one that failed again and again.
+    costs as much as one that failed again and again. Whoever comes back to such a latent (`here` is the last one) may
+    be elsewhere in it, on the other side of a door, and finds out anew.
     """
 
     alike: float = ALIKE
     ways: tuple[tuple[Tensor, Tensor], ...] = ()
+    here: Tensor | None = None
+
+    def add(self, z: Tensor, following: Tensor) -> Self:
+        """A hop that is none of the known ways is refuted as long as the level stays there; later only for `alike`."""
+        ends = next((ends for start, ends in self.ways if torch.equal(start, z)), following[None])
+        if any(torch.equal(end, following) for end in ends):
+            return super().add(z, following)
+        if any(torch.equal(start, z) and torch.equal(end, following) for start, end in self.hops):
+            return self
+        noted = super().add(z, following)
+        return replace(noted, times=(*noted.times[:-1], 0))
 
     def only(self, z: Tensor, ends: Tensor) -> EventMemory:
-        """From z (*z) nothing leads on but to `ends` (K, *z), as far as is known by now: what was known before, when
-        levels below were elsewhere in the same latent, is forgotten."""
-        kept = tuple(way for way in self.ways if not torch.equal(way[0], z))
-        return replace(self, ways=(*kept, (z, ends))[-self.most :])
+        """From z (*z), where the level is, nothing leads on but to `ends` (K, *z), as far as is known by now."""
+        return replace(self, here=z, ways=(*self._without(z), (z, ends))[-self.most :])
+
+    def arrived(self, z: Tensor) -> EventMemory:
+        if self.here is not None and torch.equal(self.here, z):
+            return self
+        return replace(self, here=z, ways=self._without(z))
+
+    def _without(self, z: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
+        return tuple(way for way in self.ways if not torch.equal(way[0], z))
 
     def __len__(self) -> int:
         return len(self.hops) + len(self.ways)

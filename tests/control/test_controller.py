@@ -398,6 +398,16 @@ def test_what_level_1_cannot_do_teaches_level_2_and_no_other() -> None:
     assert controller.courses.under_way(2).result.macros[0] == 2
 
 
+def test_a_hop_that_was_left_before_it_was_planned_has_not_failed() -> None:
+    """The world moves the agent out of the hop while level 1 is not looking: by the clock it looks once in 4 steps."""
+    levels = (Corridor(0), Corridor(1))
+    controller = make(levels, glance=0, replan="clock")
+    controller.act(latents(levels, START))
+    controller.act(latents(levels, START + 30))
+    assert controller.last_repair is not None and controller.last_repair.cause == "infeasible"
+    assert len(controller.memories[1]) == 0
+
+
 def test_where_repairs_are_in_vain_the_agent_moves_on_for_twice_as_long_each_time() -> None:
     levels = (Dear(0), Slope(1))  # no subgoal is ever feasible
     controller = make(levels, retries=2)

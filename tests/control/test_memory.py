@@ -93,6 +93,19 @@ def test_where_all_ways_on_are_known_any_other_hop_is_a_last_resort() -> None:
     nowhere = memory.only(at(3)[0], at(4)[:0])
     assert nowhere(at(3), at(4)).tolist() == [refuted], "what is known last counts"
     assert len(nowhere) == 1
+    assert nowhere.arrived(at(3)[0])(at(3), at(4)).tolist() == [refuted], "it is still there"
+    assert len(nowhere.arrived(at(4)[0])) == 1, "other places may lead there"
+    assert len(nowhere.arrived(at(4)[0]).arrived(at(3)[0])) == 0, "it came back, perhaps elsewhere in it"
+
+
+def test_what_no_way_leads_to_is_refuted_for_as_long_as_the_level_stays() -> None:
+    memory = (
+        EventMemory(Corridor(1), alike=0.5).only(at(3)[0], at(2, 4)).add(at(3)[0], at(9)[0]).add(at(3)[0], at(9)[0])
+    )
+    assert memory(at(3), at(9)).item() > 100
+    back = memory.arrived(at(4)[0]).arrived(at(3)[0])
+    assert back(at(3, 3), at(9, 2)).tolist() == [0.5, 0.0]
+    assert memory.add(at(3)[0], at(2)[0])(at(3), at(2)).item() == 2.5, "a way that failed has failed"
 
 
 def test_a_hop_that_failed_from_like_places_costs_a_little_more_the_nearer_they_are() -> None:
