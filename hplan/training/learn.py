@@ -26,6 +26,7 @@ from hplan.types import HplanError, UsageError
 
 Levels = Literal["auto"] | int
 REQUEST, CURVES = "request.json", "curves.json"
+LARGEST_RATIO = 1_000_000  # of the time scales of two levels: no play is as long
 
 
 def learn(
@@ -149,8 +150,8 @@ def _check_settings(settings: Mapping[str, Any], name: str) -> None:
     examples = {field.name: field.default for kind in (SpatialSettings, VectorSettings) for field in fields(kind)}
     _refuse_unknown(settings, set(examples), name)
     check_values(settings, examples, f"task {name}")
-    if (ratio := settings.get("ratio", 0)) and ratio < 2:
-        raise UsageError(f"task {name}: ratio = {ratio}; expected 2 or more, or 0 for the rule of hplan")
+    if (ratio := settings.get("ratio", 0)) and not 2 <= ratio <= LARGEST_RATIO:
+        raise UsageError(f"task {name}: ratio = {ratio}; expected 2 to {LARGEST_RATIO}, or 0 for the rule of hplan")
 
 
 def _settings(kind: Callable[..., Any], settings: Mapping[str, Any], name: str) -> Any:

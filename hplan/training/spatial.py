@@ -125,7 +125,7 @@ class SpatialSettings:
     channels: int = 24
     hidden: int = 48
     objective: str = "infonce"  # hplan.losses.objective has the names
-    ratio: int = 0  # levels drop what is over within so many steps, its square, ...; 0: what is faster than a gap
+    ratio: int = 0  # levels are cut where processes take so many steps, its square, ...; 0: at gaps between them
     identity: bool = False  # levels above take the symbols below as they are, for ablation
     rare: bool = True  # rare kinds of change are drawn more often, weigh more, and mistakes are practised
 
@@ -141,7 +141,7 @@ def train_spatial(
     progress: Progress | None,
 ) -> Trained:
     """A stack over the symbols of play. `levels`: "auto" takes one for every gap between time scales that play shows,
-    or for every cut of `settings.ratio`.
+    or for every cut of `settings.ratio`; fewer keep the widest gaps, or the fastest cuts.
 
     Raises UsageError where more levels are asked for than there are time scales apart.
     """
@@ -176,11 +176,13 @@ def train_spatial(
     facts = {"time_scales": [round(time, 1) for time in slow.times[1:SHOWN].tolist()]}
     count = len(found) + 1 if levels == "auto" else int(levels)
     if count > len(found) + 1:
+        most, by_hand = len(found) + 1, f" by a ratio of {settings.ratio}" if settings.ratio else ""
         raise UsageError(
-            f"--levels {count}: this play has {len(found) + 1} time scales apart, choose 1 to {len(found) + 1} or auto"
+            f"--levels {count}: this play has {most} time scales apart{by_hand}, choose 1 to {most} or auto"
         )
-    # Where fewer levels are wanted than there are gaps, the widest gaps are the ones to keep.
-    for gap in sorted(sorted(found, key=lambda g: -g.ratio)[: count - 1], key=lambda g: g.time):
+    # Where fewer levels are wanted than there are gaps, the widest gaps are the ones to keep; of cuts by hand, which
+    # are as wide as each other, the fastest.
+    for gap in sorted(sorted(found, key=lambda g: (-g.ratio, g.time))[: count - 1], key=lambda g: g.time):
         if len(stack) > 1:
             pairs = cell_pairs(stack[-1].codes, below, fitted.starts)
             slow, more = train_slow(pairs, name=f"level{len(stack)}-timescales", **run)

@@ -130,9 +130,18 @@ def test_more_levels_than_time_scales_and_unknown_settings_are_refused(tmp_path:
         small(tmp_path / "levels", levels=9)
     with pytest.raises(UsageError, match=r"unknown training settings \['depth'\]"):
         learn(two_doors(100, {"depth": 3}), tmp_path / "settings")
-    with pytest.raises(UsageError, match="ratio = 1; expected 2 or more, or 0"):
-        learn(two_doors(100, {"ratio": 1}), tmp_path / "settings")
+    for ratio in (-4, 1, 10**400):
+        with pytest.raises(UsageError, match=rf"ratio = {ratio}; expected 2 to 1000000, or 0"):
+            learn(two_doors(100, {"ratio": ratio}), tmp_path / "settings")
     assert not (tmp_path / "settings").exists()
+
+
+def test_levels_of_symbols_are_cut_by_hand_where_a_ratio_is_given(run: Path, tmp_path: Path) -> None:
+    assert len(hplan.load(run).stack.levels) == 2
+    nothing_is_as_slow = SMALL | {"ratio": 100_000}
+    assert len(learn(two_doors(2000, nothing_is_as_slow), tmp_path / "auto").stack.levels) == 1
+    with pytest.raises(UsageError, match="1 time scales apart by a ratio of 100000, choose 1 to 1"):
+        learn(two_doors(2000, nothing_is_as_slow), tmp_path / "many", levels=9)
 
 
 def learn_and_tell(out: Path, pipe: Connection) -> None:

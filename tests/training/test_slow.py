@@ -146,10 +146,19 @@ def test_cuts_by_hand_drop_what_is_faster_than_a_power_of_the_ratio() -> None:
     assert cuts(torch.tensor([LONGEST, 2.0]), 4) == []
 
 
-def test_by_hand_any_cut_is_a_level_that_drops_something_and_on_which_something_happens(tmp_path: Path) -> None:
-    play = play_of([cells_of(number, ["fast", "once"]) for number in range(20)], spec_of(["fast", "once"]))
+@pytest.mark.parametrize(
+    ("cells", "ratio", "expected"),
+    [
+        (["fast", "once"], 4, [3]),  # by gaps it is none: hardly anything happens
+        (["slow"], 4, []),  # nothing would be dropped
+        (["fast", "slow", "rare"], 4, [5, 4]),
+    ],
+)
+def test_by_hand_any_cut_is_a_level_that_drops_something_and_on_which_something_happens(
+    cells: list[str], ratio: int, expected: list[int], tmp_path: Path
+) -> None:
+    play = play_of([cells_of(number, cells) for number in range(20)], spec_of(cells))
     maps = index_maps(play, play.observation_spec)
     pairs = cell_pairs(codes(len(maps.cells)), maps.maps, maps.starts)
     slow = learned(pairs, tmp_path)
-    assert [gap.functions for gap in separations(slow, pairs, maps, play.episode, ratio=4)] == [3]
-    assert separations(slow, pairs, maps, play.episode) == []
+    assert [gap.functions for gap in separations(slow, pairs, maps, play.episode, ratio)] == expected
