@@ -100,10 +100,9 @@ class Controller:
         """Level 0 expects to move, and does not: that step is refuted, and after a few of them the hop above failed."""
         course, above = self.courses[0], self.courses.above(0)
         refuted = self.stall.refuted(course.target() if course and len(course.result) else None, latents[0])
-        if refuted is None or self.replan != "surprise":
-            return
-        self.memories[0] = self.memories[0].add(*refuted)  # it must not be imagined for ever
-        if above is not None and self.stall.is_over():
+        if refuted and self.replan == "surprise":  # it must not be imagined for ever
+            self.memories[0] = self.memories[0].add(*refuted)
+        if above is not None and self.replan == "surprise" and self.stall.is_over():
             self._fail(above, "stall", by=0, start=latents[above])
 
     def _fail(self, k: int, cause: Cause, by: int | None = None, start: Tensor | None = None) -> int:

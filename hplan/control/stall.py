@@ -8,7 +8,7 @@ from hplan.types import WorldModel
 
 
 class Stall:
-    """Watches latents that change by and by; symbols do not stall, they are as predicted or not.
+    """Watches level 0. Symbols stall where nothing changes at all.
 
     share: of the way that level 0 expected, below which a step has failed. limit: such steps in a row that are a stall.
     """
@@ -20,13 +20,14 @@ class Stall:
 
     def refuted(self, expected: Tensor | None, z: Tensor) -> tuple[Tensor, Tensor] | None:
         """Once a step: (where it began, where it should have led) if level 0, which expected to be at `expected` (*z)
-        if anywhere, is at z far short of it."""
+        if anywhere, is at z far short of it. Of symbols, what was not as expected is a surprise anyway: None."""
         start, self.before = self.before, z
-        if self.level.exact or start is None or expected is None:
+        if start is None or expected is None:
             return None
         way, moved = (float(self.level.distance(start[None], end[None])[0]) for end in (expected, z))
-        self.short = self.short + 1 if moved < self.share * way else 0
-        return (start, expected) if self.short else None
+        short = moved == 0 < way if self.level.exact else moved < self.share * way
+        self.short = self.short + 1 if short else 0
+        return (start, expected) if self.short and not self.level.exact else None
 
     def is_over(self) -> bool:
         """Whether it is a stall by now; asked so, it begins to count anew."""

@@ -398,6 +398,17 @@ def test_what_level_1_cannot_do_teaches_level_2_and_no_other() -> None:
     assert controller.courses.under_way(2).result.macros[0] == 2
 
 
+def test_where_nothing_that_level_0_does_changes_anything_the_hop_above_has_failed() -> None:
+    levels = stack(2)
+    controller = make(levels, glance=0, stalls=3)
+    causes = []
+    for _ in range(5):  # it never moves
+        controller.act(latents(levels, START))
+        causes.append(controller.last_repair.cause if controller.last_repair else "")
+    assert causes[:3] == ["", "surprise", "surprise"] and "stall" in causes
+    assert len(controller.memories[1]) > 0
+
+
 def test_a_hop_that_was_left_before_it_was_planned_has_not_failed() -> None:
     """The world moves the agent out of the hop while level 1 is not looking: by the clock it looks once in 4 steps."""
     levels = (Corridor(0), Corridor(1))

@@ -1,0 +1,39 @@
+"""Level 0 gets nowhere: by how far it moved where latents change by and by, by whether it moved at all over symbols."""
+
+from __future__ import annotations
+
+import torch
+from control.corridor import Corridor
+from torch import Tensor
+
+from hplan.control.stall import Stall
+
+
+def at(cell: float) -> Tensor:
+    return torch.tensor([cell])
+
+
+class Gradual(Corridor):
+    exact = False
+
+
+def test_a_gradual_level_stalls_where_it_moves_less_than_its_share() -> None:
+    stall = Stall(Gradual(0), share=0.5, limit=2)
+    assert stall.refuted(at(4), at(0)) is None, "nothing to compare with yet"
+    assert stall.refuted(at(4), at(3)) is None
+    assert stall.refuted(at(7), at(4)) == (at(3), at(7))
+    assert not stall.is_over()
+    assert stall.refuted(at(8), at(5)) is not None
+    assert stall.is_over() and not stall.is_over(), "asked so, it counts anew"
+
+
+def test_symbols_stall_where_nothing_changes_though_something_should() -> None:
+    stall = Stall(Corridor(0), share=0.5, limit=2)
+    for expected, z in ((1, 0), (4, 0), (4, 1)):  # the last is short of it by far, but not nothing
+        assert stall.refuted(at(expected), at(z)) is None, "to be elsewhere than expected is a surprise anyway"
+    assert not stall.is_over()
+    stall.refuted(at(1), at(1))  # to stay was the plan
+    assert not stall.is_over()
+    stall.refuted(at(2), at(1))
+    stall.refuted(at(2), at(1))
+    assert stall.is_over()
