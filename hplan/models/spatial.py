@@ -117,7 +117,7 @@ class SpatialLevel(nn.Module):
         """(B,): the flat cell of symbols (B, H, W) next to which a step changes them, for a level that is `focused`. A
         map without a mover, which only a mistaken level imagines, has it in the corner."""
         if self.index > 0:
-            return macro % symbols[0].numel()
+            return macro % symbols.shape[1:].numel()
         return self._mover(symbols)
 
     def _mover(self, symbols: Tensor) -> Tensor:
