@@ -38,8 +38,9 @@ def surprises(steps: Steps, seed: int) -> np.ndarray:
     ahead = max((h for h in range(1, AHEAD + 1) if int((steps.follows >= h).sum()) >= FEW), default=1)
     at = torch.nonzero(steps.follows >= ahead)[:, 0]
     at = at[torch.randperm(len(at), generator=generator)[:CHECKED]]
-    errors = [_errors_ahead(steps, part, ahead, gradual, generator) for part in at.split(256)]
-    return np.concatenate(errors, 1) if errors else np.zeros((1, 0), np.float16)
+    if not len(at):
+        return np.zeros((1, 0), np.float16)
+    return np.concatenate([_errors_ahead(steps, part, ahead, gradual, generator) for part in at.split(256)], 1)
 
 
 def _errors_ahead(steps: Steps, at: torch.Tensor, ahead: int, gradual: bool, generator: torch.Generator) -> np.ndarray:
