@@ -46,6 +46,11 @@ def worlds(symbols: int) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
     return st.tuples(st.integers(1, 3), st.integers(1, 12), st.integers(1, 12), st.integers(0, 10_000)).map(world)
 
 
+def test_no_map_has_no_focus() -> None:
+    for level in LEVELS.values():
+        assert level.focus_of(torch.empty(0, 9, 9, dtype=torch.long), torch.empty(0, dtype=torch.long)).shape == (0,)
+
+
 @given(worlds(4), st.integers(0, 3))
 def test_a_window_is_what_lies_around_the_cell(world: tuple[Tensor, Tensor], radius: int) -> None:
     maps, at = world

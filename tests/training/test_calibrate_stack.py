@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,6 +61,11 @@ def test_above_level_0_play_may_be_anywhere_on_its_way() -> None:
 
 def test_play_too_short_for_far_predictions_says_nothing_of_them() -> None:
     assert len(surprises(steps(Walk(0, 0.0), 303), seed=0)) == 3
+
+
+def test_where_nothing_happened_there_is_no_surprise() -> None:
+    never = replace(steps(Walk(0, 0.0), 303), follows=torch.zeros(302, dtype=torch.long))
+    assert surprises(never, seed=0).shape == (1, 0)
 
 
 def test_a_level_of_symbols_is_uncertain_where_its_world_is() -> None:
