@@ -122,7 +122,7 @@ class Agent:
         """What the agent would do from here: every level's plan, each refined for its first hop. Changes nothing."""
         controller = self._controller(self._goal if goal is None else self._goal_of(goal), seed=0)
         controller.act(self.stack.encode(canonical(observation, self.stack.observation_spec)))
-        return controller.tree
+        return controller.episode.tree
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
@@ -158,16 +158,20 @@ class Agent:
     @property
     def last_repair(self) -> Repair | None:
         """What the latest `act` repaired: level, cause, surprise, threshold; None if nothing."""
-        return self._session.last_repair if self._session else None
+        return self._session.episode.last_repair if self._session else None
 
     @property
     def tree(self) -> PlanTree:
-        return self._session.tree if self._session else PlanTree.empty(self._goal.label, levels=len(self.stack.levels))
+        return (
+            self._session.episode.tree
+            if self._session
+            else PlanTree.empty(self._goal.label, levels=len(self.stack.levels))
+        )
 
     @property
     def subgoals(self) -> dict[int, Tensor]:
         """By level, the latent (*z) that the hop of its plan under way leads to; none of a level without a plan."""
-        courses = self._session.courses.courses if self._session else ()
+        courses = self._session.episode.courses.courses if self._session else ()
         return {k: course.target() for k, course in enumerate(courses) if course is not None and len(course.result)}
 
     @property
@@ -184,15 +188,17 @@ class Agent:
     @property
     def evaluations(self) -> int:
         """Predictor evaluations of this episode so far."""
-        return self._session.ledger.evaluations if self._session else 0
+        return self._session.episode.ledger.evaluations if self._session else 0
 
     @property
     def planner_calls(self) -> dict[int, int]:
-        return {k: self._session.ledger.planner_calls.get(k, 0) if self._session else 0 for k in self.thresholds}
+        return {
+            k: self._session.episode.ledger.planner_calls.get(k, 0) if self._session else 0 for k in self.thresholds
+        }
 
     @property
     def repairs(self) -> dict[int, int]:
-        return {k: self._session.ledger.repairs.get(k, 0) if self._session else 0 for k in self.thresholds}
+        return {k: self._session.episode.ledger.repairs.get(k, 0) if self._session else 0 for k in self.thresholds}
 
     @property
     def levels_info(self) -> list[dict[str, Any]]:
@@ -233,7 +239,7 @@ class Agent:
     def _learn(self) -> None:
         """What the episode so far taught the landmark graphs."""
         if self._session is not None and self.remembers:
-            self.planners = self._experience.taught(self.stack.levels, self.planners, self._session.memories)
+            self.planners = self._experience.taught(self.stack.levels, self.planners, self._session.episode.memories)
             self._experience = Experience()
 
     def _goal_of(self, goal: GoalLike) -> Goal:

@@ -62,7 +62,7 @@ def test_any_number_of_levels_takes_the_shortest_way(count: int) -> None:
     levels = stack(count)
     controller = make(levels)
     assert run(controller, levels) == GOAL - START
-    assert sum(controller.ledger.repairs.values()) == 0
+    assert sum(controller.episode.ledger.repairs.values()) == 0
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -71,8 +71,8 @@ def test_a_push_at_level_0_repairs_level_0_alone(count: int) -> None:
     controller, repairs = make(levels), []
 
     def pushed(step: int, there: int) -> int:
-        if controller.last_repair:
-            repairs.append(controller.last_repair)
+        if controller.episode.last_repair:
+            repairs.append(controller.episode.last_repair)
         return there - 1 if step == 9 else there
 
     assert run(controller, levels, moves=pushed) == GOAL - START + 1
@@ -84,8 +84,8 @@ def test_a_throw_far_away_repairs_the_upper_level() -> None:
     controller = make(levels)
 
     def thrown(step: int, there: int) -> int:
-        if controller.last_repair:
-            repairs.append(controller.last_repair)
+        if controller.episode.last_repair:
+            repairs.append(controller.episode.last_repair)
         return there + 60 if step == 9 else there
 
     assert run(controller, levels, moves=thrown) < GOAL - START
@@ -97,8 +97,8 @@ def test_a_hop_that_never_arrives_is_remembered_and_planned_again() -> None:
     controller = make(levels, patience=1.0, slack=2)
     stuck = run(controller, levels, moves=lambda step, there: min(there, 20), limit=60)
     assert stuck == 60
-    assert len(controller.memories[1]) > 0
-    assert controller.ledger.repairs[1] >= 2
+    assert len(controller.episode.memories[1]) > 0
+    assert controller.episode.ledger.repairs[1] >= 2
 
 
 def test_clock_replans_every_step_of_a_level_and_never_only_when_used_up() -> None:
@@ -106,7 +106,7 @@ def test_clock_replans_every_step_of_a_level_and_never_only_when_used_up() -> No
     by = {replan: make(levels, replan=replan, glance=0) for replan in ("clock", "never", "surprise")}
     for controller in by.values():
         assert run(controller, levels) == GOAL - START
-    calls = {replan: controller.ledger.planner_calls for replan, controller in by.items()}
+    calls = {replan: controller.episode.ledger.planner_calls for replan, controller in by.items()}
     assert calls["clock"][0] == GOAL - START
     assert calls["never"][1] == calls["surprise"][1] == 1
     assert calls["clock"][1] > 10
@@ -117,28 +117,28 @@ def test_the_clock_ticks_also_where_steps_are_done_early() -> None:
     controller = make(levels, replan="clock", glance=0)
     for step in range(steps):  # twice as fast as planned, so that no hop of level 1 lasts as long as it should
         controller.act(latents(levels, START + 2 * step))
-    assert controller.ledger.planner_calls[1] >= steps // BLOCK
+    assert controller.episode.ledger.planner_calls[1] >= steps // BLOCK
 
 
 def test_the_tree_holds_every_level_and_the_goal_last() -> None:
     levels = stack(3)
     controller = make(levels, glance=0)
     controller.act(latents(levels, START))
-    path = controller.tree.path_to_active()
+    path = controller.episode.tree.path_to_active()
     assert [node.level for node in path] == [3, 2, 1, 0]
-    top = controller.tree.children(0)
+    top = controller.episode.tree.children(0)
     assert [node.is_goal for node in top] == [False] * (len(top) - 1) + [True]
-    assert controller.tree.root.evaluations == controller.ledger.evaluations > 0
+    assert controller.episode.tree.root.evaluations == controller.episode.ledger.evaluations > 0
 
 
 def test_levels_whose_goal_is_already_met_are_skipped() -> None:
     levels = stack(3)
     controller = make(levels, goal=7)
     controller.act(latents(levels, START))
-    assert [node.level for node in controller.tree.path_to_active()] == [3, 0] or [
-        node.level for node in controller.tree.path_to_active()
+    assert [node.level for node in controller.episode.tree.path_to_active()] == [3, 0] or [
+        node.level for node in controller.episode.tree.path_to_active()
     ] == [3, 1, 0]
-    assert len(controller.tree.children(0)) <= 2
+    assert len(controller.episode.tree.children(0)) <= 2
 
 
 def test_same_seed_same_actions() -> None:
@@ -153,15 +153,15 @@ def test_never_repairs_nothing_however_stuck_it_is(replan: str, repaired: bool) 
     levels = stack(2)
     controller = make(levels, replan=replan, patience=1.0, slack=2)
     assert run(controller, levels, moves=lambda step, there: min(there, 20), limit=60) == 60
-    assert bool(controller.ledger.repairs) == repaired
+    assert bool(controller.episode.ledger.repairs) == repaired
 
 
 def test_a_refuted_step_is_not_imagined_for_ever() -> None:
     levels = stack(1)
     controller = make(levels)
     run(controller, levels, moves=lambda step, there: min(there, 20), limit=40)
-    assert len(controller.memories[0]) > 0
-    assert all(int(start) == 20 and int(end) == 21 for start, end in controller.memories[0].hops)
+    assert len(controller.episode.memories[0]) > 0
+    assert all(int(start) == 20 and int(end) == 21 for start, end in controller.episode.memories[0].hops)
 
 
 def test_without_subgoals_level_0_plans_alone_for_what_the_top_level_calls_the_goal() -> None:
@@ -172,7 +172,7 @@ def test_without_subgoals_level_0_plans_alone_for_what_the_top_level_calls_the_g
         before = position
         position += int(controller.act(latents(levels, position))) - 1
         assert position == before + 1
-    assert controller.ledger.planner_calls.keys() == {0}
+    assert controller.episode.ledger.planner_calls.keys() == {0}
 
 
 class Slope(Corridor):
@@ -187,10 +187,10 @@ def test_a_level_0_that_stalls_fails_the_hop_above() -> None:
     causes = []
     for _ in range(6):
         controller.act(latents(levels, START))  # whatever it does, it stays where it is
-        if controller.last_repair:
-            causes.append((controller.last_repair.level, controller.last_repair.cause))
+        if controller.episode.last_repair:
+            causes.append((controller.episode.last_repair.level, controller.episode.last_repair.cause))
     assert (1, "stall") in causes
-    assert len(controller.memories[1]) >= 1
+    assert len(controller.episode.memories[1]) >= 1
 
 
 @pytest.mark.parametrize(("lowest", "failed"), [(BestFirstSearch, 8), (Sampling, 2)])
@@ -201,8 +201,8 @@ def test_failures_of_level_0_in_one_corner_count_once_a_step_of_the_level_above(
     controller = make(levels, lowest=lowest, subgoal_tolerance=0.0, patience=1000.0, stalls=1)
     for _ in range(10):
         controller.act(latents(levels, START))
-    assert sum(controller.memories[1].times) == failed  # level 1 takes 4 steps of the world
-    assert controller.ledger.repairs[1] == 8  # it plans again all the same
+    assert sum(controller.episode.memories[1].times) == failed  # level 1 takes 4 steps of the world
+    assert controller.episode.ledger.repairs[1] == 8  # it plans again all the same
 
 
 class Blind(Corridor):
@@ -216,8 +216,10 @@ def test_where_the_highest_level_knows_no_way_the_one_below_looks_for_one_at_onc
     levels = (Corridor(0), Corridor(1), Blind(2))
     controller = make(levels, glance=8)
     controller.act(latents(levels, START))
-    assert (controller.ledger.planner_calls[2], controller.ledger.planner_calls[1]) == (1, 2), "a glance, then a search"
-    assert controller.courses.top == 1 and controller.courses.under_way(1).result.reached
+    assert (controller.episode.ledger.planner_calls[2], controller.episode.ledger.planner_calls[1]) == (1, 2), (
+        "a glance, then a search"
+    )
+    assert controller.episode.courses.top == 1 and controller.episode.courses.under_way(1).result.reached
     assert run(controller, levels) == GOAL - START
 
 
@@ -227,7 +229,7 @@ def test_where_hops_of_the_highest_level_fail_the_one_below_looks_farther() -> N
     glances = []
     for _ in range(12):
         controller.act(latents(levels, START))  # whatever it does, it stays where it is
-        glances.append(controller.patience.glance)
+        glances.append(controller.episode.patience.glance)
     assert glances[0] == 8
     assert glances == sorted(glances) and glances[-1] == 1000
     assert set(glances) <= {8, 32, 128, 512, 1000} and len(set(glances)) > 2
@@ -240,14 +242,14 @@ def test_a_highest_level_that_knows_no_way_is_not_asked_at_every_step() -> None:
     for _ in range(GOAL - position):
         position += int(controller.act(latents(levels, position))) - 1
     assert position == GOAL
-    assert controller.ledger.planner_calls[2] == 1
+    assert controller.episode.ledger.planner_calls[2] == 1
 
 
 def test_a_level_0_that_moves_does_not_stall() -> None:
     levels = tuple(Slope(k) for k in range(2))
     controller = make(levels, subgoal_tolerance=0.0)
     assert run(controller, levels) == GOAL - START
-    assert controller.ledger.repairs == {}
+    assert controller.episode.ledger.repairs == {}
 
 
 def test_a_hop_below_which_hops_keep_failing_has_failed_itself() -> None:
@@ -257,10 +259,10 @@ def test_a_hop_below_which_hops_keep_failing_has_failed_itself() -> None:
     causes = []
     for _ in range(12):
         controller.act(latents(levels, START))
-        if controller.last_repair:
-            causes.append((controller.last_repair.level, controller.last_repair.cause))
+        if controller.episode.last_repair:
+            causes.append((controller.episode.last_repair.level, controller.episode.last_repair.cause))
     assert causes.index((1, "stall")) < causes.index((2, "stall"))
-    assert len(controller.memories[2]) >= 1
+    assert len(controller.episode.memories[2]) >= 1
 
 
 def test_a_hop_that_succeeds_makes_up_for_those_that_failed() -> None:
@@ -269,8 +271,8 @@ def test_a_hop_that_succeeds_makes_up_for_those_that_failed() -> None:
     repairs = []
 
     def held_once_a_block(step: int, there: int) -> int:
-        if controller.last_repair:
-            repairs.append(controller.last_repair.level)
+        if controller.episode.last_repair:
+            repairs.append(controller.episode.last_repair.level)
         return there - 1 if step % 9 == 4 else there
 
     run(controller, levels, moves=held_once_a_block)
@@ -311,10 +313,12 @@ def test_upper_levels_are_skipped_while_a_lower_one_sees_the_goal_at_a_glance() 
     near, far = make(levels, goal=START + 60), make(levels)
     for controller in (near, far):
         controller.act(latents(levels, START))
-    assert [node.level for node in near.tree.path_to_active()] == [3, 1, 0]
-    assert [node.level for node in far.tree.path_to_active()] == [3, 2, 1, 0]
+    assert [node.level for node in near.episode.tree.path_to_active()] == [3, 1, 0]
+    assert [node.level for node in far.episode.tree.path_to_active()] == [3, 2, 1, 0]
     for controller in (near, far):
-        assert controller.tree.root.evaluations == controller.ledger.evaluations, "what a glance cost is told too"
+        assert controller.episode.tree.root.evaluations == controller.episode.ledger.evaluations, (
+            "what a glance cost is told too"
+        )
 
 
 def test_planning_that_fails_spends_no_more_than_its_allowance() -> None:
@@ -322,7 +326,7 @@ def test_planning_that_fails_spends_no_more_than_its_allowance() -> None:
     controller = make(levels, evaluations=100, allowance=100)
     for step in range(50):
         controller.act(latents(levels, START))  # it never moves, and the goal is out of reach of 100 evaluations
-        assert controller.ledger.evaluations <= 100 + 100 * step + 64 + 8
+        assert controller.episode.ledger.evaluations <= 100 + 100 * step + 64 + 8
 
 
 def test_a_surprise_above_that_leaves_the_plan_below_right_changes_nothing() -> None:
@@ -337,13 +341,17 @@ def test_a_surprise_above_that_leaves_the_plan_below_right_changes_nothing() -> 
     controller.act(latents(levels, START))
     mood = 1
     assert int(controller.act(latents(levels, START + 1))) == 2
-    assert controller.last_repair is not None
-    assert (controller.last_repair.level, controller.last_repair.cause, controller.last_repair.dropped) == (
+    assert controller.episode.last_repair is not None
+    assert (
+        controller.episode.last_repair.level,
+        controller.episode.last_repair.cause,
+        controller.episode.last_repair.dropped,
+    ) == (
         1,
         "surprise",
         0,
     )
-    assert controller.ledger.planner_calls[1] == 1
+    assert controller.episode.ledger.planner_calls[1] == 1
 
 
 class Dear(Corridor):
@@ -357,11 +365,11 @@ def test_a_subgoal_that_costs_far_more_to_reach_than_a_hop_should_is_not_feasibl
     levels = (Dear(0), Slope(1))
     controller = make(levels, patience=4.0)  # 16 at the most, and a block is 3 steps away
     controller.act(latents(levels, START))
-    assert controller.last_repair is not None
-    assert (controller.last_repair.level, controller.last_repair.cause) == (1, "infeasible")
+    assert controller.episode.last_repair is not None
+    assert (controller.episode.last_repair.level, controller.episode.last_repair.cause) == (1, "infeasible")
     near = make(levels, goal=START + 4)
     near.act(latents(levels, START))
-    assert near.last_repair is None, "to the goal itself any way is worth it"
+    assert near.episode.last_repair is None, "to the goal itself any way is worth it"
 
 
 class Leaping(Corridor):
@@ -381,12 +389,12 @@ class Leaping(Corridor):
 def test_a_hop_that_cannot_be_done_shows_what_can_be_done_instead() -> None:
     levels = (Corridor(0), Leaping(1))
     controller = make(levels, glance=0)
-    controller.memories[1] = EventMemory(levels[1], alike=0.0)
+    controller.episode.memories[1] = EventMemory(levels[1], alike=0.0)
     controller.act(latents(levels, START))
-    assert controller.ledger.repairs == {1: 1}, "after one leap that failed no other one is tried from there"
-    ((start, ways),) = controller.memories[1].ways  # type: ignore[attr-defined]
+    assert controller.episode.ledger.repairs == {1: 1}, "after one leap that failed no other one is tried from there"
+    ((start, ways),) = controller.episode.memories[1].ways  # type: ignore[attr-defined]
     assert (start.tolist(), sorted(ways[:, 0].tolist())) == ([1.0], [0.0, 2.0])
-    assert controller.courses.under_way(1).result.macros[0] in (0, 2)
+    assert controller.episode.courses.under_way(1).result.macros[0] in (0, 2)
     assert run(controller, levels) < 2 * (GOAL - START)
 
 
@@ -394,8 +402,8 @@ def test_what_level_1_cannot_do_teaches_level_2_and_no_other() -> None:
     levels = (Corridor(0), Corridor(1), Leaping(2))
     controller = make(levels, glance=0)
     controller.act(latents(levels, START))  # of blocks of 16 cells, the goal is 9 on: one leap
-    assert [len(memory) > 0 for memory in controller.memories] == [False, False, True]
-    assert controller.courses.under_way(2).result.macros[0] == 2
+    assert [len(memory) > 0 for memory in controller.episode.memories] == [False, False, True]
+    assert controller.episode.courses.under_way(2).result.macros[0] == 2
 
 
 def test_where_nothing_that_level_0_does_changes_anything_the_hop_above_has_failed() -> None:
@@ -404,9 +412,9 @@ def test_where_nothing_that_level_0_does_changes_anything_the_hop_above_has_fail
     causes = []
     for _ in range(5):  # it never moves
         controller.act(latents(levels, START))
-        causes.append(controller.last_repair.cause if controller.last_repair else "")
+        causes.append(controller.episode.last_repair.cause if controller.episode.last_repair else "")
     assert causes[:3] == ["", "surprise", "surprise"] and "stall" in causes
-    assert len(controller.memories[1]) > 0
+    assert len(controller.episode.memories[1]) > 0
 
 
 def test_a_hop_that_was_left_before_it_was_planned_has_not_failed() -> None:
@@ -415,8 +423,8 @@ def test_a_hop_that_was_left_before_it_was_planned_has_not_failed() -> None:
     controller = make(levels, glance=0, replan="clock")
     controller.act(latents(levels, START))
     controller.act(latents(levels, START + 30))
-    assert controller.last_repair is not None and controller.last_repair.cause == "infeasible"
-    assert len(controller.memories[1]) == 0
+    assert controller.episode.last_repair is not None and controller.episode.last_repair.cause == "infeasible"
+    assert len(controller.episode.memories[1]) == 0
 
 
 def test_where_repairs_are_in_vain_the_agent_moves_on_for_twice_as_long_each_time() -> None:
@@ -425,21 +433,21 @@ def test_where_repairs_are_in_vain_the_agent_moves_on_for_twice_as_long_each_tim
     calls, repaired = 0, []
     for step in range(20):
         controller.act(latents(levels, START))  # it stays where it is, so that level 0 plans at every step
-        if controller.ledger.planner_calls[1] > calls + 1:
+        if controller.episode.ledger.planner_calls[1] > calls + 1:
             repaired.append(step)
-        calls = controller.ledger.planner_calls[1]
+        calls = controller.episode.ledger.planner_calls[1]
     assert repaired == [0, 2, 5, 10, 19]
 
 
 def test_once_the_highest_level_that_takes_part_gets_on_repairs_are_worth_it_again() -> None:
     for levels in (stack(2), (Corridor(0), Corridor(1), Blind(2))):  # of three, the highest has no plan and no part
         controller = make(levels)
-        controller.patience._until, controller.patience._wait = 100, 64
+        controller.episode.patience._until, controller.episode.patience._wait = 100, 64
         position = START
-        while controller.patience._until and position < GOAL:
+        while controller.episode.patience._until and position < GOAL:
             position += int(controller.act(latents(levels, position))) - 1
         assert position <= START + 2 * BLOCK, "a hop of level 1 is done"
-        assert controller.patience._wait == 1
+        assert controller.episode.patience._wait == 1
 
 
 def test_repairs_that_help_are_not_in_vain() -> None:
@@ -447,8 +455,8 @@ def test_repairs_that_help_are_not_in_vain() -> None:
     levels = (Dear(0), Slope(1))
     controller = make(levels, retries=2)
     controller.act(latents(levels, START))
-    hop, result = controller.courses.under_way(1), controller.courses.under_way(0).result
-    patience = make(levels, retries=2).patience
+    hop, result = controller.episode.courses.under_way(1), controller.episode.courses.under_way(0).result
+    patience = make(levels, retries=2).episode.patience
     said = [patience.repairs(7, 0, 1, hop, result, hop.goal) for _ in range(2)]
     assert said == [True, True]
     assert patience.repairs(8, 0, 1, hop, result, hop.goal), "the next step repairs as well"
@@ -461,7 +469,7 @@ def test_repairs_that_help_are_not_in_vain() -> None:
 def test_a_plan_that_could_spend_nothing_tells_nothing() -> None:
     levels = (Dear(0), Slope(1))
     controller = make(levels, evaluations=100, allowance=0)
-    controller.ledger.evaluations = 100  # all that an episode may
+    controller.episode.ledger.evaluations = 100  # all that an episode may
     controller.act(latents(levels, START))
-    assert controller.ledger.starved
-    assert controller.last_repair is None and len(controller.memories[1]) == 0
+    assert controller.episode.ledger.starved
+    assert controller.episode.last_repair is None and len(controller.episode.memories[1]) == 0
