@@ -45,11 +45,3 @@ def layouts_of(data: PlayData) -> Layouts | None:
         torch.from_numpy(number.reshape(-1)[data.episode].astype(np.int64)),
         torch.from_numpy(((data.observations[:, :2] - (x, y)) / pixel).astype(np.float32)),
     )
-
-
-def worlds(data: PlayData) -> np.ndarray:
-    """(E,): equal for episodes that show the same layout. An image of it and symbols show one, a vector does not: all
-    episodes of vectors are of the same world."""
-    if data.contexts is not None:
-        return np.unique(data.contexts, axis=0, return_inverse=True)[1].reshape(-1)
-    return data.seeds if data.observation_spec.kind == "symbols" else np.zeros_like(data.seeds)

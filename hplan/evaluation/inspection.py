@@ -16,7 +16,6 @@ from torch import Tensor
 
 from hplan.agent import Agent
 from hplan.config import TaskConfig
-from hplan.data.layouts import worlds
 from hplan.data.play import play
 from hplan.data.steps import Rows, Steps, encode_rows, steps_of
 from hplan.data.windows import PlayData, load_play
@@ -110,8 +109,8 @@ def _level(
 ) -> LevelInspection:  # fmt: skip
     level, z = steps.level, steps.latents(rows)
     health = examine(level, z, lambda sample: steps.at(rows[sample]))
-    lags = _lags(int(data.remaining.max()) - 1)
-    correlation = autocorrelation(_worlds(steps.latents, data), lags)
+    lags = _lags(int(data.remaining.max()) // 2)
+    correlation = autocorrelation(_episodes(steps.latents, data), lags)
     kinds, codes = steps.kinds, level.macro.size if level.macro.kind == "discrete" else 0
     fresh = surprises(steps, seed=0)
     took = steps.durations if len(steps.durations) else torch.tensor([math.nan])
@@ -149,11 +148,10 @@ def _features(z: Tensor) -> Tensor:
     return torch.cat([z.flatten(1), z.flatten(2).sum(2)], 1) if z.ndim > 2 else z
 
 
-def _worlds(latents: Rows, data: PlayData) -> Iterator[list[Tensor]]:
-    """Flattened latents (T + 1, D) of every episode, those of one world together."""
-    world, episodes = worlds(data), torch.arange(len(data)).split(np.bincount(data.episode).tolist())
-    for one in np.unique(world):
-        yield [latents(episodes[i]).flatten(1) for i in np.flatnonzero(world == one)]
+def _episodes(latents: Rows, data: PlayData) -> Iterator[Tensor]:
+    """Flattened latents (T + 1, D) of every episode."""
+    for rows in torch.arange(len(data)).split(np.bincount(data.episode).tolist()):
+        yield latents(rows).flatten(1)
 
 
 def _lags(longest: int) -> list[int]:

@@ -54,24 +54,22 @@ def perplexity(codes: Tensor, size: int) -> float:
     return _entropy(counts / counts.sum()) if len(codes) else 0.0
 
 
-def autocorrelation(worlds: Iterable[Sequence[Tensor]], lags: Sequence[int]) -> list[float]:
-    """Worlds of whole episodes of latents (T, D) -> the autocorrelation at each lag (in rows), relative to the mean of
-    each world.
+def autocorrelation(episodes: Iterable[Tensor], lags: Sequence[int]) -> list[float]:
+    """Whole episodes of latents (T, D) -> the autocorrelation at each lag (in rows), relative to each episode's mean.
 
-    1 - d(lag) / d, where d(lag) is the mean squared difference of rows `lag` apart in an episode and d that of any two
-    rows of a world (the structure function). Relative to the mean of each episode, what takes as long as an episode
-    would look as if it took a fraction of one: that mean follows it. NaN at lags that no episode has, or where nothing
-    varies.
+    1 - d(lag) / d, where d(lag) is the mean squared difference of rows `lag` apart and d that of any two rows of an
+    episode (the structure function). NaN at lags that no episode has, or where nothing varies. The mean of an episode
+    follows what takes as long as it: a time of more than a tenth of an episode is a lower bound (half the true one at
+    an eighth).
     """
     apart, ever = torch.zeros(len(lags)).double(), torch.zeros(len(lags)).double()
-    for episodes in worlds:
-        any_two = 2 * float(torch.cat(list(episodes)).var(0, correction=0).sum())
-        for z in episodes:
-            for i, lag in enumerate(lags):
-                if lag < len(z):
-                    rows = torch.arange(0, len(z) - lag, max((len(z) - lag) // COMPARED, 1))
-                    apart[i] += (len(z) - lag) * float((z[rows + lag] - z[rows]).square().sum(1).mean())
-                    ever[i] += (len(z) - lag) * any_two
+    for z in episodes:
+        any_two = 2 * float(z.var(0, correction=0).sum())
+        for i, lag in enumerate(lags):
+            if lag < len(z):
+                rows = torch.arange(0, len(z) - lag, max((len(z) - lag) // COMPARED, 1))
+                apart[i] += (len(z) - lag) * float((z[rows + lag] - z[rows]).square().sum(1).mean())
+                ever[i] += (len(z) - lag) * any_two
     return [1 - float(a / e) if e > 0 else math.nan for a, e in zip(apart, ever, strict=True)]
 
 

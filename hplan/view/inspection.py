@@ -12,6 +12,7 @@ from hplan.types import Inspection, LevelInspection
 from hplan.view.table import number
 
 COLLAPSED, NOT_SLOWER, NO_BETTER = "collapsed", "not slower than below", "no better than no change"
+SHORT = 0.2  # of the longest lag, half an episode: times above it are lower bounds (`losses.diagnostics`)
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,10 @@ def _codes(level: LevelInspection) -> str:
 def _correlation(found: Inspection, k: int) -> Cell:
     time = found.levels[k].autocorrelation
     longest = max((lag for lag, _ in found.levels[k].correlation), default=0)
-    text = f"above {longest}" if time == math.inf else number(time)
     below = found.levels[k - 1].autocorrelation if k else 0.0
-    return Cell(text, NOT_SLOWER if time < below or time == below < math.inf else "")
+    if time > SHORT * longest:  # or infinite
+        return Cell(f"above {number(min(time, longest))}")
+    return Cell(number(time), NOT_SLOWER if time <= below else "")
 
 
 def _horizon(horizon: int) -> str:

@@ -22,8 +22,8 @@ def seeds_table(
     """Markdown. Success is that of all episodes, with its `interval` (of successes, episodes), the range over seeds,
     and that of every goal, where they are named, as a mean over seeds; costs are means over seeds.
 
-    figures: dotted names of what to show of every level of the inspections of the same task and cell (on average over
-    seeds, level 0 first); a cell of results may tell more apart than one of inspections, such as levels.
+    figures: dotted names of what to show of every level of the inspections of agents of the same task and cell (on
+    average over seeds, level 0 first); a cell of results may tell more apart than one of inspections, such as levels.
     """
     groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[Result]] = {}
     for cell, result in results:
@@ -35,7 +35,7 @@ def seeds_table(
     for (task, cell), group in groups.items():
         episodes, successes = sum(r.episodes for r in group), sum(r.successes for r in group)
         rates = [100 * r.success_rate for r in group]
-        same = [seen for where, seen in inspections if seen["task"] == task and set(_key(where)) <= set(cell)]
+        same = [seen for where, seen in inspections if seen["trained_on"] == task and set(_key(where)) <= set(cell)]
         rows.append(
             [
                 task,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from test_context import stored
 
-from hplan.data.layouts import layouts_of, worlds
+from hplan.data.layouts import layouts_of
 from hplan.data.windows import load_play
 
 
@@ -49,17 +49,3 @@ def test_reach_is_as_far_as_steps_go(tmp_path: Path) -> None:
 def test_worlds_without_a_layout_have_none(tmp_path: Path) -> None:
     stored(tmp_path)
     assert layouts_of(replace(load_play(tmp_path), contexts=None)) is None
-
-
-def test_episodes_that_show_the_same_layout_are_of_one_world(tmp_path: Path) -> None:
-    stored(tmp_path)
-    data = load_play(tmp_path)
-    assert data.contexts is not None
-    alike = replace(data, contexts=data.contexts[np.arange(data.episodes) % 2])
-    assert (worlds(alike)[:, None] == worlds(alike)).tolist() == [
-        [(i - j) % 2 == 0 for j in range(data.episodes)] for i in range(data.episodes)
-    ]
-    bare = replace(data, contexts=None)
-    assert len(np.unique(worlds(bare))) == 1, "a vector shows no layout"
-    symbols = replace(bare, observation_spec=replace(bare.observation_spec, kind="symbols", context=()))
-    assert np.array_equal(worlds(symbols), data.seeds)

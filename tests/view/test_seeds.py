@@ -21,8 +21,8 @@ def test_seeds_of_a_cell_are_one_row() -> None:
         ({"objective": "none", "seed": "0"}, replace(one, successes=0, success_rate=0.0, per_goal={})),
     ]
     seen = [
-        ({"objective": "vicreg", "seed": "0"}, {"task": "maze", "levels": [{"rank": 4.0}, {"rank": 2.0}]}),
-        ({"objective": "vicreg", "task": "maze", "seed": "1"}, {"task": "maze", "levels": [{"rank": 6.0}]}),
+        ({"objective": "vicreg", "seed": "0"}, {"trained_on": "maze", "levels": [{"rank": 4.0}, {"rank": 2.0}]}),
+        ({"objective": "vicreg", "task": "maze", "seed": "1"}, {"trained_on": "maze", "levels": [{"rank": 6.0}]}),
     ]
     head, _, pooled, control = seeds_table(results, seen, lambda k, n: (k / n / 2, 1.0), figures=("rank",)).splitlines()
     assert head.startswith("| task | objective | depth | seeds | episodes | success | 95 % | by seed | by goal |")
