@@ -192,13 +192,13 @@ class Agent:
 
     @property
     def planner_calls(self) -> dict[int, int]:
-        return {
-            k: self._session.episode.ledger.planner_calls.get(k, 0) if self._session else 0 for k in self.thresholds
-        }
+        counts = self._session.episode.ledger.planner_calls if self._session else {}
+        return {k: counts.get(k, 0) for k in self.thresholds}
 
     @property
     def repairs(self) -> dict[int, int]:
-        return {k: self._session.episode.ledger.repairs.get(k, 0) if self._session else 0 for k in self.thresholds}
+        counts = self._session.episode.ledger.repairs if self._session else {}
+        return {k: counts.get(k, 0) for k in self.thresholds}
 
     @property
     def levels_info(self) -> list[dict[str, Any]]:
