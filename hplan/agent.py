@@ -162,11 +162,9 @@ class Agent:
 
     @property
     def tree(self) -> PlanTree:
-        return (
-            self._session.episode.tree
-            if self._session
-            else PlanTree.empty(self._goal.label, levels=len(self.stack.levels))
-        )
+        if self._session is None:
+            return PlanTree.empty(self._goal.label, levels=len(self.stack.levels))
+        return self._session.episode.tree
 
     @property
     def subgoals(self) -> dict[int, Tensor]:
@@ -192,13 +190,11 @@ class Agent:
 
     @property
     def planner_calls(self) -> dict[int, int]:
-        counts = self._session.episode.ledger.planner_calls if self._session else {}
-        return {k: counts.get(k, 0) for k in self.thresholds}
+        return dict.fromkeys(self.thresholds, 0) | (self._session.episode.ledger.planner_calls if self._session else {})
 
     @property
     def repairs(self) -> dict[int, int]:
-        counts = self._session.episode.ledger.repairs if self._session else {}
-        return {k: counts.get(k, 0) for k in self.thresholds}
+        return dict.fromkeys(self.thresholds, 0) | (self._session.episode.ledger.repairs if self._session else {})
 
     @property
     def levels_info(self) -> list[dict[str, Any]]:
