@@ -17,8 +17,8 @@ from hplan.control.controller import Controller, Replan
 from hplan.control.course import ControlConfig
 from hplan.control.experience import Experience
 from hplan.control.plan_tree import PlanTree
-from hplan.models.observation import canonical
-from hplan.models.stack import Stack
+from hplan.levels.observation import canonical
+from hplan.levels.stack import Stack
 from hplan.planning.choice import PlannerFor, chosen_planner, planner_settings
 from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess
 from hplan.planning.landmark_graph import LandmarkGraph

@@ -22,8 +22,8 @@ EnvFactory = Callable[[], Any]  # returns a gymnasium.Env
 class PlayConfig:
     """How reward-free play of a task is made.
 
-    recipe: `explore` goes where it has been least (data/novelty.py; random where states cannot be counted), `random`
-        actions, or an OGBench maze's own process: `navigate` or `stitch` (hplan/envs/oracle.py).
+    recipe: `explore` goes where it has been least (play/novelty.py; random where states cannot be counted), `random`
+        actions, or an OGBench maze's own process: `navigate` or `stitch` (hplan/worlds/experts.py).
     steps: environment steps for each training budget. episode_steps: play stops an episode here at the latest.
     restart_rare: fraction of restarts that go to an archived rare state instead of a new layout.
     """
@@ -36,7 +36,7 @@ class PlayConfig:
 
 @dataclass(frozen=True)
 class ChangeConfig:
-    """How the world changes while somebody acts in it, which nothing announces (hplan/envs/changing.py, closing.py).
+    """How the world changes while somebody acts in it, which nothing announces (hplan/worlds/changing.py, closing.py).
 
     chance: of a change before each step. when, for `closing-corridor`: the moment is drawn between these two shares of
         the steps that the shortest way to the goal takes.
@@ -51,7 +51,7 @@ class ChangeConfig:
 class TaskConfig:
     """One task. `name` is where its file lies below tasks/, or `gym:ENV-ID`; everything else is in the file.
 
-    environment: Gymnasium id. kwargs: for its constructor. view: how observations are made canonical (envs/views.py).
+    environment: Gymnasium id. kwargs: for its constructor. view: how observations are made canonical (worlds/views.py).
     goal: what an episode asks for, the task's own `success` or to reach an `observation` that reset hands out.
     success: contract.md's rule, or `terminated`: ending is succeeding. layouts: whether each seed is another layout;
     `auto` tries a few seeds. changes: what disturbs an episode. probes: names of known factors, for reports only.

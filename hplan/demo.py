@@ -22,11 +22,11 @@ from hplan.config import TaskConfig
 from hplan.evaluation.episode import trace_episode
 from hplan.evaluation.run import evaluate
 from hplan.registry import load_task, make_world
+from hplan.report.page import LevelPage, write_report
+from hplan.report.table import results_table
+from hplan.report.trace import TraceStep
 from hplan.training.learn import CURVES, learn
 from hplan.types import Result
-from hplan.view.report import LevelPage, write_report
-from hplan.view.table import results_table
-from hplan.view.trace import TraceStep
 
 TASK = "minigrid/DoorKey-8x8"
 SMALL = "minigrid/DoorKey-6x6"  # of the smoke run, with training of seconds

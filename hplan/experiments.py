@@ -22,11 +22,11 @@ from hplan.evaluation.records import read_records
 from hplan.evaluation.result import read_result
 from hplan.evaluation.statistics import rank_correlation, wilson
 from hplan.files import write_atomically
+from hplan.report.published import Standing, published_figure, published_table
+from hplan.report.scatter import Episodes, scatter_figure, scatter_table
+from hplan.report.seeds import seeds_table
+from hplan.report.table import markdown_table
 from hplan.types import HplanError, Result, UsageError
-from hplan.view.published import Standing, published_figure, published_table
-from hplan.view.scatter import Episodes, scatter_figure, scatter_table
-from hplan.view.seeds import seeds_table
-from hplan.view.table import markdown_table
 
 STEP_KEYS = {"name", "run", "output", "needs", "each"}
 Report = Callable[[str, int, int], None]

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from hplan.config import EnvFactory, SuccessRule, TaskConfig, read_task
-from hplan.envs.split import Split
 from hplan.types import UsageError, World
+from hplan.worlds.split import Split
 
 _PACKAGE = Path(__file__).resolve().parent
 GYM = "gym:"
@@ -31,8 +31,8 @@ def task_names() -> list[str]:
 def load_task(name: str, success: SuccessRule = "auto") -> TaskConfig:
     """The task of that name, from `task_names()` or `gym:ENV-ID`. Raises UsageError with near matches for others."""
     if name.startswith(GYM):
-        from hplan.envs.gym import gym_task
-        from hplan.envs.views import with_goal_kind
+        from hplan.worlds.gymnasium import gym_task
+        from hplan.worlds.views import with_goal_kind
 
         return with_goal_kind(gym_task(name, success))
     names = task_names()
@@ -49,8 +49,8 @@ def task_from_factory(factory: EnvFactory, name: str = "", success: SuccessRule 
 
     `name`: if empty, the function's or the class's own. Raises HplanError where `factory` fails.
     """
-    from hplan.envs.gym import GYM_PLAY
-    from hplan.envs.views import with_goal_kind
+    from hplan.worlds.gymnasium import GYM_PLAY
+    from hplan.worlds.views import with_goal_kind
 
     if not name:
         given = getattr(factory, "__name__", "")
@@ -65,7 +65,7 @@ def make_world(task: TaskConfig, split: Split = "train") -> World:
     """
     if split not in ("train", "eval"):
         raise UsageError(f"split is {split!r}; expected 'train' or 'eval'")
-    from hplan.envs.views import make
+    from hplan.worlds.views import make
 
     return make(task, split)
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 from control.corridor import stack as corridor
-from models.small_levels import spatial_stack
+from levels.small_levels import spatial_stack
 from torch import Tensor
 
 import hplan
 from hplan.agent import Agent, load
-from hplan.models.calibration import Calibration
-from hplan.models.observation import canonical
-from hplan.models.spatial import SpatialLevel
-from hplan.models.stack import Stack
+from hplan.levels.calibration import Calibration
+from hplan.levels.observation import canonical
+from hplan.levels.spatial import SpatialLevel
+from hplan.levels.stack import Stack
 from hplan.planning.cem import CrossEntropy
 from hplan.planning.choice import default_planner
 from hplan.planning.search import BestFirstSearch

@@ -13,9 +13,9 @@ from hplan.cli import main
 from hplan.control.plan_tree import PlanTree
 from hplan.evaluation.records import read_records
 from hplan.registry import shipped_agents
+from hplan.report.trace import read_trace
 from hplan.testing import check_agent
 from hplan.training.learn import learn
-from hplan.view.trace import read_trace
 
 TASK = "minigrid/DoorKey-5x5"
 STEPS = 10_000

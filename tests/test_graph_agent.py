@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from models.line_levels import LineLevel, edges
+from levels.line_levels import LineLevel, edges
 
 from hplan.agent import Agent, load
 from hplan.control.experience import Experience
 from hplan.control.memory import FailureMemory
 from hplan.evaluation.run import evaluate
-from hplan.models.calibration import Calibration
-from hplan.models.landmark_edges import LandmarkEdges
-from hplan.models.stack import Stack
+from hplan.levels.calibration import Calibration
+from hplan.levels.landmark_edges import LandmarkEdges
+from hplan.levels.stack import Stack
 from hplan.planning.choice import chosen_planner
 from hplan.planning.energy import NearLatent
 from hplan.planning.landmark_graph import LandmarkGraph

@@ -62,7 +62,7 @@ def evaluate(arguments: Namespace) -> None:
     from hplan.evaluation.records import write_records
     from hplan.evaluation.result import write_result
     from hplan.evaluation.run import evaluate as run
-    from hplan.view.table import result_lines
+    from hplan.report.table import result_lines
 
     levels = arguments.levels
     if arguments.method == "flat":
@@ -92,8 +92,8 @@ def watch(arguments: Namespace) -> None:
     from hplan.evaluation.episode import trace_episode
     from hplan.evaluation.run import SEEDS
     from hplan.registry import make_world
-    from hplan.view.live import show
-    from hplan.view.trace import record
+    from hplan.report.live import show
+    from hplan.report.trace import record
 
     agent = _load(arguments, replan=arguments.replan)
     task = _task(agent, arguments)
@@ -107,8 +107,8 @@ def watch(arguments: Namespace) -> None:
 
 
 def replay(arguments: Namespace) -> None:
-    from hplan.view.live import show
-    from hplan.view.trace import read_trace
+    from hplan.report.live import show
+    from hplan.report.trace import read_trace
 
     trace = read_trace(arguments.trace)
     show(trace.steps, fps=_fps(arguments), title=arguments.trace)
@@ -139,7 +139,7 @@ def draw(arguments: Namespace) -> None:
     from hplan.evaluation.run import SEEDS, one_thread
     from hplan.files import write_atomically
     from hplan.registry import make_world
-    from hplan.view.paths import paths_figure
+    from hplan.report.paths import paths_figure
 
     if Path(arguments.out).is_dir():
         raise UsageError(f"--out {arguments.out} is a folder; name a file, such as {Path(arguments.out, 'ways.svg')}")
@@ -166,9 +166,9 @@ def inspect(arguments: Namespace) -> None:
     from hplan.evaluation.inspection import inspect as look
     from hplan.evaluation.inspection import write_inspection
     from hplan.registry import agent_path
+    from hplan.report.inspection import inspection_lines, inspection_table, verdict_lines
+    from hplan.report.inspection_page import write_inspection_page
     from hplan.training.learn import CURVES
-    from hplan.view.inspection import inspection_lines, inspection_table, verdict_lines
-    from hplan.view.inspection_page import write_inspection_page
 
     agent = _load(arguments)
     with Bars() as progress:

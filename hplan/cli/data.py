@@ -9,7 +9,7 @@ from hplan.types import UsageError
 
 
 def make(arguments: Namespace) -> None:
-    from hplan.data.play import play
+    from hplan.play.record import play
     from hplan.registry import load_task
 
     task = load_task(arguments.task)
@@ -29,7 +29,7 @@ def make(arguments: Namespace) -> None:
 
 def inspect(arguments: Namespace) -> int:
     """Every byte is read; the status is 1 where one is not what was written."""
-    from hplan.data import EpisodeStore
+    from hplan.play import EpisodeStore
 
     store = EpisodeStore.open(arguments.folder, skip_damaged=True, hashes=True)
     manifest = store.manifest
@@ -49,19 +49,19 @@ def inspect(arguments: Namespace) -> int:
 def import_(arguments: Namespace) -> None:
     """OGBench's names begin with ogbench/; every other one is Minari's."""
     if arguments.source.startswith("ogbench/"):
-        from hplan.data.official import import_ogbench
+        from hplan.play.official import import_ogbench
 
         store = import_ogbench(arguments.source, arguments.out, file=arguments.file)
     elif arguments.file:
         raise UsageError(f"--file belongs to OGBench's data (ogbench/NAME), not to {arguments.source!r}; leave it out")
     else:
-        from hplan.data.minari import import_minari
+        from hplan.play.minari import import_minari
 
         store = import_minari(arguments.source, arguments.out)
     print(f"{arguments.out}: {len(store):,} episodes, {store.steps:,} steps")
 
 
 def export(arguments: Namespace) -> None:
-    from hplan.data.minari import export_minari
+    from hplan.play.minari import export_minari
 
     print(f"{arguments.dataset}: {export_minari(arguments.folder, arguments.dataset):,} episodes for Minari")

@@ -19,7 +19,7 @@ from hplan.control.plan_tree import ROOT
 from hplan.control.refine import Refiner
 from hplan.control.stall import Stall
 from hplan.control.surprise import Surprise
-from hplan.models.calibration import Calibration
+from hplan.levels.calibration import Calibration
 from hplan.planning.energy import Goal, reached
 from hplan.types import Planner, WorldModel
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from hplan.models.calibration import ALPHA
+from hplan.levels.calibration import ALPHA
 from hplan.types import Budget, Cause, Energy, PlanNode, PlanResult, WorldModel
 
 LEAST = 64  # evaluations that a plan may spend, however much was spent before

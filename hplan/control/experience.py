@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from hplan.control.memory import FailureMemory
-from hplan.models.landmark_edges import LandmarkEdges, crossed
-from hplan.models.landmarks import nearest_landmark
-from hplan.models.vector import VectorLevel
+from hplan.levels.landmark_edges import LandmarkEdges, crossed
+from hplan.levels.landmarks import nearest_landmark
+from hplan.levels.vector import VectorLevel
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.types import Planner, WorldModel
 
@@ -32,7 +32,7 @@ class Experience:
         self, levels: Sequence[WorldModel], planners: Sequence[Planner], memories: Sequence[FailureMemory]
     ) -> tuple[Planner, ...]:
         """The planners after this episode: a landmark graph knows what was crossed, by the rule that holds for play
-        (`hplan.models.landmark_edges.crossed`), and which of its hops failed, as the memory of every level has it."""
+        (`hplan.levels.landmark_edges.crossed`), and which of its hops failed, as the memory of every level has it."""
         found = []
         for level, planner, memory in zip(levels, planners, memories, strict=True):
             if isinstance(planner, LandmarkGraph) and isinstance(level, VectorLevel) and self.moments:

@@ -115,7 +115,7 @@ class PlanTree:
     __hash__ = None  # type: ignore[assignment]  # NaN fields have no useful hash
 
     def __str__(self) -> str:
-        from hplan.view.tree import tree_text  # the drawing is the view's; it imports this module
+        from hplan.report.tree import tree_text  # the drawing is the view's; it imports this module
 
         return tree_text(self)
 

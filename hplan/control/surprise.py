@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hplan.control.course import ControlConfig, Course
-from hplan.models.calibration import Calibration, at_look_ahead, surprise
+from hplan.levels.calibration import Calibration, at_look_ahead, surprise
 from hplan.types import WorldModel
 
 

@@ -15,7 +15,7 @@ from hplan.types import ActionSpec, Repair, Start, Transition, World
 
 if TYPE_CHECKING:
     from hplan.agent import Agent
-    from hplan.view.trace import TraceStep
+    from hplan.report.trace import TraceStep
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def begin(actor: Actor, start: Start, seed: int) -> None:
 
 def trace_episode(agent: Agent, world: World, seed: int) -> Iterator[TraceStep]:
     """The same episode as `run_episode` plays, step by step for view and trace; the last has no action."""
-    from hplan.view.trace import TraceStep  # rich is only wanted where somebody looks
+    from hplan.report.trace import TraceStep  # rich is only wanted where somebody looks
 
     start = world.reset(seed=seed)
     begin(agent, start, seed)

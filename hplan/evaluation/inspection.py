@@ -16,18 +16,18 @@ from torch import Tensor
 
 from hplan.agent import Agent
 from hplan.config import TaskConfig
-from hplan.data.play import play
-from hplan.data.steps import Rows, Steps, encode_rows, steps_of
-from hplan.data.windows import PlayData, load_play
-from hplan.envs.factors import factor
 from hplan.evaluation.result import plain
 from hplan.files import write_atomically
-from hplan.losses.collapse import examine
-from hplan.losses.diagnostics import autocorrelation, correlation_time, perplexity, probe_r2
-from hplan.models.calibration import Calibration
-from hplan.models.stack import macro_text
+from hplan.levels.calibration import Calibration
+from hplan.levels.stack import macro_text
+from hplan.objectives.collapse import examine
+from hplan.objectives.diagnostics import autocorrelation, correlation_time, perplexity, probe_r2
+from hplan.play.record import play
+from hplan.play.steps import Rows, Steps, encode_rows, steps_of
+from hplan.play.windows import PlayData, load_play
 from hplan.training.calibration import surprises
 from hplan.types import Inspection, LevelInspection, UsageError
+from hplan.worlds.factors import factor
 
 STEPS = 20_000  # of play
 APART = 990_000  # added to the seed of play, so that it is no training run's

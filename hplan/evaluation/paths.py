@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hplan.envs.mazes import MazeWorld, Place
-from hplan.envs.split import SplitWorld
 from hplan.evaluation.episode import begin, play
+from hplan.report.paths import Path
 from hplan.types import UsageError, World
-from hplan.view.paths import Path
+from hplan.worlds.mazes import MazeWorld, Place
+from hplan.worlds.split import SplitWorld
 
 if TYPE_CHECKING:
     from hplan.agent import Agent

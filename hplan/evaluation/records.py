@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from hplan.config import TaskConfig
-from hplan.envs.optimal import optimal_steps
 from hplan.evaluation.result import plain
 from hplan.files import write_atomically
 from hplan.registry import make_world
 from hplan.types import Result, UsageError
+from hplan.worlds.optimal import optimal_steps
 
 
 def episode_lines(result: Result, task: TaskConfig) -> list[dict[str, Any]]:
     """`result.records` by episode number, each with task, method and levels, and with `optimal_steps` (None where
-    `envs/optimal.py` knows none). The starts are made again for that, after all is played: no agent can see them."""
+    `worlds/optimal.py` knows none). The starts are made again for that, after all is played: no agent can see them."""
     world, lines = make_world(task, split="eval"), []
     try:
         for episode, record in enumerate(result.records):

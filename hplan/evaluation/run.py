@@ -119,7 +119,7 @@ def _stage(player: Agent, task: TaskConfig, method: str) -> tuple[Actor, World]:
 
 
 def _oracle(world: World, task: TaskConfig) -> Actor:
-    from hplan.envs.oracle import make_oracle
+    from hplan.worlds.experts import make_oracle
 
     return make_oracle(world, task)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hplan.models.landmark_edges import LandmarkEdges
-from hplan.models.landmarks import Landmarked
-from hplan.models.spatial import CERTAIN
+from hplan.levels.landmark_edges import LandmarkEdges
+from hplan.levels.landmarks import Landmarked
+from hplan.levels.spatial import CERTAIN
 from hplan.planning.cem import HORIZON, CrossEntropy
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.planning.search import BestFirstSearch

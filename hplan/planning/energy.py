@@ -9,8 +9,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from hplan.models.policy import HopPolicy
-from hplan.models.sight import Situated
+from hplan.levels.policy import HopPolicy
+from hplan.levels.sight import Situated
 from hplan.types import Energy, WorldModel
 
 Guide = Callable[[Tensor], tuple[Tensor, Tensor]]  # (B, *z) -> mean and deviation (B, A) of actions, in half ranges
@@ -63,7 +63,7 @@ class Guided:
 
 def guided(energy: Energy, upper: WorldModel, target: Tensor) -> Energy:
     """An energy of the level below `upper`, guided there if that one learned how play goes about its hops
-    (`hplan.models.policy`). target (*z), of `upper`."""
+    (`hplan.levels.policy`). target (*z), of `upper`."""
     policy = getattr(upper, "policy", None)
     if not isinstance(policy, HopPolicy):
         return energy

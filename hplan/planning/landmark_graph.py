@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hplan.models.landmark_edges import LandmarkEdges
+from hplan.levels.landmark_edges import LandmarkEdges
 from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
 
 ENTRANCES = 8  # landmarks near the start whose edges may be taken from there

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hplan.models.landmarks import farthest_points, nearest_landmark
+from hplan.levels.landmarks import farthest_points, nearest_landmark
 
 PLACES = 200  # landmarks, as evenly spread over play as can be
 SEEN = 30_000  # latents that they are chosen from

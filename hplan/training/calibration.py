@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from hplan.data.steps import Steps, encode_rows, steps_of
-from hplan.data.windows import PlayData
-from hplan.models.calibration import AHEAD, Calibration, surprise
-from hplan.models.stack import TrainedLevel
+from hplan.levels.calibration import AHEAD, Calibration, surprise
+from hplan.levels.stack import TrainedLevel
+from hplan.play.steps import Steps, encode_rows, steps_of
+from hplan.play.windows import PlayData
 
 CHECKED, FEW = 2000, 300  # windows of steps that are looked at; a look-ahead with fewer than a few has no row
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hplan.losses.welsch import LONG
-from hplan.models.vector import VectorLevel
+from hplan.levels.vector import VectorLevel
+from hplan.objectives.welsch import LONG
 from hplan.training.vector import Play
 
 FAR = 1.5  # long steps: a wall that stops a step puts its prediction off by one

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hplan.models.spatial import SpatialLevel
+from hplan.levels.spatial import SpatialLevel
 from hplan.planning.energy import Lifted, NearLatent
 from hplan.planning.search import BestFirstSearch
 from hplan.training.maps import Events

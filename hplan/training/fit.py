@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hplan.models.tensors import read_tensors, write_tensors
+from hplan.levels.tensors import read_tensors, write_tensors
 from hplan.training.device import Meeting
 from hplan.types import HplanError
 

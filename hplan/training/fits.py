@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hplan.models.vector import VectorLevel
+from hplan.levels.vector import VectorLevel
 from hplan.training.fit import Progress, fit
 from hplan.training.trained import Curves
 from hplan.training.vector import SAMPLE, Play

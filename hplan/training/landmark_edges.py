@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from hplan.control.course import ControlConfig
-from hplan.models.landmark_edges import LandmarkEdges, crossed
-from hplan.models.landmarks import nearest_landmark
-from hplan.models.vector import VectorLevel
+from hplan.levels.landmark_edges import LandmarkEdges, crossed
+from hplan.levels.landmarks import nearest_landmark
+from hplan.levels.vector import VectorLevel
 from hplan.training.vector import Play
 
 LANDMARKS = 1000  # that serve, the first ones: of farthest points, the first ones lie about evenly too

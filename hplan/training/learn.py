@@ -14,11 +14,11 @@ import torch
 
 from hplan.agent import Agent
 from hplan.config import EnvFactory, TaskConfig, check_values
-from hplan.data.play import play
-from hplan.data.store import Manifest, versions
-from hplan.data.windows import PlayData, load_play
 from hplan.files import sweep, write_atomically
-from hplan.models.stack import CARD, FORMAT, WEIGHTS, Stack
+from hplan.levels.stack import CARD, FORMAT, WEIGHTS, Stack
+from hplan.play.record import play
+from hplan.play.store import Manifest, versions
+from hplan.play.windows import PlayData, load_play
 from hplan.registry import load_task, task_from_factory
 from hplan.training.fit import Progress
 from hplan.training.trained import Curves, Trained

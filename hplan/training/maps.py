@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hplan.data.windows import PlayData
-from hplan.models.cells import event_of
-from hplan.models.focus import REACH, crop
+from hplan.levels.cells import event_of
+from hplan.levels.focus import REACH, crop
+from hplan.play.windows import PlayData
 from hplan.types import ObservationSpec, UsageError
 
 LARGEST_VOCABULARY = 4096  # known cells; a view with more of them is not symbolic in any useful sense

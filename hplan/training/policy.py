@@ -1,4 +1,4 @@
-"""A level learns how play goes about its hops, by hindsight (`hplan.models.policy`)."""
+"""A level learns how play goes about its hops, by hindsight (`hplan.levels.policy`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hplan.models.vector import VectorLevel
+from hplan.levels.vector import VectorLevel
 from hplan.training.balance import EvenDraws
 from hplan.training.fit import Progress, fit
 from hplan.training.trained import Curves

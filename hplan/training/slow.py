@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hplan.losses.vamp2 import slow_functions, vamp2
-from hplan.models.timescales import Gap, SlowEncoder, corners, cuts, functions_of, gaps
+from hplan.levels.timescales import Gap, SlowEncoder, corners, cuts, functions_of, gaps
+from hplan.objectives.vamp2 import slow_functions, vamp2
 from hplan.training.fit import Progress, fit
 from hplan.training.maps import Maps, count_events
 from hplan.training.trained import Curves
@@ -114,7 +114,7 @@ def separations(slow: SlowEncoder, pairs: Pairs, maps: Maps, episode: np.ndarray
     seen in it once. So something has to happen on a level, or there is nothing to plan: two events an episode, in one
     episode of ten. And something has to be dropped from it: its steps take two of the level below, or more.
 
-    `ratio`: the cuts of `hplan.models.timescales.cuts` instead, all at which anything is dropped and anything happens.
+    `ratio`: the cuts of `hplan.levels.timescales.cuts` instead, all at which anything is dropped and anything happens.
     """
     found, below = [], count_events(maps.maps, maps, episode).sum()
     for gap in cuts(slow.times, ratio) if ratio else gaps(slow.times):

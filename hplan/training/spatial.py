@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hplan.data.windows import PlayData
-from hplan.losses.collapse import SAMPLE, examine, some, warn_of_collapse
-from hplan.losses.criterion import Criterion
-from hplan.models.focus import WINDOW
-from hplan.models.spatial import SpatialLevel
+from hplan.levels.focus import WINDOW
+from hplan.levels.spatial import SpatialLevel
+from hplan.objectives.collapse import SAMPLE, examine, some, warn_of_collapse
+from hplan.objectives.criterion import Criterion
+from hplan.play.windows import PlayData
 from hplan.training.calibration import calibrate_stack
 from hplan.training.durations import wanted_stride
 from hplan.training.fit import Progress, fit
@@ -124,7 +124,7 @@ class SpatialSettings:
     batch: int = 256
     channels: int = 24
     hidden: int = 48
-    objective: str = "infonce"  # hplan.losses.objective has the names
+    objective: str = "infonce"  # hplan.objectives.objective has the names
     ratio: int = 0  # levels are cut where processes take so many steps, its square, ...; 0: at gaps between them
     identity: bool = False  # levels above take the symbols below as they are, for ablation
     rare: bool = True  # rare kinds of change are drawn more often, weigh more, and mistakes are practised

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hplan.losses.criterion import Criterion
-from hplan.models.focus import WINDOW
-from hplan.models.spatial import CERTAIN, SpatialLevel
+from hplan.levels.focus import WINDOW
+from hplan.levels.spatial import CERTAIN, SpatialLevel
+from hplan.objectives.criterion import Criterion
 from hplan.training.fit import Loss, Progress, fit
 from hplan.training.maps import (
     Maps,

@@ -1,6 +1,6 @@
 """How long a step of the next level is, and whether it needs to be there: measured on play, decided by one rule.
 
-Where time scales have gaps the gaps are the levels (`hplan.models.timescales`). Numbers that drift have none. There the
+Where time scales have gaps the gaps are the levels (`hplan.levels.timescales`). Numbers that drift have none. There the
 level below says how far it can be trusted, and search says what a level saves:
 
 - N, steps of level k on a long trip: `travel_time` over the stride of level k.
@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from hplan.control.course import ControlConfig
-from hplan.models.landmarks import farthest_points, nearest_landmark
-from hplan.models.vector import VectorLevel
+from hplan.levels.landmarks import farthest_points, nearest_landmark
+from hplan.levels.vector import VectorLevel
 from hplan.training.vector import Play, moving
 
 FARTHEST = 16  # steps of a level that prediction is checked over

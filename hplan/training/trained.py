@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hplan.models.calibration import Calibration
-from hplan.models.landmark_edges import LandmarkEdges
-from hplan.models.stack import TrainedLevel
+from hplan.levels.calibration import Calibration
+from hplan.levels.landmark_edges import LandmarkEdges
+from hplan.levels.stack import TrainedLevel
 
 Curves = dict[str, list[dict[str, float]]]  # stage -> points of its learning curve: step, loss and its parts
 
 
 @dataclass(frozen=True)
 class Trained:
-    """One entry per level in every tuple, as in `hplan.models.stack.Stack`."""
+    """One entry per level in every tuple, as in `hplan.levels.stack.Stack`."""
 
     levels: tuple[TrainedLevel, ...]
     calibration: tuple[Calibration, ...]

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hplan.models.vector import VectorLevel
+from hplan.levels.vector import VectorLevel
 from hplan.training.fit import Progress, fit
 from hplan.training.strides import hindsight
 from hplan.training.trained import Curves

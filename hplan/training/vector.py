@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hplan.data.layouts import Layouts
-from hplan.losses.criterion import Criterion
-from hplan.models.landmarks import farthest_points, nearest_landmark
-from hplan.models.vector import NEAR, VectorLevel
+from hplan.levels.landmarks import farthest_points, nearest_landmark
+from hplan.levels.vector import NEAR, VectorLevel
+from hplan.objectives.criterion import Criterion
+from hplan.play.layouts import Layouts
 from hplan.training.balance import RAREST, EvenDraws
 from hplan.training.fit import Progress, fit
 from hplan.types import ActionSpec, HplanError, ObservationSpec
@@ -126,7 +126,7 @@ def train_vector_level(
 ) -> dict[str, list]:
     """Train one level on windows of `rollout` of its steps, calibrate and freeze it; returns the curve by stage.
 
-    `objective`: by name (`hplan.losses.objective`). Raises UsageError for an unknown one. `slow`: weight of
+    `objective`: by name (`hplan.objectives.objective`). Raises UsageError for an unknown one. `slow`: weight of
     slowness. `stage`: its name (default: the level's).
     """
     stride = round(level.stride)

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hplan.data.layouts import layouts_of
-from hplan.data.windows import PlayData
-from hplan.losses.collapse import SAMPLE, Health, examine, some, warn_of_collapse
-from hplan.models.landmark_edges import LandmarkEdges
-from hplan.models.vector import VectorLevel
+from hplan.levels.landmark_edges import LandmarkEdges
+from hplan.levels.vector import VectorLevel
+from hplan.objectives.collapse import SAMPLE, Health, examine, some, warn_of_collapse
+from hplan.play.layouts import layouts_of
+from hplan.play.windows import PlayData
 from hplan.training.calibration import calibrate_stack
 from hplan.training.chance import cut, unpredictable
 from hplan.training.fit import Progress
@@ -43,7 +43,7 @@ class VectorSettings:
     codes: int = 64
     latent: int = 16  # numbers of a latent
     hidden: int = 128
-    objective: str = "vicreg"  # hplan.losses.objective has the names
+    objective: str = "vicreg"  # hplan.objectives.objective has the names
     inverse: bool = True  # latents of level 0 have to tell the action between them
     identity: bool = False  # levels above take the latents below as they are, for ablation
     rollout: int = 3  # steps of level 1 that it is trained to predict open loop

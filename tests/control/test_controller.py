@@ -11,7 +11,7 @@ from torch import Tensor
 from hplan.control.controller import Controller
 from hplan.control.course import ControlConfig
 from hplan.control.memory import EventMemory
-from hplan.models.calibration import Calibration
+from hplan.levels.calibration import Calibration
 from hplan.planning.energy import GoalObservation
 from hplan.planning.search import BestFirstSearch
 from hplan.types import MacroSpec

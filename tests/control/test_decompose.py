@@ -8,7 +8,7 @@ from control.corridor import BLOCK, Corridor, latents, stack
 
 from hplan.control.course import Course
 from hplan.control.decompose import Decomposition
-from hplan.models.policy import HopPolicy
+from hplan.levels.policy import HopPolicy
 from hplan.planning.energy import Goal, GoalObservation, Guided, reached
 from hplan.types import PlanResult
 

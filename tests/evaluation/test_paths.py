@@ -15,8 +15,8 @@ pytest.importorskip("ogbench")
 
 from hplan.evaluation.paths import follow
 from hplan.registry import load_task, make_world
+from hplan.report.paths import CELL, Path, paths_figure
 from hplan.types import UsageError, World
-from hplan.view.paths import CELL, Path, paths_figure
 
 
 class Doubling:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from toy_agent import CORRIDOR, ToyAgent
 
-from hplan.envs.optimal import optimal_steps
 from hplan.evaluation.records import episode_lines, read_records, write_records
 from hplan.evaluation.run import SEEDS, evaluate
 from hplan.registry import load_task, make_world
 from hplan.types import UsageError
+from hplan.worlds.optimal import optimal_steps
 
 DOORKEY = load_task("minigrid/DoorKey-5x5")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from control.corridor import Corridor
-from models.line_levels import LineLevel, edges
+from levels.line_levels import LineLevel, edges
 
 from hplan.planning.cem import HORIZON, CrossEntropy
 from hplan.planning.choice import chosen_planner, default_planner, planner_settings

@@ -10,10 +10,10 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from models.line_levels import LineLevel, edges
+from levels.line_levels import LineLevel, edges
 from torch import Tensor
 
-from hplan.models.landmark_edges import LandmarkEdges
+from hplan.levels.landmark_edges import LandmarkEdges
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.testing import check_planner
 from hplan.types import Budget, HopCost, Planner, PlanResult

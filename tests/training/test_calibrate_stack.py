@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 from control.corridor import Corridor
-from models.small_levels import cells_level
+from levels.small_levels import cells_level
 from torch import Tensor
 
-from hplan.data.steps import Steps
-from hplan.models.calibration import AHEAD
+from hplan.levels.calibration import AHEAD
+from hplan.play.steps import Steps
 from hplan.training.calibration import CHECKED, surprises
 from hplan.training.durations import wanted_stride
 from hplan.training.maps import Events

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hplan.data.windows import PlayData
+from hplan.play.windows import PlayData
 from hplan.training import policy, uncertainty, vector, vector_stack
 from hplan.training.chance import cut, unpredictable
 from hplan.training.vector import Play, base_level, train_vector_level

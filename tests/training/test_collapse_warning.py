@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from two_doors import SMALL, two_doors
 
-from hplan.losses import collapse
+from hplan.objectives import collapse
 from hplan.training import policy, success
 from hplan.training.learn import learn
 from hplan.types import CollapseWarning

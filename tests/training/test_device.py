@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from models.test_vector import PUSH, play_in_a_box, stack
+from levels.test_vector import PUSH, play_in_a_box, stack
 from two_doors import two_doors
 
-from hplan.losses.objective import NAMES
+from hplan.objectives.objective import NAMES
 from hplan.training import policy, success
 from hplan.training.device import Meeting
 from hplan.training.learn import learn

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from models.line_levels import LineLevel, edges
+from levels.line_levels import LineLevel, edges
 from torch import Tensor
 from training.test_collapse_warning import Square
 
 from hplan.agent import load
-from hplan.models.vector import VectorLevel
+from hplan.levels.vector import VectorLevel
 from hplan.training import policy, uncertainty, vector
 from hplan.training.landmark_edges import OFTEN, VOUCHED, landmark_edges, reversibility
 from hplan.training.learn import learn

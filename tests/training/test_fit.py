@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hplan.models.tensors import read_tensors
+from hplan.levels.tensors import read_tensors
 from hplan.training.fit import fit, stage_seed
 from hplan.types import HplanError
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hplan.data.layouts import Layouts
-from hplan.models.vector import VectorLevel
+from hplan.levels.vector import VectorLevel
+from hplan.play.layouts import Layouts
 from hplan.training import fits
 from hplan.training.fits import train_fits
 from hplan.training.vector import Play

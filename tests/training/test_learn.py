@@ -16,7 +16,7 @@ from two_doors import SMALL, two_doors
 
 import hplan
 from hplan.agent import Agent
-from hplan.models.stack import CARD, WEIGHTS
+from hplan.levels.stack import CARD, WEIGHTS
 from hplan.training import success
 from hplan.training.learn import CURVES, REQUEST, learn
 from hplan.types import HplanError, UsageError

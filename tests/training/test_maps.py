@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hplan.data.windows import PlayData
+from hplan.play.windows import PlayData
 from hplan.training import maps as module
 from hplan.training.maps import (
     Maps,

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from models.test_vector import PUSH, play_in_a_box, stack
+from levels.test_vector import PUSH, play_in_a_box, stack
 from torch import nn
 from two_doors import SMALL, two_doors
 
-from hplan.losses.objective import NAMES
-from hplan.models.spatial import SpatialLevel
-from hplan.models.vector import VectorLevel
+from hplan.levels.spatial import SpatialLevel
+from hplan.levels.vector import VectorLevel
+from hplan.objectives.objective import NAMES
 from hplan.training import success
 from hplan.training.learn import learn
 from hplan.training.trained import Curves

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from models.test_vector import FOUR, PUSH, play_in_a_box, stack
+from levels.test_vector import FOUR, PUSH, play_in_a_box, stack
 
-from hplan.models.policy import NARROWEST, WIDEST
+from hplan.levels.policy import NARROWEST, WIDEST
 from hplan.training import policy
 from hplan.training.policy import train_policy
 from hplan.training.vector import encode_play, train_vector_level

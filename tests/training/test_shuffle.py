@@ -9,7 +9,7 @@ import pytest
 import torch
 from training.test_collapse_warning import Square
 
-from hplan.models.vector import VectorLevel
+from hplan.levels.vector import VectorLevel
 from hplan.training import policy, uncertainty, vector, vector_stack
 from hplan.training.learn import learn
 from hplan.training.shuffle import out_of_order

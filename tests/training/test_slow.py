@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from training.test_maps import play_of
 
-from hplan.models.timescales import LONGEST, SlowEncoder, cuts, gaps
+from hplan.levels.timescales import LONGEST, SlowEncoder, cuts, gaps
 from hplan.training.maps import index_maps
 from hplan.training.slow import Pairs, cell_pairs, separations, slow_symbols, train_slow
 from hplan.types import ObservationSpec

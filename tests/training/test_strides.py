@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hplan.models.vector import VectorLevel
+from hplan.levels.vector import VectorLevel
 from hplan.training.strides import next_ratio, reliable_horizon, travel_time, worth_a_level
 from hplan.training.vector import Play
 

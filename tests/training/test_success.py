@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hplan.models.cells import SuccessHead
+from hplan.levels.cells import SuccessHead
 from hplan.training import success
 from hplan.training.success import BEGINNINGS, train_success
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hplan.models.vector import VectorLevel
+from hplan.levels.vector import VectorLevel
 from hplan.training.uncertainty import carried_errors, train_uncertainty
 from hplan.training.vector import Play
 

@@ -11,10 +11,9 @@ import torch
 pytest.importorskip("ogbench")
 
 from hplan.agent import load
-from hplan.data.windows import load_play
-from hplan.envs import diverse
 from hplan.evaluation.inspection import inspect
 from hplan.evaluation.run import evaluate
+from hplan.play.windows import load_play
 from hplan.registry import load_task, make_world
 from hplan.testing import check_agent
 from hplan.training import fits, policy, uncertainty, vector
@@ -62,7 +61,7 @@ def test_an_agent_plans_in_the_layout_that_it_is_given(folder: Path) -> None:
 
 
 def test_evaluation_and_inspection_show_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diverse, "STEPS", 1)
+    monkeypatch.setattr(generated_mazes, "STEPS", 1)
     agent = load(folder, settings={"evaluations": 64, "allowance": 64})
     result = evaluate(agent, TASK, episodes=3, seed=50)
     assert set(result.per_goal) == {"5-8", "9-12", "13-16"}

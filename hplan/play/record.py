@@ -1,0 +1,210 @@
+"""Reward-free play of a task into an episode store: resumable, deterministic, in parallel processes where asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
+from dataclasses import asdict, replace
+from functools import partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from hplan.config import TaskConfig
+from hplan.files import sweep
+from hplan.play.collect import Driver, RandomPlay, collect, rare_states
+from hplan.play.novelty import NoveltyPlay
+from hplan.play.shard import write_shard
+from hplan.play.store import MANIFEST, SHARD_STEPS, EpisodeStore, Manifest, ShardInfo, shard_name, versions
+from hplan.registry import make_world
+from hplan.types import HplanError, UsageError, World
+from hplan.worlds.experts import OraclePlay
+
+_DECISIVE = ("kwargs", "view", "layouts", "success")  # fields of a task, beside its recipe, that decide what play is
+_HOLD = 0.75  # probability that a continuous random action is held: noise that is new every step leads nowhere
+Progress = Callable[[int, int], None]  # steps done, steps asked for
+MakeWorld = Callable[[], World]
+Tick = Callable[[int], None]  # steps played since the last tick
+Finished = tuple[ShardInfo, HplanError | None]
+Job = Callable[[int, int, Tick], Finished]  # index of the shard, its steps
+
+
+def play(
+    task: TaskConfig,
+    out: Path | str,
+    *,
+    steps: int,
+    seed: int,
+    resume: bool = True,
+    progress: Progress | None = None,
+    workers: int = 1,
+    shard_steps: int = SHARD_STEPS,
+    make: MakeWorld | None = None,
+) -> EpisodeStore:
+    """Play `steps` environment steps of `task` into the folder `out`, in shards of `shard_steps`.
+
+    Shard i depends on the settings, `seed` and i alone, never on `workers` or on interruptions: a run that was killed
+    and is called again makes what is missing or damaged, and ends with the same bytes. More `steps` extend a store.
+    `make` builds the world (default: the task's own training world); with `workers` > 1 it has to be picklable.
+
+    Raises UsageError where `out` holds something else, HplanError where the world fails (naming environment, seed and
+    step; the episodes before that are kept) or where the disk is full.
+    """
+    if steps < 1 or workers < 1 or shard_steps < 1:
+        raise UsageError(f"steps, workers and shard_steps are 1 or more, not {steps}, {workers} and {shard_steps}")
+    out, report = Path(out), progress or (lambda done, total: None)
+    make = make or partial(make_world, task, split="train")
+    manifest = _manifest(task, make, steps=steps, seed=seed, shard_steps=shard_steps)
+    manifest = _begin(out, manifest, resume)
+    sizes = {i: min(shard_steps, steps - i * shard_steps) for i in range(-(-steps // shard_steps))}
+    for shard in manifest.shards:
+        if shard.complete and sizes.get(shard.index) == shard.steps:
+            del sizes[shard.index]
+    if sizes and manifest.versions != versions():
+        raise UsageError(f"{out}: made with {manifest.versions}, here are {versions()}: start anew in another folder")
+    done = steps - sum(sizes.values())
+
+    def add(played: int) -> None:
+        nonlocal done
+        done += played
+        report(done, steps)
+
+    add(0)
+    job = partial(_shard, task, make, out, seed)
+    with closing(_parallel(job, sizes, workers, add) if workers > 1 else _serial(job, sizes, add)) as shards:
+        for shard, error in shards:
+            if shard.episodes:
+                manifest = manifest.with_shard(shard)
+                manifest.save(out)
+            if error:
+                raise HplanError(f"{error} (the episodes before it are kept in {out})") from error
+    return EpisodeStore.open(out)
+
+
+def _manifest(task: TaskConfig, make: MakeWorld, *, steps: int, seed: int, shard_steps: int) -> Manifest:
+    """What this call is going to write, without shards."""
+    world = make()
+    settings = {name: getattr(task, name) for name in _DECISIVE} | {"shard_steps": shard_steps}
+    settings |= {name: getattr(task.play, name) for name in ("recipe", "episode_steps", "restart_rare")}
+    if task.changes.kind != "none":
+        settings["changes"] = asdict(task.changes)
+    manifest = Manifest(
+        task=task.name,
+        environment=task.environment,
+        source="regenerated",
+        seed=seed,
+        steps=steps,
+        settings=json.loads(json.dumps(settings)),  # as it will be read back
+        observation_spec=world.observation_spec,
+        action_spec=world.action_spec,
+        versions=versions(),
+    )
+    world.close()
+    return manifest
+
+
+def _begin(out: Path, manifest: Manifest, resume: bool) -> Manifest:
+    """The manifest to go on from: with the sound shards that `out` already holds, if they are of the same play."""
+    if not (out / MANIFEST).exists():
+        if out.is_dir() and any(not path.name.endswith(".tmp") for path in out.iterdir()):
+            raise UsageError(f"{out}: not empty and no episode store: choose another folder")
+        manifest.save(out)
+        return manifest
+    if not resume:
+        raise UsageError(f"{out}: already holds play: resume it, or choose another folder")
+    store = EpisodeStore.open(out, skip_damaged=True, hashes=True)
+    found = store.manifest
+    for name in ("task", "environment", "source", "seed", "settings", "observation_spec", "action_spec"):
+        if (there := getattr(found, name)) != (here := getattr(manifest, name)):
+            raise UsageError(f"{out}: holds play with {name} {there}, not {here}: choose another folder")
+    if found.steps > manifest.steps:
+        raise UsageError(f"{out}: holds {found.steps} steps, more than the {manifest.steps} asked for: use it as it is")
+    sweep(out)
+    return replace(manifest, versions=found.versions, shards=store.shards)
+
+
+def _shard(task: TaskConfig, make: MakeWorld, out: Path, seed: int, index: int, steps: int, tick: Tick) -> Finished:
+    """Play and write shard `index`."""
+    world = make()
+    rng = np.random.default_rng([seed, index])
+    try:
+        driver = _driver(task, world, rng, steps)
+        got = collect(world, driver, steps=steps, episode_steps=task.play.episode_steps, tick=tick)
+    finally:
+        world.close()
+    lengths, seeds = got.arrays["lengths"], got.arrays["seeds"]
+    file = shard_name(index)
+    sha256, size = write_shard(out / file, got.arrays) if len(lengths) else ("", 0)
+    played = int(lengths.sum())
+    info = ShardInfo(index, file, sha256, size, len(lengths), played, tuple(seeds.tolist()), complete=played == steps)
+    return info, got.error
+
+
+def _driver(task: TaskConfig, world: World, rng: np.random.Generator, steps: int) -> Driver:
+    if task.play.recipe == "explore" and (world.observation_spec.kind, world.action_spec.kind) == (
+        "symbols",
+        "discrete",
+    ):
+        rare = task.play.restart_rare
+        return NoveltyPlay(world, rng, archive=rare_states(world) if rare > 0 else None, restart_rare=rare)
+    if task.play.recipe in ("explore", "random"):
+        repeat = _HOLD if world.action_spec.kind == "continuous" else 0.0
+        return RandomPlay(world, rng, steps=steps, restart_rare=task.play.restart_rare, repeat=repeat)
+    return OraclePlay(world, rng, recipe=task.play.recipe)
+
+
+def _serial(job: Job, sizes: dict[int, int], add: Tick) -> Generator[Finished]:
+    """Shard by shard in this process."""
+    for index, steps in sizes.items():
+        yield job(index, steps, add)
+
+
+def _parallel(job: Job, sizes: dict[int, int], workers: int, add: Tick) -> Generator[Finished]:
+    """As _serial, in processes, in the order in which shards are finished. Closing it ends them all."""
+    context = get_context("spawn")  # fork would copy threads' locks
+    shards = list(sizes.items())
+    processes: dict[Connection, SpawnProcess] = {}
+    try:
+        for w in range(min(workers, len(shards))):
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=_work, args=(job, shards[w::workers], sender), daemon=True)
+            process.start()
+            processes[receiver] = process
+            sender.close()  # this end, so that the end of the process is the end of its pipe
+        pipes = set(processes)
+        while pipes:
+            for pipe in cast(list[Connection], wait(pipes)):
+                try:
+                    message = pipe.recv()
+                except EOFError:
+                    pipes.remove(pipe)
+                    processes[pipe].join()
+                    if status := processes[pipe].exitcode:
+                        raise HplanError(f"a process of play died (status {status}): call it again to go on") from None
+                    continue
+                if isinstance(message, HplanError):
+                    raise message
+                if isinstance(message, int):
+                    add(message)
+                else:
+                    yield message
+    finally:
+        for pipe, process in processes.items():
+            process.terminate()
+            process.join()
+            pipe.close()
+
+
+def _work(job: Job, shards: list[tuple[int, int]], sender: Connection) -> None:
+    """Every n-th shard, in a process of its own."""
+    with suppress(KeyboardInterrupt, BrokenPipeError):  # the parent reports; or it was killed, and nobody listens
+        try:
+            for index, steps in shards:
+                sender.send(job(index, steps, sender.send))
+        except HplanError as error:
+            sender.send(error)

@@ -1,0 +1,160 @@
+"""What `hplan inspect` found, in rows: a figure each, a column for every level, and a word where something is wrong."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from rich.table import Table
+from rich.text import Text
+
+from hplan.report.table import number
+from hplan.types import Inspection, LevelInspection
+
+COLLAPSED, NOT_SLOWER, NO_BETTER = "collapsed", "not slower than below", "no better than no change"
+SHORT = 0.2  # of the longest lag, half an episode: times above it are lower bounds (`losses.diagnostics`)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure, and what is wrong with it, in a word; empty where nothing is."""
+
+    text: str
+    wrong: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}  {self.wrong}" if self.wrong else self.text
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    cells: tuple[Cell, ...]
+
+
+def inspection_rows(found: Inspection) -> list[Row]:
+    """Every figure of `Inspection.levels`, from what a step is to what is wrong."""
+    levels = found.levels
+    horizons = sorted({horizon for level in levels for horizon, _, _ in level.errors})
+    probes = list(dict.fromkeys(name for level in levels for name in level.probes))
+
+    def row(name: str, *cells: Cell | str) -> Row:
+        return Row(name, tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in cells))
+
+    return [
+        row("a step lasts, when it is wanted", *(number(level.stride) for level in levels)),
+        row("in this play: median (quartiles)", *(_durations(level) for level in levels)),
+        row("latent", *(" x ".join(map(str, level.latent_shape)) for level in levels)),
+        row("macro-actions", *(level.macro for level in levels)),
+        row("  of which in use: effectively, seen", *(_codes(level) for level in levels)),
+        row("effective rank", *(_judged(level, "effective_rank", _rank(level)) for level in levels)),
+        row("deviation: least, median, largest", *(_judged(level, "deviation", _deviation(level)) for level in levels)),
+        row("dimensions that hardly vary", *(_judged(level, "dead", str(level.dead)) for level in levels)),
+        row("closest two symbols, cosine", *(_judged(level, "closest", number(level.closest, 2)) for level in levels)),
+        row(
+            "macro sensitivity, steps", *(_judged(level, "macro_sensitivity", _sensitivity(level)) for level in levels)
+        ),
+        row("autocorrelation time", *(_correlation(found, k) for k in range(len(levels)))),
+        *(row(_horizon(horizon), *(_error(level, horizon) for level in levels)) for horizon in horizons),
+        row("surprised above: a step ahead", *(_limit(level.thresholds[0]) for level in levels)),
+        row("  farthest ahead", *(_ahead(level.thresholds) for level in levels)),
+        *(
+            row(f"  false alarms, {alpha:.0%} nominal", *(_share(level.false_alarms[i][1]) for level in levels))
+            for i, (alpha, _) in enumerate(levels[0].false_alarms)
+        ),
+        row("a goal is reached within, steps", *(number(level.tolerance, 2) for level in levels)),
+        row("success energy", *("learned" if level.succeeds else "none" for level in levels)),
+        *(row(f"R2 of {name}", *(number(level.probes.get(name, math.nan), 2) for level in levels)) for name in probes),
+    ]
+
+
+def inspection_table(found: Inspection) -> Table:
+    """For a rich console. What is wrong is red, and said in a word."""
+    table = Table(title_justify="left", caption_justify="left")
+    table.add_column("times in environment steps")
+    for level in found.levels:
+        table.add_column(f"level {level.level}", justify="right")
+    for row in inspection_rows(found):
+        table.add_row(row.name, *(Text(str(cell), style="bold red" if cell.wrong else "") for cell in row.cells))
+    return table
+
+
+def inspection_lines(found: Inspection) -> list[str]:
+    """What stands above the table: the agent, its training, and the play that it was measured on."""
+    return [
+        f"{found.agent}: trained on {found.trained_on}, success: {found.success_rule}",
+        f"  {', '.join(f'{name} {value}' for name, value in found.train.items())}",
+        f"  {', '.join(f'{name} {version}' for name, version in found.versions.items())}",
+        f"measured on {found.steps:,} steps of fresh play in {found.episodes:,} episodes of {found.task}, "
+        f"seed {found.seed}",
+    ]
+
+
+def verdict_lines(found: Inspection) -> list[str]:
+    """What stands below it: every symptom of collapse, or that there is none."""
+    wrong = [
+        f"level {level.level} {COLLAPSED}: {'; '.join(level.symptoms.values())}"
+        for level in found.levels
+        if level.symptoms
+    ]
+    return wrong or ["no level has collapsed"]
+
+
+def _judged(level: LevelInspection, figure: str, text: str) -> Cell:
+    return Cell(text, COLLAPSED if figure in level.symptoms else "")
+
+
+def _rank(level: LevelInspection) -> str:
+    return f"{level.effective_rank:.1f} of {level.rank_of}"
+
+
+def _sensitivity(level: LevelInspection) -> str:
+    return number(level.macro_sensitivity, 2)
+
+
+def _deviation(level: LevelInspection) -> str:
+    return " ".join(f"{value:.2g}" for value in level.deviation)
+
+
+def _durations(level: LevelInspection) -> str:
+    low, middle, high = level.durations
+    return f"{number(middle, 0)} ({number(low, 0)}–{number(high, 0)})" if low < high else number(middle, 0)
+
+
+def _codes(level: LevelInspection) -> str:
+    if not level.codes:
+        return "–"
+    return f"{level.codes_used:.1f}, {level.codes_seen:.0%} of {level.codes}"
+
+
+def _correlation(found: Inspection, k: int) -> Cell:
+    time = found.levels[k].autocorrelation
+    longest = max((lag for lag, _ in found.levels[k].correlation), default=0)
+    below = found.levels[k - 1].autocorrelation if k else 0.0
+    if time > SHORT * longest:  # or infinite
+        return Cell(f"above {number(min(time, longest))}")
+    return Cell(number(time), NOT_SLOWER if time <= below else "")
+
+
+def _horizon(horizon: int) -> str:
+    return f"error after {horizon} step{'s' * (horizon > 1)} (of no change)"
+
+
+def _error(level: LevelInspection, horizon: int) -> Cell:
+    for here, error, copy in level.errors:
+        if here == horizon:
+            return Cell(f"{error:.3f} ({copy:.2f})", NO_BETTER if error >= copy > 0 else "")
+    return Cell("–")
+
+
+def _ahead(thresholds: tuple[float, ...]) -> str:
+    count = len(thresholds)
+    return f"{_limit(thresholds[-1])}, {count} step{'s' * (count > 1)}"
+
+
+def _share(rate: float) -> str:
+    return number(100 * rate, 1) + " %" * math.isfinite(rate)
+
+
+def _limit(threshold: float) -> str:
+    return "never" if threshold == math.inf else f"{threshold:.3f}"

@@ -1,0 +1,157 @@
+"""Windows of a map around one cell, and levels that look at nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from levels.small_levels import CELLS, EDITS, cells_level, events_level
+from torch import Tensor, nn
+
+from hplan.levels import focus
+from hplan.levels.spatial import SpatialLevel
+from hplan.objectives.criterion import Criterion
+
+MOVER = 5  # the symbol of CELLS that every map here shows once
+EDITED = 1  # of EDITS: symbol 1 becomes 0
+
+
+def base() -> SpatialLevel:
+    level = cells_level()
+    level.movers[MOVER] = True
+    level.focused.fill_(True)
+    return level.requires_grad_(False)
+
+
+def above(below: SpatialLevel) -> SpatialLevel:
+    level = events_level(below)
+    nn.init.normal_(level.predictor.change.weight, std=2.0)
+    level.focused.fill_(True)
+    return level.requires_grad_(False)
+
+
+BASE = base()
+LEVELS = {"actions": BASE, "events": above(BASE)}
+
+
+def worlds(symbols: int) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
+    """Maps (B, H, W) of symbols below `symbols`, and a flat cell of each, (B,)."""
+
+    def world(s: tuple[int, int, int, int]) -> tuple[Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(s[3])
+        maps = torch.randint(symbols, s[:3], generator=generator)
+        return maps, torch.randint(maps[0].numel(), (len(maps),), generator=generator)
+
+    return st.tuples(st.integers(1, 3), st.integers(1, 12), st.integers(1, 12), st.integers(0, 10_000)).map(world)
+
+
+def test_no_map_has_no_focus() -> None:
+    for level in LEVELS.values():
+        assert level.focus_of(torch.empty(0, 9, 9, dtype=torch.long), torch.empty(0, dtype=torch.long)).shape == (0,)
+
+
+@given(worlds(4), st.integers(0, 3))
+def test_a_window_is_what_lies_around_the_cell(world: tuple[Tensor, Tensor], radius: int) -> None:
+    maps, at = world
+    windows = focus.crop(maps, at, radius, outside=-1)
+    assert torch.equal(focus.crop(maps[:, None], at, radius, outside=-1)[:, 0], windows)
+    for one, cell, window in zip(maps, at.tolist(), windows.tolist(), strict=True):
+        row, column = divmod(cell, one.shape[1])
+        for i in range(-radius, radius + 1):
+            for j in range(-radius, radius + 1):
+                inside = 0 <= row + i < one.shape[0] and 0 <= column + j < one.shape[1]
+                assert window[radius + i][radius + j] == (int(one[row + i, column + j]) if inside else -1)
+
+
+@given(worlds(4))
+def test_a_pasted_window_changes_nothing_else(world: tuple[Tensor, Tensor]) -> None:
+    maps, at = world
+    z = maps[:, None].float()
+    assert torch.equal(focus.paste(z, at, focus.crop(z, at, 1)), z)
+    marked = focus.paste(z, at, torch.full((len(z), 1, 3, 3), 9.0))
+    assert bool((focus.crop(marked, at, 1, outside=9) == 9).all())
+    assert torch.equal(focus.paste(marked, at, focus.crop(z, at, 1)), z)
+
+
+def situation(name: str, maps: Tensor, at: Tensor) -> tuple[SpatialLevel, Tensor, Tensor]:
+    """A level, a latent in which it is `at` that something can happen, and a macro-action that happens there."""
+    level, flat = LEVELS[name], maps.flatten(1).clone()
+    if name == "actions":
+        flat[flat == MOVER] = 0
+        flat[torch.arange(len(maps)), at] = MOVER
+        macro = torch.ones(len(maps), dtype=torch.long)
+    else:
+        flat %= len(EDITS)
+        macro = EDITED * flat.shape[1] + at
+    return level, level.decode(flat.view(maps.shape)), macro
+
+
+@pytest.mark.parametrize("name", LEVELS)
+@given(worlds(len(CELLS)))
+def test_a_step_changes_nothing_but_next_to_the_focus(name: str, world: tuple[Tensor, Tensor]) -> None:
+    level, z, macro = situation(name, *world)
+    following = level.predict(z, macro)
+    assert torch.equal(following, level.decode(level.symbols(following)))
+    assert torch.equal(focus.paste(following, world[1], focus.crop(z, world[1], focus.REACH)), z)
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_what_is_far_from_the_focus_makes_no_difference(name: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps, at = torch.randint(MOVER, (4, 15, 15), generator=generator), torch.full((4,), 7 * 15 + 7)
+    other = torch.randint(MOVER, (4, 15, 15), generator=generator)
+    other[:, 4:11, 4:11] = maps[:, 4:11, 4:11]
+    level, z, macro = situation(name, maps, at)
+    _, w, _ = situation(name, other, at)
+    near = [focus.crop(level.predict(one, macro), at, focus.REACH) for one in (z, w)]
+    assert torch.equal(*near)
+    assert not torch.equal(near[0], focus.crop(z, at, focus.REACH))  # and it does predict something
+
+
+def test_where_an_action_can_do_anything_is_asked_of_the_focus_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.randint(MOVER, (2, 15, 15), generator=generator)
+    maps[:, 7, 7] = MOVER
+    other = maps.clone()
+    other[:, :3] = 0
+    assert torch.equal(BASE.prior(BASE.decode(maps)), BASE.prior(BASE.decode(other)))
+
+
+def test_a_map_without_a_mover_is_predicted_all_the_same() -> None:
+    z = BASE.decode(torch.zeros(2, 9, 9, dtype=torch.long))
+    following = BASE.predict(z, torch.tensor([0, 1]))
+    following[..., :2, :2] = z[..., :2, :2]
+    assert torch.equal(following, z)  # but for the corner
+
+
+def test_only_cells_of_the_map_are_uncertain() -> None:
+    level = base()
+    level.certainty_.fill_(0.5)
+    maps = torch.zeros(2, 9, 9, dtype=torch.long)
+    maps[0, 4, 4] = maps[1, 0, 0] = MOVER
+    within, corner = level.uncertainty(level.decode(maps), torch.tensor([1, 1])).tolist()
+    assert 0 < within <= 9
+    assert 0 < corner <= 4
+
+
+def test_a_focused_level_learns_what_happens_at_the_border() -> None:
+    level = cells_level().train()
+    level.movers[MOVER] = True
+    level.focused.fill_(True)
+    before = torch.zeros(9, 9, 9, dtype=torch.long)
+    at = torch.arange(9) * 10  # the diagonal, corners included
+    before.flatten(1)[torch.arange(9), at] = MOVER
+    after = before.clone()
+    after.flatten(1)[torch.arange(9), (at + 1) % 81] = 1  # beyond the last cell, far away: that cannot be learned
+    criterion, action = Criterion("infonce", 8, level.embed), torch.zeros(9, dtype=torch.long)
+    optimizer = torch.optim.Adam([p for p in level.parameters() if p.requires_grad], lr=1e-2)
+    for _ in range(200):
+        loss, figures = level.prediction_loss(before, action, after, criterion)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(figures["exact"]) == 1.0
+    predicted = level.symbols(level.predict(level.decode(before), action))
+    assert torch.equal(predicted[:8], after[:8])
+    assert torch.equal(predicted[8], before[8])

@@ -1,0 +1,124 @@
+"""What a level sees of a layout: a square around the place of a latent, in the image of its own row."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hplan.levels.sight import Sight
+from hplan.levels.vector import VectorLevel
+from hplan.planning.energy import NearLatent
+from hplan.types import UsageError
+
+IMAGES = torch.stack([torch.arange(12.0).view(3, 4), -torch.arange(12.0).view(3, 4)])
+
+
+def sight(reach: int = 1) -> Sight:
+    """The first two numbers of a latent are column and row."""
+    torch.manual_seed(0)
+    found = Sight(4, 8, reach)
+    found.where = FirstTwo()
+    return found
+
+
+class FirstTwo(nn.Module):
+    def forward(self, z: Tensor) -> Tensor:
+        return z[..., :2]
+
+
+def at(column: float, row: float) -> Tensor:
+    return torch.tensor([column, row, 7.0, 7.0])
+
+
+def test_the_square_is_around_the_place_and_moves_with_it() -> None:
+    seen = sight().given(IMAGES[:1], None)
+    assert seen.size == 9
+    square = seen(at(1, 1)[None]).view(3, 3)
+    assert torch.equal(square, IMAGES[0, :, :3])
+    between = seen(at(1.25, 1.5)[None]).view(3, 3)
+    assert torch.allclose(between[:2], IMAGES[0, :2, :3] + 0.25 + 2.0)
+
+
+def test_beyond_the_edge_it_goes_on_as_at_the_edge() -> None:
+    corner = sight().given(IMAGES[:1], None)(at(-5, 9)[None])
+    assert torch.equal(corner, torch.full((1, 9), 8.0))
+
+
+def test_every_row_looks_at_its_own_image() -> None:
+    seen = sight(2).given(IMAGES, torch.tensor([1, 0]))
+    z = torch.stack([at(1, 1), at(1, 1)])
+    one, other = seen(z)
+    assert torch.equal(one, -other)
+    path = torch.stack([z, z + at(0.5, 0)], 1)  # (B, 2, D): of one row, both in its image
+    assert torch.equal(seen(path)[:, 0], seen(z))
+    assert torch.equal(seen(path)[0], -seen(path)[1])
+    assert torch.equal(seen(path), torch.stack([seen(path[:, i]) for i in range(2)], 1))
+
+
+def test_a_sight_learns_where_latents_are() -> None:
+    torch.manual_seed(1)
+    found, z = Sight(4, 32, 1), torch.randn(512, 4)
+    places = z[:, :2] * 3 + 10
+    found.measure(places)
+    optimizer = torch.optim.Adam(found.where.parameters(), 1e-2)
+    for _ in range(300):
+        optimizer.zero_grad()
+        found.loss(z, places).backward()
+        optimizer.step()
+    assert float((found.place(z) - places).detach().abs().mean()) < 0.3
+
+
+def level(view: int, index: int = 1) -> VectorLevel:
+    torch.manual_seed(0)
+    made = VectorLevel(index=index, inputs=4, macros=8, stride=4.0, window=8, latent=4, hidden=16, view=view)
+    return made.eval()
+
+
+def test_a_given_level_shares_its_weights_and_plans_by_what_it_sees() -> None:
+    blank = level(1)
+    blank.fit_threshold.zero_()  # as if it were trained
+    z, macro = torch.randn(5, 4), torch.arange(5)
+    here, there = blank.given(IMAGES[:1]), blank.given(torch.zeros(1, 3, 4))
+    assert not torch.allclose(here.predict(z, macro), there.predict(z, macro))
+    assert not torch.allclose(here.prior(z), there.prior(z))
+    assert not torch.allclose(here.compatibility(z, z), there.compatibility(z, z))
+    assert torch.equal(here.encode(z), there.encode(z))
+    assert torch.equal(here.distance(z, z + 1), there.distance(z, z + 1))
+    with torch.no_grad():
+        next(blank.predictor.parameters()).add_(1.0)
+    assert all(a is b for a, b in zip(blank.parameters(), here.parameters(), strict=True))
+    both = blank.given(torch.stack([IMAGES[0], torch.zeros(3, 4)]), torch.tensor([0, 0, 1, 1, 1]))
+    mixed = both.predict(z, macro)
+    assert torch.allclose(mixed[:2], here.predict(z, macro)[:2], atol=1e-6)
+    assert torch.allclose(mixed[2:], there.predict(z, macro)[2:], atol=1e-6)
+
+
+def test_without_a_layout_nothing_changes_and_with_one_it_must_be_given() -> None:
+    plain = level(0)
+    assert plain.sight is None and plain.given(IMAGES) is plain
+    with pytest.raises(UsageError, match=r"agent.reset\(context=image\)"):
+        level(1).prior(torch.randn(2, 4))
+
+
+def test_it_is_rebuilt_from_configuration_and_weights() -> None:
+    made = level(2)
+    again = VectorLevel(**copy.deepcopy(made.config)).eval()
+    again.load_state_dict(made.state_dict())
+    z = torch.randn(3, 4)
+    assert torch.equal(made.given(IMAGES[:1]).prior(z), again.given(IMAGES[:1]).prior(z))
+
+
+def test_near_but_behind_a_wall_is_up_to_twice_as_far() -> None:
+    made = level(1)
+    z = torch.randn(6, 4)
+    made.fit_threshold.fill_(-100.0)  # no step fits
+    walled = NearLatent(made.given(IMAGES[:1]), z[0], threshold=0.5)
+    assert not walled(z)[0].any()  # whatever a classifier of steps says: what is there is there
+    assert torch.allclose(walled(z), 2 * made.distance(z, z[:1]))
+    made.fit_threshold.fill_(100.0)  # every step does
+    assert torch.allclose(NearLatent(made.given(IMAGES[:1]), z[0], 0.5)(z), made.distance(z, z[:1]))
+    plain = level(0)
+    assert torch.equal(NearLatent(plain, z[0], 0.5)(z), plain.distance(z, z[:1]))

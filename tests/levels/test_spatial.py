@@ -1,0 +1,170 @@
+"""Spatial levels on made-up vocabularies: latents are exactly known symbols, events are where they can be."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from levels.small_levels import CELLS, EDITS, MERGE, cells_level, events_level
+from torch import Tensor
+
+from hplan.levels.cells import event_of, lookup, nearest
+from hplan.levels.spatial import IMPOSSIBLE, SpatialLevel
+from hplan.objectives.criterion import Criterion
+from hplan.types import WorldModel
+
+BASE = cells_level().requires_grad_(False)
+ABOVE = events_level(BASE).requires_grad_(False)
+HORIZON = -100.0  # log probability below which planners do not look
+
+
+def grids(size: int) -> st.SearchStrategy[Tensor]:
+    """Maps (B, H, W) of symbols 0..size-1, of any shape up to 3 x 6 x 6."""
+    shapes = st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), st.integers(0, 10_000))
+    return shapes.map(
+        lambda s: torch.randint(size, s[:3], generator=torch.Generator().manual_seed(s[3])),
+    )
+
+
+@pytest.mark.parametrize("level", [BASE, ABOVE], ids=["cells", "events"])
+def test_it_is_a_world_model(level: SpatialLevel) -> None:
+    assert isinstance(level, WorldModel)
+    assert level.macro.pointed == (level.index > 0)
+
+
+@given(grids(len(CELLS)))
+def test_observations_become_exactly_their_symbols(symbols: Tensor) -> None:
+    z = BASE.encode(CELLS[symbols])
+    assert z.shape == (len(symbols), 8, *symbols.shape[1:])
+    assert torch.equal(BASE.symbols(z), symbols)
+    assert torch.equal(BASE.decode(symbols), z)
+    upper = ABOVE.encode(z)
+    assert torch.equal(ABOVE.symbols(upper), MERGE[symbols])
+    assert torch.equal(ABOVE.decode(MERGE[symbols]), upper)
+
+
+def test_a_cell_that_play_never_showed_becomes_a_known_one() -> None:
+    strange = torch.tensor([[[[9, 9]]]], dtype=torch.uint8)  # beyond the cardinalities too
+    assert 0 <= int(BASE.symbols(BASE.encode(strange))) < len(CELLS)
+
+
+@given(grids(len(CELLS)), st.integers(0, 2))
+def test_predictions_are_known_symbols(symbols: Tensor, action: int) -> None:
+    z = BASE.decode(symbols)
+    following = BASE.predict(z, torch.full((len(z),), action))
+    assert following.shape == z.shape
+    assert torch.equal(following, BASE.decode(BASE.symbols(following)))
+    assert torch.equal(following[:1], BASE.predict(z[:1], torch.tensor([action])))  # whatever else is in the batch
+
+
+def test_the_same_weights_run_on_a_larger_grid() -> None:
+    symbols = torch.randint(len(CELLS), (2, 17, 31), generator=torch.Generator().manual_seed(0))
+    z = BASE.encode(CELLS[symbols])
+    assert BASE.predict(z, torch.tensor([0, 1])).shape == (2, 8, 17, 31)
+    upper = ABOVE.encode(z)
+    log_p = ABOVE.prior(upper)
+    assert log_p.shape == (2, len(EDITS) * 17 * 31)
+    assert ABOVE.predict(upper, log_p.argmax(1)).shape == upper.shape
+    assert BASE.success(z).shape == ABOVE.success(upper).shape == (2,)
+
+
+@given(grids(3))
+def test_events_are_possible_only_where_their_symbol_is(symbols: Tensor) -> None:
+    log_p = ABOVE.prior(ABOVE.decode(symbols)).view(len(symbols), len(EDITS), *symbols.shape[1:])
+    there = symbols[:, None] == EDITS[:, 0, None, None]
+    assert torch.equal(log_p > HORIZON, there)
+    some = there.flatten(1).any(1)
+    assert torch.allclose(log_p.exp().flatten(1).sum(1), some.float(), atol=1e-5)
+
+
+@given(grids(3), st.integers(0, 2), st.integers(0, 35))
+def test_the_posterior_names_the_event_that_happened(symbols: Tensor, kind: int, place: int) -> None:
+    before = symbols.flatten(1).clone()
+    place %= before.shape[1]
+    before[:, place] = EDITS[kind, 0]
+    after = before.clone()
+    after[:, place] = EDITS[kind, 1]
+    z, following = (ABOVE.decode(s.view(symbols.shape)) for s in (before, after))
+    macro, known = ABOVE.posterior(z, following)
+    assert bool(known.all())
+    assert macro.tolist() == [kind * before.shape[1] + place] * len(symbols)
+    assert torch.allclose(ABOVE.compatibility(z, following), -ABOVE.prior(z)[:, macro[0]], atol=1e-4)
+
+
+def test_an_unknown_change_is_no_event_and_not_compatible() -> None:
+    before, after = torch.tensor([[[2, 0]]]), torch.tensor([[[0, 0]]])
+    assert not bool(event_of(before, after, EDITS)[1])
+    assert float(ABOVE.compatibility(ABOVE.decode(before), ABOVE.decode(after))) == -IMPOSSIBLE
+
+
+def test_of_several_changes_the_first_kind_and_then_the_first_cell_is_the_event() -> None:
+    before, after = torch.tensor([[[3, 1, 0], [1, 1, 2]]]), torch.tensor([[[0, 4, 0], [2, 2, 5]]])
+    edits = torch.tensor([[2, 1], [1, 2], [1, 4]])
+    macro, known = event_of(before, after, edits)
+    assert (macro.tolist(), known.tolist()) == ([1 * 6 + 3], [True])
+    none = event_of(before[:0], after[:0], edits)
+    assert [len(part) for part in none] == [0, 0]
+
+
+def test_actions_that_never_did_anything_are_not_proposed() -> None:
+    level = cells_level()
+    level.supported.copy_(torch.tensor([True, False, True]))
+    assert (level.prior(level.decode(torch.zeros(2, 1, 1, dtype=torch.long))) > HORIZON).tolist() == [[1, 0, 1]] * 2
+
+
+@given(grids(len(CELLS)), grids(len(CELLS)))
+def test_distance_counts_cells_and_keys_tell_them_apart(one: Tensor, other: Tensor) -> None:
+    other = other.flatten()[torch.arange(one.numel()) % other.numel()].view(one.shape)
+    z, w = BASE.decode(one), BASE.decode(other)
+    assert BASE.distance(z, w).tolist() == (one != other).flatten(1).sum(1).tolist()
+    assert torch.equal((BASE.keys(z) == BASE.keys(w)).all(1), (one == other).flatten(1).all(1))
+
+
+def test_a_step_of_level_0_is_compatible_with_what_some_action_predicts() -> None:
+    z = BASE.decode(torch.randint(len(CELLS), (4, 3, 3), generator=torch.Generator().manual_seed(0)))
+    for action in range(3):
+        following = BASE.predict(z, torch.full((4,), action))
+        assert BASE.compatibility(z, following).tolist() == [0.0] * 4
+
+
+def test_outcomes_are_chances_of_known_symbols_where_the_latent_is_one_cell() -> None:
+    z = BASE.decode(torch.tensor([[[0]], [[3]]]))
+    latents, chances = BASE.outcomes(z, torch.tensor([0, 2]))
+    assert latents.shape == (2, 4, 8, 1, 1)
+    assert torch.allclose(chances.sum(1), torch.ones(2))
+    assert torch.equal(latents[:, 0], BASE.predict(z, torch.tensor([0, 2])))
+    wide = BASE.decode(torch.zeros(2, 1, 3, dtype=torch.long))
+    latents, chances = BASE.outcomes(wide, torch.tensor([0, 2]))
+    assert torch.equal(latents[:, 0], BASE.predict(wide, torch.tensor([0, 2])))
+    assert chances.tolist() == [[1.0], [1.0]]
+
+
+def test_frozen_codes_stay_while_the_predictor_learns() -> None:
+    level = cells_level().train()
+    codes = level.codes.clone()
+    optimizer = torch.optim.SGD([p for p in level.parameters() if p.requires_grad], lr=1e-3)
+    criterion = Criterion("infonce", 8, level.embed)
+    before = torch.randint(len(CELLS), (8, 3, 3), generator=torch.Generator().manual_seed(0))
+    losses = []
+    for _ in range(5):
+        loss, figures = level.prediction_loss(before, torch.zeros(8, dtype=torch.long), before.flip(0), criterion)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0]
+    assert 0 <= float(figures["exact"]) <= 1
+    assert torch.equal(level.codes, codes)
+    assert torch.equal(level.embeddings(), codes)
+
+
+def test_codes_that_no_channel_tells_apart_are_told_by_all_of_them() -> None:
+    codes = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    symbols = torch.randint(3, (2, 4, 5), generator=torch.Generator().manual_seed(0))
+    codes[2] = 0.7  # between the others in both channels
+    z = codes[symbols].movedim(-1, 1)
+    assert torch.equal(lookup(z, codes), symbols)
+    twice = torch.cat([codes, codes[:1]])
+    assert torch.equal(lookup(z, twice), nearest(z, twice))
+    assert torch.equal(lookup(z[:, :, :1], codes[:1]), torch.zeros(2, 1, 5, dtype=torch.long))

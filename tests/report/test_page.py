@@ -1,0 +1,93 @@
+"""The page: whole, self-contained, escaped, and with the frames that matter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up_episode import episode
+from test_table import RESULTS
+
+from hplan.report.page import LevelPage, pick, write_report
+
+VOID = {"meta", "br"}
+CURVES = {"level 0": [{"step": i, "prediction": 1 / (i + 1), "inverse": 2.0} for i in range(20)]}
+LEVELS = [
+    LevelPage(0, {"latent": "24 x 8 x 8"}, [("codes", np.arange(6).reshape(2, 3))]),
+    LevelPage(1, {"latent": "16"}),
+]
+
+
+class Page(HTMLParser):
+    """Counts tags, and checks that they close and that nothing is loaded from elsewhere."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert not {"src", "href", "srcset"} & {name for name, _ in attrs}
+        assert tag not in ("script", "link", "iframe")
+        self.counts[tag] += 1
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.counts[tag] += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_a_page_has_everything_and_needs_nothing(tmp_path: Path) -> None:
+    path = write_report(
+        tmp_path / "runs" / "report.html",
+        title="a <demo>", summary=["first", "second & last"], curves=CURVES, levels=LEVELS, results=RESULTS,
+        episode=episode(), versions={"hplan": "0.1"}, command="make demo",
+    )  # fmt: skip
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.counts["section"] == 5
+    assert page.counts["figure"] == len(episode()) + len(CURVES) + 1
+    assert page.counts["polyline"] == 2
+    assert page.counts["rect"] == 6
+    assert "url(" not in text
+    assert "@import" not in text
+    for said in ("a &lt;demo&gt;", "second &amp; last", "97 %", "pick up the key", "level 0, surprise", "hplan 0.1"):
+        assert said in text
+
+
+def test_an_empty_page_is_a_page(tmp_path: Path) -> None:
+    page = Page(write_report(tmp_path / "report.html", title="nothing").read_text())
+    assert page.counts["section"] == 0
+
+
+def test_worlds_and_labels_are_no_html(tmp_path: Path) -> None:
+    step = replace(episode()[0], world="<b>#</b>", action="<i>")
+    step = replace(step, tree=step.tree.update(1, label="<script>"))
+    Page(write_report(tmp_path / "report.html", title="t", episode=[step]).read_text())
+
+
+@given(st.integers(1, 40), st.integers(2, 15))
+def test_picked_frames_are_in_order_and_keep_both_ends(length: int, frames: int) -> None:
+    steps = [replace(episode()[i % 3], step=i) for i in range(length)]
+    picked = [step.step for step in pick(steps, frames)]
+    assert picked == sorted(set(picked))
+    assert len(picked) == min(length, frames)
+    assert {0, length - 1} >= {picked[0], picked[-1]}
+
+
+@pytest.mark.parametrize("at", [5, 17, 38])
+def test_a_repair_is_never_cut(at: int) -> None:
+    calm, repaired = episode()[1], episode()[2]
+    steps = [replace(repaired if i >= at else calm, step=i) for i in range(40)]
+    assert at in [step.step for step in pick(steps, 4)]

@@ -1,0 +1,151 @@
+"""Any Gymnasium environment as a world: success, violations, goals, limits, pictures, wrong names."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from small_environments import Corridor, Reach
+
+from hplan.registry import load_task, make_world, task_from_factory
+from hplan.testing import check_task
+from hplan.types import HplanError, UsageError
+from hplan.worlds.gymnasium import GymWorld
+
+NAMES = ["CliffWalking-v1", "FrozenLake8x8-v1", "Taxi-v4", "Blackjack-v1", "CartPole-v1", "MountainCarContinuous-v0"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "MiniGrid-Empty-5x5-v0", "MiniGrid-Dynamic-Obstacles-5x5-v0"])
+def test_registered_environments_are_tasks(name):
+    check_task(f"gym:{name}")
+
+
+def last_step(**options):
+    world = make_world(task_from_factory(lambda: Corridor(**options), "corridor"))
+    world.reset(seed=0)
+    return [world.step(1) for _ in range(3)][-1]
+
+
+@pytest.mark.parametrize(
+    ("info", "reward", "success"),
+    [
+        ({}, 1.0, True),
+        ({}, 0.0, False),
+        ({}, -1.0, False),
+        ({"success": 1.0}, 0.0, True),
+        ({"is_success": False}, 1.0, False),
+    ],
+)
+def test_success_is_the_environments_own_word(info, reward, success):
+    done = last_step(info=info, reward=reward)
+    assert done.terminated
+    assert done.success is success
+
+
+def test_ending_succeeds_where_the_call_says_so():
+    world = make_world(load_task("gym:CliffWalking-v1", success="terminated"), "eval")
+    world.reset(seed=0)
+    path = [0] + 11 * [1] + [2]  # up, right along the cliff, down
+    steps = [world.step(action) for action in path]
+    assert [s.success for s in steps] == 12 * [False] + [True]
+    assert world.max_steps == 1000  # it has no limit of its own
+
+
+@pytest.mark.parametrize("info", [{"cost": 0.5}, {"constraint_violation": True}])
+def test_violations(info):
+    assert last_step(info=info).violation is True
+    assert last_step(info=dict.fromkeys(info, 0)).violation is False
+
+
+def test_limit_is_kept_where_the_environment_has_none():
+    world = make_world(task_from_factory(Corridor, "corridor"))
+    world.reset(seed=0)
+    assert [i for i in range(1000) if world.step(0).truncated] == [999]
+
+
+def test_goal_environments_ask_for_an_observation():
+    task = task_from_factory(Reach)
+    assert (task.name, task.goal) == ("Reach", "observation")
+    world = make_world(task, "eval")
+    start = world.reset(seed=1)
+    env = world.inner._env
+    assert start.observation.tolist() == [*env.position, *env.position, 0, 0]
+    assert start.goal.tolist() == [*env.goal, *env.goal, 0, 0]  # there, and at rest
+    away = env.goal - env.position
+    steps = [world.step(np.clip(10 * away, -1, 1)) for _ in range(1)]
+    assert steps[-1].observation[:2].tolist() == env.position.tolist()
+    check_task(world)
+
+
+def test_goals_of_one_space_with_the_observation_are_handed_out_as_they_are():
+    class Bits(Reach):
+        observation_space = spaces.Dict({key: spaces.MultiBinary(4) for key in Reach.observation_space})
+        action_space = spaces.Discrete(4)
+
+        def reset(self, *, seed=None, options=None):
+            gymnasium.Env.reset(self, seed=seed)
+            self.bits = np.zeros(4, np.int8)
+            return {"observation": self.bits, "achieved_goal": self.bits, "desired_goal": self.bits + 1}, {}
+
+    start = GymWorld(Bits(), "bits").reset(seed=0)
+    assert start.observation.ravel().tolist() == [0, 0, 0, 0]
+    assert start.goal.ravel().tolist() == [1, 1, 1, 1]
+
+
+def test_pictures_are_plain_text():
+    lake = make_world(load_task("gym:FrozenLake-v1"))
+    lake.reset(seed=0)
+    assert lake.draw().splitlines() == ["@FFF", "FHFH", "FFFH", "HFFG"]
+    pole = make_world(load_task("gym:CartPole-v1"))
+    pole.reset(seed=0)
+    assert pole.draw().startswith("[")
+
+
+def test_unknown_environments_are_told_with_near_ones():
+    with pytest.raises(UsageError, match=r"unknown environment 'CliffWalkng-v1': did you mean CliffWalking-v1"):
+        load_task("gym:CliffWalkng-v1")
+    with pytest.raises(UsageError, match="needs no_such_module, which cannot be imported"):
+        load_task("gym:no_such_module:Thing-v0")
+
+
+def test_what_a_constructor_raises_is_told():
+    def broken() -> gymnasium.Env:
+        raise RuntimeError("no licence")
+
+    with pytest.raises(HplanError, match="mine: making the environment raised RuntimeError: no licence"):
+        task_from_factory(broken, "mine")
+
+
+def test_unsupported_spaces_are_usage_errors():
+    class Camera(Corridor):
+        def __init__(self) -> None:
+            super().__init__()
+            self.observation_space = spaces.Box(0, 255, (64, 64, 3), np.uint8)
+
+    with pytest.raises(UsageError, match=r"camera: observation space Box\(0, 255, \(64, 64, 3\), uint8\) is not"):
+        make_world(task_from_factory(Camera, "camera"))
+
+
+def test_environments_that_can_be_pickled_go_back():
+    world = make_world(load_task("gym:FrozenLake8x8-v1"))
+    world.reset(seed=0)
+    walk = np.random.default_rng(0).integers(0, 2, 12).tolist()
+    for _ in range(150):
+        world.step(0)  # along the left edge, where there is no hole
+    snapshot = world.snapshot()
+    one = [world.step(action).observation.item() for action in walk]
+    world.restore(snapshot)
+    assert [world.step(action).observation.item() for action in walk] == one
+    world.restore(snapshot)
+    assert not any(world.step(0).truncated for _ in range(190))  # of 200: they count anew
+
+
+def test_environments_that_would_come_back_as_new_do_not_offer_it():
+    class Fresh(gymnasium.utils.EzPickle, Corridor):
+        def __init__(self) -> None:
+            gymnasium.utils.EzPickle.__init__(self)
+            Corridor.__init__(self)
+
+    assert not hasattr(GymWorld(Fresh(), "fresh"), "snapshot")
+    assert hasattr(GymWorld(Corridor(), "corridor"), "snapshot")
