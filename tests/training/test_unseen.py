@@ -20,6 +20,7 @@ from hplan.training import fits, policy, uncertainty, vector
 from hplan.training.learn import learn
 from hplan.training.vector_stack import VectorSettings, _hold_out, train_vector
 from hplan.types import UsageError
+from hplan.worlds import generated_mazes
 
 pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("ignore::hplan.types.CollapseWarning")]
 TASK = load_task("mazes/unseen")
