@@ -19,8 +19,8 @@ from hplan.control.experience import Experience
 from hplan.control.plan_tree import PlanTree
 from hplan.levels.observation import canonical
 from hplan.levels.stack import Stack
-from hplan.planning.choice import PlannerFor, chosen_planner, planner_settings
-from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess
+from hplan.planning.choice import PlannerFor, Planning, chosen_planner, planner_settings
+from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess, lifted
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.registry import agent_path
 from hplan.types import Energy, Repair, UsageError
@@ -101,7 +101,7 @@ class Agent:
         """Begin an episode. goal: an observation, an energy over level-0 latents, or None: the task's own success.
         context: the image of where it is, for agents that see one (`Start.context`)."""
         self._learn()
-        self._here = self.stack.given(context)
+        self._here = self.stack.conditioned(context)
         self._goal = self._goal_of(goal)
         self._session = self._controller(self._goal, seed)
 
@@ -241,12 +241,10 @@ class Agent:
     def _goal_of(self, goal: GoalLike) -> Goal:
         stack = self._here
         if goal is None:
-            heads = [
-                Success(level.success) if ok else None for level, ok in zip(stack.levels, stack.succeeds, strict=True)
-            ]
+            heads = [None if level.success is None else Success(level.success) for level in stack.levels]
             return TaskSuccess(tuple(heads))
         if callable(goal):
-            return GivenEnergy(goal)
+            return GivenEnergy(lifted(goal, stack.levels, stack.tolerance))
         latents = stack.encode(canonical(goal, stack.observation_spec))
         return GoalObservation(stack.levels, latents, stack.tolerance)
 
@@ -254,6 +252,7 @@ class Agent:
         return int(macro) if self.stack.action_spec.kind == "discrete" else macro.numpy(force=True).astype(np.float32)
 
 
-def _planner_for(stack: Stack, name: str = "auto", **settings: Any) -> PlannerFor:
-    hop = round(stack.levels[1].stride) if len(stack.levels) > 1 else 0
-    return chosen_planner(name, stack.edges, chance=bool(stack.train.get("chances")), hop=hop, **settings)
+def _planner_for(stack: Stack, one: Any = "auto", proposal: Any = "prior", **settings: Any) -> PlannerFor:
+    steps = round(stack.levels[1].stride) if len(stack.levels) > 1 else 0
+    chance = bool(stack.train.get("chances"))
+    return chosen_planner(one, Planning(stack.edges, chance, steps, proposal, settings))

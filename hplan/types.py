@@ -15,6 +15,7 @@ An *energy* is a scalar cost, low is compatible. A *predictor evaluation* is one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:  # named in annotations alone, so that `hplan --help` does not
     import numpy as np
     import torch
     from torch import Tensor
+
+ARRIVED = 0.5  # steps of a level within which a latent counts as the same place, where latents are no symbols
 
 # --------------------------------------------------------------------------------------------------------------- errors
 
@@ -154,12 +157,56 @@ class MacroSpec:
     names: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Capabilities:
+    """How the latents of a level behave. Planners and the controller read this, and never a class.
+
+    discrete: latents are symbols, so that two are equal or not, and a prediction is right or wrong. Else a prediction
+        is off by a distance, and within the controller's tolerance it is right.
+    events: a step changes the latent at once, whenever something happens. Else it changes by and by, over `stride`
+        environment steps.
+    prior_weight: steps of a search that a macro-action costs for each nat by which `prior` finds it unlikely.
+    prior_floors: a search tries macro-actions of at least the first of these probabilities, and while it does not
+        reach its goal those of the next.
+    """
+
+    discrete: bool = False
+    events: bool = False
+    prior_weight: float = 1.0
+    prior_floors: tuple[float, ...] = (0.005, 0.0)
+
+
+class Pairwise(Protocol):
+    """(B, *z), (B, *z) -> (B,): an energy of the second latent following the first."""
+
+    def __call__(self, z: Tensor, following: Tensor) -> Tensor: ...
+
+
+class Outcomes(Protocol):
+    """(B, *z), (B,) -> latents (B, K, *z) and their probabilities (B, K): the ways in which a step may end. B predictor
+    evaluations."""
+
+    def __call__(self, z: Tensor, macro: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+class Policy(Protocol):
+    """(B, *z below), (B, *z) -> mean and deviation (B, A): what play did at a latent of the level below on its way to
+    one of this level, in half ranges of the action from its middle."""
+
+    def __call__(self, below: Tensor, target: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
 @runtime_checkable
 class WorldModel(Protocol):
-    """A level as a planner sees it: propose, predict, score. Every method is batched and free of side effects."""
+    """A level as a planner sees it: propose, predict, score. Every method is batched and free of side effects.
+
+    What not every level has is None there: `compatibility`, `obstruction`, `outcomes`, `policy`, `landmarks`.
+    """
 
     index: int
-    macro: MacroSpec
+
+    @property
+    def macro(self) -> MacroSpec: ...
 
     @property
     def stride(self) -> float:
@@ -167,9 +214,7 @@ class WorldModel(Protocol):
         ...
 
     @property
-    def exact(self) -> bool:
-        """Latents are symbols: a step changes them at once, and equal ones are equal. Else they change by and by."""
-        ...
+    def capabilities(self) -> Capabilities: ...
 
     def encode(self, below: Tensor) -> Tensor:
         """Latents of the level below (level 0: observations), (B, *below) -> (B, *z)."""
@@ -187,10 +232,6 @@ class WorldModel(Protocol):
         """(B, *z), (B, *z) -> (B,): how far apart, in units of one typical step of this level."""
         ...
 
-    def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
-        """(B, *z), (B, *z) -> (B,): energy of `following` being one step after z; at most 0 is as real steps are."""
-        ...
-
     def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
         """(B, *z), (B,) or (B, A) -> (B,): the error that `predict` is expected to make here, in steps of this level.
         Small where one thing follows, and as large as ways to go on are apart where several may."""
@@ -198,6 +239,34 @@ class WorldModel(Protocol):
 
     def keys(self, z: Tensor) -> Tensor:
         """(B, *z) -> (B, N) int64: rows that are equal exactly for latents that search may merge."""
+        ...
+
+    @property
+    def compatibility(self) -> Pairwise | None:
+        """Energy of the second latent being one step after the first; at most 0 is as real steps are. None where the
+        prior alone says what can follow."""
+        ...
+
+    @property
+    def obstruction(self) -> Pairwise | None:
+        """Energy of something being in the way between two latents, wherever they are; at most 0 is as between the ends
+        of real steps. None where the level sees no map that would show it."""
+        ...
+
+    @property
+    def outcomes(self) -> Outcomes | None:
+        """None where a step ends in one way."""
+        ...
+
+    @property
+    def policy(self) -> Policy | None:
+        """How play went about a step of this level, by actions of the level below; None where that was not learned."""
+        ...
+
+    @property
+    def landmarks(self) -> Tensor | None:
+        """(K, *z): real latents that lie about evenly over play, the first few of them too; None where there are
+        none."""
         ...
 
 
@@ -244,6 +313,23 @@ class HopCost(Protocol):
 
 
 @runtime_checkable
+class Proposal(Protocol):
+    """Which macro-actions a search tries at a latent, and which it keeps for when those fail: in `rounds` that widen.
+
+    Made with keyword arguments, of which it may ignore any: `floors`, least probabilities by round; `widest`,
+    macro-actions tried at one latent at the most.
+    """
+
+    @property
+    def rounds(self) -> int: ...
+
+    def __call__(self, log_p: Tensor, types: int) -> Tensor:
+        """log_p (B, M) of a level's prior, where M is `types` times the places that a pointed macro-action has -> the
+        round in which each is tried first, (B, M) int64; -1 for never."""
+        ...
+
+
+@runtime_checkable
 class Planner(Protocol):
     """Finds macro-actions of one level that bring its latent to a goal. Pure: same arguments, same answer."""
 
@@ -257,6 +343,16 @@ class Planner(Protocol):
         hop_cost: HopCost | None = None,
         generator: torch.Generator | None = None,
     ) -> PlanResult: ...
+
+
+@runtime_checkable
+class LearningPlanner(Protocol):
+    """A `Planner` that an agent's own experience makes a better one."""
+
+    def taught(self, level: Any, z: Tensor, actions: Tensor, failed: Sequence[tuple[Tensor, Tensor, int]]) -> Planner:
+        """The planner after an episode: latents z (T, *z) of the level and environment's actions (T, ...) at every
+        step; and what failed, steps of the level from one latent (*z) to another, and how often."""
+        ...
 
 
 # ------------------------------------------------------------------------------------------------- control and the plan

@@ -81,7 +81,7 @@ class Controller:
             node = episode.tree.node(course.nodes[course.hop])
             episode.tree = episode.tree.update(node.id, spent_steps=node.spent_steps + 1)
             if self.replan == "surprise" and self.surprise.exceeded(k) and not (k and finished):
-                if k == 0 and self.levels[0].exact:
+                if k == 0 and self.levels[0].capabilities.discrete:
                     episode.refute(course.result.latents[course.hop], course.target())
                 if not self._holds(k, latents):
                     episode.drop(k, "surprise")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hplan.levels.calibration import ALPHA
-from hplan.types import Budget, Cause, Energy, PlanNode, PlanResult, WorldModel
+from hplan.types import ARRIVED, Budget, Cause, Energy, PlanNode, PlanResult, WorldModel
 
 LEAST = 64  # evaluations that a plan may spend, however much was spent before
 NEARBY = 2.0  # times as far off as the goal counts as met, is near it
@@ -23,7 +23,7 @@ class ControlConfig:
     allowance: int = 2_000  # evaluations that every environment step adds to what all planning so far may have spent
     glance: int = 64  # of them that a lower level may spend to find the goal within its reach
     horizon: int = 512  # steps that a search may look ahead
-    subgoal_tolerance: float = 0.5  # of the level that set the subgoal, for latents without exact symbols
+    subgoal_tolerance: float = ARRIVED  # of the level that set the subgoal, for latents that are no symbols
     patience: float = 4.0  # a hop that takes this many times its expected duration has failed
     slack: int = 8  # environment steps granted on top of that
     stall: float = 0.5  # share of the way it expected that level 0 has to move, where latents change by and by
@@ -72,15 +72,15 @@ class Course:
         """Whether a plan of `level` below leads to the end of the current hop and is worth it: where steps have lengths
         (not events) it may cost `patience` times what the hop should take. To the goal itself any way is worth it, even
         one that ends nearby: from there it will be seen better."""
-        if own.exact:
+        if own.capabilities.events:
             return result.reached
         if self.hands_goal and self.at_last:
             return result.reached or bool(len(result) and result.energies[-1] <= NEARBY * end.threshold)
         return result.reached and float(result.costs.sum()) <= config.patience * own.stride / level.stride
 
     def is_left(self, level: WorldModel, z: Tensor) -> bool:
-        """Whether a level of symbols is at z (*z) and no more where the current hop began: something else happened."""
-        return level.exact and not torch.equal(z, self.start)
+        """Whether a level of events is at z (*z) and no more where the current hop began: something else happened."""
+        return level.capabilities.events and not torch.equal(z, self.start)
 
     def target(self) -> Tensor:
         """(*z) that the current hop leads to, as predicted."""

@@ -21,7 +21,7 @@ class Decomposition:
         self.levels, self.goal, self.tolerance = levels, goal, tolerance
         self.highest = max((k for k in range(len(levels)) if goal.at(k) is not None), default=0)
         if not subgoals and (energy := goal.at(self.highest)) is not None:
-            self.goal, self.highest = GivenEnergy(self._lift(energy, self.highest, 0), goal.label), 0
+            self.goal, self.highest = GivenEnergy((self._lift(energy, self.highest, 0),), goal.label), 0
         self.top = self.highest
         self.courses: list[Course | None] = [None] * len(levels)
 
@@ -72,7 +72,7 @@ class Decomposition:
         where symbols tell it exactly: where latents change by and by, it is met by a hair and missed by one."""
         if self.serves_the_task(k):
             return result.reached or bool(len(result) and result.energies[-1] <= NEARBY * goal.threshold)
-        return result.reached and self.levels[k].exact
+        return result.reached and self.levels[k].capabilities.discrete
 
     def serves_the_task(self, k: int) -> bool:
         """Whether level k's goal is the task's own: every level above it is on a last hop that hands it down."""
@@ -102,7 +102,7 @@ class Decomposition:
         """What keeps level k inside the hop that it carries out. Half way through a gradual step everything is far from
         both of its ends: only between symbols there is such a thing."""
         above = self.above(k)
-        if above is None or not self.levels[above].exact or (course := self[above]) is None:
+        if above is None or not self.levels[above].capabilities.events or (course := self[above]) is None:
             return None
         return WithinHop(self.levels[k + 1 : above + 1], course.start, course.target(), allowance=0.0)
 

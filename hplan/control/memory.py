@@ -141,8 +141,8 @@ def memories_for(levels: tuple[WorldModel, ...], config: ControlConfig) -> list[
     """Empty ones. A step of level 0 that failed, which may be chance, says nothing of other places, as events do. Where
     latents of level 0 change by and by, it remembers the last few steps alone, and a little around them: a wall that it
     pushes against is as long as a few steps, and soon left behind."""
-    found = [EventMemory(level) if level.exact and level.index else FailureMemory(level) for level in levels]
-    if not levels[0].exact:
+    found = [(EventMemory if level.capabilities.events else FailureMemory)(level) for level in levels]
+    if not levels[0].capabilities.discrete:
         found[0] = FailureMemory(levels[0], radius=config.refuted_radius, most=config.refuted)
     return found
 

@@ -40,7 +40,9 @@ class Refiner:
             above = courses.above(k)
             hop = None if above is None or episode.ledger.starved else courses[above]
             if above is not None and hop and patience.repairs(episode.step, k, above, hop, result, goal):
-                k = episode.fail(above, "infeasible", by=k, start=latents[above] if self.levels[above].exact else None)
+                k = episode.fail(
+                    above, "infeasible", by=k, start=latents[above] if self.levels[above].capabilities.events else None
+                )
                 continue
             if k == courses.highest and not result.reached and instead:
                 k, instead = self._within_reach(latents, instead, farther=NEARBY), 0

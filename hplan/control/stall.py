@@ -25,9 +25,9 @@ class Stall:
         if start is None or expected is None:
             return None
         way, moved = (float(self.level.distance(start[None], end[None])[0]) for end in (expected, z))
-        short = moved == 0 < way if self.level.exact else moved < self.share * way
+        short = moved == 0 < way if self.level.capabilities.discrete else moved < self.share * way
         self.short = self.short + 1 if short else 0
-        return (start, expected) if self.short and not self.level.exact else None
+        return (start, expected) if self.short and not self.level.capabilities.discrete else None
 
     def is_over(self) -> bool:
         """Whether it is a stall by now; asked so, it begins to count anew."""

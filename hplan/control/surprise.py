@@ -27,7 +27,7 @@ class Surprise:
         if not len(course.result):
             self.now[k] = 0.0
             return
-        allowed = 0.0 if k == 0 or self.levels[k].exact else self.tolerance
+        allowed = 0.0 if k == 0 or self.levels[k].capabilities.discrete else self.tolerance
         error = (off_course(self.levels[k], course, z) - allowed).clamp(min=0)
         self.now[k] = float(surprise(error, course.expected_error[course.hop]))
         self.threshold[k] = at_look_ahead(self.thresholds[k], course.hop + 1)

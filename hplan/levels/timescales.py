@@ -17,12 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hplan.levels.mlp import mlp
+from hplan.levels.encoders import mlp
+from hplan.levels.stage import Stage, Stages
+from hplan.objectives.vamp2 import slow_functions, vamp2
 
 SMALLEST_GAP = 4.0  # a ratio of neighbouring time scales below this is no separation of them
 FUNCTIONS = 64  # most slow functions that are looked for
 HIDDEN = 64
 LONGEST = 1e9  # lags; a process as slow as this, or slower, never happened
+STEPS, BATCH, RATE = 600, 4096, 1e-2
 
 
 @dataclass(frozen=True)
@@ -118,3 +121,81 @@ def corners(units: Tensor) -> Tensor:
         found.append(int(rest.square().sum(1).argmax()))
     own = F.one_hot((units @ units[found].T).argmax(1), units.shape[1]).to(units)
     return F.normalize(own.T @ units, dim=1)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Latents (K, D), and which of them follow which: rows before, after (N,) are `lag` steps apart and count by weight
+    (N,). Let every kind of state count alike, or what is frequent fills the spectrum with what happens to it alone."""
+
+    latents: Tensor
+    before: Tensor
+    after: Tensor
+    weight: Tensor
+    lag: float = 1.0
+
+
+def cell_pairs(codes: Tensor, symbols: Tensor, starts: Tensor) -> Pairs:
+    """Every symbol that play showed to follow another in one cell, with its chance per step.
+
+    codes (V, C) are the latents of symbols (N, H, W); `starts`: rows t whose successor is of the same episode. A symbol
+    counts by its chances and not by its frequency, so that one that was seen ten times is as good as the floor; a
+    change that happens once in two thousand steps still is what sets the time scale of its symbol.
+
+    Nothing follows some symbols: the goal once it was reached, whatever ends an episode. They have the past of those
+    that came from the same symbols, and no future that tells them apart: each is followed by any of them, by its
+    chance. They are one set, which is never left.
+    """
+    size = len(codes)
+    counts = torch.zeros(size * size, dtype=torch.float64)
+    for part in starts.split(8192):
+        counts += torch.bincount((symbols[part] * size + symbols[part + 1]).flatten(), minlength=size * size)
+    counts = counts.view(size, size)
+    chances = counts / counts.sum(1, keepdim=True).clamp(min=1)
+    ends = torch.nonzero((counts.sum(1) == 0) & (counts.sum(0) > 0))[:, 0]
+    origin = counts[:, ends] / counts[:, ends].sum(0)
+    ending = counts[:, ends] / counts[:, ends].sum(1, keepdim=True).clamp(min=1)
+    chances[ends[:, None], ends] = origin.T @ ending
+    before, after = torch.nonzero(chances, as_tuple=True)
+    return Pairs(codes, before, after, chances[before, after])
+
+
+def slow_stages(slow: SlowEncoder, pairs: Pairs, name: str) -> Stages:
+    """The slow functions of these latents, all that the network can tell; `times` is their spectrum afterwards.
+
+    Where there are no more than `BATCH` pairs, as there are of symbols, every step sees them all.
+    """
+
+    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        rows = torch.arange(len(pairs.before))
+        if len(rows) > BATCH:
+            rows = torch.randint(len(rows), (BATCH,), generator=generator)
+        used, row = torch.unique(torch.stack([pairs.before[rows], pairs.after[rows]]), return_inverse=True)
+        features = slow.features(pairs.latents[used])
+        value = vamp2(features[row[0]], features[row[1]], pairs.weight[rows])
+        return -value, {"score": value.detach()}
+
+    yield Stage(name, slow.network, loss, STEPS, lr=RATE)
+    with torch.inference_mode():
+        features = torch.cat([slow.features(part) for part in pairs.latents.split(16384)])
+        slow.settle(*slow_functions(features[pairs.before], features[pairs.after], pairs.weight), pairs.lag)
+    slow.requires_grad_(False).eval()
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """What is left of latents once a level has dropped what is fast. sets (m, m): the metastable sets that m slow
+    functions tell apart, the level's symbols; table (K,): which of them each latent is in.
+
+    Where nothing is dropped, for ablation, every latent is a symbol of its own."""
+
+    sets: Tensor
+    table: Tensor
+
+
+def slow_symbols(slow: SlowEncoder, pairs: Pairs, functions: int) -> Symbols:
+    """Cut after the slowest `functions`. A latent that no pair has a part in joins the set that it looks like most."""
+    encoder = slow.cut(functions)
+    units, shown = encoder(pairs.latents), torch.unique(torch.stack([pairs.before, pairs.after]))
+    sets = corners(units[shown])
+    return Symbols(sets, (units @ sets.T).argmax(-1))

@@ -22,6 +22,9 @@ class BYOL(nn.Module):
 
     momentum: float | None = 0.99  # the paper's 0.996 is for runs a hundred times as long
 
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+
     def agreement(self, predicted: Tensor, candidates: Tensor, label: Tensor) -> Tensor:
         cosine = F.cosine_similarity(predicted, candidates[label], dim=-1)
         return 2 - 2 * cosine + squared_distance(predicted, candidates, label)

@@ -9,12 +9,16 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from hplan.objectives.diagnostics import dead, deviation, effective_rank, spectrum
 from hplan.types import CollapseWarning, WorldModel
+
+if TYPE_CHECKING:
+    from hplan.levels.level import Level
 
 LEAST_RANK = 1 / 4  # of the rank that there could be
 MOST_DEAD = 1 / 4  # of the dimensions
@@ -58,11 +62,12 @@ class Health:
 
 
 @torch.no_grad()
-def examine(level: WorldModel, z: Tensor, at: At | None = None) -> Health:
+def examine(level: Level, z: Tensor, at: At | None = None) -> Health:
     """The health of a level on latents (N, *z) of play. Of maps, each different cell counts once. `at`: rows of z ->
     the level as it is there, if that depends on where."""
     some_rows = some(torch.arange(len(z)), SAMPLE)
-    rows = z.movedim(1, -1).flatten(0, -2).unique(dim=0) if z.ndim > 2 else z
+    symbols = level.space.discrete
+    rows = level.space.embed(z.unique()) if symbols else z
     cosines = torch.nn.functional.normalize(rows, dim=1) @ torch.nn.functional.normalize(rows, dim=1).T
     return Health(
         rank=effective_rank(rows),
@@ -70,7 +75,7 @@ def examine(level: WorldModel, z: Tensor, at: At | None = None) -> Health:
         spectrum=spectrum(rows),
         deviation=deviation(rows),
         dead=int(dead(rows).sum()),
-        closest=float(cosines.fill_diagonal_(-1).max()) if z.ndim > 2 and len(rows) > 1 else math.nan,
+        closest=float(cosines.fill_diagonal_(-1).max()) if symbols and len(rows) > 1 else math.nan,
         sensitivity=macro_sensitivity(at(some_rows) if at else level, z[some_rows]),
     )
 

@@ -7,7 +7,7 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from hplan.objectives.objective import make_objective
+from hplan.parts import find
 
 
 class Criterion(nn.Module):
@@ -16,7 +16,7 @@ class Criterion(nn.Module):
     def __init__(self, name: str, dimensions: int, encoder: nn.Module) -> None:
         """Raises UsageError for an unknown name."""
         super().__init__()
-        self.objective = make_objective(name, dimensions)
+        self.objective = find("objective", name)(dimensions)
         self.copy = deepcopy(encoder).requires_grad_(False) if self.objective.momentum is not None else None
 
     @torch.no_grad()

@@ -26,6 +26,9 @@ class InfoNCE(nn.Module):
 
     momentum: float | None = None
 
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+
     def agreement(self, predicted: Tensor, candidates: Tensor, label: Tensor) -> Tensor:
         # |p|^2 is the same for all candidates of a row and leaves the cross-entropy as it is
         logits = torch.addmm(-candidates.square().sum(-1) / 2, predicted, candidates.T) / TEMPERATURE

@@ -20,6 +20,9 @@ class PredictionError(nn.Module):
 
     momentum: float | None = None
 
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+
     def agreement(self, predicted: Tensor, candidates: Tensor, label: Tensor) -> Tensor:
         return squared_distance(predicted, candidates, label)
 

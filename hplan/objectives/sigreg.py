@@ -42,6 +42,9 @@ class SIGReg(nn.Module):
 
     momentum: float | None = None
 
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+
     def agreement(self, predicted: Tensor, candidates: Tensor, label: Tensor) -> Tensor:
         return squared_distance(predicted, candidates, label)
 

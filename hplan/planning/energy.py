@@ -9,8 +9,6 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from hplan.levels.policy import HopPolicy
-from hplan.levels.sight import Situated
 from hplan.types import Energy, WorldModel
 
 Guide = Callable[[Tensor], tuple[Tensor, Tensor]]  # (B, *z) -> mean and deviation (B, A) of actions, in half ranges
@@ -18,7 +16,7 @@ Guide = Callable[[Tensor], tuple[Tensor, Tensor]]  # (B, *z) -> mean and deviati
 
 @dataclass(frozen=True)
 class NearLatent:
-    """Distance to one latent of the same level, in steps of that level. Where the level sees a layout, what is near but
+    """Distance to one latent of the same level, in steps of that level. Where the level sees a map, what is near but
     behind a wall is up to twice as far: within half the threshold it is there, whatever walls there seem to be."""
 
     level: WorldModel
@@ -28,7 +26,9 @@ class NearLatent:
     def __call__(self, z: Tensor) -> Tensor:
         target = self.target.expand_as(z)
         away = self.level.distance(z, target)
-        return away * (1 + self.level.misfit(z, target).clamp(0, 1)) if isinstance(self.level, Situated) else away
+        if self.level.obstruction is None:
+            return away
+        return away * (1 + self.level.obstruction(z, target).clamp(0, 1))
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,10 @@ class Guided:
 
 
 def guided(energy: Energy, upper: WorldModel, target: Tensor) -> Energy:
-    """An energy of the level below `upper`, guided there if that one learned how play goes about its hops
-    (`hplan.levels.policy`). target (*z), of `upper`."""
-    policy = getattr(upper, "policy", None)
-    if not isinstance(policy, HopPolicy):
-        return energy
-    return Guided(energy, lambda z: policy(upper, z, target.expand(len(z), -1)))
+    """An energy of the level below `upper`, guided there if that one learned how play goes about its steps. target
+    (*z), of `upper`."""
+    policy = upper.policy
+    return energy if policy is None else Guided(energy, lambda z: policy(z, target.expand(len(z), -1)))
 
 
 @dataclass(frozen=True)
@@ -117,13 +115,53 @@ class TaskSuccess:
 
 @dataclass(frozen=True)
 class GivenEnergy:
-    """A caller's own energy over level-0 latents. Levels above cannot evaluate it, so level 0 plans alone."""
+    """A caller's own energy over level-0 latents, and for the levels above what `lifted` made of it."""
 
-    energy: Energy
+    energies: tuple[Energy | None, ...]
     label: str = "given energy"
 
     def at(self, index: int) -> Energy | None:
-        return self.energy if index == 0 else None
+        return self.energies[index] if index < len(self.energies) else None
+
+
+@dataclass(frozen=True)
+class NearAny:
+    """Distance to the nearest of some latents (K, *z) of the same level, in steps of that level."""
+
+    level: WorldModel
+    targets: Tensor
+    threshold: float
+
+    def __call__(self, z: Tensor) -> Tensor:
+        count = len(self.targets)
+        away = self.level.distance(z.repeat_interleave(count, 0), self.targets.repeat(len(z), *(1,) * (z.ndim - 1)))
+        return away.view(len(z), count).amin(1)
+
+
+MET = 64  # latents that meet a lifted energy, or come nearest to it, that upper levels aim for at the most
+
+
+@torch.inference_mode()
+def lifted(energy: Energy, levels: tuple[WorldModel, ...], tolerance: tuple[float, ...]) -> tuple[Energy | None, ...]:
+    """An energy of level 0 as every level estimates it: to be near a latent that meets it, or comes nearest to it,
+    among real ones of play.
+
+    Level 0's landmarks are such latents, and encoders say what each is to the levels above. None where level 0 has no
+    more than one, or where layouts differ between episodes: then level 0 plans alone.
+    """
+    landmarks = levels[0].landmarks
+    seen = landmarks is None or len(landmarks) < 2 or any(level.obstruction for level in levels)
+    if seen or landmarks is None:
+        return (energy, *(None for _ in levels[1:]))
+    real = landmarks.float().unique(dim=0)
+    values = energy(real)
+    met = values <= max(energy.threshold, float(values.min()))
+    z = real[met][torch.linspace(0, int(met.sum()) - 1, min(int(met.sum()), MET)).long()]
+    found: list[Energy | None] = [energy]
+    for level, close in zip(levels[1:], tolerance[1:], strict=True):
+        z = level.encode(z)
+        found.append(NearAny(level, z, close))
+    return tuple(found)
 
 
 def reached(energy: Energy, z: Tensor) -> bool:

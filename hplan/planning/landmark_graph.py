@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from hplan.levels.landmark_edges import LandmarkEdges
+from hplan.levels.heads.landmarks import LandmarkEdges, crossed, nearest_landmark
 from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
+
+if TYPE_CHECKING:
+    from hplan.levels.level import Level
 
 ENTRANCES = 8  # landmarks near the start whose edges may be taken from there
 
@@ -47,6 +53,21 @@ class LandmarkGraph:
         """The same planner over other edges between its landmarks."""
         weights = {"uncertainty_weight": self.uncertainty_weight, "compatibility_weight": self.compatibility_weight}
         return LandmarkGraph(self.landmarks, edges, reach=self.reach, **weights)
+
+    def taught(
+        self, level: Level, z: Tensor, actions: Tensor, failed: Sequence[tuple[Tensor, Tensor, int]]
+    ) -> LandmarkGraph:
+        """Edges that were crossed, by the rule that holds for play, and those that failed. A failed step may begin
+        beside a landmark: what failed is the edge to its end that begins nearest."""
+        rows = torch.arange(max(len(z) - round(level.stride), 0))
+        edges = self.edges.joined(crossed(level, self.edges.count, z, actions, rows))
+        for start, end, times in failed:
+            target = int(nearest_landmark(end[None], self.landmarks))
+            begins = torch.from_numpy(edges.start[edges.end == target].astype(int))
+            if len(begins):
+                off = level.distance(start.expand(len(begins), *start.shape), self.landmarks[begins])
+                edges = edges.failed(int(begins[off.argmin()]), target, times)
+        return self.with_edges(edges)
 
     @torch.inference_mode()
     def plan(
@@ -100,7 +121,7 @@ class LandmarkGraph:
             )
             macros = torch.from_numpy(self.edges.macros.astype(np.int64))
             extra = self.uncertainty_weight * (level.uncertainty(z, macros) - 1).clamp(min=0)
-            if self.compatibility_weight:
+            if self.compatibility_weight and level.compatibility is not None:
                 extra = extra + self.compatibility_weight * level.compatibility(z, following).clamp(min=0)
             self._known = level, self.edges.costs() + extra.numpy(force=True)
         return self._known[1]
@@ -134,7 +155,7 @@ class _Paths:
         allowed = {int(leaving[n]): d for n, d in zip(near.tolist(), off.tolist(), strict=True) if d <= limit}
         rows = np.flatnonzero(np.isin(edges.start, list(allowed)))
         longer = np.array([allowed[int(n)] for n in edges.start[rows]])
-        if graph.compatibility_weight:
+        if graph.compatibility_weight and level.compatibility is not None:
             ends = self.z[edges.end[rows].astype(int)]
             unlike = level.compatibility(start.expand_as(ends), ends).clamp(min=0)
             longer = longer + graph.compatibility_weight * unlike.numpy(force=True)

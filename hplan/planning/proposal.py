@@ -13,7 +13,7 @@ APART = 1e3  # more than log probabilities above NEVER differ by
 
 
 @dataclass(frozen=True)
-class Proposal:
+class PriorProposal:
     """Macro-actions by the level's prior p(m | z), in rounds that widen, one for every floor.
 
     A round tries what is at least as probable as its floor, `widest` macro-actions of those at the most; the last round
@@ -24,6 +24,10 @@ class Proposal:
 
     floors: tuple[float, ...]
     widest: int
+
+    @property
+    def rounds(self) -> int:
+        return len(self.floors)
 
     def __call__(self, log_p: Tensor, types: int) -> Tensor:
         """(B, types * places) -> the same, int64: the first round in which each is tried, -1 for never."""

@@ -127,8 +127,8 @@ class Rollout:
     def _unreal(self, latents: Tensor) -> Tensor:
         """(N, H+1, D) -> (N, H): by how much the least real step so far is less real than play's, and than the first
         step of any candidate can help: a start that play never saw must not keep plans from leaving it."""
-        if self.level.exact:
-            return torch.zeros_like(latents[:, 1:, 0])
+        if self.level.compatibility is None:
+            return latents.new_zeros(latents.shape[0], latents.shape[1] - 1)
         energy = self.level.compatibility(latents[:, :-1].flatten(0, 1), latents[:, 1:].flatten(0, 1))
         energy = energy.view(len(latents), -1)
         return (energy - energy[:, 0].min().clamp(min=0)).clamp(min=0).cummax(1).values

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hplan.planning.proposal import Proposal
-from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
+from hplan.planning.proposal import PriorProposal
+from hplan.types import Budget, Energy, HopCost, PlanResult, Proposal, WorldModel
 
 PRIOR_WEIGHT = 1.0  # steps that a macro-action costs for each nat by which it is unlikely
 COMPATIBILITY_WEIGHT = 1.0  # steps that a hop costs for each unit of energy above what real steps have
@@ -33,8 +33,8 @@ class BestFirstSearch:
     Miura and Ishida, 2000). Steps within one least step of the cheapest cannot follow from one another: up to `batch`
     of them go into one call of the predictor.
 
-    The search starts narrow and widens only while the goal is not reached (`Proposal`). Where it never is, the answer
-    is the path to the least energy.
+    The search starts narrow and widens only while the goal is not reached (`PriorProposal`). Where it never is, the
+    answer is the path to the least energy.
     """
 
     complete = True  # where it fails, no plan exists within the budget, as far as the level's model knows
@@ -48,11 +48,13 @@ class BestFirstSearch:
         floors: tuple[float, ...] = FLOORS,
         widest: int = 16,
         batch: int = 64,
+        proposal: Callable[..., Proposal] = PriorProposal,
     ) -> None:
-        """`widest`: macro-actions tried at one node at the most, until at the last floor all are."""
+        """`widest`: macro-actions tried at one node at the most, until at the last floor all are. `proposal`: made with
+        `floors` and `widest`, says which macro-actions are tried in which round."""
         self.prior_weight, self.compatibility_weight = prior_weight, compatibility_weight
         self.uncertainty_weight = uncertainty_weight
-        self.proposal, self.batch = Proposal(tuple(floors), widest), batch
+        self.proposal, self.batch = proposal(floors=tuple(floors), widest=widest), batch
 
     @torch.inference_mode()
     def plan(
@@ -66,7 +68,7 @@ class BestFirstSearch:
         generator: torch.Generator | None = None,
     ) -> PlanResult:
         tree = _Tree(level, start, goal, budget.horizon)
-        last = len(self.proposal.floors) - 1
+        last = self.proposal.rounds - 1
         for turn in range(last + 1):
             tree.widen(turn)
             self._grow(tree, budget.evaluations if turn == last else _narrow(budget.evaluations), hop_cost)
@@ -95,11 +97,11 @@ class BestFirstSearch:
     def _extra(
         self, level: WorldModel, z: Tensor, macro: Tensor, following: Tensor, hop_cost: HopCost | None
     ) -> list[float]:
-        """What steps cost beyond the prior. Of symbols, what can follow what is the prior's to say."""
+        """What steps cost beyond the prior."""
         cost = torch.zeros(len(z), device=z.device) if hop_cost is None else hop_cost(z, following)
         if self.uncertainty_weight:
             cost = cost + self.uncertainty_weight * (level.uncertainty(z, macro) - 1).clamp(min=0)
-        if self.compatibility_weight and not level.exact:
+        if self.compatibility_weight and level.compatibility is not None:
             cost = cost + self.compatibility_weight * level.compatibility(z, following).clamp(min=0)
         return cost.tolist()
 

@@ -6,8 +6,6 @@ unfolded, and value iteration finds what to do in each of the latents met.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,17 +17,6 @@ TOLERANCE = 1e-6  # of a chance, between two sweeps
 SWEEPS = 2000
 LEAST = 0.05  # outcomes less likely are noise: a dead end that leaked a little would be none in the long run
 SURE = 0.9  # a step whose likeliest outcome is less likely than this ends the path
-
-
-@runtime_checkable
-class Stochastic(Protocol):
-    """What a level offers on top of `hplan.types.WorldModel` where its steps may end in several ways."""
-
-    certainty: float  # share of steps that end as the same one mostly does
-
-    def outcomes(self, z: Tensor, macro: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, *z), (B,) -> latents (B, K, *z) and their probabilities (B, K). B predictor evaluations."""
-        ...
 
 
 class ValueIteration:
@@ -75,7 +62,8 @@ class _Graph:
         rows, macros = torch.nonzero(log_p > -100.0, as_tuple=True)
         room = evaluations - self.evaluations
         rows, macros = rows[:room], macros[:room]
-        following, chance = self.level.outcomes(self.latents[self.open][rows], macros)  # type: ignore[attr-defined]
+        assert self.level.outcomes is not None
+        following, chance = self.level.outcomes(self.latents[self.open][rows], macros)
         self.evaluations += len(rows)
         chance = torch.where(chance < LEAST, 0.0, chance)
         chance = chance / chance.sum(1, keepdim=True)

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hplan.types import Budget, Energy, MacroSpec, Planner, PlanResult
+from hplan.types import Budget, Capabilities, Energy, MacroSpec, Planner, PlanResult
 
 
 class Line:
     """A WorldModel with known answers: positions on a line, moved by -1, 0 or 1 or by any number between. It counts."""
 
-    index, stride, exact = 0, 1.0, False
+    index, stride, capabilities = 0, 1.0, Capabilities()
+    obstruction = outcomes = policy = landmarks = None
 
     def __init__(self, kind: str = "discrete") -> None:
         self.macro = (

@@ -6,64 +6,64 @@ with the weights of a run that was never disturbed. Snapshots are safetensors, w
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hplan.levels.stage import Curve, Stage, stage_seed
 from hplan.levels.tensors import read_tensors, write_tensors
 from hplan.training.device import Meeting
 from hplan.types import HplanError
 
-Loss = Callable[[int, torch.Generator], tuple[Tensor, dict[str, Tensor]]]
 Progress = Callable[[str, int, int, dict[str, float]], None]  # stage, done, total, latest figures
 CURVE_POINTS = 50  # points of the learning curve that a stage keeps
 
 
-def stage_seed(seed: int, name: str, step: int = 0) -> int:
-    """A seed of its own for every (seed, stage, step): no stream of random numbers is shared or has to be saved."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{name}/{step}".encode()).digest()[:7], "little")
+@dataclass(frozen=True)
+class Run:
+    """One training: its seed, the folder `out` of its snapshots, the device (cpu or cuda) that networks learn on, and
+    who is told how it goes."""
+
+    seed: int
+    out: Path
+    device: str = "cpu"
+    progress: Progress | None = None
 
 
 def fit(
-    module: nn.Module,
-    loss: Loss,
+    stage: Stage,
+    run: Run,
     *,
-    name: str,
-    steps: int,
-    seed: int,
-    out: Path,
-    lr: float = 1e-3,
     weight_decay: float = 1e-4,
     warmup: int = 50,
     clip: float = 1.0,
     snapshot_every: int = 200,
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> list[dict[str, float]]:
-    """Minimise `loss(step, generator)` over the parameters of `module` in place; returns the learning curve.
+) -> Curve:
+    """Minimise the loss of a stage over the parameters of its module, in place; returns the learning curve.
 
-    AdamW with a linear warm-up and a cosine to a tenth of `lr`. The module is on `device` (cpu or cuda) while it learns
-    and on the CPU afterwards; whatever else a loss reads may stay there (`Meeting`). `out` holds this stage's snapshot
-    `NAME.safetensors`; where it exists, training goes on from it, and where it is finished, it is loaded and nothing is
-    trained.
+    AdamW with a linear warm-up and a cosine to a tenth of the stage's rate. The module is on the run's device while it
+    learns and on the CPU afterwards; whatever else a loss reads may stay there (`Meeting`). `run.out` holds the stage's
+    snapshot `NAME.safetensors`; where it exists, training goes on from it, and where it is finished, it is loaded and
+    nothing is trained.
 
     Raises HplanError where a loss is not finite, or where a snapshot is damaged (it is named: delete it to go on).
     """
+    module, name, steps, seed, progress = stage.module, stage.name, stage.steps, run.seed, run.progress
     from lightning.fabric import Fabric  # imports slowly; planning never needs it
 
-    fabric = Fabric(accelerator=device, devices=1)
+    fabric = Fabric(accelerator=run.device, devices=1)
     parameters = [p for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(parameters, lr=stage.lr, weight_decay=weight_decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _learning_rate(s, steps, warmup))
     # One loss may use several sub-modules of `module`, so the module is placed, and its methods stay callable.
     fabric.to_device(module)
-    path = out / f"{name}.safetensors"
+    path = run.out / f"{name}.safetensors"
     first, curve = _restore(path, module, optimizer, schedule) if path.exists() else (0, [])
     if first < steps:
         module.train()
@@ -72,7 +72,7 @@ def fit(
             generator.manual_seed(stage_seed(seed, name, step))
             torch.manual_seed(stage_seed(seed, name + "/global", step))
             with Meeting(fabric.device) if fabric.device.type != "cpu" else nullcontext():
-                value, figures = loss(step, generator)
+                value, figures = stage.loss(step, generator)
             if not torch.isfinite(value):
                 raise HplanError(
                     f"{name}: the loss is {value.item()} at step {step}; lower the learning rate or check the data"
@@ -104,14 +104,14 @@ def _learning_rate(step: int, steps: int, warmup: int) -> float:
     return 0.1 + 0.45 * (1.0 + float(torch.cos(torch.tensor(torch.pi * part))))
 
 
-def _snapshot(path: Path, module: nn.Module, optimizer: Any, schedule: Any, step: int, curve: list) -> None:
+def _snapshot(path: Path, module: nn.Module, optimizer: Any, schedule: Any, step: int, curve: Curve) -> None:
     tensors = {f"module/{k}": v for k, v in module.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{k}": torch.as_tensor(v) for k, v in state.items()}
     write_tensors(path, tensors, {"step": str(step), "curve": json.dumps(curve)})
 
 
-def _restore(path: Path, module: nn.Module, optimizer: Any, schedule: Any) -> tuple[int, list[dict[str, float]]]:
+def _restore(path: Path, module: nn.Module, optimizer: Any, schedule: Any) -> tuple[int, Curve]:
     tensors, metadata = read_tensors(path)
     step = int(metadata["step"])
     try:

@@ -1,7 +1,9 @@
-"""How long a step of the next level is, and whether it needs to be there: measured on play, decided by one rule.
+"""Levels of strides, for latents that are vectors: a step of level k lasts a fixed number of environment steps, and its
+macro-action is a code of what happened in it.
 
-Where time scales have gaps the gaps are the levels (`hplan.levels.timescales`). Numbers that drift have none. There the
-level below says how far it can be trusted, and search says what a level saves:
+How long a step is, and whether one more level needs to be there, is measured on play and decided by one rule. Where
+time scales have gaps the gaps are the levels (`hplan.training.events`). Numbers that drift have none. There the level
+below says how far it can be trusted, and search says what a level saves:
 
 - N, steps of level k on a long trip: `travel_time` over the stride of level k.
 - R, the most steps after which level k's open-loop prediction is still where the controller would call it arrived.
@@ -10,34 +12,547 @@ level below says how far it can be trusted, and search says what a level saves:
 - Where latents merge, a search of n steps looks at about n * n of them. Without the next level a trip costs N * N, with
   it (N / r)^2 above and N / r searches of r * r below. It is worth a level if that is `WORTH` times less.
 - One that is trained and shrank to a point to be slow is left out after all, and none is above it: its steps lead
-  nearly anywhere (`hplan.training.vector_stack`).
+  nearly anywhere.
+
+What nothing could have predicted is no way: transitions that end far from where level 0 predicts are cut out of what
+levels learn and measure, but for what is uncertain. A level above says in hindsight which macro-action led from one
+latent to another, so it would call the way that luck took a way, and plan to take it.
 """
 
 from __future__ import annotations
 
-import networkx as nx
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
 import numpy as np
 import torch
-from torch import Tensor
+from pydantic import Field
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import dijkstra
+from torch import Tensor, nn
 
-from hplan.control.course import ControlConfig
-from hplan.levels.landmarks import farthest_points, nearest_landmark
-from hplan.levels.vector import VectorLevel
-from hplan.training.vector import Play, moving
+from hplan.levels.encoders import standardised
+from hplan.levels.heads.conditioning import conditioning_stages, level_at
+from hplan.levels.heads.landmarks import LandmarkEdges, farthest_points, landmark_edges, nearest_landmark
+from hplan.levels.heads.policy import policy_stages
+from hplan.levels.heads.success import success_stages
+from hplan.levels.heads.uncertainty import carried_errors, uncertainty_stages
+from hplan.levels.level import Level
+from hplan.levels.sampling import RAREST, EvenDraws
+from hplan.levels.spaces import NEAR
+from hplan.levels.stage import Stage, Stages
+from hplan.objectives.collapse import SAMPLE as EXAMINED
+from hplan.objectives.collapse import Health, examine, some, warn_of_collapse
+from hplan.objectives.criterion import Criterion
+from hplan.objectives.diagnostics import perplexity
+from hplan.objectives.slowness import slowness
+from hplan.objectives.welsch import LONG, trust
+from hplan.objectives.whole_batch import own_rows, whole_batch
+from hplan.play.play import Play
+from hplan.types import ARRIVED, MacroSpec, UsageError
 
+CLOSE, CLOSER = 1.0, 0.5  # steps from a goal that count as there; a whole step of a high level is nearly everywhere
+SAMPLE = 20_000  # latents and windows that statistics are measured on
+LANDMARKS = 2048  # at most; as far apart as latents are the same place (`NEAR`)
+LATTICE = 1.0  # steps across a cell of the lattice that tells latents apart where no landmark is near
+SQUARED = 600  # first steps of training level 0, in which nothing counts as chance: it knows too little to say
+RAREST_OBSERVED = 1.5  # times that a row counts at level 0: of many more, leaps of chance would pass for long steps
+SUPPORT_STEPS, SUPPORT_BATCH = 1000, 1024  # of the classifier of where play has been
+MOVING = 0.25  # a window moved if its step is more than this share of a long one (the 95th percentile)
+SMALLEST_RATE = 1e-3  # of latents that collapse: the unit does not vanish with them
+SMOOTHING = 0.99  # of the running size of a step, in which the dynamics counts while it is trained
+CONTRAST = 0.1  # weight of the compatibility's own loss while the level is trained
+COMMITMENT = 0.25  # weight of codes being near what they stand for
+FAR = 1.5  # long steps: a wall that stops a step puts its prediction off by one; what is off by more is chance
+CHUNK, LONG_STEPS = 16_384, 100_000  # rows predicted at once, and looked at for how long a long step is
 FARTHEST = 16  # steps of a level that prediction is checked over
 SURE = 0.9  # of the windows have to be predicted that well
 LONG_TRIP = 0.9  # quantile over pairs of places of the time between them
-PLACES = 200  # that travel times are measured between
-SEEN = 30_000  # latents that places are chosen from
+PLACES, SEEN = 200, 30_000  # that travel times are measured between, and latents that they are chosen from
 CHECKED = 2048  # windows
 WORTH = 4.0  # as for gaps between time scales: less is not worth a level
 
+Whole = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
+class StrideSettings:
+    """Sizes and lengths of training; a task may override any by budget (tasks/README.md)."""
+
+    base_steps: Whole = 6000
+    above_steps: Whole = 2500
+    batch: Annotated[int, Field(ge=8)] = 128
+    codes: Whole = 64
+    latent: Whole = 16  # numbers of a latent
+    hidden: Annotated[int, Field(ge=4)] = 128
+    encoder: str = "auto"  # hplan.parts has the names; auto: Fourier features of numbers, one-hot symbols
+    objective: str = "vicreg"  # hplan.parts has the names
+    inverse: bool = True  # latents of level 0 have to tell the action between them
+    identity: bool = False  # levels above take the latents below as they are, for ablation
+    rollout: Whole = 3  # steps of level 1 that it is trained to predict open loop
+    slow: Annotated[float, Field(ge=0)] = 2.0  # weight of slowness above level 0: what a level keeps outlasts its steps
+    shuffle: bool = False  # levels above 0 see the latents of an episode out of order: a negative control
+    ratio: Annotated[int, Field(ge=0, le=1_000_000)] = 0  # steps of a level in one of the next; 0: as the level below
+    # is found reliable
+
+
+class Strides:
+    """How levels are cut and learned, `hplan.training.train.Abstraction`."""
+
+    Settings = StrideSettings
+    observations = ("vector", "symbols")
+
+    def __init__(self, settings: StrideSettings, play: Play, held: Play, *, count: int | None, seed: int) -> None:
+        """`play` to learn from, and `held` out to check on. `count`: of levels, None for as many
+        as are worth it, but one whose steps lead nearly anywhere. Raises UsageError where play shows one layout and others are to be seen."""
+        if count != 1 and play.layouts is not None and len(play.layouts.images) == 1:
+            raise UsageError(
+                "all episodes to learn from are in one layout, and it takes several to learn what walls mean: play in "
+                "more, or train one level"
+            )
+        self.settings, self.count, self.seed = settings, count, seed
+        self.whole = self.play = play  # as the next level sees it: all of it, and without what chance decided
+        self.held, self.longest = held, int(play.remaining.max())
+        self.success = torch.zeros(len(play), dtype=torch.int8)
+        self.success[play.outcomes()[0]] = 1
+        self.errors: Tensor | None = None
+        self.trip, self.stride, self.below_stride = float(self.longest), 1, 1
+        self.reliable: list[int] = []
+        self.edges: dict[int, LandmarkEdges] = {}
+        self.facts: dict[str, Any] = {}
+        self.over = self.shrunk = False
+
+    def tolerance(self, level: Level) -> float:
+        """Steps of the level within which a goal observation counts as reached."""
+        return CLOSE if level.index <= 1 else CLOSER
+
+    def prepare(self, stack: tuple[Level, ...]) -> Stages:
+        """Nothing: what the next level needs was measured when the last one was done."""
+        yield from ()
+
+    def draft(self, stack: tuple[Level, ...]) -> Level | None:
+        """The next level, untrained; None where there is none worth it."""
+        return None if self.over else self._beginning(stack)
+
+    def stages(self, level: Level, stack: tuple[Level, ...]) -> Stages:
+        """What `level` learns, above `stack`."""
+        rollout = max(min(_rollout(level.index, self.settings), self.longest // self.stride), 1)
+        slow = self.settings.slow if level.index else 0.0
+        yield from level_stages(level, self.play, self.settings, rollout=rollout, slow=slow, seed=self.seed)
+        health = _health(level, self.play)
+        if slow and "deviation" in health.symptoms:
+            # Where a step leads nearly anywhere, a level is only slow by making a point of its latents.
+            if self.count is None:
+                warn_of_collapse(level, health)
+                self.facts["left_out"] = self.stride
+                self.shrunk = True
+                return
+            level.load_state_dict(self._beginning(stack).state_dict())
+            yield from level_stages(level, self.play, self.settings, rollout=rollout, seed=self.seed, name="-again")
+            health = _health(level, self.play)
+        warn_of_collapse(level, health)
+        if level.index == 0:
+            chance = unpredictable(level, self.whole)
+            self.facts["chances"] = int(chance.sum())
+            self.play = cut(self.whole, chance)
+            self.longest = int(self.play.remaining.max())
+        else:
+            yield from policy_stages(level, stack[-1], self.play)
+        yield from conditioning_stages(level, self.play, self.seed)
+        self.errors = carried_errors(level, self.whole, self.errors, self.below_stride)
+        yield from uncertainty_stages(level, self.whole, self.errors, self.play.remaining)
+        self._measure(level)
+        yield from success_stages(level, self.play.below.__getitem__, self.success, self.seed)
+
+    def finish(self, level: Level) -> bool:
+        """Whether the level is kept. Raises UsageError where play is too short for as many as were asked for."""
+        if self.shrunk:
+            self.over = True
+            return False
+        settings, made = self.settings, level.index + 1
+        ratio = settings.ratio or self.next_ratio(self.trip / self.stride, self.reliable[-1])
+        room = self.longest // (2 * self.stride)  # an episode has to hold two steps of a level
+        small = room < 2 or not worth_a_level(self.trip / self.stride, min(ratio, room))
+        self.over = made == self.count or (self.count is None and small)
+        if not self.over and room < 2:
+            raise UsageError(
+                f"--levels {self.count}: a step of level {level.index} lasts {self.stride} environment steps, and the "
+                f"longest episode of play has {self.longest}, too few for two steps of a level above; choose {made} "
+                "levels or auto"
+            )
+        self.facts |= {"travel_time": self.trip, "reliable": self.reliable}
+        self.below_stride, self.stride = self.stride, self.stride * min(ratio, max(room, 1))
+        return True
+
+    def next_ratio(self, trip: float, reliable: int) -> int:
+        """r: steps of a level in one step of the next; `trip`: N, of a long trip; `reliable`: R. At least 2."""
+        return max(min(reliable, round(trip**0.5)), 2)
+
+    def _measure(self, level: Level) -> None:
+        """What the next level, and whether there is one, depends on; then play as it sees it."""
+        held = cut(self.held, unpredictable(level, self.held)) if level.index == 0 else self.held
+        self.reliable.append(reliable_horizon(level, held))
+        self.whole, self.held = encoded(level, self.whole), encoded(level, held)
+        self.play = self.play.with_latents(self.whole.below)
+        if level.index and self.play.layouts is None:  # elsewhere, its landmarks would lie in walls
+            self.edges[level.index] = landmark_edges(level, self.play)
+        if level.index == 0:
+            self.trip = travel_time(self.play, self.seed)
+            if self.settings.shuffle:
+                order = out_of_order(self.whole, self.seed)
+                self.whole, self.success = self.whole.with_latents(self.whole.below[order]), self.success[order]
+                self.play = self.play.with_latents(self.whole.below)
+
+    def _beginning(self, stack: Sequence[Level]) -> Level:
+        """The next level of the stack, untrained."""
+        settings, play = self.settings, self.play
+        sizes = {"latent": settings.latent, "hidden": settings.hidden}
+        view = play.reach(self.stride)
+        if not stack:
+            observation, action = play.observation_spec, play.action_spec
+            macro = MacroSpec(action.kind, action.size, low=action.low, high=action.high, names=action.names)
+            return base_level(
+                observation.shape,
+                macro,
+                encoder=settings.encoder,
+                cardinalities=observation.cardinalities,
+                view=view,
+                **sizes,
+            )
+        below = stack[-1]
+        return level_above(
+            below, stride=self.stride, codes=settings.codes, identity=settings.identity, view=view, **sizes
+        )
+
+
+def base_level(
+    observation: tuple[int, ...],
+    actions: MacroSpec,
+    *,
+    encoder: str = "auto",
+    cardinalities: tuple[int, ...] = (),
+    latent: int = 16,
+    hidden: int = 128,
+    view: int = 0,
+) -> Level:
+    """An untrained level 0 for observations of that shape; `view`: pixels to each side that it sees of a layout."""
+    seen = latent + ((2 * view + 1) ** 2 if view else 0)
+    kind = ("one-hot" if cardinalities else "fourier") if encoder == "auto" else encoder
+    parts: dict[str, dict[str, Any]] = {}
+    if view:
+        parts["conditioning"] = {"kind": "map", "latent": latent, "hidden": hidden, "reach": view, "judges": False}
+    parts["encoder"] = {"kind": kind, "inputs": observation, "latent": latent, "hidden": hidden}
+    if cardinalities:
+        parts["encoder"]["cardinalities"] = cardinalities
+    parts["macros"] = {
+        "kind": "actions",
+        "action": actions.kind,
+        "size": actions.size,
+        "low": actions.low,
+        "high": actions.high,
+        "names": actions.names,
+        "inverse": latent,
+        "hidden": hidden,
+    }
+    parts["compatibility"] = {"kind": "in-distribution", "seen": seen, "hidden": hidden}
+    parts["dynamics"] = {"kind": "residual", "seen": seen, "macro": actions.size, "latent": latent, "hidden": hidden}
+    if actions.kind == "discrete":
+        parts["prior"] = {"kind": "categorical", "seen": seen, "macros": actions.size, "hidden": hidden}
+    landmarks = LANDMARKS if actions.kind == "discrete" else 1  # nothing searches over continuous actions
+    return Level(index=0, parts=parts | _heads(seen, actions.size, latent, hidden, landmarks))
+
+
+def level_above(
+    below: Level,
+    *,
+    stride: int,
+    codes: int = 64,
+    latent: int = 16,
+    hidden: int = 128,
+    width: int = 8,
+    identity: bool = False,
+    view: int = 0,
+) -> Level:
+    """An untrained level above `below`; its steps last `stride` environment steps. `identity`: it encodes nothing."""
+    inputs, index = below.space.size, below.index + 1
+    latent = inputs if identity else latent
+    seen = latent + ((2 * view + 1) ** 2 if view else 0)
+    window = stride * below.macro.size if below.index == 0 else 0
+    parts: dict[str, dict[str, Any]] = {}
+    if view:
+        parts["conditioning"] = {"kind": "map", "latent": latent, "hidden": hidden, "reach": view, "judges": True}
+    kind = "identity" if identity else "mlp"
+    parts["encoder"] = {"kind": kind, "inputs": (inputs,), "latent": latent, "hidden": hidden}
+    parts["macros"] = {
+        "kind": "codes",
+        "size": codes,
+        "width": width,
+        "window": window,
+        "latent": latent,
+        "hidden": hidden,
+    }
+    parts["compatibility"] = {"kind": "contrastive", "seen": seen, "latent": latent, "hidden": hidden}
+    parts["dynamics"] = {"kind": "residual", "seen": seen, "macro": width, "latent": latent, "hidden": hidden}
+    if below.macro.kind == "continuous":
+        parts["policy"] = {
+            "kind": "subgoal",
+            "below": inputs,
+            "seen": seen,
+            "latent": latent,
+            "actions": below.macro.size,
+            "hidden": hidden,
+        }
+    parts["prior"] = {"kind": "categorical", "seen": seen, "macros": codes, "hidden": hidden}
+    return Level(index=index, stride=stride, parts=parts | _heads(seen, width, latent, hidden, LANDMARKS))
+
+
+def _heads(seen: int, macro: int, latent: int, hidden: int, landmarks: int) -> dict[str, dict[str, Any]]:
+    """What every level over vectors has at the end."""
+    return {
+        "success": {"kind": "vector", "latent": latent, "hidden": hidden // 2},
+        "uncertainty": {"kind": "expected-error", "seen": seen, "macro": macro, "hidden": hidden // 2},
+        "space": {"kind": "vector", "latent": latent, "landmarks": landmarks},
+    }
+
+
+def level_stages(
+    level: Level,
+    play: Play,
+    settings: StrideSettings,
+    *,
+    rollout: int,
+    seed: int,
+    slow: float = 0.0,
+    name: str = "",
+) -> Stages:
+    """Train one level on windows of `rollout` of its steps, then measure and freeze it. `slow`: weight of slowness;
+    `name`: what is added to that of the stage."""
+    level.requires_grad_(True)
+    stride, conditioning, layouts = round(level.stride), level.conditioning, play.layouts
+    rows = play.starts(rollout * stride)
+    if level.index == 0:
+        if hasattr(level.encoder, "measure"):
+            level.encoder.measure(play.below)
+        seen, rarest = _comparable(play.below), RAREST_OBSERVED
+    else:
+        moved = moving(play, stride)
+        rows = rows[torch.stack([moved[rows + i * stride] for i in range(rollout)]).all(0)]
+        seen, rarest = play.below, RAREST
+    even = EvenDraws(rows, seen[rows], rarest)
+    joints, within = torch.arange(rollout + 1) * stride, torch.arange(rollout * stride)
+    if conditioning is not None and layouts is not None:
+        conditioning.measure(layouts.places)
+    criterion = Criterion(settings.objective, level.space.size, level.encoder)
+
+    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        drawn = even(settings.batch, generator)
+        at = drawn[:, None]
+        actions = play.actions[at + within]
+        if level.index:
+            actions = actions.unflatten(1, (rollout, stride))
+        below = play.below[at + joints]
+        robust = level.index == 0 and step >= SQUARED
+        here = level_at(level, play, drawn)
+        value, figures = joint_loss(
+            here, below, actions, generator, criterion, inverse=settings.inverse, robust=robust, slow=slow
+        )
+        if conditioning is not None and layouts is not None:
+            places = conditioning.place_loss(level.encode(below).detach(), layouts.places[at + joints])
+            value, figures["place"] = value + places, places.detach()
+        return value, figures
+
+    steps = settings.above_steps if level.index else settings.base_steps
+    yield Stage(f"level{level.index}{name}", nn.ModuleList([level, criterion]), loss, steps)
+    if level.index == 0:
+        yield from _support_stages(level, play)
+    measure(level, play, seed=seed)
+    level.requires_grad_(False)
+
+
+def joint_loss(
+    level: Level,
+    below: Tensor,
+    actions: Tensor,
+    generator: torch.Generator,
+    criterion: Criterion,
+    *,
+    inverse: bool = True,
+    robust: bool = False,
+    slow: float = 0.0,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Open-loop prediction in units of a step, by `criterion`; inverse dynamics or codes; compatibility; of H steps.
+
+    below (B, H + 1, *inputs); actions (B, H, ...) at level 0, (B, H, S, ...) above, of S environment steps each.
+    `inverse`: whether latents of level 0 have to tell the action between them. `robust`: what is predicted far off
+    counts as chance, and is not learned. `slow`: weight of slowness.
+    """
+    z = level.encode(below)
+    copy = criterion.follow(level.encoder)
+    targets = z[:, 1:] if copy is None else copy(below[:, 1:])
+    start, end = z[:, :-1].flatten(0, 1), z[:, 1:].flatten(0, 1)
+    dynamics = level.dynamics
+    if level.training:
+        step = whole_batch((end - start).detach()).square().mean().sqrt()
+        dynamics.rate.lerp_(step.clamp(min=SMALLEST_RATE), 1 - SMOOTHING)
+    figures: dict[str, Tensor] = {}
+    extra, macro, vectors = _macro_loss(level, start, end, actions, generator, figures, inverse=inverse)
+    path = [z[:, 0]]
+    for each in vectors.view(len(z), -1, vectors.shape[-1]).unbind(1):
+        path.append(dynamics.advance(level, path[-1], each))
+    unit = dynamics.rate * z.shape[-1] ** 0.5  # a typical step has length one
+    predicted, target = torch.stack(path[1:], 1).flatten(0, 1) / unit, targets.flatten(0, 1) / unit
+    costs = criterion.objective.agreement(predicted, whole_batch(target), own_rows(target))
+    if robust:
+        costs = costs * trust(predicted, target, whole_batch(end - start) / unit)
+    spread = criterion.objective.spread(whole_batch(z[:, 0]))
+    if level.index:
+        contrast = level.compatibility_head.loss(level, z[:, 0], z[:, 1])
+    else:
+        contrast = level.compatibility_head.loss(level, z[:, 0].detach(), below[:, 0], generator)
+    moved = slowness(z[:, 0], z[:, 1])
+    total = costs.mean() + spread + slow * moved + CONTRAST * contrast + extra
+    if level.prior_head is not None:
+        prior = level.prior_head.loss(level, z[:, :-1].detach(), macro)
+        total, figures["prior"] = total + prior, prior
+    figures |= {"prediction": costs.view(len(z), -1)[:, 0], "spread": spread}
+    figures |= {"slowness": moved, "contrast": contrast}
+    return total, {name: figure.detach().mean() for name, figure in figures.items()}
+
+
+def _macro_loss(
+    level: Level,
+    start: Tensor,
+    end: Tensor,
+    actions: Tensor,
+    generator: torch.Generator,
+    figures: dict[str, Tensor],
+    *,
+    inverse: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(loss, macro-actions, their vectors) of the steps start -> end (B * H, D)."""
+    macros = level.macros
+    if level.index:
+        x = macros.describe(level, start, end, actions.flatten(0, 1))
+        macro, vectors, commitment = macros.quantise(x)
+        taken = whole_batch(macro)
+        if level.training:
+            macros.follow(whole_batch(x.detach()), taken, generator)
+        figures["codes"] = torch.tensor(perplexity(taken, level.macro.size))
+        return COMMITMENT * commitment, macro, vectors
+    macro = actions.flatten(0, 1)
+    vectors = macros.embed(macro)
+    if not inverse:
+        return torch.zeros((), device=start.device), macro, vectors
+    guess = macros.inverse(torch.cat([start, (end - start) / level.dynamics.rate], -1))
+    discrete = level.macro.kind == "discrete"
+    loss = nn.functional.cross_entropy(guess, macro) if discrete else nn.functional.mse_loss(guess, vectors)
+    figures["inverse"] = loss.detach()
+    return loss, macro, vectors
+
+
+def _support_stages(level: Level, play: Play) -> Stages:
+    """Finish what level 0 knows of where play has been, on its frozen latents: walls are thin, and a few thousand
+    observations in a batch tell where they are."""
+    z, head = encoded(level, play).below, level.compatibility_head
+    even = EvenDraws(torch.arange(len(z)), z)
+
+    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        rows = even(SUPPORT_BATCH, generator)
+        value = head.loss(level_at(level, play, rows), z[rows], play.below[rows], generator)
+        return value, {"support": value.detach()}
+
+    yield Stage("level0-support", head, loss, SUPPORT_STEPS, lr=3e-3)
+
 
 @torch.no_grad()
-def reliable_horizon(level: VectorLevel, play: Play) -> int:
+def measure(level: Level, play: Play, *, seed: int) -> None:
+    """Measure on play what one step of this level is: its size, the energies of real steps (but those of obstruction,
+    which has a threshold of its own), and where latents lie.
+
+    Windows that hardly moved (a demonstrator that hovers) are left out of the size and of the threshold.
+    """
+    generator, space = torch.Generator().manual_seed(seed), level.space
+    stride = round(level.stride)
+    rows = play.starts(stride)
+    rows = rows[torch.randint(len(rows), (SAMPLE,), generator=generator)]
+    z, following = level.encode(play.below[rows]), level.encode(play.below[rows + stride])
+    size = (following - z).square().sum(-1).sqrt()
+    moved = size > MOVING * size.quantile(0.95)
+    space.unit.copy_(size[moved].median() if bool(moved.any()) else torch.tensor(1.0))
+    head = level.compatibility_head
+    head.threshold.zero_()
+    if level.obstruction is None:
+        energies = head(level_at(level, play, rows), z, following)
+        head.threshold.copy_(energies[moved].quantile(0.99) if bool(moved.any()) else energies.max())
+    count = len(space.points)
+    places = z[farthest_points(z, count, NEAR * float(space.unit))]
+    space.points.copy_(places[torch.arange(count).clamp(max=len(places) - 1)])
+    gap = (z - space.points[nearest_landmark(z, space.points)]).square().sum(-1).sqrt().max()
+    everywhere = play.layouts is None and gap <= 2 * NEAR * space.unit  # in another layout, ways lead where none did
+    space.lattice.fill_(torch.inf if everywhere else LATTICE * space.unit)
+
+
+@torch.no_grad()
+def encoded(level: Level, play: Play) -> Play:
+    """The same play as the level above sees it."""
+    return play.with_latents(torch.cat([level.encode(part) for part in play.below.split(CHUNK)]))
+
+
+def moving(play: Play, stride: int) -> Tensor:
+    """(N,) bool: whether a step of `stride` environment steps from each row goes anywhere, seen from the level below.
+
+    A demonstrator that hovers shows steps that lead nowhere; where it hovered, they would be all that a prior knows.
+    """
+    rows, seen = play.starts(stride), play.below.flatten(1).float()
+    size = (seen[rows + stride] - seen[rows]).square().sum(-1).sqrt()
+    longest = size[:: max(len(size) // SAMPLE, 1)].quantile(0.95)
+    moved = torch.zeros(len(play), dtype=torch.bool)
+    moved[rows] = size > MOVING * longest
+    return moved
+
+
+@torch.no_grad()
+def unpredictable(level: Level, play: Play) -> Tensor:
+    """(N,) bool: the transitions of play, from each row to the next, that end far from where level 0 predicts.
+
+    Where one step in a hundred and more is a leap of chance, that is what a long step is, and nothing is cut out.
+    """
+    steps, errors = torch.zeros(len(play)), torch.zeros(len(play))
+    rows = play.starts(1)
+    for part in rows.split(CHUNK):
+        z, following = level.encode(play.below[part]), level.encode(play.below[part + 1])
+        predicted = level_at(level, play, part).predict(z, play.actions[part])
+        steps[part], errors[part] = level.distance(z, following), level.distance(predicted, following)
+    longest = steps[rows[:: max(len(rows) // LONG_STEPS, 1)]].quantile(LONG)
+    return errors > FAR * longest
+
+
+def cut(play: Play, chance: Tensor) -> Play:
+    """The same play, in which an episode ends before each of these transitions (N,) bool, and another begins after it:
+    no window has one inside."""
+    rows = torch.arange(len(chance))
+    following = torch.where(chance, rows, len(chance)).flip(0).cummin(0).values.flip(0)  # the next one, or none
+    return replace(play, remaining=torch.minimum(play.remaining, following - rows))
+
+
+def out_of_order(play: Play, seed: int) -> Tensor:
+    """(N,) int64: the rows of play, those of every episode among themselves in a random order. What a level learns from
+    them is of no use, which shows that it is where they are in order: the time-shuffled control."""
+    last = (play.remaining == 0).long()
+    episode = last.cumsum(0) - last
+    within = torch.rand(len(episode), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return (episode + within).argsort()
+
+
+# ----------------------------------------------------------------------------------------------- how many levels, how long
+
+
+@torch.no_grad()
+def reliable_horizon(level: Level, play: Play) -> int:
     """Steps of the level after which open-loop prediction is still right: the error of nine windows in ten is below
-    the distance at which the controller counts a subgoal as reached. `play`: held out, as the level sees it."""
+    the distance at which the controller counts a subgoal as reached. `play`: held out, as the level sees it. 1 where
+    it has no window to tell."""
     stride = round(level.stride)
     ahead = min(FARTHEST, int(play.remaining.max()) // stride)
     if not ahead:
@@ -45,22 +560,15 @@ def reliable_horizon(level: VectorLevel, play: Play) -> int:
     rows = play.starts(ahead * stride)
     rows = rows[moving(play, stride)[rows]]
     rows = rows[:: max(len(rows) // CHECKED, 1)]
-    z, here = level.encode(play.below[rows]), play.at(rows, level)
-    for step in range(ahead if len(rows) else 0):
-        at = rows + step * stride
-        end = level.encode(play.below[at + stride])
-        z = here.predict(z, hindsight(level, play, at, end))
-        if float(level.distance(z, end).quantile(SURE)) > ControlConfig.subgoal_tolerance:
+    if not len(rows):
+        return 1
+    z, here = level.encode(play.below[rows]), level_at(level, play, rows)
+    for step in range(ahead):
+        _, end, macro = level.step_of_play(play, rows + step * stride)
+        z = here.predict(z, macro)
+        if float(level.distance(z, end).quantile(SURE)) > ARRIVED:
             return max(step, 1)
-    return max(ahead, 1)
-
-
-def hindsight(level: VectorLevel, play: Play, rows: Tensor, end: Tensor) -> Tensor:
-    """The macro-actions (K, ...) that led from `rows` to the latents `end` one step of the level later."""
-    if level.index == 0:
-        return play.actions[rows]
-    actions = play.actions[rows[:, None] + torch.arange(round(level.stride))]
-    return level.codebook.nearest(level.describe(level.encode(play.below[rows]), end, actions))
+    return ahead
 
 
 @torch.no_grad()
@@ -71,9 +579,9 @@ def travel_time(play: Play, seed: int) -> float:
     time that play took from entering one to entering the other.
     """
     generator = torch.Generator().manual_seed(seed)
-    some = play.below[torch.randint(len(play.below), (min(SEEN, len(play.below)),), generator=generator)]
-    places = some[farthest_points(some, PLACES)]
-    at = torch.cat([nearest_landmark(part, places) for part in play.below.split(65536)]).numpy()
+    seen = play.below[torch.randint(len(play), (min(SEEN, len(play)),), generator=generator)]
+    places = seen[farthest_points(seen, PLACES)]
+    at = torch.cat([nearest_landmark(part, places) for part in play.below.split(65_536)]).numpy()
     if play.layouts is not None:
         at = at + PLACES * play.layouts.of.numpy()
     goes_on = play.remaining.numpy()[:-1] > 0
@@ -81,26 +589,40 @@ def travel_time(play: Play, seed: int) -> float:
     episode = np.concatenate([[0], np.cumsum(~goes_on)])
     same = episode[entered[:-1]] == episode[entered[1:]]
     first, second = entered[:-1][same], entered[1:][same]
-    graph = nx.DiGraph()
-    graph.add_weighted_edges_from(_median_by_pair(at[first], at[second], second - first))
-    times = [t for _, found in nx.all_pairs_dijkstra_path_length(graph) for t in found.values() if t > 0]
-    return float(np.quantile(times, LONG_TRIP)) if times else 1.0
+    if not len(first):
+        return 1.0
+    start, end, time = _median_by_pair(at[first], at[second], second - first)
+    count = int(max(start.max(), end.max())) + 1
+    times = dijkstra(csr_array((time.astype(float), (start, end)), shape=(count, count)))
+    return float(np.quantile(times[np.isfinite(times) & (times > 0)], LONG_TRIP))
 
 
-def _median_by_pair(first: np.ndarray, second: np.ndarray, time: np.ndarray) -> list[tuple[int, int, float]]:
+def _median_by_pair(first: np.ndarray, second: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, ...]:
+    """(N,) each -> (P,) each: every pair once, with the median of its times."""
     order = np.lexsort((time, second, first))
     count = int(max(first.max(initial=0), second.max(initial=0))) + 1
     pair = first[order] * count + second[order]
     pairs, begin, times = np.unique(pair, return_index=True, return_counts=True)
-    median = time[order][begin + times // 2]
-    return [(int(p) // count, int(p) % count, float(t)) for p, t in zip(pairs, median, strict=True)]
-
-
-def next_ratio(trip: float, reliable: int) -> int:
-    """r: steps of a level in one step of the next; `trip`: N, of a long trip; `reliable`: R. At least 2."""
-    return max(min(reliable, round(trip**0.5)), 2)
+    return pairs // count, pairs % count, time[order][begin + times // 2]
 
 
 def worth_a_level(trip: float, ratio: int) -> bool:
     """Whether the next level makes search over a trip of that many steps cheap enough to be worth learning."""
     return trip**2 >= WORTH * ((trip / ratio) ** 2 + trip * ratio)
+
+
+def _rollout(index: int, settings: StrideSettings) -> int:
+    """Steps of a level in one window of its training. Level 1 fills in what the levels above leave out, so it has to be
+    right for longest; what is above looks over few steps that take long."""
+    return settings.rollout if index == 1 else 2 if index else 4
+
+
+def _comparable(observations: Tensor) -> Tensor:
+    """(N, D): observations as vectors whose distances mean something."""
+    return standardised(observations.flatten(1).float())
+
+
+def _health(level: Level, play: Play) -> Health:
+    """Of a level that is trained; `play` as the level below encodes it."""
+    rows = some(torch.arange(len(play)), EXAMINED)
+    return examine(level, level.encode(play.below[rows]), lambda at: level_at(level, play, rows[at]))

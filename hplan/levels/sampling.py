@@ -1,7 +1,7 @@
 """Rows of play drawn by where they are: what is learned of a place should not depend on how often play was there.
 
 Play stays where it cannot leave, and hardly goes where a detour leads. What a level says of a place is conditional on
-the place (its prior, its codes, what can follow), so drawing places evenly does not bend it.
+the place (its prior, its codes, what can follow), so density reweighting does not bend it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hplan.levels.landmarks import farthest_points, nearest_landmark
+from hplan.levels.heads.landmarks import farthest_points, nearest_landmark
 
 PLACES = 200  # landmarks, as evenly spread over play as can be
 SEEN = 30_000  # latents that they are chosen from

@@ -1,0 +1,163 @@
+"""Encoders: a canonical observation, or a latent of the level below, to features, which the latent space then snaps.
+
+An encoder is a `torch.nn.Module` that is made with keyword arguments alone: `inputs`, the shape of what it reads;
+`latent`, numbers of a feature vector; `hidden`, width; `cardinalities` of symbols, () elsewhere. Where it has a method
+`measure(observations)`, that is given all of play (N, *inputs) before training.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import prod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def mlp(inputs: int, hidden: int, outputs: int, *, layers: int = 2) -> nn.Sequential:
+    """`layers` hidden layers with normalised SiLU activations: (..., inputs) -> (..., outputs)."""
+    widths = [inputs] + [hidden] * layers
+    parts: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        parts += [nn.Linear(before, after), nn.LayerNorm(after), nn.SiLU()]
+    return nn.Sequential(*parts, nn.Linear(hidden, outputs))
+
+
+class FourierEncoder(nn.Module):
+    """Normalised numbers and their octaves through a network: (..., D) -> (..., latent). Without the octaves a network
+    is too smooth to see a thin wall.
+
+    `mean` and `scale` (D,) are buffers, so that the normalisation of training is the normalisation of use. The longest
+    wavelength is 4 standard deviations; a constant feature has scale 1 and thus stays 0.
+
+    Source: Tancik et al., 2020, "Fourier features let networks learn high frequency functions", arXiv 2006.10739; here
+    along the axes and with octaves, as in NeRF, so that of the world's scale only its standard deviation has to be
+    known.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    frequencies: Tensor
+
+    def __init__(self, *, inputs: tuple[int, ...], latent: int, hidden: int = 128, octaves: int = 5, **_: Any) -> None:
+        super().__init__()
+        size = prod(inputs)
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
+        self.register_buffer("frequencies", torch.pi / 2 * 2.0 ** torch.arange(octaves), persistent=False)
+        self.network = mlp(size * (1 + 2 * octaves), hidden, latent)
+
+    def measure(self, observations: Tensor) -> None:
+        self.mean.copy_(observations.mean(0))
+        self.scale.copy_(_deviation(observations))
+
+    def forward(self, observation: Tensor) -> Tensor:
+        x = (observation - self.mean) / self.scale
+        angles = (x[..., None] * self.frequencies).flatten(-2)
+        return self.network(torch.cat([x, angles.sin(), angles.cos()], -1))
+
+
+def standardised(observations: Tensor) -> Tensor:
+    """(N, D) -> (N, D): each number in units of its deviation, from its mean."""
+    return (observations - observations.mean(0)) / _deviation(observations)
+
+
+def _deviation(observations: Tensor) -> Tensor:
+    deviation = observations.std(0)
+    return torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
+
+
+class OneHotEncoder(nn.Module):
+    """Symbols (..., H, W, F), each feature as a one-hot vector, through a network: (..., latent). For symbols that are
+    no map of places, such as a Dict of discrete parts."""
+
+    offsets: Tensor
+    highest: Tensor
+
+    def __init__(
+        self, *, inputs: tuple[int, ...], latent: int, cardinalities: tuple[int, ...], hidden: int = 128, **_: Any
+    ) -> None:
+        super().__init__()
+        self.register_buffer("offsets", torch.tensor([0, *cardinalities[:-1]]).cumsum(0), persistent=False)
+        self.register_buffer("highest", torch.tensor(cardinalities) - 1, persistent=False)
+        self.dimensions, self.values = len(inputs), sum(cardinalities)
+        self.network = mlp(self.values * prod(inputs[:-1]), hidden, latent)
+
+    def forward(self, symbols: Tensor) -> Tensor:
+        which = torch.minimum(symbols.long(), self.highest) + self.offsets
+        return self.network(F.one_hot(which, self.values).sum(-2).float().flatten(-self.dimensions))
+
+
+class MLPEncoder(nn.Module):
+    """A plain network over latents of the level below: (..., D below) -> (..., latent)."""
+
+    def __init__(self, *, inputs: tuple[int, ...], latent: int, hidden: int = 128, **_: Any) -> None:
+        super().__init__()
+        self.network = mlp(prod(inputs), hidden, latent)
+
+    def forward(self, below: Tensor) -> Tensor:
+        return self.network(below)
+
+
+class IdentityEncoder(nn.Module):
+    """The latents of the level below as they are, for ablation."""
+
+    def __init__(self, **_: Any) -> None:
+        super().__init__()
+
+    def forward(self, below: Tensor) -> Tensor:
+        return below
+
+
+class CellEncoder(nn.Module):
+    """Features of single cells to unit vectors: (..., F) int64 -> (..., latent). `cells` (V, F) are those that play
+    showed, the vocabulary."""
+
+    offsets: Tensor
+    highest: Tensor
+    cells: Tensor
+
+    def __init__(
+        self,
+        *,
+        inputs: tuple[int, ...],
+        latent: int,
+        cardinalities: tuple[int, ...],
+        vocabulary: int,
+        hidden: int = 48,
+        **_: Any,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("offsets", torch.tensor([0, *cardinalities[:-1]]).cumsum(0), persistent=False)
+        self.register_buffer("highest", torch.tensor(cardinalities) - 1, persistent=False)
+        self.register_buffer("cells", torch.zeros(vocabulary, inputs[-1], dtype=torch.long))
+        self.embedding = nn.Embedding(sum(cardinalities), hidden)
+        self.mix = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, latent))
+
+    def forward(self, cells: Tensor) -> Tensor:
+        cells = torch.minimum(cells.long(), self.highest)
+        return F.normalize(self.mix(self.embedding(cells + self.offsets).sum(-2)), dim=-1)
+
+    def codes(self) -> Tensor:
+        """(V, latent): what it says of the vocabulary now; differentiable."""
+        return self(self.cells)
+
+
+class SlowSymbols(nn.Module):
+    """Symbols (..., H, W) of the level below to those of this level: `table` (V below,) says which each of them is.
+
+    The table is what a slow encoder (`hplan.levels.timescales`) tells apart of the codes below; nothing else can be
+    met, so that the network is asked once, when the table is made.
+    """
+
+    table: Tensor
+
+    def __init__(self, *, vocabulary: int, **_: Any) -> None:
+        """`vocabulary`: symbols of the level below."""
+        super().__init__()
+        self.register_buffer("table", torch.zeros(vocabulary, dtype=torch.long))
+
+    def forward(self, below: Tensor) -> Tensor:
+        return self.table[below]

@@ -1,0 +1,66 @@
+"""Compatibility of two latents: the energy of the second being one step after the first, at most 0 as real steps are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hplan.levels.encoders import mlp
+from hplan.objectives.infonce import infonce
+from hplan.objectives.whole_batch import own_rows, whole_batch
+
+if TYPE_CHECKING:
+    from hplan.levels.level import Level
+
+WIDTH = 32  # numbers of the two projections whose product is a logit
+
+
+class InDistribution(nn.Module):
+    """A classifier of where play has been, against observations each of whose features is from another row.
+
+    Every feature alone is then as in play, and what is learned is which of them go together: where there are walls.
+    """
+
+    threshold: Tensor
+
+    def __init__(self, *, seen: int, hidden: int = 128) -> None:
+        super().__init__()
+        self.network = mlp(seen, hidden, 1)
+        self.register_buffer("threshold", torch.tensor(0.0))  # of the energy, that real steps have
+
+    def forward(self, level: Level, z: Tensor, following: Tensor) -> Tensor:
+        return -self.network(level.context(following))[:, 0] - self.threshold
+
+    def loss(self, level: Level, z: Tensor, observations: Tensor, generator: torch.Generator) -> Tensor:
+        """Logistic; z (B, D) of observations (B, *inputs), which are mixed feature by feature for the negatives."""
+        every = whole_batch(observations)
+        rows = torch.randint(len(every), every.shape, generator=generator).to(z.device)
+        with torch.no_grad():
+            mixed = level.encode(every.gather(0, rows[own_rows(observations)]))
+        real, unreal = self.network(level.context(z)), self.network(level.context(mixed))
+        return F.softplus(-real).mean() + F.softplus(unreal).mean()
+
+
+class Contrastive(nn.Module):
+    """InfoNCE: real is what follows z, rather than any other latent of a batch. Where the level sees a map, real is
+    what nothing on it is in the way of, also where no play was (`hplan.levels.heads.conditioning`)."""
+
+    threshold: Tensor
+
+    def __init__(self, *, seen: int, latent: int, hidden: int = 128) -> None:
+        super().__init__()
+        self.before, self.after = mlp(seen, hidden, WIDTH), mlp(latent, hidden, WIDTH)
+        self.register_buffer("threshold", torch.tensor(0.0))
+
+    def forward(self, level: Level, z: Tensor, following: Tensor) -> Tensor:
+        if level.obstruction is not None:
+            return level.obstruction(z, following)
+        return -(self.before(level.context(z)) * self.after(following)).sum(-1) - self.threshold
+
+    def loss(self, level: Level, z: Tensor, following: Tensor) -> Tensor:
+        """(B, D), (B, D) -> ()."""
+        after = self.after(following)
+        return infonce(self.before(level.context(z)) @ whole_batch(after).T, own_rows(after))

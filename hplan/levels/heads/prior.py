@@ -1,0 +1,99 @@
+"""Priors p(macro | z): which macro-actions play showed to be possible at a latent, as log probabilities (B, M).
+
+Each says how much a search may rely on it: `weight` and `floors`, as `hplan.types.Capabilities` has them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hplan.levels.dynamics import SIGHT, crop
+from hplan.levels.encoders import mlp
+
+if TYPE_CHECKING:
+    from hplan.levels.level import Level
+
+IMPOSSIBLE = -1e4  # log probability of a macro-action that play never showed
+
+
+class CategoricalPrior(nn.Module):
+    """Of a vector: a softmax over codes, or actions. In a codebook one way has several names, so that a rare one is
+    more often a mistake of the prior than a way."""
+
+    weight, floors = 0.3, (0.02, 0.005)
+
+    def __init__(self, *, seen: int, macros: int, hidden: int = 128) -> None:
+        super().__init__()
+        self.network = mlp(seen, hidden, macros)
+
+    def forward(self, level: Level, z: Tensor) -> Tensor:
+        return F.log_softmax(self.network(level.context(z)), dim=-1)
+
+    def loss(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
+        """Cross-entropy of what play took: z (B, H, D), macro (B * H,) -> ()."""
+        return F.cross_entropy(self.network(level.context(z).flatten(0, 1)), macro)
+
+
+class AffordancePrior(nn.Module):
+    """Of a map and the environment's actions: log p(doing m here changes anything), the log-sum-exp of what each cell's
+    surroundings say, as one place where an action can take hold is enough. `supported` (M,): what ever did in play."""
+
+    weight, floors = 1.0, (0.005, 0.0)
+    supported: Tensor
+
+    def __init__(self, *, channels: int, macros: int, hidden: int = 16) -> None:
+        super().__init__()
+        self.cell = nn.Sequential(nn.Conv2d(channels, hidden, 3, padding=1), nn.ReLU(), nn.Conv2d(hidden, macros, 1))
+        self.bias = nn.Parameter(torch.full((macros,), -3.0))
+        self.register_buffer("supported", torch.ones(macros, dtype=torch.bool))
+
+    def forward(self, level: Level, z: Tensor) -> Tensor:
+        if level.dynamics.local:
+            z = crop(z, level.dynamics.mover(z), SIGHT, outside=level.space.outside)
+        return torch.where(self.supported, self.log_p(level.space.embed(z)), IMPOSSIBLE)
+
+    def log_p(self, maps: Tensor) -> Tensor:
+        """(B, H, W, C) -> (B, M)."""
+        return F.logsigmoid(self.cell(maps.movedim(-1, 1)).flatten(2).logsumexp(-1) + self.bias)
+
+    def loss(self, maps: Tensor, macro: Tensor, happened: Tensor) -> Tensor:
+        """Binary cross-entropy of `happened` (B,), whether doing `macro` (B,) changed any cell of maps (B, H, W, C)."""
+        able = self.log_p(maps.detach()).gather(1, macro[:, None])[:, 0].clamp(max=-1e-6)
+        return -(happened * able + (1 - happened) * torch.log1p(-able.exp())).mean()
+
+
+class EventPrior(nn.Module):
+    """Of a map and its events: a softmax over (type, cell), only where the symbol that a type changes is there.
+
+    One convolution applied again and again, so that what is connected can be felt at any distance: the number of rounds
+    is random while training and follows the size of the grid afterwards. A search asks of it what is possible, and
+    hardly what is likely: by the prior, to be at the goal at once, through shut doors, was cheaper than to open five of
+    them first, as play seldom did. Of ways that are as long the likelier one is taken.
+    """
+
+    weight, floors = 0.01, (0.005, 0.0)
+
+    def __init__(self, *, channels: int, types: int, hidden: int = 48) -> None:
+        super().__init__()
+        self.start = nn.Conv2d(channels, hidden, 3, padding=1)
+        self.round = nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.spread = nn.Linear(hidden, hidden)
+        self.out = nn.Conv2d(hidden, types, 1)
+
+    def forward(self, level: Level, z: Tensor, rounds: int | None = None) -> Tensor:
+        there = (z.flatten(1)[:, None] == level.macros.edits[:, :1]).flatten(1)
+        log_p = self.logits(level.space.embed(z), rounds).masked_fill(~there, IMPOSSIBLE).log_softmax(-1)
+        return log_p.masked_fill(~there, IMPOSSIBLE)  # also where there is none at all, and the softmax is even
+
+    def logits(self, maps: Tensor, rounds: int | None = None) -> Tensor:
+        """(B, H, W, C) -> (B, types * H * W)."""
+        z = maps.movedim(-1, 1)
+        first = self.start(z)
+        h = F.relu(first)
+        for _ in range(rounds or sum(z.shape[-2:]) // 2):
+            h = F.relu(first + self.round(h) + self.spread(h.amax((-2, -1)))[:, :, None, None]).clamp(max=10.0)
+        return self.out(h).flatten(1)

@@ -1,0 +1,147 @@
+"""One level of the stack: parts that have the same place at every k, whatever the latents are.
+
+    part           asked as                              what it knows
+    encoder        (below)                               features of an observation, or of a latent of the level below
+    space          see `hplan.levels.spaces`             what a latent is, when two are the same, how far they are apart
+    macros         see `hplan.levels.macros`             what one step may be, and which one a step of play was
+    dynamics       (level, z, macro)                     the latent one step later
+    prior          (level, z)                            which macro-actions are possible
+    success        (level, z)                            logit of a latent being the task's success
+    compatibility  (level, z, following)                 energy of one latent following another
+    uncertainty    (level, z, macro)                     how far off a prediction is expected to be
+    policy         (level, below, target)                how play went about a step
+    conditioning   see `heads.conditioning`              what the map of the episode shows around a latent
+
+Any but the first four may be missing. A part is named in `hplan.parts` and made from plain values, which is how a level
+is saved: parts in the order in which they are made, and their weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import copy
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from hplan.parts import find
+from hplan.types import Capabilities, MacroSpec
+
+if TYPE_CHECKING:
+    from hplan.play.play import Play
+
+ATTRIBUTE = {name: name for name in ("encoder", "space", "macros", "dynamics", "conditioning")} | {
+    name: f"{name}_head" for name in ("prior", "success", "compatibility", "uncertainty", "policy")
+}
+"""Where a level keeps each part; heads make way for the methods of `WorldModel` of the same name."""
+
+PartSpec = Mapping[str, Any]
+"""`kind`: a name of `hplan.parts` or MODULE:NAME; everything else: keyword arguments."""
+
+
+class Level(nn.Module):
+    """A world model, `hplan.types.WorldModel`. Statistics are buffers and travel with the weights."""
+
+    def __init__(self, *, index: int, parts: Mapping[str, PartSpec], stride: float = 1.0) -> None:
+        """parts: by role, a key of `ATTRIBUTE`; made in this order, since each draws its first weights from torch's
+        global generator. Raises UsageError for a kind that is not known."""
+        super().__init__()
+        self.index, self.stride = index, float(stride)
+        self.parts = {role: dict(spec) for role, spec in parts.items()}
+        for role, spec in self.parts.items():
+            options = {key: tuple(value) if isinstance(value, list) else value for key, value in spec.items()}
+            kind = options.pop("kind")
+            setattr(self, ATTRIBUTE[role], find("macro" if role == "macros" else role, kind)(**options))
+        for attribute in ATTRIBUTE.values():
+            if not hasattr(self, attribute):
+                setattr(self, attribute, None)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Arguments that make this level again, but for its weights."""
+        kept = {role: spec for role, spec in self.parts.items() if getattr(self, ATTRIBUTE[role]) is not None}
+        return {"index": self.index, "stride": self.stride, "parts": kept}
+
+    # ------------------------------------------------------------------------------------------------- WorldModel
+
+    @property
+    def macro(self) -> MacroSpec:
+        return self.macros.spec
+
+    @property
+    def capabilities(self) -> Capabilities:
+        given = {} if self.prior_head is None else {"prior_weight": self.prior_head.weight}
+        given |= {} if self.prior_head is None else {"prior_floors": self.prior_head.floors}
+        return Capabilities(discrete=self.space.discrete, events=self.macro.pointed, **given)
+
+    def encode(self, below: Tensor) -> Tensor:
+        return self.space.snap(self.encoder(below))
+
+    def predict(self, z: Tensor, macro: Tensor) -> Tensor:
+        return self.dynamics(self, z, macro)
+
+    def prior(self, z: Tensor) -> Tensor:
+        return self.prior_head(self, z)
+
+    def distance(self, z: Tensor, other: Tensor) -> Tensor:
+        return self.space.distance(z, other)
+
+    def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
+        if self.uncertainty_head is None:
+            return torch.zeros(len(z), device=z.device)
+        return self.uncertainty_head(self, z, macro)
+
+    def keys(self, z: Tensor) -> Tensor:
+        return self.space.keys(z)
+
+    @property
+    def compatibility(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        return None if self.compatibility_head is None else partial(self.compatibility_head, self)
+
+    @property
+    def obstruction(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        part = self.conditioning
+        return None if part is None or part.network is None else part.obstruction
+
+    @property
+    def outcomes(self) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+        head = self.uncertainty_head
+        return None if getattr(head, "certain", True) else partial(head.outcomes, self)
+
+    @property
+    def policy(self) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+        return None if self.policy_head is None else partial(self.policy_head, self)
+
+    @property
+    def success(self) -> Callable[[Tensor], Tensor] | None:
+        """(B, *z) -> (B,): logit of "this latent is a success"; None where play was never rewarded."""
+        return None if self.success_head is None else partial(self.success_head, self)
+
+    @property
+    def landmarks(self) -> Tensor | None:
+        return getattr(self.space, "points", None)
+
+    # ------------------------------------------------------------------------------------------------- the rest
+
+    def conditioned(self, images: Tensor, of: Tensor | None = None) -> Self:
+        """This level in these layouts (E, rows, columns), for a batch of rows that are in images[of], or all in the
+        first: a copy that shares its weights. The level itself where it sees none."""
+        if self.conditioning is None:
+            return self
+        found = copy(self)
+        found._modules = self._modules | {"conditioning": self.conditioning.given(images, of)}
+        return found
+
+    def context(self, z: Tensor) -> Tensor:
+        """What networks read at a vector: (..., D) -> (..., D + what the map shows around it)."""
+        return z if self.conditioning is None else torch.cat([z, self.conditioning(z)], -1)
+
+    def step_of_play(self, play: Play, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of steps of `stride` environment steps from these rows (K,) of play, as this level sees it: where they begin
+        and end, (K, *z), and the macro-action of each in hindsight."""
+        stride = round(self.stride)
+        z, end = self.encode(play.below[rows]), self.encode(play.below[rows + stride])
+        actions = play.actions[rows[:, None] + torch.arange(stride)]
+        return z, end, self.macros.hindsight(self, z, end, actions)[0]

@@ -1,0 +1,133 @@
+"""Parts by name: what a level, its training or its planning is made of, found in one table.
+
+A name is one of `BUILT_IN`, one that an installed package registers as an entry point of the group `hplan.KIND` (such
+as `hplan.encoder`), or `MODULE:NAME`. Objects are their own names: what may be named on the command line may be passed to
+`hplan.learn` and `hplan.load` as it is. Nothing is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from hplan.types import UsageError
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    "encoder": {
+        "fourier": "hplan.levels.encoders:FourierEncoder",
+        "one-hot": "hplan.levels.encoders:OneHotEncoder",
+        "mlp": "hplan.levels.encoders:MLPEncoder",
+        "identity": "hplan.levels.encoders:IdentityEncoder",
+        "cells": "hplan.levels.encoders:CellEncoder",
+        "slow-symbols": "hplan.levels.encoders:SlowSymbols",
+    },
+    "space": {
+        "vector": "hplan.levels.spaces:VectorSpace",
+        "discrete-map": "hplan.levels.spaces:DiscreteMap",
+    },
+    "dynamics": {
+        "residual": "hplan.levels.dynamics:ResidualNetwork",
+        "local-convolution": "hplan.levels.dynamics:LocalConvolution",
+    },
+    "macro": {
+        "actions": "hplan.levels.macros:Actions",
+        "codes": "hplan.levels.macros:Codes",
+        "events": "hplan.levels.macros:Events",
+    },
+    "prior": {
+        "categorical": "hplan.levels.heads.prior:CategoricalPrior",
+        "affordance": "hplan.levels.heads.prior:AffordancePrior",
+        "event": "hplan.levels.heads.prior:EventPrior",
+    },
+    "success": {
+        "vector": "hplan.levels.heads.success:VectorSuccess",
+        "map": "hplan.levels.heads.success:MapSuccess",
+    },
+    "compatibility": {
+        "in-distribution": "hplan.levels.heads.compatibility:InDistribution",
+        "contrastive": "hplan.levels.heads.compatibility:Contrastive",
+    },
+    "uncertainty": {
+        "expected-error": "hplan.levels.heads.uncertainty:ExpectedError",
+        "outcomes": "hplan.levels.heads.uncertainty:OutcomeChances",
+    },
+    "policy": {"subgoal": "hplan.levels.heads.policy:SubgoalPolicy"},
+    "conditioning": {"map": "hplan.levels.heads.conditioning:MapConditioning"},
+    "objective": {
+        "vicreg": "hplan.objectives.vicreg:VICReg",
+        "sigreg": "hplan.objectives.sigreg:SIGReg",
+        "infonce": "hplan.objectives.infonce:InfoNCE",
+        "byol": "hplan.objectives.byol:BYOL",
+        "dino": "hplan.objectives.dino:DINO",
+        "none": "hplan.objectives.none:PredictionError",
+    },
+    "abstraction": {
+        "events": "hplan.training.events:Events",
+        "strides": "hplan.training.strides:Strides",
+    },
+    "planner": {
+        "auto": "hplan.planning.choice:auto",
+        "search": "hplan.planning.choice:search",
+        "graph": "hplan.planning.choice:graph",
+        "cem": "hplan.planning.choice:cross_entropy",
+        "mppi": "hplan.planning.choice:path_integral",
+    },
+    "proposal": {"prior": "hplan.planning.proposal:PriorProposal"},
+    "energy": {},
+}
+"""What a level, its training and its planning are made of; `energy` has none by name: the goal of an episode is one."""
+
+
+def names(kind: str) -> list[str]:
+    """The names that there are of a kind: built-in ones first, then those of entry points."""
+    return [*BUILT_IN[kind], *sorted({point.name for point in entry_points(group=f"hplan.{kind}")} - {*BUILT_IN[kind]})]
+
+
+def find(kind: str, name: str) -> Any:
+    """The class or function of that name. Raises UsageError for an unknown one, and where it cannot be imported."""
+    if name in BUILT_IN[kind]:
+        return _imported(kind, BUILT_IN[kind][name])
+    for point in entry_points(group=f"hplan.{kind}"):
+        if point.name == name:
+            return _imported(kind, point.value)
+    if ":" in name:
+        return _imported(kind, name)
+    near = difflib.get_close_matches(name, names(kind), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(names(kind)) or '(none)'}"
+    raise UsageError(f"{kind} {name!r} is not known: {hint} (MODULE:NAME takes one of your own)")
+
+
+def found(kind: str, one: Any) -> Any:
+    """`find` for a name, and everything else as it is."""
+    return find(kind, one) if isinstance(one, str) else one
+
+
+def name_of(kind: str, one: Any) -> str:
+    """The name under which a class or a function is found again; names stay as they are.
+
+    Raises UsageError for an object without such a name: a saved agent could not be made again.
+    """
+    if isinstance(one, str):
+        return one
+    module, path = getattr(one, "__module__", ""), getattr(one, "__qualname__", "<nothing>")
+    text = f"{module}:{path}"
+    if "<" in path or not isinstance(one, type | Callable):
+        raise UsageError(
+            f"{kind} {one!r} cannot be found again when the agent is loaded: pass a class or a function that a module "
+            "defines, or its name as MODULE:NAME"
+        )
+    return next((name for name, where in BUILT_IN[kind].items() if where == text), text)
+
+
+def _imported(kind: str, where: str) -> Any:
+    module, _, path = where.partition(":")
+    try:
+        thing: Any = import_module(module)
+        for step in path.split("."):
+            thing = getattr(thing, step)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{kind} {where!r} cannot be imported ({error}); expected MODULE:NAME") from error
+    return thing

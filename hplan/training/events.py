@@ -1,0 +1,420 @@
+"""Levels of events, for observations that are maps of symbols: level 0 on cells and actions, then one for every gap
+between the time scales that play shows.
+
+A level above 0 has the metastable sets of the symbols below for symbols (`hplan.levels.timescales`), and a step of it
+is an event: some cell changes its symbol.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from hplan.levels.dynamics import RADIUS, SIGHT, WINDOW, crop
+from hplan.levels.encoders import CellEncoder
+from hplan.levels.heads.landmarks import LandmarkEdges
+from hplan.levels.heads.success import success_stages
+from hplan.levels.level import Level
+from hplan.levels.stage import Loss, Stage, Stages
+from hplan.levels.timescales import (
+    Gap,
+    Pairs,
+    SlowEncoder,
+    Symbols,
+    cell_pairs,
+    cuts,
+    functions_of,
+    gaps,
+    slow_stages,
+    slow_symbols,
+)
+from hplan.objectives.collapse import SAMPLE as EXAMINED
+from hplan.objectives.collapse import examine, some, warn_of_collapse
+from hplan.objectives.criterion import Criterion
+from hplan.objectives.objective import Objective
+from hplan.objectives.whole_batch import whole_batch
+from hplan.planning.energy import Lifted, NearLatent
+from hplan.planning.search import BestFirstSearch
+from hplan.play.play import Play
+from hplan.training.symbols import (
+    EventSteps,
+    RareDraws,
+    certainty,
+    change_kinds,
+    changes,
+    count_events,
+    event_steps,
+    index_maps,
+    movers,
+)
+from hplan.types import Budget, UsageError
+
+CHANCES = 4  # times as many steps where chances have to be learned from noise
+ROUNDS = 3  # of training level 0, each of the later ones on what the one before got wrong
+FIRST, HARD = 0.6, 0.3  # share of the steps that the first round has, and of a batch that are mistakes in later ones
+MINED = 40_000  # rows that are looked through for mistakes after a round
+ABSORBED = 0.05  # of a batch of level 0 are ended episodes, in which every action changes nothing
+MOST_ENDS = 65_536  # ended episodes that these are drawn from
+PRIOR_CELLS = 4096  # in a batch of the prior, about: it looks at whole maps, many times over
+SHOWN = 12  # slowest functions whose time scales, in steps, the metadata tells; the first is the constant
+LEAST_EVENTS, LONGER = 2, 2  # of a level: events in the busiest tenth of episodes, steps of the one below in each
+TRIED = 50  # events that are planned to find how long a step is, but for those left when all have spent too much
+EVALUATIONS, ALL_EVALUATIONS, HORIZON = 2048, 20_000, 256  # of one such plan and of all, and steps ahead
+
+Whole = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
+class EventSettings:
+    """Sizes and lengths of training; a task may override any by budget (tasks/README.md)."""
+
+    base_steps: Whole = 1200
+    above_steps: Whole = 400
+    batch: Annotated[int, Field(ge=8)] = 256
+    channels: Whole = 24
+    hidden: Annotated[int, Field(ge=3)] = 48
+    objective: str = "infonce"  # hplan.parts has the names
+    ratio: Annotated[int, Field(ge=0, le=1_000_000)] = 0  # levels are cut at processes of so many steps, its square,
+    # ...; 0: at gaps between time scales
+    identity: bool = False  # levels above take the symbols below as they are, for ablation
+    rare: bool = True  # rare kinds of change are drawn more often, weigh more, and mistakes are practised
+
+
+class Events:
+    """How levels are cut and learned, `hplan.training.train.Abstraction`."""
+
+    Settings = EventSettings
+    observations = ("symbols",)
+
+    def __init__(self, settings: EventSettings, play: Play, held: Play, *, count: int | None, seed: int) -> None:
+        """`play` to learn from, and `held` out to check on. `count`: of levels, None for as many
+        as play has time scales apart; fewer keep the widest gaps, or the fastest cuts of `settings.ratio`."""
+        self.settings, self.play, self.held, self.count, self.seed = settings, play, held, count, seed
+        self.edges: dict[int, LandmarkEdges] = {}  # maps have no landmarks
+        self.cells, self.maps = index_maps(play)  # of the highest level so far
+        self.starts = play.starts(1)
+        self.success = success_rows(play)
+        self.facts: dict[str, Any] = {}
+        self.pairs: Pairs | None = None
+        self.slow: SlowEncoder | None = None
+        self.gaps: list[Gap] = []
+        self.happened: EventSteps | None = None
+
+    def tolerance(self, level: Level) -> float:
+        """Steps of the level within which a goal observation counts as reached: equal symbols are."""
+        return 0.0
+
+    def prepare(self, stack: tuple[Level, ...]) -> Stages:
+        """Before the next level can be drafted: the time scales of the symbols of the highest one."""
+        if not stack or len(stack) == self.count or (len(stack) > 1 and not self.gaps):
+            return
+        below = stack[-1]
+        self.pairs = cell_pairs(below.space.symbols, self.maps, self.starts)
+        torch.manual_seed(self.seed)
+        self.slow = SlowEncoder(self.pairs.latents.shape[1], functions_of(len(self.pairs.latents)))
+        yield from slow_stages(self.slow, self.pairs, f"level{len(stack)}-timescales")
+        if len(stack) == 1:
+            self.facts["time_scales"] = [round(time, 1) for time in self.slow.times[1:SHOWN].tolist()]
+            self.gaps = self._chosen(self._separations())
+
+    def draft(self, stack: tuple[Level, ...]) -> Level | None:
+        """The next level, untrained; None where there is none worth it."""
+        if not stack:
+            torch.manual_seed(self.seed)
+            return self._base()
+        if not self.gaps:
+            return None
+        assert self.pairs is not None and self.slow is not None
+        gap, below = self.gaps.pop(0), stack[-1]
+        slow = _all_symbols(below) if self.settings.identity else slow_symbols(self.slow, self.pairs, gap.functions)
+        self.maps_below, self.maps = self.maps, slow.table[self.maps]
+        self.happened = event_steps(self.maps, self.play)
+        torch.manual_seed(self.seed + len(stack))
+        return self._above(below, slow, self.happened)
+
+    def stages(self, level: Level, stack: tuple[Level, ...]) -> Stages:
+        """What `level` learns, above `stack`."""
+        yield from self._base_stages(level) if level.index == 0 else self._event_stages(level)
+        maps = self.maps
+        yield from success_stages(level, maps.__getitem__, self.success, self.seed)
+        if level.index:
+            assert self.happened is not None
+            level.eval()
+            level.stride = wanted_stride(level, stack[-1], self.maps_below, self.happened, self.seed)
+
+    def finish(self, level: Level) -> bool:
+        """Whether the level is kept; warns of one that collapsed."""
+        warn_of_collapse(level, examine(level, some(self.maps, EXAMINED)))
+        return True
+
+    # -------------------------------------------------------------------------------------------------------- level 0
+
+    def _base(self) -> Level:
+        settings, play = self.settings, self.play
+        actions, observations = play.action_spec, play.observation_spec
+        vocabulary, sizes = len(self.cells), {"channels": settings.channels, "hidden": settings.hidden}
+        level = Level(
+            index=0,
+            parts={
+                "prior": {
+                    "kind": "affordance",
+                    "channels": settings.channels,
+                    "hidden": settings.hidden // 3,
+                    "macros": actions.size,
+                },
+                "encoder": {
+                    "kind": "cells",
+                    "inputs": (observations.shape[-1],),
+                    "latent": settings.channels,
+                    "hidden": settings.hidden,
+                    "cardinalities": observations.cardinalities,
+                    "vocabulary": vocabulary,
+                },
+                "dynamics": {
+                    "kind": "local-convolution",
+                    "vocabulary": vocabulary,
+                    "macros": actions.size,
+                    "pointed": False,
+                    **sizes,
+                },
+                "success": {"kind": "map", "channels": settings.channels, "hidden": settings.hidden // 2},
+                "space": {"kind": "discrete-map", "vocabulary": vocabulary, "channels": settings.channels},
+                "macros": {"kind": "actions", "action": "discrete", "size": actions.size, "names": actions.names},
+                "uncertainty": {"kind": "outcomes"},
+            },
+        )
+        level.encoder.cells.copy_(self.cells)
+        starts, taken = self.starts, play.actions[self.starts]
+        changed = changes(self.maps, starts).float()
+        level.prior_head.supported.copy_(torch.zeros(actions.size).index_add_(0, taken, changed) > 0)
+        if bool((changed > 0).any()):
+            level.space.typical_change.copy_(changed[changed > 0].median())
+        if self.maps[0].numel() > WINDOW:
+            level.dynamics.movers.copy_(movers(self.maps, starts, vocabulary))
+            level.dynamics.local.fill_(bool(level.dynamics.movers.any()))
+        level.uncertainty_head.certainty.fill_(certainty(self.maps, play.actions, starts))
+        return level
+
+    def _base_stages(self, level: Level) -> Stages:
+        """What every action does to every cell, and where it does anything, in rounds: later ones practise what the one
+        before got wrong, mostly actions that fail where they seldom are tried."""
+        settings, maps, actions, starts = self.settings, self.maps, self.play.actions, self.starts
+        # Rare kinds of change are drawn more often, unless the same action may end in several ways: then how often it
+        # ends in which is what has to be learned.
+        certain = level.uncertainty_head.certain
+        rare, steps = settings.rare and certain, settings.base_steps * (1 if certain else CHANCES)
+        kinds = change_kinds(maps, actions, starts) if rare else torch.zeros(len(starts), dtype=torch.long)
+        draws = RareDraws.of(kinds)
+        ends = torch.nonzero(self.play.terminated)[:, 0]
+        ends = ends[:: max(len(ends) // MOST_ENDS, 1)]
+        absorbed = int(settings.batch * ABSORBED) if len(ends) else 0
+        criterion = Criterion(settings.objective, settings.channels, level.encoder)
+        prior = level.prior_head
+
+        def prediction(hard: Tensor) -> Loss:
+            """The objective; a share of the batch are `hard` rows, if there are any."""
+            known = int(settings.batch * HARD) if len(hard) else 0
+
+            def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+                rows = starts[draws(settings.batch - absorbed - known, generator)]
+                if known:
+                    rows = torch.cat([rows, hard[torch.randint(len(hard), (known,), generator=generator)]])
+                taken, following = actions[rows], rows + 1
+                if absorbed:
+                    over = ends[torch.randint(len(ends), (absorbed,), generator=generator)]
+                    chosen = torch.randint(level.macro.size, (absorbed,), generator=generator)
+                    taken = torch.cat([taken, chosen])
+                    rows, following = torch.cat([rows, over]), torch.cat([following, over])
+                before, after = maps[rows], maps[following]
+                codes = level.encoder.codes()
+                total, read, figures = prediction_loss(level, before, taken, after, codes, criterion, rare=rare)
+                happened = (before != after).flatten(1).any(1).float()
+                return total + prior.loss(read, taken, happened), figures
+
+            return loss
+
+        world = nn.ModuleList([level.encoder, level.dynamics, prior, criterion])
+        rounds, hard = ROUNDS if rare else 1, torch.empty(0, dtype=torch.long)
+        for turn in range(rounds):
+            name = "level0" if turn == 0 else f"level0-hard{turn}"
+            share = 1.0 if rounds == 1 else FIRST if turn == 0 else (1 - FIRST) / (rounds - 1)
+            yield Stage(name, world, prediction(hard), round(steps * share), lr=1e-3 if turn else 2e-3)
+            level.space.set_codes(level.encoder.codes())
+            if turn + 1 < rounds:
+                hard = mispredicted(level, maps, actions, starts, torch.Generator().manual_seed(turn))
+        level.encoder.requires_grad_(False)
+
+    # ----------------------------------------------------------------------------------------------- levels of events
+
+    def _above(self, below: Level, slow: Symbols, happened: EventSteps) -> Level:
+        settings, (vocabulary, channels) = self.settings, slow.sets.shape
+        types, sizes = len(happened.edits), {"channels": channels, "hidden": settings.hidden}
+        level = Level(
+            index=below.index + 1,
+            parts={
+                "encoder": {"kind": "slow-symbols", "vocabulary": len(below.space.symbols)},
+                "prior": {"kind": "event", "types": types, **sizes},
+                "dynamics": {
+                    "kind": "local-convolution",
+                    "vocabulary": vocabulary,
+                    "macros": types,
+                    "pointed": True,
+                    **sizes,
+                },
+                "success": {"kind": "map", "channels": channels, "hidden": settings.hidden // 2},
+                "space": {"kind": "discrete-map", "vocabulary": vocabulary, "channels": channels},
+                "macros": {"kind": "events", "types": types},
+            },
+        )
+        level.encoder.table.copy_(slow.table)
+        level.space.set_codes(slow.sets)
+        level.dynamics.local.fill_(self.maps[0].numel() > WINDOW and happened.local())
+        level.macros.edits.copy_(happened.edits)
+        return level
+
+    def _event_stages(self, level: Level) -> Stages:
+        """What events do, and which of them come next. The encoder is done."""
+        settings, happened = self.settings, self.happened
+        assert happened is not None
+        batch, rare = settings.batch // 2, settings.rare
+        height, width = self.maps.shape[1:]
+        kinds = happened.macro // (height * width)
+        draws = RareDraws.of(kinds if rare else torch.zeros_like(kinds))
+        codes, prior = level.space.symbols, level.prior_head
+        criterion = Criterion(settings.objective, level.space.channels, level.encoder)
+
+        def prediction(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+            rows = draws(batch, generator)
+            before, after, macro = happened.before[rows], happened.after[rows], happened.macro[rows]
+            loss, _, figures = prediction_loss(level, before, macro, after, codes, criterion, rare=rare)
+            # The prior has to know what can happen rather than how often play did it: rare kinds count for more here.
+            few = rows[:: max(batch * height * width // PRIOR_CELLS, 2)]
+            rounds = int(torch.randint(max(height, width) // 2, height + width + 1, (1,), generator=generator))
+            likelihood = F.nll_loss(prior(level, happened.before[few], rounds), happened.macro[few])
+            return loss + likelihood, figures | {"prior": likelihood.detach()}
+
+        world = nn.ModuleList([level.dynamics, prior, criterion])
+        yield Stage(f"level{level.index}", world, prediction, settings.above_steps, lr=2e-3)
+
+    def _separations(self) -> list[Gap]:
+        """The gaps of the spectrum that are levels of their own, the fastest first.
+
+        There are gaps, too, between what never happens and what hardly ever does, and between a slow world and what was
+        seen in it once. So something has to happen on a level, or there is nothing to plan: two events an episode, in
+        one episode of ten. And something has to be dropped from it: its steps take two of the level below, or more.
+        `settings.ratio`: the cuts of `hplan.levels.timescales.cuts` instead, all at which anything is dropped and
+        anything happens.
+        """
+        assert self.slow is not None and self.pairs is not None
+        ratio, found, below = self.settings.ratio, [], count_events(self.maps, self.play).sum()
+        for gap in cuts(self.slow.times, ratio) if ratio else gaps(self.slow.times):
+            table = slow_symbols(self.slow, self.pairs, gap.functions).table
+            count = count_events(table[self.maps], self.play)
+            total = count.sum()
+            often = np.quantile(count, 0.9) >= LEAST_EVENTS and total * LONGER <= below
+            if 0 < total < below if ratio else often:
+                found.append(gap)
+                below = total
+        return found
+
+    def _chosen(self, there: list[Gap]) -> list[Gap]:
+        """Where fewer levels are wanted than there are gaps, the widest gaps are the ones to keep; of cuts by hand,
+        which are as wide as each other, the fastest."""
+        most = len(there) + 1
+        if self.count is not None and self.count > most:
+            by_hand = f" by a ratio of {self.settings.ratio}" if self.settings.ratio else ""
+            raise UsageError(
+                f"--levels {self.count}: this play has {most} time scales apart{by_hand}, choose 1 to {most} or auto"
+            )
+        widest = sorted(there, key=lambda gap: (-gap.ratio, gap.time))[: (self.count or most) - 1]
+        return sorted(widest, key=lambda gap: gap.time)
+
+
+def success_rows(play: Play) -> Tensor:
+    """(N,) int8: 1 for rows that a rewarded step ended in, 0 for all others."""
+    found = torch.zeros(len(play), dtype=torch.int8)
+    found[play.outcomes()[0]] = 1
+    return found
+
+
+def prediction_loss(
+    level: Level,
+    before: Tensor,
+    macro: Tensor,
+    after: Tensor,
+    codes: Tensor,
+    criterion: Criterion,
+    *,
+    rare: bool,
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """How well each predicted cell agrees with its own symbol, by `criterion`; what the dynamics read, (B, H, W, C);
+    and figures. Symbols before and after (B, H, W); codes (V, C), with gradient while the encoder learns.
+
+    The candidates are the whole vocabulary, so that under InfoNCE no two cells that play can tell apart may share a
+    latent: it cannot collapse. `rare`: changed cells weigh as much as all the others together; in a stochastic world
+    that would bend the chances, and all cells weigh alike.
+    """
+    dynamics, copy = level.dynamics, criterion.follow(level.encoder)
+    candidates = copy.codes() if isinstance(copy, CellEncoder) else codes  # above level 0 they do not learn
+    beyond = F.pad(codes, (0, 0, 0, 1))  # the cells outside a map, as a convolution pads it
+    if dynamics.local:
+        at = dynamics.centre(before, macro)
+        read = beyond[crop(before, at, SIGHT, outside=len(codes))]
+        predicted = dynamics.near(beyond, before, at, macro)
+        before, after = crop(before, at, RADIUS, outside=-1), crop(after, at, RADIUS, outside=-1)
+    else:
+        read = codes[before]
+        predicted = dynamics.features(read, macro)
+    inside = before >= 0
+    objective: Objective = criterion.objective
+    each = objective.agreement(predicted[inside], candidates, after[inside])
+    changed = (before != after)[inside].float()
+    loss = each.mean()
+    if rare and (level.uncertainty_head is None or level.uncertainty_head.certain):
+        count = whole_batch(changed.sum()[None]).mean().clamp(min=1)  # on each device, where there are several
+        loss = (each * changed).sum() / count + 0.5 * (each * (1 - changed)).sum() / len(before)
+    # Unit vectors in C dimensions vary by one in each of them if they are this much longer.
+    spread = objective.spread(codes * codes.shape[1] ** 0.5)
+    with torch.no_grad():
+        right = ((predicted @ codes.T).argmax(-1) == after) | ~inside
+        exact = right.flatten(1).all(1).float().mean()
+    return loss + spread, read, {"prediction": loss.detach(), "spread": spread.detach(), "exact": exact}
+
+
+@torch.inference_mode()
+def mispredicted(level: Level, maps: Tensor, actions: Tensor, starts: Tensor, generator: torch.Generator) -> Tensor:
+    """Rows of play, among some drawn evenly, whose next observation the level gets wrong as it is now."""
+    found = []
+    for rows in starts[torch.randint(len(starts), (MINED,), generator=generator)].split(512):
+        predicted = level.predict(maps[rows], actions[rows])
+        found.append(rows[(predicted != maps[rows + 1]).flatten(1).any(1)])
+    return torch.cat(found)
+
+
+@torch.inference_mode()
+def wanted_stride(level: Level, below: Level, maps_below: Tensor, happened: EventSteps, seed: int) -> float:
+    """Environment steps of a step of a level of events when it is wanted: the mean over plans of the level below for
+    events that play showed, from where the event before had left it. Play's own mean where no plan is found, since play
+    takes its time. maps_below (N, H, W) are all of play as the level below sees it."""
+    planner, lengths, spent = BestFirstSearch(), [], 0
+    some = torch.randperm(len(happened.rows), generator=torch.Generator().manual_seed(seed))[:TRIED]
+    for i in some.tolist():
+        if spent >= ALL_EVALUATIONS:
+            break
+        goal = Lifted(level, NearLatent(level, happened.after[i], 0.0))
+        start = maps_below[happened.rows[i] + 1 - int(happened.duration[i])]
+        result = planner.plan(below, start, goal, budget=Budget(EVALUATIONS, HORIZON))
+        spent += result.evaluations
+        lengths += [len(result)] * result.reached
+    return float(np.mean(lengths)) * below.stride if lengths else float(happened.duration.mean())
+
+
+def _all_symbols(below: Level) -> Symbols:
+    """Nothing is dropped: what an upper level without an encoder of its own sees."""
+    return Symbols(below.space.symbols, torch.arange(len(below.space.symbols)))
