@@ -154,7 +154,7 @@ class Stack:
             )
             raise UsageError(f"{folder} {part} (no {CARD})")
         try:
-            card = tomllib.loads((folder / CARD).read_text())
+            card = tomllib.loads((folder / CARD).read_text(encoding="utf-8"))
             if card["format"] != FORMAT:
                 raise HplanError(
                     f"{folder / CARD} is of format {card['format']}, this hplan reads {FORMAT}: train it again"

@@ -13,6 +13,7 @@ from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.planning.search import BestFirstSearch
 from hplan.planning.value_iteration import Stochastic, ValueIteration
 from hplan.types import Planner, UsageError, WorldModel
+from hplan.validation import check_arguments
 
 PLANNERS = ("auto", "search", "graph")
 PlannerFor = Callable[[WorldModel], Planner]
@@ -30,6 +31,15 @@ def planner_settings() -> dict[str, Any]:
     """What may be set, with defaults: arguments of `BestFirstSearch` and, `SAMPLING`, `CrossEntropy`."""
     sampling = CrossEntropy.__init__.__kwdefaults__ or {}
     return (BestFirstSearch.__init__.__kwdefaults__ or {}) | {name: sampling[name] for name in SAMPLING}
+
+
+def check_planner_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Some of `planner_settings`, by the ranges that the planners' constructors declare. Raises UsageError."""
+    sampling = {name: value for name, value in values.items() if name in SAMPLING}
+    searching = {name: value for name, value in values.items() if name not in SAMPLING}
+    return check_arguments(CrossEntropy.__init__, sampling, "settings") | check_arguments(
+        BestFirstSearch.__init__, searching, "settings"
+    )
 
 
 def default_planner(level: WorldModel, *, hop: int = 0, **settings: Any) -> Planner:

@@ -5,7 +5,6 @@ Everything here works on index maps (`hplan.training.maps`); a level above sees 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -31,8 +30,9 @@ from hplan.training.maps import (
 from hplan.training.slow import Symbols, cell_pairs, separations, slow_symbols, train_slow
 from hplan.training.spatial_base import train_base
 from hplan.training.success import train_success
-from hplan.training.trained import Trained
+from hplan.training.trained import Ratio, Trained
 from hplan.types import UsageError
+from hplan.validation import Count, validated
 
 PRIOR_CELLS = 4096  # in a batch of the prior, about: it looks at whole maps, many times over
 SHOWN = 12  # slowest functions whose time scales, in steps, an agent's card tells; the first is the constant
@@ -115,17 +115,17 @@ def train_above(
     return level, symbols, curves
 
 
-@dataclass(frozen=True)
+@validated
 class SpatialSettings:
     """Sizes and lengths of training; a task may override any by budget (tasks/README.md)."""
 
-    base_steps: int = 1200
-    above_steps: int = 400
-    batch: int = 256
-    channels: int = 24
-    hidden: int = 48
+    base_steps: Count = 1200
+    above_steps: Count = 400
+    batch: Count = 256
+    channels: Count = 24
+    hidden: Count = 48
     objective: str = "infonce"  # hplan.objectives.objective has the names
-    ratio: int = 0  # levels are cut where processes take so many steps, its square, ...; 0: at gaps between them
+    ratio: Ratio = 0  # levels are cut where processes take so many steps, its square, ...; 0: at gaps between them
     identity: bool = False  # levels above take the symbols below as they are, for ablation
     rare: bool = True  # rare kinds of change are drawn more often, weigh more, and mistakes are practised
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from hplan.levels.calibration import Calibration
 from hplan.levels.landmark_edges import LandmarkEdges
 from hplan.levels.stack import TrainedLevel
 
 Curves = dict[str, list[dict[str, float]]]  # stage -> points of its learning curve: step, loss and its parts
+Ratio = Literal[0] | Annotated[int, Field(ge=2, le=1_000_000)]  # of two levels; no play is as long as the largest
 
 
 @dataclass(frozen=True)

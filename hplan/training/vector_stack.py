@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,32 +24,33 @@ from hplan.training.policy import train_policy
 from hplan.training.shuffle import out_of_order
 from hplan.training.strides import next_ratio, reliable_horizon, travel_time, worth_a_level
 from hplan.training.success import train_success
-from hplan.training.trained import Curves, Trained
+from hplan.training.trained import Curves, Ratio, Trained
 from hplan.training.uncertainty import carried_errors, train_uncertainty
 from hplan.training.vector import Play, base_level, encode_play, level_above, train_vector_level
 from hplan.types import UsageError
+from hplan.validation import Count, NonNegative, validated
 
 HELD_OUT = 0.15  # of the episodes are kept for calibration: moments of one are alike, so it takes many for a threshold
 CLOSE, CLOSER = 1.0, 0.5  # steps from a goal that count as there; a whole step of a high level is nearly everywhere
 
 
-@dataclass(frozen=True)
+@validated
 class VectorSettings:
     """Sizes and lengths of training; a task may override any by budget (tasks/README.md)."""
 
-    base_steps: int = 6000
-    above_steps: int = 2500
-    batch: int = 128
-    codes: int = 64
-    latent: int = 16  # numbers of a latent
-    hidden: int = 128
+    base_steps: Count = 6000
+    above_steps: Count = 2500
+    batch: Count = 128
+    codes: Count = 64
+    latent: Count = 16  # numbers of a latent
+    hidden: Count = 128
     objective: str = "vicreg"  # hplan.objectives.objective has the names
     inverse: bool = True  # latents of level 0 have to tell the action between them
     identity: bool = False  # levels above take the latents below as they are, for ablation
-    rollout: int = 3  # steps of level 1 that it is trained to predict open loop
-    slow: float = 2.0  # weight of slowness above level 0: what a level keeps should outlast its steps
+    rollout: Count = 3  # steps of level 1 that it is trained to predict open loop
+    slow: NonNegative = 2.0  # weight of slowness above level 0: what a level keeps should outlast its steps
     shuffle: bool = False  # levels above 0 see the latents of an episode out of order: a negative control
-    ratio: int = 0  # steps of a level in one of the next; 0: as the level below is found reliable
+    ratio: Ratio = 0  # steps of a level in one of the next; 0: as the level below is found reliable
 
 
 def train_vector(
