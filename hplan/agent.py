@@ -6,33 +6,34 @@ import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hplan.config import check_values
 from hplan.control.controller import Controller, Replan
 from hplan.control.course import ControlConfig
 from hplan.control.experience import Experience
 from hplan.control.plan_tree import PlanTree
 from hplan.levels.observation import canonical
 from hplan.levels.stack import Stack
-from hplan.planning.choice import PlannerFor, Planning, chosen_planner, planner_settings
+from hplan.planning.choice import PlannerFor, Planning, check_planner_settings, chosen_planner, planner_settings
 from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess, lifted
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.registry import agent_path
 from hplan.types import Energy, Repair, UsageError
+from hplan.validation import Count, build, checked, near
 
 GoalLike = np.ndarray | Energy | None
 
 
+@checked
 def load(
     path: str | Path,
     *,
-    levels: int | None = None,
-    method: str = "hierarchical",
+    levels: Count | None = None,
+    method: Literal["hierarchical", "flat"] = "hierarchical",
     replan: Replan = "surprise",
     settings: Mapping[str, Any] | None = None,
 ) -> Agent:
@@ -41,25 +42,23 @@ def load(
     ("auto", "search" or "graph"; `hplan.planning.choice`) and `remember` (`Agent`).
     Raises UsageError for an unknown name or setting, HplanError for a damaged agent."""
     stack = Stack.load(agent_path(path))
-    if method == "flat":
-        levels = 1
-    control = {field.name: field.default for field in fields(ControlConfig)}
+    control = {field.name for field in fields(ControlConfig)}
     planning = planner_settings()
     chosen = dict(settings or {})
-    known = control | planning | {"planner": "auto", "remember": False}
-    if unknown := chosen.keys() - known.keys():
-        raise UsageError(f"unknown settings {sorted(unknown)}; known are {sorted(known)}")
-    check_values(chosen, known, "settings")
+    known = {*control, *planning, "planner", "remember"}
+    for name in chosen.keys() - known:
+        raise UsageError(f"settings: unknown key {name!r}{near(name, sorted(known))}")
+    config = build(ControlConfig, {name: chosen.pop(name) for name in control & chosen.keys()}, "settings")
+    remember = chosen.pop("remember", False)
+    if not isinstance(remember, bool):
+        raise UsageError(f"settings: remember is {remember!r}; expected true or false")
+    if method == "flat":
+        if levels not in (None, 1):
+            raise UsageError(f"method 'flat' is one level, and levels is {levels}: leave one of them out")
+        levels = 1
     stack = stack.lowest(levels) if levels else stack
-    planner = _planner_for(stack, chosen.get("planner", "auto"), **{k: v for k, v in chosen.items() if k in planning})
-    return Agent(
-        stack,
-        replan=replan,
-        planner=planner,
-        config=ControlConfig(**{k: v for k, v in chosen.items() if k in control}),
-        remember=chosen.get("remember", False),
-        name=str(path),
-    )
+    planner = _planner_for(stack, chosen.pop("planner", "auto"), **check_planner_settings(chosen))
+    return Agent(stack, replan=replan, planner=planner, config=config, remember=remember, name=str(path))
 
 
 class Agent:

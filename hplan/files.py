@@ -1,10 +1,16 @@
-"""Files that are whole or not there: written beside their place, synced, then renamed over it."""
+"""Files that are whole or not there: written beside their place, synced, then renamed over it. And folders of one."""
 
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from hplan.types import UsageError
+
+LOCK = ".lock"  # in a folder that a process works in
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> Path:
@@ -13,16 +19,15 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> Path
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:  # with the rights that the user's umask gives
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes it readable for its owner alone
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
     return path
 
@@ -31,3 +36,48 @@ def sweep(folder: str | os.PathLike[str]) -> None:
     """Delete what writers that were killed have left in `folder` and below. Only while nobody writes there."""
     for leftover in Path(folder).rglob(".*.tmp"):
         leftover.unlink(missing_ok=True)
+
+
+def is_unused(folder: Path) -> bool:
+    """Whether there is nothing in a folder but what killed processes leave, or no folder."""
+    return not folder.is_dir() or all(path.name == LOCK or path.name.endswith(".tmp") for path in folder.iterdir())
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raises UsageError where no file can be written at `path`: told before hours of work and not after them."""
+    path = Path(path)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder: name a file, such as {path / 'result.json'}")
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"{path} cannot be written: {folder} is no folder that you may write to; name another file")
+
+
+@contextmanager
+def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Make `folder` and work in it alone. A process that was killed holds nothing.
+
+    Raises UsageError where another process works in it, and where there can be no folder of that name.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = Path(folder)
+    if folder.is_symlink() and not folder.exists():
+        raise UsageError(f"{folder} is a link to {os.readlink(folder)}, which is not there: choose another --out")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file: --out names a folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UsageError(f"another process works in {folder}: wait until it ends, or choose another --out") from error
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be used ({error.strerror or error}): choose another --out") from error
+    try:
+        yield
+    finally:
+        (folder / LOCK).unlink(missing_ok=True)  # who waits for it sees that it is gone, and makes another
+        lock.release()

@@ -41,6 +41,10 @@ class CollapseWarning(UserWarning):
     """A level that was trained tells little apart: the message says which, by what figure, and what to try."""
 
 
+class NoSuccessWarning(UserWarning):
+    """No step of play succeeded: the message says how many were rewarded, and what tells success."""
+
+
 # ------------------------------------------------------------------------------------------------------------ the world
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hplan.config import ChangeConfig, PlayConfig, TaskConfig, read_task, task_from_table
@@ -39,19 +41,27 @@ def test_one_line_is_enough():
     ("table", "said"),
     [
         ({}, "environment is missing"),
-        ({"envrionment": "X-v0", "environment": "X-v0"}, "unknown key 'envrionment'; expected one of"),
+        ({"envrionment": "X-v0", "environment": "X-v0"}, "unknown key 'envrionment', did you mean environment?"),
         ({"name": "x", "environment": "X-v0"}, "name is no key of a task file"),
-        ({"environment": 3}, "environment is 3; expected a str"),
-        ({"environment": "X-v0", "goal": "win"}, "goal is 'win'; expected one of 'success', 'observation'"),
+        ({"environment": 3}, "environment is 3; expected text"),
+        ({"environment": "X-v0", "success": "terminate"}, "or 'terminated', did you mean 'terminated'?"),
+        (
+            {"environment": "X-v0", "play": {"speed": 1, "restart_rare": float("nan")}},
+            "restart_rare is nan; expected a",
+        ),
+        ({"environment": "X-v0", "goal": "win"}, "goal is 'win'; expected 'success' or 'observation'"),
         ({"environment": "X-v0", "play": 3}, "play is 3; expected a table"),
         ({"environment": "X-v0", "changes": "slippery"}, "changes is 'slippery'; expected a table"),
         ({"environment": "X-v0", "play": {"speed": 1}}, "play: unknown key 'speed'"),
         ({"environment": "X-v0", "play": {"recipe": "chess"}}, "recipe is 'chess'"),
-        ({"environment": "X-v0", "play": {"steps": {"quick": 0}}}, "expected whole numbers above 0"),
-        ({"environment": "X-v0", "play": {"steps": {"quick": "many"}}}, "expected whole numbers above 0"),
-        ({"environment": "X-v0", "play": {"episode_steps": 0}}, "play.episode_steps is 0"),
+        ({"environment": "X-v0", "play": {"steps": {"quick": 0}}}, "play: steps.quick is 0; expected 1 or more"),
+        (
+            {"environment": "X-v0", "play": {"steps": {"quick": "many"}}},
+            "play: steps.quick is 'many'; expected a whole number",
+        ),
+        ({"environment": "X-v0", "play": {"episode_steps": 0}}, "play: episode_steps is 0; expected 1 or more"),
         ({"environment": "X-v0", "play": {"episode_steps": True}}, "episode_steps is True"),
-        ({"environment": "X-v0", "play": {"restart_rare": 1.0}}, "play.restart_rare is 1.0"),
+        ({"environment": "X-v0", "play": {"restart_rare": 1.0}}, "play: restart_rare is 1.0; expected less than 1"),
     ],
 )
 def test_mistakes_are_told(table, said):
@@ -64,11 +74,11 @@ def test_mistakes_are_told(table, said):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"kind": "ice"}, "changes: kind is 'ice'; expected one of 'none', 'slippery'"),
+        ({"kind": "ice"}, "changes: kind is 'ice'; expected 'none', 'slippery'"),
         ({"chance": 0.5}, "changes.chance means nothing where changes.kind is 'none'; it takes no number"),
         ({"kind": "slippery", "when": [0, 1]}, "changes.when means nothing where changes.kind is 'slippery'; it takes"),
-        ({"kind": "slippery", "chance": 0}, "changes.chance is 0; expected above 0"),
-        ({"kind": "slippery", "chance": 1.5}, "changes.chance is 1.5; expected above 0, and 1 at most"),
+        ({"kind": "slippery", "chance": 0}, "changes: chance is 0; expected more than 0"),
+        ({"kind": "slippery", "chance": 1.5}, "changes: chance is 1.5; expected 1 at most"),
         ({"kind": "slippery", "chance": "often"}, "chance is 'often'"),
         ({"kind": "closing-corridor", "when": [0.4, 0.1]}, "expected [earliest, latest]"),
         ({"kind": "closing-corridor", "when": ["soon", 1]}, "expected [earliest, latest]"),
@@ -80,6 +90,19 @@ def test_mistakes_about_changes_are_told(changes, said):
         task_from_table({"environment": "X-v0", "changes": changes}, "x", "x.toml")
     assert str(caught.value).startswith("x.toml")
     assert said in str(caught.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path):
+    path = tmp_path / "marked.toml"
+    path.write_text('environment = "Größe-v0"', encoding="utf-8-sig")
+    assert read_task(path, "marked") == TaskConfig("marked", "Größe-v0")
+
+
+def test_values_are_checked_wherever_they_are_made():
+    with pytest.raises(UsageError, match="^episode_steps is 0; expected 1 or more$"):
+        PlayConfig(episode_steps=0)
+    with pytest.raises(UsageError, match="layouts is 'varied'; expected .*, did you mean 'vary'"):
+        replace(TaskConfig("x", "X-v0"), layouts="varied")
 
 
 def test_a_file_that_is_no_toml_is_named(tmp_path):

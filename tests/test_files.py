@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hplan.files import sweep, write_atomically
+from hplan.files import LOCK, check_writable, locked, sweep, write_atomically
+from hplan.types import UsageError
 
 
 @given(content=st.one_of(st.text(), st.binary()))
@@ -36,3 +39,46 @@ def test_only_what_killed_writers_left_is_swept(tmp_path: Path) -> None:
         (tmp_path / name).write_text("part")
     sweep(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["level1", "notes.tmp"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_who_may_read_a_file_is_for_the_user_to_say(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        assert write_atomically(tmp_path / "file", "x").stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(before)
+
+
+def test_two_processes_do_not_work_in_one_folder(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "run"
+    code = f"from hplan.files import locked\nwith locked({str(out)!r}): print('held', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(UsageError, match=f"another process works in {out}"), locked(out):
+            pass
+        other.kill()
+    assert (out / LOCK).exists(), "a killed process cannot tidy up"
+    with locked(out):
+        pass
+    assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("link", "is a link to nowhere"), ("file", "is a file"), ("file/x", "cannot")]
+)
+def test_what_can_be_no_folder_is_told(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=said), locked(tmp_path / name):
+        pass
+
+
+def test_where_no_file_can_be_written_is_told_before_it_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    check_writable(tmp_path / "new" / "folder" / "result.json")
+    check_writable(tmp_path / "file")
+    for name, said in (("", "is a folder: name a file"), ("file/result.json", "file is no folder that you may write")):
+        with pytest.raises(UsageError, match=said):
+            check_writable(tmp_path / name)

@@ -15,7 +15,7 @@ import hplan
 ROOT = Path(hplan.__file__).parent
 # A part may import parts of its own rank or of a lower one. `view` is apart: it sees the plan tree and the types alone.
 RANKS = (
-    ("types", "files", "__init__"),
+    ("types", "files", "threads", "validation", "__init__"),
     ("config",),
     ("worlds", "codec"),
     ("registry",),

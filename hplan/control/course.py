@@ -9,30 +9,31 @@ from torch import Tensor
 
 from hplan.levels.calibration import ALPHA
 from hplan.types import ARRIVED, Budget, Cause, Energy, PlanNode, PlanResult, WorldModel
+from hplan.validation import Count, NonNegative, Positive, Rate, Whole, validated
 
 LEAST = 64  # evaluations that a plan may spend, however much was spent before
 NEARBY = 2.0  # times as far off as the goal counts as met, is near it
 
 
-@dataclass(frozen=True)
+@validated
 class ControlConfig:
     """Settings of the controller. Lengths and distances are in steps of the level concerned."""
 
-    alpha: float = ALPHA  # nominal rate of false alarms, of a level in one environment step
-    evaluations: int = 37_500  # predictor evaluations that one call of a planner may spend
-    allowance: int = 2_000  # evaluations that every environment step adds to what all planning so far may have spent
-    glance: int = 64  # of them that a lower level may spend to find the goal within its reach
-    horizon: int = 512  # steps that a search may look ahead
-    subgoal_tolerance: float = ARRIVED  # of the level that set the subgoal, for latents that are no symbols
-    patience: float = 4.0  # a hop that takes this many times its expected duration has failed
-    slack: int = 8  # environment steps granted on top of that
-    stall: float = 0.5  # share of the way it expected that level 0 has to move, where latents change by and by
-    refuted: int = 16  # such steps that level 0 remembers, the latest ones
-    refuted_radius: float = 2.0  # steps within which another one is taken for the same, whatever its direction
-    stalls: int = 3  # steps in a row that fall short of it before the hop above has failed
-    tries: int = 3  # hops that may fail below one hop of the level above before that one has failed too
+    alpha: Rate = ALPHA  # nominal rate of false alarms, of a level in one environment step
+    evaluations: Count = 37_500  # predictor evaluations that one call of a planner may spend
+    allowance: Whole = 2_000  # evaluations that every environment step adds to what all planning so far may have spent
+    glance: Whole = 64  # of them that a lower level may spend to find the goal within its reach
+    horizon: Count = 512  # steps that a search may look ahead
+    subgoal_tolerance: NonNegative = ARRIVED  # of the level that set the subgoal, for latents that are no symbols
+    patience: Positive = 4.0  # a hop that takes this many times its expected duration has failed
+    slack: Whole = 8  # environment steps granted on top of that
+    stall: NonNegative = 0.5  # share of the way it expected that level 0 has to move, where latents change by and by
+    refuted: Whole = 16  # such steps that level 0 remembers, the latest ones
+    refuted_radius: NonNegative = 2.0  # steps within which another one is taken for the same, whatever its direction
+    stalls: Count = 3  # steps in a row that fall short of it before the hop above has failed
+    tries: Count = 3  # hops that may fail below one hop of the level above before that one has failed too
     subgoals: bool = True  # False, for ablation: level 0 plans alone, for what the goal costs at the top level
-    retries: int = 8  # infeasible plans that one environment step may repair before it acts on what it has
+    retries: Whole = 8  # infeasible plans that one environment step may repair before it acts on what it has
 
 
 @dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 from hplan.evaluation.baselines import Actor, RandomActor
 from hplan.evaluation.episode import Record, run_episode
 from hplan.evaluation.result import summarise
+from hplan.threads import one_thread
 from hplan.types import Result, UsageError, World
 
 if TYPE_CHECKING:
@@ -132,17 +132,6 @@ def _in_turn(player: Agent, task: TaskConfig, method: str, seeds: list[int]) -> 
                 yield run_episode(actor, world, seed)
     finally:
         world.close()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """As in the workers: sums of floats depend on the number of threads, and small models are faster on one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 # ---------------------------------------------------------------------------------------------------- worker processes

@@ -15,6 +15,7 @@ from torch import Tensor
 from hplan.planning.energy import Guide, Guided
 from hplan.planning.rollout import Candidate, Rollout, bounds, check_continuous, shape_of
 from hplan.types import Budget, Energy, HopCost, PlanResult, UsageError, WorldModel
+from hplan.validation import Count, Whole
 
 HORIZON = 8  # steps of a plan, where nothing says how far its goal is
 KEPT = 0.8  # correlation of the noise of one step with that of the next
@@ -33,10 +34,10 @@ class CrossEntropy:
     def __init__(
         self,
         *,
-        candidates: int = 64,
-        rounds: int = 3,
-        elites: int = 8,
-        guided: int = 16,
+        candidates: Count = 64,
+        rounds: Count = 3,
+        elites: Count = 8,
+        guided: Whole = 16,
         horizon: int = HORIZON,
         enough: float = 0.5,
     ) -> None:

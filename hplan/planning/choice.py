@@ -14,6 +14,7 @@ from hplan.planning.mppi import PathIntegral
 from hplan.planning.search import BestFirstSearch
 from hplan.planning.value_iteration import ValueIteration
 from hplan.types import Planner, UsageError, WorldModel
+from hplan.validation import check_arguments
 
 PlannerFor = Callable[[WorldModel], Planner]
 SHARED = ("uncertainty_weight", "compatibility_weight")  # arguments of the search that mean the same to a graph
@@ -41,6 +42,15 @@ def planner_settings() -> dict[str, Any]:
     sampling = CrossEntropy.__init__.__kwdefaults__ or {}
     searching = {k: v for k, v in (BestFirstSearch.__init__.__kwdefaults__ or {}).items() if k != "proposal"}
     return searching | {name: sampling[name] for name in SAMPLING}
+
+
+def check_planner_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Some of `planner_settings`, by the ranges that the planners' constructors declare. Raises UsageError."""
+    sampling = {name: value for name, value in values.items() if name in SAMPLING}
+    searching = {name: value for name, value in values.items() if name not in SAMPLING}
+    return check_arguments(CrossEntropy.__init__, sampling, "settings") | check_arguments(
+        BestFirstSearch.__init__, searching, "settings"
+    )
 
 
 def chosen_planner(one: Any = "auto", planning: Planning | None = None) -> PlannerFor:

@@ -6,13 +6,15 @@ import heapq
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from hplan.planning.proposal import PriorProposal
 from hplan.types import Budget, Energy, HopCost, PlanResult, Proposal, WorldModel
+from hplan.validation import Count, NonNegative, Share
 
 PRIOR_WEIGHT = 1.0  # steps that a macro-action costs for each nat by which it is unlikely
 COMPATIBILITY_WEIGHT = 1.0  # steps that a hop costs for each unit of energy above what real steps have
@@ -42,12 +44,12 @@ class BestFirstSearch:
     def __init__(
         self,
         *,
-        prior_weight: float = PRIOR_WEIGHT,
-        compatibility_weight: float = COMPATIBILITY_WEIGHT,
-        uncertainty_weight: float = UNCERTAINTY_WEIGHT,
-        floors: tuple[float, ...] = FLOORS,
-        widest: int = 16,
-        batch: int = 64,
+        prior_weight: NonNegative = PRIOR_WEIGHT,
+        compatibility_weight: NonNegative = COMPATIBILITY_WEIGHT,
+        uncertainty_weight: NonNegative = UNCERTAINTY_WEIGHT,
+        floors: Annotated[tuple[Share, ...], Field(strict=False, min_length=1)] = FLOORS,
+        widest: Count = 16,
+        batch: Count = 64,
         proposal: Callable[..., Proposal] = PriorProposal,
     ) -> None:
         """`widest`: macro-actions tried at one node at the most, until at the last floor all are. `proposal`: made with

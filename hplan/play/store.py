@@ -66,7 +66,7 @@ class Manifest:
         if not path.is_file():
             raise UsageError(f"{folder}: no episodes here (no {MANIFEST}): make some with `hplan data make`")
         try:
-            content = json.loads(path.read_text())
+            content = json.loads(path.read_text(encoding="utf-8"))
             if content["format"] != FORMAT:
                 raise HplanError(f"{path}: format {content['format']}, this hplan reads {FORMAT}: make the data again")
             content["observation_spec"] = ObservationSpec(**_tuples(content["observation_spec"]))

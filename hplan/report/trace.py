@@ -74,23 +74,16 @@ class Trace:
 
 
 def record(steps: Iterable[TraceStep], path: str | os.PathLike[str]) -> Iterator[TraceStep]:
-    """Pass steps through and append each to a file before the next is asked for.
+    """Pass steps through and write each to a file before the next is asked for; what was there before is replaced.
 
-    Every line is one write, so that a killed run leaves whole lines; what an earlier one left in pieces is cut off.
+    Every line is one write, so that a killed run leaves whole lines and at most one piece.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _cut_partial_line(path)
-    with path.open("ab", buffering=0) as file:
+    with path.open("wb", buffering=0) as file:
         for step in steps:
             file.write(step.to_json().encode() + b"\n")
             yield step
-
-
-def _cut_partial_line(path: Path) -> None:
-    content = path.read_bytes() if path.exists() else b""
-    if not content.endswith(b"\n") and content:
-        os.truncate(path, content.rfind(b"\n") + 1)
 
 
 def read_trace(path: str | os.PathLike[str]) -> Trace:

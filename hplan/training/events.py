@@ -7,7 +7,6 @@ is an event: some cell changes its symbol.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -42,6 +41,7 @@ from hplan.objectives.whole_batch import whole_batch
 from hplan.planning.energy import Lifted, NearLatent
 from hplan.planning.search import BestFirstSearch
 from hplan.play.play import Play
+from hplan.training.train import Ratio
 from hplan.training.symbols import (
     EventSteps,
     RareDraws,
@@ -54,6 +54,7 @@ from hplan.training.symbols import (
     movers,
 )
 from hplan.types import Budget, UsageError
+from hplan.validation import Count, validated
 
 CHANCES = 4  # times as many steps where chances have to be learned from noise
 ROUNDS = 3  # of training level 0, each of the later ones on what the one before got wrong
@@ -67,21 +68,17 @@ LEAST_EVENTS, LONGER = 2, 2  # of a level: events in the busiest tenth of episod
 TRIED = 50  # events that are planned to find how long a step is, but for those left when all have spent too much
 EVALUATIONS, ALL_EVALUATIONS, HORIZON = 2048, 20_000, 256  # of one such plan and of all, and steps ahead
 
-Whole = Annotated[int, Field(ge=1)]
-
-
-@dataclass(frozen=True)
+@validated
 class EventSettings:
     """Sizes and lengths of training; a task may override any by budget (tasks/README.md)."""
 
-    base_steps: Whole = 1200
-    above_steps: Whole = 400
+    base_steps: Count = 1200
+    above_steps: Count = 400
     batch: Annotated[int, Field(ge=8)] = 256
-    channels: Whole = 24
+    channels: Count = 24
     hidden: Annotated[int, Field(ge=3)] = 48
     objective: str = "infonce"  # hplan.parts has the names
-    ratio: Annotated[int, Field(ge=0, le=1_000_000)] = 0  # levels are cut at processes of so many steps, its square,
-    # ...; 0: at gaps between time scales
+    ratio: Ratio = 0  # levels are cut at processes of so many steps, its square, ...; 0: at gaps between time scales
     identity: bool = False  # levels above take the symbols below as they are, for ablation
     rare: bool = True  # rare kinds of change are drawn more often, weigh more, and mistakes are practised
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import pickle
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,34 +15,43 @@ import numpy as np
 import torch
 
 from hplan.agent import Agent
-from hplan.config import EnvFactory, TaskConfig, check_values
-from hplan.files import sweep, write_atomically
-from hplan.levels.stack import CARD, FORMAT, WEIGHTS, Stack
+from hplan.config import SuccessRule, Task, TaskConfig
+from hplan.files import locked, sweep, write_atomically
+from hplan.levels.stack import CARD, WEIGHTS, Stack
+from hplan.objectives.objective import make_objective
 from hplan.play.record import play
 from hplan.play.store import Manifest, versions
 from hplan.play.windows import PlayData, load_play
-from hplan.registry import load_task, task_from_factory
+from hplan.registry import load_task, make_world, task_from_factory
+from hplan.threads import reproducible
 from hplan.training.fit import Progress
+from hplan.training.request import claim, describe, differences
+from hplan.training.spatial import SpatialSettings, train_spatial
 from hplan.training.trained import Curves, Trained
-from hplan.types import HplanError, UsageError
+from hplan.training.vector_stack import VectorSettings, train_vector
+from hplan.types import ActionSpec, HplanError, NoSuccessWarning, ObservationSpec, UsageError
+from hplan.validation import Count, Seed, build, checked, near
 
-Levels = Literal["auto"] | int
-REQUEST, CURVES = "request.json", "curves.json"
-LARGEST_RATIO = 1_000_000  # of the time scales of two levels: no play is as long
+Levels = Literal["auto"] | Count
+Device = Literal["auto", "cpu", "cuda"]
+Settings = SpatialSettings | VectorSettings
+CURVES = "curves.json"
+FEWEST = 2  # episodes of play: one to learn from, and one to calibrate on
 
 
+@checked
 def learn(
-    task: str | TaskConfig | EnvFactory,
+    task: Task,
     out: str | Path,
     *,
-    steps: int | None = None,
-    seed: int = 0,
+    steps: Count | None = None,
+    seed: Seed = 0,
     levels: Levels = "auto",
     budget: str = "quick",
-    device: str = "auto",
+    device: Device = "auto",
     resume: bool = True,
-    success: Literal["auto", "terminated"] = "auto",
-    workers: int = 1,
+    success: SuccessRule = "auto",
+    workers: Count = 1,
     settings: Mapping[str, Any] | None = None,
     play_from: str | Path | None = None,
     progress: Progress | None = None,
@@ -51,69 +62,68 @@ def learn(
     (default: the task's, by budget). settings: of training, over those of the task's file (tasks/README.md). play_from:
     a folder of this task's play that exists already (`hplan data make` or `import`), instead of playing. `out` keeps
     play, snapshots and the agent: called again with the same arguments it goes on where it stopped, and does nothing
-    where it is finished. progress(stage, done, total, figures) is told how it goes.
+    where it is finished. progress(stage, done, total, figures) is told how it goes. Same arguments, same weights:
+    torch computes on one thread meanwhile, and its global generator is left as it was.
 
-    Raises UsageError for a wrong call or an `out` that holds something else, HplanError where play or training fails.
+    Raises UsageError for a wrong call or an `out` that holds something else or that another process works in, and
+    HplanError where play or training fails. Warns (`NoSuccessWarning`) where no step of play succeeded.
     """
     config = _task(task, success)
-    out = Path(out)
-    settings = {**config.training.get(budget, {}), **(settings or {})}
-    _check_settings(settings, config.name)
-    _claim(out, _request(config, steps, seed, levels, budget, settings, play_from), resume)
-    sweep(out)
-    if (out / CARD).exists() and (out / WEIGHTS).exists():
-        return Agent(Stack.load(out), name=str(out))
-    started = time.perf_counter()
-    if play_from is not None:
-        _check_task(Manifest.load(Path(play_from)), config.name)
-    else:
-        count = steps or _from_budget(config.play.steps, budget, "play.steps")
-        told = (lambda done, total: progress("play", done, total, {})) if progress else None
-        play(config, out / "play", steps=count, seed=seed, progress=told, workers=workers)
-    data = load_play(out / "play" if play_from is None else Path(play_from))
-    if config.goal == "observation":  # success was of goals that the agent cannot see in an observation
-        data = replace(data, success=np.zeros_like(data.success))
-    trained = train(
-        data, config, settings, out=out / "stages", seed=seed, levels=levels, device=device, progress=progress
-    )
-    stack = Stack(
-        task=config.name,
-        observation_spec=data.observation_spec,
-        action_spec=data.action_spec,
-        levels=trained.levels,
-        calibration=trained.calibration,
-        tolerance=trained.tolerance,
-        succeeds=trained.succeeds,
-        success_rule=config.success,
-        train={
-            "env_steps": data.steps,
-            "gradient_steps": sum(int(curve[-1]["step"]) for curve in trained.curves.values() if curve),
-            "wall_s": round(time.perf_counter() - started, 1),
-            "device": _device(device),
-            "seed": seed,
-            "settings": settings,
-            **trained.facts,
-        },
-        versions=versions(),
-        edges=trained.edges,
-    )
-    write_atomically(out / CURVES, _short(trained.curves))
-    stack.save(out)
+    if budget not in config.play.steps:
+        raise UsageError(f"budget is {budget!r}{near(budget, config.play.steps)}")
+    device, out = _device(device), Path(out)
+    specs = _specs(config)
+    chosen = _settings(config, specs, {**config.training.get(budget, {}), **(settings or {})})
+    recorded = None if play_from is None else Manifest.load(Path(play_from))
+    if recorded is not None:
+        _check_play(recorded, config, specs)
+    elif workers > 1:
+        _check_travels(config, workers)
+    steps = None if recorded else steps or config.play.steps[budget]
+    with locked(out), reproducible():
+        claim(
+            out,
+            describe(config, specs, recorded, steps=steps, seed=seed, levels=levels, settings=asdict(chosen)),
+            resume,
+        )
+        if (out / CARD).exists() and (out / WEIGHTS).exists():
+            return Agent(Stack.load(out), name=str(out))
+        sweep(out)
+        started = time.perf_counter()
+        if steps is not None:
+            told = (lambda done, total: progress("play", done, total, {})) if progress else None
+            play(config, out / "play", steps=steps, seed=seed, progress=told, workers=workers)
+        data = _load(out / "play" if play_from is None else Path(play_from), config)
+        trained = train(data, chosen, out=out / "stages", seed=seed, levels=levels, device=device, progress=progress)
+        stack = Stack(
+            task=config.name,
+            observation_spec=data.observation_spec,
+            action_spec=data.action_spec,
+            levels=trained.levels,
+            calibration=trained.calibration,
+            tolerance=trained.tolerance,
+            succeeds=trained.succeeds,
+            success_rule=config.success,
+            train={
+                "env_steps": data.steps,
+                "gradient_steps": sum(int(curve[-1]["step"]) for curve in trained.curves.values() if curve),
+                "wall_s": round(time.perf_counter() - started, 1),
+                "device": device,
+                "seed": seed,
+                "settings": {**config.training.get(budget, {}), **(settings or {})},
+                **trained.facts,
+            },
+            versions=versions(),
+            edges=trained.edges,
+        )
+        write_atomically(out / CURVES, _short(trained.curves))
+        stack.save(out)
     return Agent(stack, name=str(out))
-
-
-def _short(curves: Curves) -> str:
-    """As JSON; four digits are more than a chart shows."""
-    points = {
-        stage: [{k: float(f"{v:.4g}") for k, v in one.items()} for one in curve] for stage, curve in curves.items()
-    }
-    return json.dumps(points, separators=(",", ":"))
 
 
 def train(
     data: PlayData,
-    task: TaskConfig,
-    settings: Mapping[str, Any],
+    settings: Settings,
     *,
     out: Path,
     seed: int,
@@ -122,108 +132,87 @@ def train(
     progress: Progress | None,
 ) -> Trained:
     """The levels of a stack from play, by the kind of its observations."""
-    shared = {"levels": levels, "seed": seed, "out": out, "device": _device(device), "progress": progress}
-    if data.observation_spec.kind == "symbols":
-        if data.action_spec.kind == "continuous":
-            raise UsageError(
-                f"{task.name}: symbols with continuous actions are not supported; give the observation as floats"
-            )
-        from hplan.training.spatial import SpatialSettings, train_spatial
-
-        return train_spatial(data, settings=_settings(SpatialSettings, settings, task.name), **shared)
-    from hplan.training.vector_stack import VectorSettings, train_vector
-
-    return train_vector(data, settings=_settings(VectorSettings, settings, task.name), **shared)
+    shared = {"levels": levels, "seed": seed, "out": out, "device": device, "progress": progress}
+    if isinstance(settings, SpatialSettings):
+        return train_spatial(data, settings=settings, **shared)
+    return train_vector(data, settings=settings, **shared)
 
 
-def _check_task(play: Manifest, name: str) -> None:
-    """What others recorded goes by their names (Minari's); what hplan played goes by its own."""
-    if play.source == "regenerated" and play.task != name:
-        raise UsageError(f"that is play of {play.task}, not of {name}: choose another --play-from")
-
-
-def _check_settings(settings: Mapping[str, Any], name: str) -> None:
-    """Before anything is played; which of the two kinds it has to be is only known afterwards."""
-    from hplan.training.spatial import SpatialSettings
-    from hplan.training.vector_stack import VectorSettings
-
-    examples = {field.name: field.default for kind in (SpatialSettings, VectorSettings) for field in fields(kind)}
-    _refuse_unknown(settings, set(examples), name)
-    check_values(settings, examples, f"task {name}")
-    if (ratio := settings.get("ratio", 0)) and not 2 <= ratio <= LARGEST_RATIO:
-        raise UsageError(f"task {name}: ratio = {ratio}; expected 2 to {LARGEST_RATIO}, or 0 for the rule of hplan")
-
-
-def _settings(kind: Callable[..., Any], settings: Mapping[str, Any], name: str) -> Any:
-    _refuse_unknown(settings, {field.name for field in fields(kind)}, name)  # type: ignore[arg-type]
-    return kind(**settings)
-
-
-def _refuse_unknown(settings: Mapping[str, Any], known: set[str], name: str) -> None:
-    if unknown := settings.keys() - known:
-        raise UsageError(f"task {name}: unknown training settings {sorted(unknown)}; known are {sorted(known)}")
-
-
-def _task(task: str | TaskConfig | EnvFactory, success: Any) -> TaskConfig:
+def _task(task: Task, success: SuccessRule) -> TaskConfig:
     if isinstance(task, TaskConfig):
         return task
     return load_task(task, success) if isinstance(task, str) else task_from_factory(task, success=success)
 
 
-def _device(name: str) -> str:
+def _device(name: Device) -> str:
     if name == "auto":  # networks are small: a GPU waits for the next batch
         return "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: no CUDA device here; use auto or cpu")
+        raise UsageError("device is 'cuda', and there is none here; use 'auto' or 'cpu'")
     return name
 
 
-def _from_budget(values: Any, budget: str, what: str) -> int:
-    if budget not in values:
-        raise UsageError(f"--budget {budget}: this task has {what} for {', '.join(values)}")
-    return int(values[budget])
+def _specs(task: TaskConfig) -> tuple[ObservationSpec, ActionSpec]:
+    world = make_world(task)
+    world.close()
+    return world.observation_spec, world.action_spec
 
 
-def _request(
-    task: TaskConfig,
-    steps: int | None,
-    seed: int,
-    levels: Levels,
-    budget: str,
-    settings: Mapping[str, Any],
-    play_from: str | Path | None,
-) -> dict[str, Any]:
-    return {
-        "format": FORMAT,  # stages of another one would be taken for finished
-        "task": task.name,
-        "success": task.success,
-        "steps": steps,
-        "seed": seed,
-        "levels": levels,
-        "budget": budget,
-        "settings": dict(settings),
-        "play_from": str(play_from) if play_from else None,
+def _settings(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], values: Mapping[str, Any]) -> Settings:
+    """Those of the kind of levels that the task's observations take, checked before anything is played."""
+    symbols = specs[0].kind == "symbols"
+    if symbols and specs[1].kind == "continuous":
+        raise UsageError(
+            f"{task.name}: symbols with continuous actions are not supported; give the observation as floats"
+        )
+    settings = build(SpatialSettings if symbols else VectorSettings, values, f"settings of {task.name}")
+    make_objective(settings.objective, dimensions=1)  # raises UsageError where there is none of that name
+    return settings
+
+
+def _check_play(play: Manifest, task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec]) -> None:
+    """What others recorded goes by their names (Minari's); what hplan played goes by its own."""
+    if play.source == "regenerated" and play.task != task.name:
+        raise UsageError(f"that is play of {play.task}, not of {task.name}: choose another --play-from")
+    there, here = (
+        {"observation": vars(one[0]), "action": vars(one[1]) | {"names": ()}}
+        for one in ((play.observation_spec, play.action_spec), specs)
+    )
+    if what := differences(there, here):
+        raise UsageError(f"play of {play.task} has other spaces than {task.name} ({what}): choose another --play-from")
+
+
+def _check_travels(task: TaskConfig, workers: int) -> None:
+    try:
+        pickle.dumps(task)
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise UsageError(f"{task.name} cannot be sent to {workers} workers ({error}); use workers=1") from error
+
+
+def _load(folder: Path, task: TaskConfig) -> PlayData:
+    """Play to train on. Raises HplanError where there is too little, and warns where nothing in it succeeded."""
+    data = load_play(folder)
+    if data.episodes < FEWEST:
+        raise HplanError(
+            f"{folder} holds {data.episodes} episode of {data.steps} steps, too little to train on: play more steps"
+        )
+    if task.goal == "observation":  # success was of goals that the agent cannot see in an observation
+        return replace(data, success=np.zeros_like(data.success))
+    if not data.success.any():
+        warnings.warn(
+            f"no step of {task.name} counted as success in {data.steps:,} steps of play, of which "
+            f"{int((data.rewards > 0).sum()):,} were rewarded: the agent learns no goal of its own. Success is "
+            "info['success'], or a reward above 0 that ends the episode: have the environment tell it, play more steps, "
+            "choose --success terminated, or give `agent.reset` a goal",
+            NoSuccessWarning,
+            stacklevel=3,
+        )
+    return data
+
+
+def _short(curves: Curves) -> str:
+    """As JSON; four digits are more than a chart shows."""
+    points = {
+        stage: [{k: float(f"{v:.4g}") for k, v in one.items()} for one in curve] for stage, curve in curves.items()
     }
-
-
-def _claim(out: Path, request: dict[str, Any], resume: bool) -> None:
-    """Note what `out` is for, or see that it is for the same."""
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file: --out names a folder")
-    path = out / REQUEST
-    if path.exists():
-        try:
-            found = json.loads(path.read_text())
-        except ValueError as error:
-            raise HplanError(f"{path} is damaged ({error}): choose another --out") from error
-        if found != request:
-            what = ", ".join(
-                f"{k} {found.get(k)!r} there and {v!r} here" for k, v in request.items() if found.get(k) != v
-            )
-            raise UsageError(f"{out} holds another run ({what}): choose another --out")
-        if not resume:
-            raise UsageError(f"{out} already holds a run: add --resume to go on, or choose another --out")
-        return
-    if out.is_dir() and any(not path.name.endswith(".tmp") for path in out.iterdir()):  # those are left by a kill
-        raise UsageError(f"{out} is not empty and no run directory: choose another --out")
-    write_atomically(path, json.dumps(request))
+    return json.dumps(points, separators=(",", ":"))

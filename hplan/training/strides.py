@@ -22,7 +22,7 @@ latent to another, so it would call the way that luck took a way, and plan to ta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -50,7 +50,9 @@ from hplan.objectives.slowness import slowness
 from hplan.objectives.welsch import LONG, trust
 from hplan.objectives.whole_batch import own_rows, whole_batch
 from hplan.play.play import Play
+from hplan.training.train import Ratio
 from hplan.types import ARRIVED, MacroSpec, UsageError
+from hplan.validation import Count, NonNegative, validated
 
 CLOSE, CLOSER = 1.0, 0.5  # steps from a goal that count as there; a whole step of a high level is nearly everywhere
 SAMPLE = 20_000  # latents and windows that statistics are measured on
@@ -73,28 +75,24 @@ PLACES, SEEN = 200, 30_000  # that travel times are measured between, and latent
 CHECKED = 2048  # windows
 WORTH = 4.0  # as for gaps between time scales: less is not worth a level
 
-Whole = Annotated[int, Field(ge=1)]
-
-
-@dataclass(frozen=True)
+@validated
 class StrideSettings:
     """Sizes and lengths of training; a task may override any by budget (tasks/README.md)."""
 
-    base_steps: Whole = 6000
-    above_steps: Whole = 2500
+    base_steps: Count = 6000
+    above_steps: Count = 2500
     batch: Annotated[int, Field(ge=8)] = 128
-    codes: Whole = 64
-    latent: Whole = 16  # numbers of a latent
+    codes: Count = 64
+    latent: Count = 16  # numbers of a latent
     hidden: Annotated[int, Field(ge=4)] = 128
     encoder: str = "auto"  # hplan.parts has the names; auto: Fourier features of numbers, one-hot symbols
     objective: str = "vicreg"  # hplan.parts has the names
     inverse: bool = True  # latents of level 0 have to tell the action between them
     identity: bool = False  # levels above take the latents below as they are, for ablation
-    rollout: Whole = 3  # steps of level 1 that it is trained to predict open loop
-    slow: Annotated[float, Field(ge=0)] = 2.0  # weight of slowness above level 0: what a level keeps outlasts its steps
+    rollout: Count = 3  # steps of level 1 that it is trained to predict open loop
+    slow: NonNegative = 2.0  # weight of slowness above level 0: what a level keeps should outlast its steps
     shuffle: bool = False  # levels above 0 see the latents of an episode out of order: a negative control
-    ratio: Annotated[int, Field(ge=0, le=1_000_000)] = 0  # steps of a level in one of the next; 0: as the level below
-    # is found reliable
+    ratio: Ratio = 0  # steps of a level in one of the next; 0: as the level below is found reliable
 
 
 class Strides:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import torch
+from pydantic import Field
 
 from hplan.levels.calibration import Calibration
 from hplan.levels.heads.landmarks import LandmarkEdges
@@ -21,6 +22,7 @@ from hplan.play.play import Play
 from hplan.training.calibrate import calibrate_stack
 from hplan.training.fit import Run, fit
 
+Ratio = Literal[0] | Annotated[int, Field(ge=2, le=1_000_000)]  # of two levels; no play is as long as the largest
 HELD_OUT = 0.15  # of the layouts are kept for calibration: moments of one are alike, so it takes many for a threshold
 
 

@@ -62,11 +62,11 @@ def test_a_recording_cut_anywhere_keeps_its_whole_steps(tmp_path_factory: pytest
     assert named == (not RECORDED[:cut].endswith(b"\n") and not complete)
 
 
-def test_recording_goes_on_after_a_cut_line(tmp_path: Path) -> None:
+def test_a_recording_replaces_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "trace.jsonl"
     path.write_bytes(RECORDED[:-40])
     list(record(STEPS[-1:], path))
-    assert read_trace(path) == Trace(tuple(STEPS))
+    assert read_trace(path) == Trace(tuple(STEPS[-1:]))
 
 
 def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
