@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from hplan.control.controller import Controller, Replan
-from hplan.control.course import ControlConfig
 from hplan.control.experience import Experience
 from hplan.control.plan_tree import PlanTree
+from hplan.control.plans import ControlConfig
 from hplan.levels.observation import canonical
 from hplan.levels.stack import Stack
 from hplan.planning.choice import PlannerFor, Planning, check_planner_settings, chosen_planner, planner_settings
@@ -121,7 +121,7 @@ class Agent:
         """What the agent would do from here: every level's plan, each refined for its first hop. Changes nothing."""
         controller = self._controller(self._goal if goal is None else self._goal_of(goal), seed=0)
         controller.act(self.stack.encode(canonical(observation, self.stack.observation_spec)))
-        return controller.episode.tree
+        return controller.execution.tree
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
@@ -157,18 +157,18 @@ class Agent:
     @property
     def last_repair(self) -> Repair | None:
         """What the latest `act` repaired: level, cause, surprise, threshold; None if nothing."""
-        return self._session.episode.last_repair if self._session else None
+        return self._session.execution.last_repair if self._session else None
 
     @property
     def tree(self) -> PlanTree:
         if self._session is None:
             return PlanTree.empty(self._goal.label, levels=len(self.stack.levels))
-        return self._session.episode.tree
+        return self._session.execution.tree
 
     @property
     def subgoals(self) -> dict[int, Tensor]:
         """By level, the latent (*z) that the hop of its plan under way leads to; none of a level without a plan."""
-        courses = self._session.episode.courses.courses if self._session else ()
+        courses = self._session.execution.courses.courses if self._session else ()
         return {k: course.target() for k, course in enumerate(courses) if course is not None and len(course.result)}
 
     @property
@@ -185,15 +185,17 @@ class Agent:
     @property
     def evaluations(self) -> int:
         """Predictor evaluations of this episode so far."""
-        return self._session.episode.ledger.evaluations if self._session else 0
+        return self._session.execution.ledger.evaluations if self._session else 0
 
     @property
     def planner_calls(self) -> dict[int, int]:
-        return dict.fromkeys(self.thresholds, 0) | (self._session.episode.ledger.planner_calls if self._session else {})
+        return dict.fromkeys(self.thresholds, 0) | (
+            self._session.execution.ledger.planner_calls if self._session else {}
+        )
 
     @property
     def repairs(self) -> dict[int, int]:
-        return dict.fromkeys(self.thresholds, 0) | (self._session.episode.ledger.repairs if self._session else {})
+        return dict.fromkeys(self.thresholds, 0) | (self._session.execution.ledger.repairs if self._session else {})
 
     @property
     def levels_info(self) -> list[dict[str, Any]]:
@@ -234,7 +236,7 @@ class Agent:
     def _learn(self) -> None:
         """What the episode so far taught the landmark graphs."""
         if self._session is not None and self.remembers:
-            self.planners = self._experience.taught(self.stack.levels, self.planners, self._session.episode.memories)
+            self.planners = self._experience.taught(self.stack.levels, self.planners, self._session.execution.memories)
             self._experience = Experience()
 
     def _goal_of(self, goal: GoalLike) -> Goal:

@@ -1,8 +1,8 @@
 """Parts by name: what a level, its training or its planning is made of, found in one table.
 
 A name is one of `BUILT_IN`, one that an installed package registers as an entry point of the group `hplan.KIND` (such
-as `hplan.encoder`), or `MODULE:NAME`. Objects are their own names: what may be named on the command line may be passed to
-`hplan.learn` and `hplan.load` as it is. Nothing is imported before it is asked for.
+as `hplan.encoder`), or `MODULE:NAME`. Objects are their own names: what may be named on the command line may be passed
+to `hplan.learn` and `hplan.load` as it is. Nothing is imported before it is asked for.
 """
 
 from __future__ import annotations

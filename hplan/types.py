@@ -310,7 +310,7 @@ class PlanResult:
         return len(self.macros)
 
 
-class HopCost(Protocol):
+class StepCost(Protocol):
     """Extra cost of single steps, e.g. the memory of failed ones: (B, *z), (B, *z) -> (B,)."""
 
     def __call__(self, z: Tensor, following: Tensor) -> Tensor: ...
@@ -344,7 +344,7 @@ class Planner(Protocol):
         goal: Energy,
         *,
         budget: Budget,
-        hop_cost: HopCost | None = None,
+        step_cost: StepCost | None = None,
         generator: torch.Generator | None = None,
     ) -> PlanResult: ...
 

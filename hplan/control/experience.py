@@ -36,7 +36,7 @@ class Experience:
         for level, planner, memory in zip(levels, planners, memories, strict=True):
             if isinstance(planner, LearningPlanner):
                 z = torch.stack([latents[level.index] for latents, _ in self.moments])
-                failed = [(*ends, times) for ends, times in zip(memory.hops, memory.times, strict=True)]
+                failed = [(*ends, times) for ends, times in zip(memory.steps, memory.times, strict=True)]
                 planner = planner.taught(level, z, actions, failed)
             found.append(planner)
         return tuple(found)

@@ -1,10 +1,11 @@
-"""What hops cost beyond a step each: failures remembered, and straying from the subgoal above forbidden.
+"""What subgoal steps cost beyond a step each: failures remembered, and straying from the subgoal above forbidden.
 
-Soft memory of failure: a hop that did not work costs more for the rest of the episode, and is never forbidden.
+Soft memory of failure: a subgoal step that did not work costs more for the rest of the episode, and is never forbidden.
 
-A hard ban cuts off the only passage when the failure was bad luck; no memory repeats one infeasible hop for ever.
-Where a complete search found no way to carry a hop out, it has seen all that can be done instead, so that this need not
-be tried out hop by hop. And what failed in one place is likely to fail in places like it: the next try is elsewhere.
+A hard ban cuts off the only passage when the failure was bad luck; no memory repeats one infeasible subgoal step for
+ever. Where a complete search found no way to carry a subgoal step out, it has seen all that can be done instead, so
+that this need not be tried out subgoal step by upper. And what failed in one place is likely to fail in places like it:
+the next try is elsewhere.
 """
 
 from __future__ import annotations
@@ -16,42 +17,43 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from hplan.control.course import ControlConfig
-from hplan.types import Budget, HopCost, PlanResult, WorldModel
+from hplan.control.plans import ControlConfig
+from hplan.types import Budget, PlanResult, StepCost, WorldModel
 
-DOUBLINGS = 6  # after which a hop costs no more: it is never forbidden
+DOUBLINGS = 6  # after which a subgoal step costs no more: it is never forbidden
 ALIKE, FORGETS = 0.5, 3.0  # steps that a failed event costs elsewhere, at most; cells that differ, for e times less
 
 
 @dataclass(frozen=True)
 class FailureMemory:
-    """Failed hops (z, z') of one level; calling it gives the extra cost of hops near them, as `hplan.types.HopCost`."""
+    """Failed subgoal steps (z, z') of one level; calling it gives the extra cost of subgoal steps near them, as
+    `hplan.types.StepCost`."""
 
     level: WorldModel
-    radius: float = 1.0  # steps of the level within which a hop counts as the same
+    radius: float = 1.0  # steps of the level within which a subgoal step counts as the same
     penalty: float = 2.0  # extra steps that the first failure costs; each one more twice as many as the one before
-    hops: tuple[tuple[Tensor, Tensor], ...] = ()
+    steps: tuple[tuple[Tensor, Tensor], ...] = ()
     times: tuple[int, ...] = ()  # that each of them failed
-    most: int = 256  # different hops that are remembered, the latest ones
+    most: int = 256  # different subgoal steps that are remembered, the latest ones
 
     def add(self, z: Tensor, following: Tensor) -> Self:
-        for i, (start, end) in enumerate(self.hops):
+        for i, (start, end) in enumerate(self.steps):
             if torch.equal(start, z) and torch.equal(end, following):
                 return replace(self, times=(*self.times[:i], self.times[i] + 1, *self.times[i + 1 :]))
-        latest = slice(max(len(self.hops) + 1 - self.most, 0), None)
-        return replace(self, hops=(*self.hops, (z, following))[latest], times=(*self.times, 1)[latest])
+        latest = slice(max(len(self.steps) + 1 - self.most, 0), None)
+        return replace(self, steps=(*self.steps, (z, following))[latest], times=(*self.times, 1)[latest])
 
     def arrived(self, z: Tensor) -> Self:
         """The level plans from z (*z) now."""
         return self
 
     def __len__(self) -> int:
-        return len(self.hops)
+        return len(self.steps)
 
     def __call__(self, z: Tensor, following: Tensor) -> Tensor:
-        if not self.hops:
+        if not self.steps:
             return torch.zeros(len(z), device=z.device)
-        starts, ends = (torch.stack(points) for points in zip(*self.hops, strict=True))
+        starts, ends = (torch.stack(points) for points in zip(*self.steps, strict=True))
         same = self._near(z, starts) & self._near(following, ends)
         return self._cost(torch.tensor(self.times, device=z.device) @ same.long(), z)
 
@@ -61,19 +63,19 @@ class FailureMemory:
         return self.level.distance(every, points.repeat_interleave(len(z), 0)).view(len(points), len(z)) < self.radius
 
     def _cost(self, failed: Tensor, z: Tensor) -> Tensor:
-        """Of hops that failed so often, (B,)."""
+        """Of subgoal steps that failed so often, (B,)."""
         return self.penalty * (torch.exp2(failed.clamp(max=DOUBLINGS).to(z.dtype)) - 1)
 
 
 @dataclass(frozen=True)
 class EventMemory(FailureMemory):
-    """Of a level of events, where hops are the same or not. Two things more count against a hop.
+    """Of a level of events, where subgoal steps are the same or not. Two things more count against a upper.
 
-    `alike`: each failed hop that turned the same cells into the same symbols somewhere else costs up to so many steps,
-    the less the more cells differ between where the two begin (an event is possible or not for what is around it).
-    `ways`: latents from which the level below found only these ways on, as (z, ends (K, *z)). Any other hop from there
-    costs as much as one that failed again and again. Whoever comes back to such a latent (`here` is the last one) may
-    be elsewhere in it, on the other side of a door, and finds out anew.
+    `alike`: each failed subgoal step that turned the same cells into the same symbols somewhere else costs up to so
+    many steps, the less the more cells differ between where the two begin (an event is possible or not for what is
+    around it). `ways`: latents from which the level below found only these ways on, as (z, ends (K, *z)). Any other
+    subgoal step from there costs as much as one that failed again and again. Whoever comes back to such a latent
+    (`here` is the last one) may be elsewhere in it, on the other side of a door, and finds out anew.
     """
 
     alike: float = ALIKE
@@ -81,11 +83,12 @@ class EventMemory(FailureMemory):
     here: Tensor | None = None
 
     def add(self, z: Tensor, following: Tensor) -> Self:
-        """A hop that is none of the known ways is refuted as long as the level stays there; later only for `alike`."""
+        """A subgoal step that is none of the known ways is refuted as long as the level stays there; later only for
+        `alike`."""
         ends = next((ends for start, ends in self.ways if torch.equal(start, z)), following[None])
         if any(torch.equal(end, following) for end in ends):
             return super().add(z, following)
-        if any(torch.equal(start, z) and torch.equal(end, following) for start, end in self.hops):
+        if any(torch.equal(start, z) and torch.equal(end, following) for start, end in self.steps):
             return self
         noted = super().add(z, following)
         return replace(noted, times=(*noted.times[:-1], 0))
@@ -103,12 +106,12 @@ class EventMemory(FailureMemory):
         return tuple(way for way in self.ways if not torch.equal(way[0], z))
 
     def __len__(self) -> int:
-        return len(self.hops) + len(self.ways)
+        return len(self.steps) + len(self.ways)
 
     def __call__(self, z: Tensor, following: Tensor) -> Tensor:
         before, after = self.level.keys(z), self.level.keys(following)
         failed, alike = torch.zeros(len(z), dtype=torch.long, device=z.device), 0.0
-        if self.hops:
+        if self.steps:
             starts, ends = self._failures
             apart = (before != starts[:, None]).sum(-1)  # (K, B)
             same = (_change(starts, ends)[:, None] == _change(before, after)).all(-1)
@@ -123,8 +126,8 @@ class EventMemory(FailureMemory):
 
     @cached_property
     def _failures(self) -> tuple[Tensor, Tensor]:
-        """Keys of where failed hops begin and end, (K, N) each."""
-        starts, ends = (self.level.keys(torch.stack(points)) for points in zip(*self.hops, strict=True))
+        """Keys of where failed subgoal steps begin and end, (K, N) each."""
+        starts, ends = (self.level.keys(torch.stack(points)) for points in zip(*self.steps, strict=True))
         return starts, ends
 
     @cached_property
@@ -148,8 +151,8 @@ def memories_for(levels: tuple[WorldModel, ...], config: ControlConfig) -> list[
 
 
 @dataclass(frozen=True)
-class WithinHop:
-    """Keeps a level inside the hop of the level above that it carries out, as `hplan.types.HopCost`.
+class SubgoalRegion:
+    """Keeps a level inside the subgoal step of the level above that it carries out, as `hplan.types.StepCost`.
 
     One step of the level above leads from `start` to `target` there. A latent below that the level above sees as
     neither (farther than `allowance` steps from both) has done something else on the way, and is not worth looking at.
@@ -173,9 +176,9 @@ class WithinHop:
         return torch.where(left & missed, torch.inf, 0.0)
 
     def taught(self, memory: FailureMemory, result: PlanResult, budget: Budget) -> FailureMemory:
-        """What the last of the levels above remembers, after a complete search inside the hop. Where it failed, and not
-        for want of evaluations, it saw every way out of `start`, as far as it looks ahead and as it may try; if it
-        began there: a slip may have left the hop."""
+        """What the last of the levels above remembers, after a complete search inside the upper. Where it failed, and
+        not for want of evaluations, it saw every way out of `start`, as far as it looks ahead and as it may try; if it
+        began there: a slip may have left the upper."""
         slipped = bool(self._off(self._lift(result.latents[:1]), self.start)[0])
         nothing = slipped or result.reached or result.evaluations >= budget.evaluations
         if nothing or not isinstance(memory, EventMemory):
@@ -197,15 +200,15 @@ class WithinHop:
 
 @dataclass(frozen=True)
 class Sum:
-    """Several costs of a hop together."""
+    """Several costs of a subgoal step together."""
 
-    costs: tuple[HopCost, ...]
+    costs: tuple[StepCost, ...]
 
     def __call__(self, z: Tensor, following: Tensor) -> Tensor:
         return torch.stack([cost(z, following) for cost in self.costs]).sum(0)
 
 
-def together(*costs: HopCost | None) -> HopCost | None:
+def together(*costs: StepCost | None) -> StepCost | None:
     """The sum of those that there are; an empty memory is none."""
     given = tuple(cost for cost in costs if cost)
     return Sum(given) if given else None

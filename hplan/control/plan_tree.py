@@ -26,7 +26,7 @@ class PlanTree:
     The root (id 0) is the goal, one level above the top of the stack. `children(id)` is the current refinement of a
     node, in order of execution. Ids are never used twice in the history of one tree.
 
-    The tree does not grow with the episode. `add` replaces the refinement of its parent: the one before stays for
+    The tree does not grow with the execution. `add` replaces the refinement of its parent: the one before stays for
     people to see as `earlier(parent)`, without its own descendants and until the next `add` there; and what lies below
     finished nodes (reached, failed, dropped) goes at the next `add` anywhere.
     """

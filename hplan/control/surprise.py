@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hplan.control.course import ControlConfig, Course
+from hplan.control.plans import ControlConfig, LevelPlan
 from hplan.levels.calibration import Calibration, at_look_ahead, surprise
 from hplan.types import WorldModel
 
@@ -21,24 +21,24 @@ class Surprise:
         self.now: dict[int, float] = dict.fromkeys(range(len(levels)), 0.0)
         self.threshold: dict[int, float] = {k: each[0] for k, each in enumerate(self.thresholds)}
 
-    def measure(self, k: int, course: Course, z: Tensor) -> None:
+    def measure(self, k: int, plan: LevelPlan, z: Tensor) -> None:
         """Once a step: level k is at z (*z). A level above may also be off by as much as the controller itself let its
-        hop begin off the planned start."""
-        if not len(course.result):
+        subgoal step begin off the planned start."""
+        if not len(plan.result):
             self.now[k] = 0.0
             return
         allowed = 0.0 if k == 0 or self.levels[k].capabilities.discrete else self.tolerance
-        error = (off_course(self.levels[k], course, z) - allowed).clamp(min=0)
-        self.now[k] = float(surprise(error, course.expected_error[course.hop]))
-        self.threshold[k] = at_look_ahead(self.thresholds[k], course.hop + 1)
+        error = (off_course(self.levels[k], plan, z) - allowed).clamp(min=0)
+        self.now[k] = float(surprise(error, plan.expected_error[plan.at]))
+        self.threshold[k] = at_look_ahead(self.thresholds[k], plan.at + 1)
 
     def exceeded(self, k: int) -> bool:
         """Whether level k is surprised."""
         return self.now[k] > self.threshold[k]
 
 
-def off_course(level: WorldModel, course: Course, z: Tensor) -> Tensor:
-    """(), in steps of the level. Level 0 must be where it was predicted; a level above on the way from where its hop
-    began to where it ends, as far from the nearer of the two as play was at any moment of a step."""
-    expected = torch.stack([course.target()] if level.index == 0 else [course.target(), course.start])
+def off_course(level: WorldModel, plan: LevelPlan, z: Tensor) -> Tensor:
+    """(), in steps of the level. Level 0 must be where it was predicted; a level above on the way from where its
+    subgoal step began to where it ends, as far from the nearer of the two as play was at any moment of a step."""
+    expected = torch.stack([plan.target()] if level.index == 0 else [plan.target(), plan.start])
     return level.distance(z.expand_as(expected), expected).min()

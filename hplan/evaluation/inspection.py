@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,13 +18,14 @@ from hplan.config import TaskConfig
 from hplan.evaluation.result import plain
 from hplan.files import write_atomically
 from hplan.levels.calibration import Calibration
+from hplan.levels.level import Level
 from hplan.levels.stack import macro_text
+from hplan.levels.steps import Steps, latents_of, steps_of
 from hplan.objectives.collapse import examine
 from hplan.objectives.diagnostics import autocorrelation, correlation_time, perplexity, probe_r2
+from hplan.play.play import Play, load_play
 from hplan.play.record import play
-from hplan.play.steps import Rows, Steps, encode_rows, steps_of
-from hplan.play.windows import PlayData, load_play
-from hplan.training.calibration import surprises
+from hplan.training.calibrate import surprises
 from hplan.types import Inspection, LevelInspection, UsageError
 from hplan.worlds.factors import factor
 
@@ -53,22 +53,21 @@ def inspect(
         raise UsageError(f"{task.name} shows {here.kind} {here.shape}; {agent.name} sees {known.kind} {known.shape}")
     readers = {name: factor(name, here) for name in task.probes}
     rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:SAMPLE].sort().values
-    factors = {name: torch.from_numpy(read(data.observations))[rows] for name, read in readers.items()}
-    layout = np.unique(data.seeds, return_inverse=True)[1]
-    held = torch.from_numpy(layout[data.episode] % 2 == 1)[rows]
-    observations = torch.from_numpy(np.array(data.observations))
-    found, latents = [], observations.__getitem__
+    factors = {name: torch.from_numpy(read(data.observations.numpy()))[rows] for name, read in readers.items()}
+    layout = torch.unique(data.seeds, return_inverse=True)[1]
+    held = (layout[data.episode] % 2 == 1)[rows]
+    found = []
     for k, level in enumerate(stack.levels):
-        latents = encode_rows(level, latents, len(data))
+        latents = latents_of(level, data)
+        features = _features(level, latents[rows])
         entry = _level(
-            steps_of(level, latents, data),
-            data,
+            steps_of(level, data, latents),
             rows,
-            dict(zip(factors, probe_r2(_features(latents(rows)), list(factors.values()), held), strict=True)),
+            dict(zip(factors, probe_r2(features, list(factors.values()), held), strict=True)),
             calibration=stack.calibration[k],
             tolerance=stack.tolerance[k],
-            succeeds=stack.succeeds[k],
         )
+        data = data.with_latents(latents)
         found.append(entry)
         if progress:
             progress("levels", k + 1, len(stack.levels), {})
@@ -96,7 +95,7 @@ def write_inspection(found: Inspection, path: str | os.PathLike[str]) -> Path:
     return write_atomically(path, inspection_json(found))
 
 
-def _play(task: TaskConfig, steps: int, seed: int, progress: Progress | None) -> PlayData:
+def _play(task: TaskConfig, steps: int, seed: int, progress: Progress | None) -> Play:
     with tempfile.TemporaryDirectory() as folder:
         told = (lambda done, total: progress("play", done, total, {})) if progress else None
         play(task, Path(folder), steps=steps, seed=APART + seed, progress=told)
@@ -104,13 +103,12 @@ def _play(task: TaskConfig, steps: int, seed: int, progress: Progress | None) ->
 
 
 def _level(
-    steps: Steps, data: PlayData, rows: Tensor, probes: dict[str, float], *, calibration: Calibration, tolerance: float,
-    succeeds: bool,
-) -> LevelInspection:  # fmt: skip
-    level, z = steps.level, steps.latents(rows)
+    steps: Steps, rows: Tensor, probes: dict[str, float], *, calibration: Calibration, tolerance: float
+) -> LevelInspection:
+    level, data, z = steps.level, steps.play, steps.latents[rows]
     health = examine(level, z, lambda sample: steps.at(rows[sample]))
     lags = _lags(int(data.remaining.max()) // 2)
-    correlation = autocorrelation(_episodes(steps.latents, data), lags)
+    correlation = autocorrelation(_episodes(steps), lags)
     kinds, codes = steps.kinds, level.macro.size if level.macro.kind == "discrete" else 0
     fresh = surprises(steps, seed=0)
     took = steps.durations if len(steps.durations) else torch.tensor([math.nan])
@@ -136,22 +134,23 @@ def _level(
         thresholds=calibration.thresholds(),
         false_alarms=tuple((alpha, calibration.false_alarms(fresh, alpha)) for alpha in ALPHAS),
         tolerance=tolerance,
-        succeeds=succeeds,
+        succeeds=level.success is not None,
         probes=probes,
         symptoms=health.symptoms,
     )
 
 
-def _features(z: Tensor) -> Tensor:
+def _features(level: Level, z: Tensor) -> Tensor:
     """What a probe reads: the flattened latent; of a map also the sum of its cells, which flattening has too, but which
     a fit to few layouts would not find."""
-    return torch.cat([z.flatten(1), z.flatten(2).sum(2)], 1) if z.ndim > 2 else z
+    seen = level.space.embed(z)
+    return torch.cat([seen.flatten(1), seen.flatten(1, -2).sum(1)], 1) if seen.ndim > 2 else seen
 
 
-def _episodes(latents: Rows, data: PlayData) -> Iterator[Tensor]:
-    """Flattened latents (T + 1, D) of every episode."""
-    for rows in torch.arange(len(data)).split(np.bincount(data.episode).tolist()):
-        yield latents(rows).flatten(1)
+def _episodes(steps: Steps) -> Iterator[Tensor]:
+    """Flattened latents (T + 1, D), as networks read them, of every episode."""
+    for rows in torch.arange(len(steps.play)).split((steps.play.lengths + 1).tolist()):
+        yield steps.level.space.embed(steps.latents[rows]).flatten(1)
 
 
 def _lags(longest: int) -> list[int]:

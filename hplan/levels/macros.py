@@ -60,9 +60,9 @@ class Actions(nn.Module):
 
 
 class Codes(nn.Module):
-    """`size` codes of `width` numbers, learned as running means of what they stand for. The posterior q describes a step
-    in hindsight: by the environment's actions in it, `window` numbers (the level right above 0, which then cannot jump
-    through walls), or by the two latents that it joins (`window` = 0).
+    """`size` codes of `width` numbers, learned as running means of what they stand for. The posterior q describes a
+    step in hindsight: by the environment's actions in it, `window` numbers (the level right above 0, which then cannot
+    jump through walls), or by the two latents that it joins (`window` = 0).
 
     Source: VQ-VAE (van den Oord, Vinyals and Kavukcuoglu, 2017, arXiv 1711.00937), with the moving-average codebook of
     its appendix A.1 and revival of unused codes.

@@ -18,7 +18,8 @@ Curve = list[dict[str, float]]
 
 @dataclass(frozen=True)
 class Stage:
-    """`name` is unique in a run: it names the snapshot and seeds the batches. `steps` of the optimiser, at rate `lr`."""
+    """`name` is unique in a run: it names the snapshot and seeds the batches. `steps` of the optimiser, at rate
+    `lr`."""
 
     name: str
     module: nn.Module

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hplan.planning.energy import Guide, Guided
 from hplan.planning.rollout import Candidate, Rollout, bounds, check_continuous, shape_of
-from hplan.types import Budget, Energy, HopCost, PlanResult, UsageError, WorldModel
+from hplan.types import Budget, Energy, PlanResult, StepCost, UsageError, WorldModel
 from hplan.validation import Count, Whole
 
 HORIZON = 8  # steps of a plan, where nothing says how far its goal is
@@ -61,12 +61,12 @@ class CrossEntropy:
         goal: Energy,
         *,
         budget: Budget,
-        hop_cost: HopCost | None = None,
+        step_cost: StepCost | None = None,
         generator: torch.Generator | None = None,
     ) -> PlanResult:
         """Raises UsageError where the level's macro-actions are discrete."""
         check_continuous(level, self)
-        rollout = Rollout(level, start, goal, hop_cost)
+        rollout = Rollout(level, start, goal, step_cost)
         guide = goal.guide if isinstance(goal, Guided) and self.guided else None
         best = self._sample(rollout, self.horizon, budget, None, guide, generator)
         for by, share in ((guide, 0.0), (None, GOT_ON)) if guide else ((None, 0.0),):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hplan.levels.heads.landmarks import LandmarkEdges, crossed, nearest_landmark
-from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
+from hplan.types import Budget, Energy, PlanResult, StepCost, WorldModel
 
 if TYPE_CHECKING:
     from hplan.levels.level import Level
@@ -23,12 +23,12 @@ class LandmarkGraph:
 
     An edge costs the steps that it takes, times the tries that it needs (`LandmarkEdges.costs`), plus what
     `BestFirstSearch` adds too: `uncertainty_weight` * the steps by which its end may be off, beyond the first, and
-    `compatibility_weight` * its energy where that is above what real steps have, and `hop_cost`. From the start one
+    `compatibility_weight` * its energy where that is above what real steps have, and `step_cost`. From the start one
     may take the edges of landmarks within `reach` steps of it, or else of the nearest that is ever left; they take as
     much longer as the start is off. A plan leads to the landmark that meets the goal at the least cost; where none
     does, to the least energy. Nothing is imagined: a plan costs no predictor evaluation.
 
-    Costs from the start are those of Bellman and Ford. What `hop_cost` adds is asked for where the way leads, and the
+    Costs from the start are those of Bellman and Ford. What `step_cost` adds is asked for where the way leads, and the
     way is sought again until it leads nowhere new (LazySP; Dellin and Srinivasa, 2016): since it adds and never takes
     away, the way is then the shortest.
     """
@@ -77,13 +77,13 @@ class LandmarkGraph:
         goal: Energy,
         *,
         budget: Budget,
-        hop_cost: HopCost | None = None,
+        step_cost: StepCost | None = None,
         generator: torch.Generator | None = None,
     ) -> PlanResult:
         """Random numbers and evaluations are not needed; a way longer than the budget's horizon is cut there."""
         paths = _Paths(self, level, start, self._costs(level))
         here, energies = float(goal(start[None])[0]), goal(self.landmarks).numpy(force=True)
-        way = [] if here <= goal.threshold else self._way(paths, here, energies, goal.threshold, hop_cost)
+        way = [] if here <= goal.threshold else self._way(paths, here, energies, goal.threshold, step_cost)
         way = way[: budget.horizon]
         nodes = paths.end[way]
         path = np.concatenate([[here], energies[nodes]]).astype(np.float32)
@@ -97,7 +97,7 @@ class LandmarkGraph:
         )
 
     def _way(
-        self, paths: _Paths, here: float, energies: np.ndarray, threshold: float, hop_cost: HopCost | None
+        self, paths: _Paths, here: float, energies: np.ndarray, threshold: float, step_cost: StepCost | None
     ) -> list[int]:
         """The edges of the best way, the first one from the start; none where it is best to stay."""
         while True:
@@ -110,7 +110,7 @@ class LandmarkGraph:
                 if not np.isfinite(costs[target]) or energies[target] >= here:
                     return []
             way = paths.to(target)
-            if hop_cost is None or not paths.ask(hop_cost, way):
+            if step_cost is None or not paths.ask(step_cost, way):
                 return way
 
     def _costs(self, level: WorldModel) -> np.ndarray:
@@ -182,12 +182,12 @@ class _Paths:
             node = int(self.start[way[-1]])
         return way[::-1]
 
-    def ask(self, hop_cost: HopCost, way: list[int]) -> bool:
+    def ask(self, step_cost: StepCost, way: list[int]) -> bool:
         """Add what hops cost that begin at places on the way; whether it has become dearer by that."""
         new = np.flatnonzero(np.isin(self.start, self.start[way]) & ~self.asked)
         self.asked[new] = True
         extra = np.zeros(len(self.costs))
         z, following = (self.z[torch.from_numpy(nodes[new])] for nodes in (self.start, self.end))
-        extra[new] = hop_cost(z, following).numpy(force=True)
+        extra[new] = step_cost(z, following).numpy(force=True)
         self.costs = self.costs + extra
         return bool(extra[way].any())

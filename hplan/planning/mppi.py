@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hplan.planning.rollout import Rollout, bounds, check_continuous, shape_of
-from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
+from hplan.types import Budget, Energy, PlanResult, StepCost, WorldModel
 
 
 class PathIntegral:
@@ -30,12 +30,12 @@ class PathIntegral:
         goal: Energy,
         *,
         budget: Budget,
-        hop_cost: HopCost | None = None,
+        step_cost: StepCost | None = None,
         generator: torch.Generator | None = None,
     ) -> PlanResult:
         """Raises UsageError where the level's macro-actions are discrete."""
         check_continuous(level, self)
-        rollout = Rollout(level, start, goal, hop_cost)
+        rollout = Rollout(level, start, goal, step_cost)
         rounds, candidates, horizon = shape_of(budget, self.rounds, self.candidates, self.horizon)
         low, high = bounds(level, start)
         mean, best = ((low + high) / 2).expand(horizon, -1), None

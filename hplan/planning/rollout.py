@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from hplan.planning.energy import Guide
-from hplan.types import Budget, Energy, HopCost, PlanResult, UsageError, WorldModel
+from hplan.types import Budget, Energy, PlanResult, StepCost, UsageError, WorldModel
 
 UNREAL = 0.2  # energy that a step is worse by for each unit by which it is unlike real ones
-HOP_COST = 0.5  # energy that a step has to save for each unit that it costs beyond one: failures near it, and chance
+STEP_WEIGHT = 0.5  # energy that a step has to save for each unit that it costs beyond one: failures near it, and chance
 STEP_COST = 0.01  # energy that one more step has to save; breaks ties in favour of arriving early
 
 
@@ -83,8 +83,8 @@ class Scored:
 class Rollout:
     """Imagines candidates from one start and counts what it costs."""
 
-    def __init__(self, level: WorldModel, start: Tensor, goal: Energy, hop_cost: HopCost | None) -> None:
-        self.level, self.start, self.goal, self.hop_cost = level, start, goal, hop_cost
+    def __init__(self, level: WorldModel, start: Tensor, goal: Energy, step_cost: StepCost | None) -> None:
+        self.level, self.start, self.goal, self.step_cost = level, start, goal, step_cost
         self.evaluations = 0
 
     def score(self, macros: Tensor) -> Scored:
@@ -111,17 +111,17 @@ class Rollout:
         self.evaluations += count * horizon
         energies = self.goal(latents.flatten(0, 1)).view(count, horizon + 1)
         extra = self._extra(latents, macros)
-        paid = STEP_COST * torch.arange(1, horizon + 1, device=extra.device) + HOP_COST * extra.cumsum(1)
+        paid = STEP_COST * torch.arange(1, horizon + 1, device=extra.device) + STEP_WEIGHT * extra.cumsum(1)
         values, cuts = (energies[:, 1:] + paid + UNREAL * self._unreal(latents)).min(1)
         return Scored(macros, latents, energies, 1 + extra, values, cuts + 1)
 
     def _extra(self, latents: Tensor, macros: Tensor) -> Tensor:
         """(N, H+1, D), (N, H, A) -> (N, H): what steps cost beyond one each, as in a search: the steps by which their
-        ends may be off, beyond the first, and what `hop_cost` says."""
+        ends may be off, beyond the first, and what `step_cost` says."""
         start, following = latents[:, :-1].flatten(0, 1), latents[:, 1:].flatten(0, 1)
         extra = (self.level.uncertainty(start, macros.flatten(0, 1)) - 1).clamp(min=0)
-        if self.hop_cost is not None:
-            extra = extra + self.hop_cost(start, following)
+        if self.step_cost is not None:
+            extra = extra + self.step_cost(start, following)
         return extra.view(macros.shape[:2])
 
     def _unreal(self, latents: Tensor) -> Tensor:

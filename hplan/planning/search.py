@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from hplan.planning.proposal import PriorProposal
-from hplan.types import Budget, Energy, HopCost, PlanResult, Proposal, WorldModel
+from hplan.types import Budget, Energy, PlanResult, Proposal, StepCost, WorldModel
 from hplan.validation import Count, NonNegative, Share
 
 PRIOR_WEIGHT = 1.0  # steps that a macro-action costs for each nat by which it is unlikely
@@ -27,7 +27,7 @@ LEAST = 1.0 - 1e-6  # that a step costs, but for rounding
 class BestFirstSearch:
     """Uniform-cost search (Dijkstra) on the graph that a level's predictor unfolds.
 
-    Cost of a step: 1 - `prior_weight` * log p(m | z) + `hop_cost` + `compatibility_weight` * its energy, where that is
+    Cost of a step: 1 - `prior_weight` * log p(m | z) + `step_cost` + `compatibility_weight` * its energy, where that is
     above what real steps have + `uncertainty_weight` * the steps by which it may end elsewhere, beyond the first: a
     sure detour beats a gamble. Nodes whose `level.keys` are equal are merged. What a step costs by the prior is known
     before it is imagined, so steps rather than nodes wait in the queue, and the predictor is asked only about those
@@ -66,19 +66,19 @@ class BestFirstSearch:
         goal: Energy,
         *,
         budget: Budget,
-        hop_cost: HopCost | None = None,
+        step_cost: StepCost | None = None,
         generator: torch.Generator | None = None,
     ) -> PlanResult:
         tree = _Tree(level, start, goal, budget.horizon)
         last = self.proposal.rounds - 1
         for turn in range(last + 1):
             tree.widen(turn)
-            self._grow(tree, budget.evaluations if turn == last else _narrow(budget.evaluations), hop_cost)
+            self._grow(tree, budget.evaluations if turn == last else _narrow(budget.evaluations), step_cost)
             if tree.reached or tree.evaluations >= budget.evaluations:
                 break
         return tree.path()
 
-    def _grow(self, tree: _Tree, evaluations: int, hop_cost: HopCost | None) -> None:
+    def _grow(self, tree: _Tree, evaluations: int, step_cost: StepCost | None) -> None:
         """Imagine steps until the goal is reached at least cost, so many are spent in all, or none is left."""
         while (cheapest := tree.cheapest()) < tree.goal_cost:
             room = min(self.batch, evaluations - tree.evaluations)
@@ -93,14 +93,14 @@ class BestFirstSearch:
                 z = tree.latents(nodes)
                 macro = torch.tensor(macros, device=z.device)
                 following = tree.level.predict(z, macro)
-                extra = self._extra(tree.level, z, macro, following, hop_cost)
+                extra = self._extra(tree.level, z, macro, following, step_cost)
                 tree.add(nodes, macros, following, [cost + more for cost, more in zip(costs, extra, strict=True)])
 
     def _extra(
-        self, level: WorldModel, z: Tensor, macro: Tensor, following: Tensor, hop_cost: HopCost | None
+        self, level: WorldModel, z: Tensor, macro: Tensor, following: Tensor, step_cost: StepCost | None
     ) -> list[float]:
         """What steps cost beyond the prior."""
-        cost = torch.zeros(len(z), device=z.device) if hop_cost is None else hop_cost(z, following)
+        cost = torch.zeros(len(z), device=z.device) if step_cost is None else step_cost(z, following)
         if self.uncertainty_weight:
             cost = cost + self.uncertainty_weight * (level.uncertainty(z, macro) - 1).clamp(min=0)
         if self.compatibility_weight and level.compatibility is not None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hplan.types import Budget, Energy, HopCost, PlanResult, WorldModel
+from hplan.types import Budget, Energy, PlanResult, StepCost, WorldModel
 
 DISCOUNT = 0.999  # of success per step: a sure way is worth a detour of about a thousand steps times the risk it avoids
 TOLERANCE = 1e-6  # of a chance, between two sweeps
@@ -34,7 +34,7 @@ class ValueIteration:
         goal: Energy,
         *,
         budget: Budget,
-        hop_cost: HopCost | None = None,
+        step_cost: StepCost | None = None,
         generator: torch.Generator | None = None,
     ) -> PlanResult:
         graph = _Graph(level, start, goal)

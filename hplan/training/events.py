@@ -41,7 +41,6 @@ from hplan.objectives.whole_batch import whole_batch
 from hplan.planning.energy import Lifted, NearLatent
 from hplan.planning.search import BestFirstSearch
 from hplan.play.play import Play
-from hplan.training.train import Ratio
 from hplan.training.symbols import (
     EventSteps,
     RareDraws,
@@ -53,6 +52,7 @@ from hplan.training.symbols import (
     index_maps,
     movers,
 )
+from hplan.training.train import Ratio
 from hplan.types import Budget, UsageError
 from hplan.validation import Count, validated
 
@@ -67,6 +67,7 @@ SHOWN = 12  # slowest functions whose time scales, in steps, the metadata tells;
 LEAST_EVENTS, LONGER = 2, 2  # of a level: events in the busiest tenth of episodes, steps of the one below in each
 TRIED = 50  # events that are planned to find how long a step is, but for those left when all have spent too much
 EVALUATIONS, ALL_EVALUATIONS, HORIZON = 2048, 20_000, 256  # of one such plan and of all, and steps ahead
+
 
 @validated
 class EventSettings:

@@ -11,30 +11,27 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from hplan.agent import Agent
 from hplan.config import SuccessRule, Task, TaskConfig
 from hplan.files import locked, sweep, write_atomically
-from hplan.levels.stack import CARD, WEIGHTS, Stack
-from hplan.objectives.objective import make_objective
+from hplan.levels.stack import METADATA, WEIGHTS, Stack
+from hplan.levels.stage import Curve
+from hplan.parts import find, found, name_of
+from hplan.play.play import Play, load_play
 from hplan.play.record import play
 from hplan.play.store import Manifest, versions
-from hplan.play.windows import PlayData, load_play
 from hplan.registry import load_task, make_world, task_from_factory
 from hplan.threads import reproducible
-from hplan.training.fit import Progress
+from hplan.training.fit import Progress, Run
 from hplan.training.request import claim, describe, differences
-from hplan.training.spatial import SpatialSettings, train_spatial
-from hplan.training.trained import Curves, Trained
-from hplan.training.vector_stack import VectorSettings, train_vector
+from hplan.training.train import HELD_OUT, Trained, train_stack
 from hplan.types import ActionSpec, HplanError, NoSuccessWarning, ObservationSpec, UsageError
 from hplan.validation import Count, Seed, build, checked, near
 
 Levels = Literal["auto"] | Count
 Device = Literal["auto", "cpu", "cuda"]
-Settings = SpatialSettings | VectorSettings
 CURVES = "curves.json"
 FEWEST = 2  # episodes of play: one to learn from, and one to calibrate on
 
@@ -54,13 +51,18 @@ def learn(
     workers: Count = 1,
     settings: Mapping[str, Any] | None = None,
     play_from: str | Path | None = None,
+    encoder: Any = "auto",
+    objective: Any = None,
+    abstraction: Any = "auto",
     progress: Progress | None = None,
 ) -> Agent:
     """Play `task` without reward, learn a stack from it, and return the agent, which is also saved in `out`.
 
     task: a name as in `hplan list`, `gym:ENV-ID`, or a function that makes a Gymnasium environment. steps: of play
     (default: the task's, by budget). settings: of training, over those of the task's file (tasks/README.md). play_from:
-    a folder of this task's play that exists already (`hplan data make` or `import`), instead of playing. `out` keeps
+    a folder of this task's play that exists already (`hplan data make` or `import`), instead of playing. encoder,
+    objective, abstraction: what level 0 reads observations by, what keeps latents apart, and how levels are cut out of
+    play, each a name of `hplan.parts`, MODULE:NAME, or the class itself (docs/extending.md). `out` keeps
     play, snapshots and the agent: called again with the same arguments it goes on where it stopped, and does nothing
     where it is finished. progress(stage, done, total, figures) is told how it goes. Same arguments, same weights:
     torch computes on one thread meanwhile, and its global generator is left as it was.
@@ -73,7 +75,11 @@ def learn(
         raise UsageError(f"budget is {budget!r}{near(budget, config.play.steps)}")
     device, out = _device(device), Path(out)
     specs = _specs(config)
-    chosen = _settings(config, specs, {**config.training.get(budget, {}), **(settings or {})})
+    cutting = _abstraction(config, specs, abstraction, encoder)
+    own = {**config.training.get(budget, {}), **(settings or {})}
+    own |= {} if encoder == "auto" else {"encoder": name_of("encoder", encoder)}
+    own |= {} if objective is None else {"objective": name_of("objective", objective)}
+    chosen = _settings(config, cutting, own)
     recorded = None if play_from is None else Manifest.load(Path(play_from))
     if recorded is not None:
         _check_play(recorded, config, specs)
@@ -83,10 +89,19 @@ def learn(
     with locked(out), reproducible():
         claim(
             out,
-            describe(config, specs, recorded, steps=steps, seed=seed, levels=levels, settings=asdict(chosen)),
+            describe(
+                config,
+                specs,
+                recorded,
+                steps=steps,
+                seed=seed,
+                levels=levels,
+                settings=asdict(chosen),
+                abstraction=name_of("abstraction", cutting),
+            ),
             resume,
         )
-        if (out / CARD).exists() and (out / WEIGHTS).exists():
+        if (out / METADATA).exists() and (out / WEIGHTS).exists():
             return Agent(Stack.load(out), name=str(out))
         sweep(out)
         started = time.perf_counter()
@@ -94,7 +109,8 @@ def learn(
             told = (lambda done, total: progress("play", done, total, {})) if progress else None
             play(config, out / "play", steps=steps, seed=seed, progress=told, workers=workers)
         data = _load(out / "play" if play_from is None else Path(play_from), config)
-        trained = train(data, chosen, out=out / "stages", seed=seed, levels=levels, device=device, progress=progress)
+        run = Run(seed, out / "stages", device, progress)
+        trained = train(data, cutting, chosen, levels=levels, run=run)
         stack = Stack(
             task=config.name,
             observation_spec=data.observation_spec,
@@ -102,7 +118,6 @@ def learn(
             levels=trained.levels,
             calibration=trained.calibration,
             tolerance=trained.tolerance,
-            succeeds=trained.succeeds,
             success_rule=config.success,
             train={
                 "env_steps": data.steps,
@@ -110,7 +125,7 @@ def learn(
                 "wall_s": round(time.perf_counter() - started, 1),
                 "device": device,
                 "seed": seed,
-                "settings": {**config.training.get(budget, {}), **(settings or {})},
+                "settings": own,
                 **trained.facts,
             },
             versions=versions(),
@@ -121,21 +136,11 @@ def learn(
     return Agent(stack, name=str(out))
 
 
-def train(
-    data: PlayData,
-    settings: Settings,
-    *,
-    out: Path,
-    seed: int,
-    levels: Levels,
-    device: str,
-    progress: Progress | None,
-) -> Trained:
-    """The levels of a stack from play, by the kind of its observations."""
-    shared = {"levels": levels, "seed": seed, "out": out, "device": device, "progress": progress}
-    if isinstance(settings, SpatialSettings):
-        return train_spatial(data, settings=settings, **shared)
-    return train_vector(data, settings=settings, **shared)
+def train(data: Play, abstraction: Any, settings: Any, *, levels: Levels, run: Run) -> Trained:
+    """The levels of a stack from play, apart from some that they are calibrated on."""
+    fitted, held = data.split(HELD_OUT, run.seed)
+    count = None if levels == "auto" else levels
+    return train_stack(abstraction(settings, fitted, held, count=count, seed=run.seed), run)
 
 
 def _task(task: Task, success: SuccessRule) -> TaskConfig:
@@ -158,15 +163,28 @@ def _specs(task: TaskConfig) -> tuple[ObservationSpec, ActionSpec]:
     return world.observation_spec, world.action_spec
 
 
-def _settings(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], values: Mapping[str, Any]) -> Settings:
-    """Those of the kind of levels that the task's observations take, checked before anything is played."""
-    symbols = specs[0].kind == "symbols"
-    if symbols and specs[1].kind == "continuous":
-        raise UsageError(
-            f"{task.name}: symbols with continuous actions are not supported; give the observation as floats"
-        )
-    settings = build(SpatialSettings if symbols else VectorSettings, values, f"settings of {task.name}")
-    make_objective(settings.objective, dimensions=1)  # raises UsageError where there is none of that name
+def _abstraction(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], one: Any, encoder: Any) -> Any:
+    """The class by its name; `auto`: events where observations are maps of symbols, which no encoder makes vectors."""
+    kind, symbols = specs[0].kind, specs[0].kind == "symbols"
+    if one == "auto":
+        one = "events" if symbols and encoder == "auto" else "strides"
+    made = found("abstraction", one)
+    if kind not in made.observations:
+        raise UsageError(f"{task.name} shows {kind}, and abstraction {one!r} is for {', '.join(made.observations)}")
+    if made is found("abstraction", "events"):
+        if specs[1].kind == "continuous":
+            raise UsageError(
+                f"{task.name}: symbols with continuous actions have no events; choose an encoder, such as 'one-hot'"
+            )
+        if encoder != "auto":
+            raise UsageError(f"encoder {encoder!r} makes vectors, and levels of events are over maps: leave one out")
+    return made
+
+
+def _settings(task: TaskConfig, abstraction: Any, values: Mapping[str, Any]) -> Any:
+    """Those of the abstraction, checked before anything is played."""
+    settings = build(abstraction.Settings, values, f"settings of {task.name}")
+    find("objective", settings.objective)  # raises UsageError where there is none of that name
     return settings
 
 
@@ -189,7 +207,7 @@ def _check_travels(task: TaskConfig, workers: int) -> None:
         raise UsageError(f"{task.name} cannot be sent to {workers} workers ({error}); use workers=1") from error
 
 
-def _load(folder: Path, task: TaskConfig) -> PlayData:
+def _load(folder: Path, task: TaskConfig) -> Play:
     """Play to train on. Raises HplanError where there is too little, and warns where nothing in it succeeded."""
     data = load_play(folder)
     if data.episodes < FEWEST:
@@ -197,7 +215,7 @@ def _load(folder: Path, task: TaskConfig) -> PlayData:
             f"{folder} holds {data.episodes} episode of {data.steps} steps, too little to train on: play more steps"
         )
     if task.goal == "observation":  # success was of goals that the agent cannot see in an observation
-        return replace(data, success=np.zeros_like(data.success))
+        return replace(data, success=torch.zeros_like(data.success))
     if not data.success.any():
         warnings.warn(
             f"no step of {task.name} counted as success in {data.steps:,} steps of play, of which "
@@ -210,7 +228,7 @@ def _load(folder: Path, task: TaskConfig) -> PlayData:
     return data
 
 
-def _short(curves: Curves) -> str:
+def _short(curves: Mapping[str, Curve]) -> str:
     """As JSON; four digits are more than a chart shows."""
     points = {
         stage: [{k: float(f"{v:.4g}") for k, v in one.items()} for one in curve] for stage, curve in curves.items()

@@ -1,4 +1,5 @@
-"""What decides a run. It is kept in the run's folder, so that a call which asks for something else cannot go on there."""
+"""What decides a run. It is kept in the run's folder, so that a call which asks for something else cannot go on
+there."""
 
 from __future__ import annotations
 
@@ -35,6 +36,7 @@ def describe(
     seed: int,
     levels: str | int,
     settings: Mapping[str, Any],
+    abstraction: str,
 ) -> dict[str, Any]:
     """Everything that the weights depend on, as JSON has it. Names alone do not tell two tasks apart: beside the name
     stand what its file says, its spaces, and the code that makes it. `play`: episodes that exist already."""
@@ -52,6 +54,7 @@ def describe(
         "steps": steps,
         "seed": seed,
         "levels": levels,
+        "abstraction": abstraction,
         "settings": dict(settings),
     }
     return json.loads(json.dumps(request, default=lambda one: asdict(one) if is_dataclass(one) else fingerprint(one)))
@@ -109,8 +112,8 @@ def _maker(task: TaskConfig) -> Any:
 
 
 def fingerprint(value: Any) -> str:
-    """Of what a function or a class does: its code, its defaults, what it closes over, and whatever it names that is not
-    installed. Comments and blank lines do not count; lists that grow and objects that change do not either."""
+    """Of what a function or a class does: its code, its defaults, what it closes over, and whatever it names that is
+    not installed. Comments and blank lines do not count; lists that grow and objects that change do not either."""
     return hashlib.sha256(repr(_content(value, {})).encode()).hexdigest()[:12]
 
 

@@ -75,6 +75,7 @@ PLACES, SEEN = 200, 30_000  # that travel times are measured between, and latent
 CHECKED = 2048  # windows
 WORTH = 4.0  # as for gaps between time scales: less is not worth a level
 
+
 @validated
 class StrideSettings:
     """Sizes and lengths of training; a task may override any by budget (tasks/README.md)."""
@@ -102,8 +103,9 @@ class Strides:
     observations = ("vector", "symbols")
 
     def __init__(self, settings: StrideSettings, play: Play, held: Play, *, count: int | None, seed: int) -> None:
-        """`play` to learn from, and `held` out to check on. `count`: of levels, None for as many
-        as are worth it, but one whose steps lead nearly anywhere. Raises UsageError where play shows one layout and others are to be seen."""
+        """`play` to learn from, and `held` out to check on. `count`: of levels, None for as many as are worth it, but
+        one whose steps lead nearly anywhere. Raises UsageError where play shows one layout and others are to be
+        seen."""
         if count != 1 and play.layouts is not None and len(play.layouts.images) == 1:
             raise UsageError(
                 "all episodes to learn from are in one layout, and it takes several to learn what walls mean: play in "
@@ -111,7 +113,8 @@ class Strides:
             )
         self.settings, self.count, self.seed = settings, count, seed
         self.whole = self.play = play  # as the next level sees it: all of it, and without what chance decided
-        self.held, self.longest = held, int(play.remaining.max())
+        self.held = self.checked = held  # as it was given, and as the next level sees it
+        self.longest = int(play.remaining.max())
         self.success = torch.zeros(len(play), dtype=torch.int8)
         self.success[play.outcomes()[0]] = 1
         self.errors: Tensor | None = None
@@ -189,9 +192,10 @@ class Strides:
 
     def _measure(self, level: Level) -> None:
         """What the next level, and whether there is one, depends on; then play as it sees it."""
-        held = cut(self.held, unpredictable(level, self.held)) if level.index == 0 else self.held
-        self.reliable.append(reliable_horizon(level, held))
-        self.whole, self.held = encoded(level, self.whole), encoded(level, held)
+        if level.index == 0:
+            self.checked = self.held = cut(self.held, unpredictable(level, self.held))
+        self.reliable.append(reliable_horizon(level, self.checked))
+        self.whole, self.checked = encoded(level, self.whole), encoded(level, self.checked)
         self.play = self.play.with_latents(self.whole.below)
         if level.index and self.play.layouts is None:  # elsewhere, its landmarks would lie in walls
             self.edges[level.index] = landmark_edges(level, self.play)
@@ -543,7 +547,8 @@ def out_of_order(play: Play, seed: int) -> Tensor:
     return (episode + within).argsort()
 
 
-# ----------------------------------------------------------------------------------------------- how many levels, how long
+# ----------------------------------------------------------------------------------------------- how many levels, how
+# long
 
 
 @torch.no_grad()

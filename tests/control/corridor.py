@@ -1,4 +1,4 @@
-"""A toy stack with known optima: a corridor of cells, and levels that see it in blocks of 4, 16, 64 cells."""
+"""A toy stack with known optima: a region of cells, and levels that see it in blocks of 4, 16, 64 cells."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BLOCK = 4
 
 
 class Corridor:
-    """Level k of a corridor of `length` cells: z_k (1,) numbers the block of 4^k cells. Moves: back, stay, on."""
+    """Level k of a region of `length` cells: z_k (1,) numbers the block of 4^k cells. Moves: back, stay, on."""
 
     exact = True
 

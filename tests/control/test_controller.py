@@ -1,15 +1,15 @@
-"""The controller on a corridor with known optima: decomposition, repair where it is due, and none without need."""
+"""The controller on a region with known optima: decomposition, repair where it is due, and none without need."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from control.corridor import BLOCK, Corridor, latents, stack
+from control.region import BLOCK, Corridor, latents, stack
 from torch import Tensor
 
 from hplan.control.controller import Controller
-from hplan.control.course import ControlConfig
+from hplan.control.plans import ControlConfig
 from hplan.control.memory import EventMemory
 from hplan.levels.calibration import Calibration
 from hplan.planning.energy import GoalObservation
@@ -94,7 +94,7 @@ def test_a_throw_far_away_repairs_the_upper_level() -> None:
 
 def test_a_hop_that_never_arrives_is_remembered_and_planned_again() -> None:
     levels = stack(2)
-    controller = make(levels, patience=1.0, slack=2)
+    controller = make(levels, retries=1.0, slack=2)
     stuck = run(controller, levels, moves=lambda step, there: min(there, 20), limit=60)
     assert stuck == 60
     assert len(controller.episode.memories[1]) > 0
@@ -103,7 +103,7 @@ def test_a_hop_that_never_arrives_is_remembered_and_planned_again() -> None:
 
 def test_clock_replans_every_step_of_a_level_and_never_only_when_used_up() -> None:
     levels = stack(2)
-    by = {replan: make(levels, replan=replan, glance=0) for replan in ("clock", "never", "surprise")}
+    by = {replan: make(levels, replan=replan, reach_evaluations=0) for replan in ("clock", "never", "surprise")}
     for controller in by.values():
         assert run(controller, levels) == GOAL - START
     calls = {replan: controller.episode.ledger.planner_calls for replan, controller in by.items()}
@@ -114,15 +114,15 @@ def test_clock_replans_every_step_of_a_level_and_never_only_when_used_up() -> No
 
 def test_the_clock_ticks_also_where_steps_are_done_early() -> None:
     levels, steps = stack(2), 40
-    controller = make(levels, replan="clock", glance=0)
-    for step in range(steps):  # twice as fast as planned, so that no hop of level 1 lasts as long as it should
+    controller = make(levels, replan="clock", reach_evaluations=0)
+    for step in range(steps):  # twice as fast as planned, so that no subgoal step of level 1 lasts as long as it should
         controller.act(latents(levels, START + 2 * step))
     assert controller.episode.ledger.planner_calls[1] >= steps // BLOCK
 
 
 def test_the_tree_holds_every_level_and_the_goal_last() -> None:
     levels = stack(3)
-    controller = make(levels, glance=0)
+    controller = make(levels, reach_evaluations=0)
     controller.act(latents(levels, START))
     path = controller.episode.tree.path_to_active()
     assert [node.level for node in path] == [3, 2, 1, 0]
@@ -151,7 +151,7 @@ def test_same_seed_same_actions() -> None:
 @pytest.mark.parametrize(("replan", "repaired"), [("never", False), ("surprise", True)])
 def test_never_repairs_nothing_however_stuck_it_is(replan: str, repaired: bool) -> None:
     levels = stack(2)
-    controller = make(levels, replan=replan, patience=1.0, slack=2)
+    controller = make(levels, replan=replan, retries=1.0, slack=2)
     assert run(controller, levels, moves=lambda step, there: min(there, 20), limit=60) == 60
     assert bool(controller.episode.ledger.repairs) == repaired
 
@@ -161,7 +161,7 @@ def test_a_refuted_step_is_not_imagined_for_ever() -> None:
     controller = make(levels)
     run(controller, levels, moves=lambda step, there: min(there, 20), limit=40)
     assert len(controller.episode.memories[0]) > 0
-    assert all(int(start) == 20 and int(end) == 21 for start, end in controller.episode.memories[0].hops)
+    assert all(int(start) == 20 and int(end) == 21 for start, end in controller.episode.memories[0].steps)
 
 
 def test_without_subgoals_level_0_plans_alone_for_what_the_top_level_calls_the_goal() -> None:
@@ -176,14 +176,14 @@ def test_without_subgoals_level_0_plans_alone_for_what_the_top_level_calls_the_g
 
 
 class Slope(Corridor):
-    """A corridor whose latents are numbers that change by and by."""
+    """A region whose latents are numbers that change by and by."""
 
     exact = False
 
 
 def test_a_level_0_that_stalls_fails_the_hop_above() -> None:
     levels = tuple(Slope(k) for k in range(2))
-    controller = make(levels, subgoal_tolerance=0.0, patience=1000.0)
+    controller = make(levels, subgoal_tolerance=0.0, retries=1000.0)
     causes = []
     for _ in range(6):
         controller.act(latents(levels, START))  # whatever it does, it stays where it is
@@ -198,7 +198,7 @@ def test_failures_of_level_0_in_one_corner_count_once_a_step_of_the_level_above(
     lowest: type[BestFirstSearch], failed: int
 ) -> None:
     levels = tuple(Slope(k) for k in range(2))
-    controller = make(levels, lowest=lowest, subgoal_tolerance=0.0, patience=1000.0, stalls=1)
+    controller = make(levels, lowest=lowest, subgoal_tolerance=0.0, retries=1000.0, stalls=1)
     for _ in range(10):
         controller.act(latents(levels, START))
     assert sum(controller.episode.memories[1].times) == failed  # level 1 takes 4 steps of the world
@@ -206,7 +206,7 @@ def test_failures_of_level_0_in_one_corner_count_once_a_step_of_the_level_above(
 
 
 class Blind(Corridor):
-    """A corridor whose second half this level cannot imagine."""
+    """A region whose second half this level cannot imagine."""
 
     def predict(self, z: Tensor, macro: Tensor) -> Tensor:
         return torch.minimum(super().predict(z, macro), torch.full_like(z, self.length // 2 // BLOCK**self.index - 1))
@@ -214,22 +214,22 @@ class Blind(Corridor):
 
 def test_where_the_highest_level_knows_no_way_the_one_below_looks_for_one_at_once() -> None:
     levels = (Corridor(0), Corridor(1), Blind(2))
-    controller = make(levels, glance=8)
+    controller = make(levels, reach_evaluations=8)
     controller.act(latents(levels, START))
     assert (controller.episode.ledger.planner_calls[2], controller.episode.ledger.planner_calls[1]) == (1, 2), (
-        "a glance, then a search"
+        "a reach_evaluations, then a search"
     )
-    assert controller.episode.courses.top == 1 and controller.episode.courses.under_way(1).result.reached
+    assert controller.episode.plans.top == 1 and controller.episode.plans.under_way(1).result.reached
     assert run(controller, levels) == GOAL - START
 
 
 def test_where_hops_of_the_highest_level_fail_the_one_below_looks_farther() -> None:
     levels = tuple(Slope(k) for k in range(3))
-    controller = make(levels, glance=8, evaluations=1000, subgoal_tolerance=0.0, stalls=1, tries=1)
+    controller = make(levels, reach_evaluations=8, evaluations=1000, subgoal_tolerance=0.0, stalls=1, tries=1)
     glances = []
     for _ in range(12):
         controller.act(latents(levels, START))  # whatever it does, it stays where it is
-        glances.append(controller.episode.patience.glance)
+        glances.append(controller.episode.retries.reach_evaluations)
     assert glances[0] == 8
     assert glances == sorted(glances) and glances[-1] == 1000
     assert set(glances) <= {8, 32, 128, 512, 1000} and len(set(glances)) > 2
@@ -237,7 +237,7 @@ def test_where_hops_of_the_highest_level_fail_the_one_below_looks_farther() -> N
 
 def test_a_highest_level_that_knows_no_way_is_not_asked_at_every_step() -> None:
     levels = (Corridor(0), Corridor(1), Blind(2))
-    controller = make(levels, goal=GOAL, glance=0)
+    controller = make(levels, goal=GOAL, reach_evaluations=0)
     position = 127  # at the end of what level 2 can imagine: there is nothing better than to stay
     for _ in range(GOAL - position):
         position += int(controller.act(latents(levels, position))) - 1
@@ -253,7 +253,7 @@ def test_a_level_0_that_moves_does_not_stall() -> None:
 
 
 def test_a_hop_below_which_hops_keep_failing_has_failed_itself() -> None:
-    """Level 0 never moves: the hops of level 1 fail one after another, and after some the hop of level 2 does."""
+    """Level 0 never moves: the subgoal steps of level 1 fail one after another, and after some the subgoal step of level 2 does."""
     levels = tuple(Slope(k) for k in range(3))
     controller = make(levels, subgoal_tolerance=0.0, stalls=1, tries=2)
     causes = []
@@ -280,7 +280,7 @@ def test_a_hop_that_succeeds_makes_up_for_those_that_failed() -> None:
 
 
 class Doubtful(Corridor):
-    """A corridor in which steps on from cell 8 may end anywhere, as the level knows."""
+    """A region in which steps on from cell 8 may end anywhere, as the level knows."""
 
     def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
         return torch.where(z[:, 0] == 8, 5.0, 0.0)
@@ -317,7 +317,7 @@ def test_upper_levels_are_skipped_while_a_lower_one_sees_the_goal_at_a_glance() 
     assert [node.level for node in far.episode.tree.path_to_active()] == [3, 2, 1, 0]
     for controller in (near, far):
         assert controller.episode.tree.root.evaluations == controller.episode.ledger.evaluations, (
-            "what a glance cost is told too"
+            "what a reach_evaluations cost is told too"
         )
 
 
@@ -337,7 +337,7 @@ def test_a_surprise_above_that_leaves_the_plan_below_right_changes_nothing() -> 
             return super().encode(below) + 50 * mood
 
     levels, mood = (Corridor(0), Mood(1)), 0
-    controller = make(levels, goal=START + 4, glance=0)
+    controller = make(levels, goal=START + 4, reach_evaluations=0)
     controller.act(latents(levels, START))
     mood = 1
     assert int(controller.act(latents(levels, START + 1))) == 2
@@ -355,7 +355,7 @@ def test_a_surprise_above_that_leaves_the_plan_below_right_changes_nothing() -> 
 
 
 class Dear(Corridor):
-    """A corridor in which every step costs 10, as the prior has it."""
+    """A region in which every step costs 10, as the prior has it."""
 
     def prior(self, z: Tensor) -> Tensor:
         return torch.full((len(z), 3), -9.0)
@@ -363,7 +363,7 @@ class Dear(Corridor):
 
 def test_a_subgoal_that_costs_far_more_to_reach_than_a_hop_should_is_not_feasible() -> None:
     levels = (Dear(0), Slope(1))
-    controller = make(levels, patience=4.0)  # 16 at the most, and a block is 3 steps away
+    controller = make(levels, retries=4.0)  # 16 at the most, and a block is 3 steps away
     controller.act(latents(levels, START))
     assert controller.episode.last_repair is not None
     assert (controller.episode.last_repair.level, controller.episode.last_repair.cause) == (1, "infeasible")
@@ -373,7 +373,7 @@ def test_a_subgoal_that_costs_far_more_to_reach_than_a_hop_should_is_not_feasibl
 
 
 class Leaping(Corridor):
-    """It takes leaps of several blocks for one hop, which no level below can do without being between them."""
+    """It takes leaps of several blocks for one subgoal step, which no level below can do without being between them."""
 
     def __init__(self, index: int) -> None:
         super().__init__(index)
@@ -388,27 +388,27 @@ class Leaping(Corridor):
 
 def test_a_hop_that_cannot_be_done_shows_what_can_be_done_instead() -> None:
     levels = (Corridor(0), Leaping(1))
-    controller = make(levels, glance=0)
+    controller = make(levels, reach_evaluations=0)
     controller.episode.memories[1] = EventMemory(levels[1], alike=0.0)
     controller.act(latents(levels, START))
     assert controller.episode.ledger.repairs == {1: 1}, "after one leap that failed no other one is tried from there"
     ((start, ways),) = controller.episode.memories[1].ways  # type: ignore[attr-defined]
     assert (start.tolist(), sorted(ways[:, 0].tolist())) == ([1.0], [0.0, 2.0])
-    assert controller.episode.courses.under_way(1).result.macros[0] in (0, 2)
+    assert controller.episode.plans.under_way(1).result.macros[0] in (0, 2)
     assert run(controller, levels) < 2 * (GOAL - START)
 
 
 def test_what_level_1_cannot_do_teaches_level_2_and_no_other() -> None:
     levels = (Corridor(0), Corridor(1), Leaping(2))
-    controller = make(levels, glance=0)
+    controller = make(levels, reach_evaluations=0)
     controller.act(latents(levels, START))  # of blocks of 16 cells, the goal is 9 on: one leap
     assert [len(memory) > 0 for memory in controller.episode.memories] == [False, False, True]
-    assert controller.episode.courses.under_way(2).result.macros[0] == 2
+    assert controller.episode.plans.under_way(2).result.macros[0] == 2
 
 
 def test_where_nothing_that_level_0_does_changes_anything_the_hop_above_has_failed() -> None:
     levels = stack(2)
-    controller = make(levels, glance=0, stalls=3)
+    controller = make(levels, reach_evaluations=0, stalls=3)
     causes = []
     for _ in range(5):  # it never moves
         controller.act(latents(levels, START))
@@ -418,9 +418,9 @@ def test_where_nothing_that_level_0_does_changes_anything_the_hop_above_has_fail
 
 
 def test_a_hop_that_was_left_before_it_was_planned_has_not_failed() -> None:
-    """The world moves the agent out of the hop while level 1 is not looking: by the clock it looks once in 4 steps."""
+    """The world moves the agent out of the subgoal step while level 1 is not looking: by the clock it looks once in 4 steps."""
     levels = (Corridor(0), Corridor(1))
-    controller = make(levels, glance=0, replan="clock")
+    controller = make(levels, reach_evaluations=0, replan="clock")
     controller.act(latents(levels, START))
     controller.act(latents(levels, START + 30))
     assert controller.episode.last_repair is not None and controller.episode.last_repair.cause == "infeasible"
@@ -442,12 +442,12 @@ def test_where_repairs_are_in_vain_the_agent_moves_on_for_twice_as_long_each_tim
 def test_once_the_highest_level_that_takes_part_gets_on_repairs_are_worth_it_again() -> None:
     for levels in (stack(2), (Corridor(0), Corridor(1), Blind(2))):  # of three, the highest has no plan and no part
         controller = make(levels)
-        controller.episode.patience._until, controller.episode.patience._wait = 100, 64
+        controller.episode.retries._until, controller.episode.retries._wait = 100, 64
         position = START
-        while controller.episode.patience._until and position < GOAL:
+        while controller.episode.retries._until and position < GOAL:
             position += int(controller.act(latents(levels, position))) - 1
-        assert position <= START + 2 * BLOCK, "a hop of level 1 is done"
-        assert controller.episode.patience._wait == 1
+        assert position <= START + 2 * BLOCK, "a subgoal step of level 1 is done"
+        assert controller.episode.retries._wait == 1
 
 
 def test_repairs_that_help_are_not_in_vain() -> None:
@@ -455,15 +455,15 @@ def test_repairs_that_help_are_not_in_vain() -> None:
     levels = (Dear(0), Slope(1))
     controller = make(levels, retries=2)
     controller.act(latents(levels, START))
-    hop, result = controller.episode.courses.under_way(1), controller.episode.courses.under_way(0).result
-    patience = make(levels, retries=2).episode.patience
-    said = [patience.repairs(7, 0, 1, hop, result, hop.goal) for _ in range(2)]
+    subgoal step, result = controller.episode.plans.under_way(1), controller.episode.plans.under_way(0).result
+    retries = make(levels, retries=2).episode.retries
+    said = [retries.repairs(7, 0, 1, subgoal step, result, upper.goal) for _ in range(2)]
     assert said == [True, True]
-    assert patience.repairs(8, 0, 1, hop, result, hop.goal), "the next step repairs as well"
-    assert patience.repairs(8, 0, 1, hop, result, hop.goal)
-    assert not patience.repairs(8, 0, 1, hop, result, hop.goal), "now they were in vain"
-    assert not patience.repairs(9, 0, 1, hop, result, hop.goal)
-    assert patience.repairs(10, 0, 1, hop, result, hop.goal)
+    assert retries.repairs(8, 0, 1, subgoal step, result, upper.goal), "the next step repairs as well"
+    assert retries.repairs(8, 0, 1, subgoal step, result, upper.goal)
+    assert not retries.repairs(8, 0, 1, subgoal step, result, upper.goal), "now they were in vain"
+    assert not retries.repairs(9, 0, 1, subgoal step, result, upper.goal)
+    assert retries.repairs(10, 0, 1, subgoal step, result, upper.goal)
 
 
 def test_a_plan_that_could_spend_nothing_tells_nothing() -> None:

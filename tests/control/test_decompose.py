@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from control.corridor import BLOCK, Corridor, latents, stack
+from control.region import BLOCK, Corridor, latents, stack
 
-from hplan.control.course import Course
+from hplan.control.plans import LevelPlan
 from hplan.control.decompose import Decomposition
 from hplan.levels.policy import HopPolicy
 from hplan.planning.energy import Goal, GoalObservation, Guided, reached
@@ -29,7 +29,7 @@ class Ahead(HopPolicy):
 
 
 class Leading(Gradual):
-    """It knows how to go about its hops."""
+    """It knows how to go about its subgoal steps."""
 
     policy = Ahead(1, 1, 1)
 
@@ -41,13 +41,13 @@ class Misnamed(Gradual):
 
 
 def take(made: Decomposition, k: int, *ends: float) -> None:
-    """Level k has a plan through these latents that reaches its goal, and the first hop of it under way."""
+    """Level k has a plan through these latents that reaches its goal, and the first subgoal step of it under way."""
     goal, _ = made.goal_of(k)
     path = torch.tensor(ends)[:, None]
-    hops = len(ends) - 1
-    result = PlanResult(torch.zeros(hops), path, torch.zeros(hops + 1), torch.ones(hops), True, evaluations=0)
-    nodes = tuple(range(1, hops + 1))
-    made[k] = Course(goal, result, nodes, made.hands_goal(k, goal, result), path[0], 0, torch.zeros(hops))
+    subgoal steps = len(ends) - 1
+    result = PlanResult(torch.zeros(subgoal steps), path, torch.zeros(subgoal steps + 1), torch.ones(subgoal steps), True, evaluations=0)
+    nodes = tuple(range(1, subgoal steps + 1))
+    made[k] = LevelPlan(goal, result, nodes, made.hands_goal(k, goal, result), path[0], 0, torch.zeros(subgoal steps))
 
 
 def planned(levels: tuple[Corridor, ...]) -> Decomposition:

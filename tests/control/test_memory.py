@@ -1,24 +1,24 @@
-"""Costs of hops: failures are remembered softly, straying is forbidden, and costs add up."""
+"""Costs of subgoal steps: failures are remembered softly, straying is forbidden, and costs add up."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import torch
-from control.corridor import Corridor
+from control.region import Corridor
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hplan.control.course import ControlConfig
-from hplan.control.memory import DOUBLINGS, EventMemory, FailureMemory, Sum, WithinHop, memories_for, together
+from hplan.control.plans import ControlConfig
+from hplan.control.memory import DOUBLINGS, EventMemory, FailureMemory, Sum, SubgoalRegion, memories_for, together
 from hplan.types import Budget, PlanResult
 
 PLACES = st.integers(0, 40)
 
 
 def at(*cells: float) -> Tensor:
-    """(B, 1) latents of the corridor."""
+    """(B, 1) latents of the region."""
     return torch.tensor(cells)[:, None].float()
 
 
@@ -35,7 +35,7 @@ def test_a_failure_makes_hops_near_it_cost_more_each_time(a: int, b: int, c: int
         memory = memory.add(at(a)[0], at(b)[0])
     near = abs(a - c) < 1.5 and abs(b - d) < 1.5
     assert memory(at(c), at(d)).tolist() == [2.0 * (2.0 ** min(times, DOUBLINGS) - 1) if near else 0.0]
-    assert len(memory) == 1, "the same hop, however often"
+    assert len(memory) == 1, "the same subgoal step, however often"
 
 
 def test_adding_leaves_the_old_memory_as_it_was() -> None:
@@ -52,7 +52,7 @@ def test_a_hop_has_a_direction() -> None:
 
 def test_below_a_hop_only_its_two_ends_are_allowed_as_the_level_above_sees_them() -> None:
     # Blocks of 4 cells: from block 2 (cells 8 to 11) to block 3 (12 to 15).
-    within = WithinHop((Corridor(1),), torch.tensor([2.0]), torch.tensor([3.0]), allowance=0.9)
+    within = SubgoalRegion((Corridor(1),), torch.tensor([2.0]), torch.tensor([3.0]), allowance=0.9)
     following = at(7, 8, 11, 12, 15, 16)
     inf = float("inf")
     assert within(at(9).expand(6, 1), following).tolist() == [inf, 0.0, 0.0, 0.0, 0.0, inf]
@@ -60,7 +60,7 @@ def test_below_a_hop_only_its_two_ends_are_allowed_as_the_level_above_sees_them(
 
 def test_a_hop_two_levels_up_is_seen_through_both() -> None:
     # Blocks of 16 cells: from block 0 to block 1.
-    within = WithinHop((Corridor(1), Corridor(2)), torch.tensor([0.0]), torch.tensor([1.0]), allowance=0.9)
+    within = SubgoalRegion((Corridor(1), Corridor(2)), torch.tensor([0.0]), torch.tensor([1.0]), allowance=0.9)
     assert within(at(0, 0, 0), at(15, 31, 32)).isinf().tolist() == [False, False, True]
 
 
@@ -71,7 +71,7 @@ def test_a_sum_adds_its_costs(costs: list[float]) -> None:
 
 
 def test_a_ban_in_a_sum_stays_a_ban() -> None:
-    within = WithinHop((Corridor(1),), torch.tensor([0.0]), torch.tensor([1.0]), allowance=0.9)
+    within = SubgoalRegion((Corridor(1),), torch.tensor([0.0]), torch.tensor([1.0]), allowance=0.9)
     both = Sum((FailureMemory(Corridor(0)).add(at(1)[0], at(2)[0]), within))
     assert both(at(1, 1), at(2, 50)).tolist() == [2.0, float("inf")]
 
@@ -81,7 +81,7 @@ def test_the_latest_failures_are_remembered_and_no_others(places: list[int], mos
     memory = FailureMemory(Corridor(0), most=most)
     for place in places:
         memory = memory.add(at(place)[0], at(place + 1)[0])
-    assert [int(start) for start, _ in memory.hops] == places[max(len(places) - most, 0) :]
+    assert [int(start) for start, _ in memory.steps] == places[max(len(places) - most, 0) :]
     assert len(memory.times) == len(memory)
 
 
@@ -130,13 +130,13 @@ def test_without_the_rest_events_are_remembered_like_any_hop(failed: list, asked
     memories = FailureMemory(Corridor(1)), EventMemory(Corridor(1), alike=0.0)
     for a, b in failed:
         memories = tuple(memory.add(at(a)[0], at(b)[0]) for memory in memories)
-    hops = at(*(a for a, _ in asked)), at(*(b for _, b in asked))
-    assert memories[0](*hops).tolist() == memories[1](*hops).tolist()
+    subgoal steps = at(*(a for a, _ in asked)), at(*(b for _, b in asked))
+    assert memories[0](*subgoal steps).tolist() == memories[1](*subgoal steps).tolist()
 
 
 def test_a_hop_notes_the_ways_out_of_its_start_and_no_others() -> None:
     # From block 2 (cells 8 to 11) to block 4: cell 7 is in block 1, 12 in block 3.
-    within = WithinHop((Corridor(1),), torch.tensor([2.0]), torch.tensor([4.0]), allowance=0.9)
+    within = SubgoalRegion((Corridor(1),), torch.tensor([2.0]), torch.tensor([4.0]), allowance=0.9)
     assert within.ways().shape == (0, 1)
     within(at(8, 11, 9, 16), at(7, 12, 10, 21))
     within(at(11, 11), at(12, 16))
@@ -145,13 +145,13 @@ def test_a_hop_notes_the_ways_out_of_its_start_and_no_others() -> None:
 
 def test_ways_out_of_a_hop_two_levels_up_are_of_that_level() -> None:
     # From block 1 of 16 cells to block 4: cells 15 and 12 are of two blocks of 4, and of one of 16.
-    within = WithinHop((Corridor(1), Corridor(2)), torch.tensor([1.0]), torch.tensor([4.0]), allowance=0.9)
+    within = SubgoalRegion((Corridor(1), Corridor(2)), torch.tensor([1.0]), torch.tensor([4.0]), allowance=0.9)
     within(at(16, 17, 31), at(15, 11, 32))
     assert sorted(within.ways()[:, 0].tolist()) == [0.0, 2.0]
 
 
 def test_only_a_search_that_was_not_cut_short_and_failed_teaches_what_leads_on() -> None:
-    within = WithinHop((Corridor(1),), torch.tensor([2.0]), torch.tensor([4.0]), allowance=0.9)
+    within = SubgoalRegion((Corridor(1),), torch.tensor([2.0]), torch.tensor([4.0]), allowance=0.9)
     within(at(8), at(7))
     failed = PlanResult(torch.empty(0), at(8), torch.ones(1), torch.empty(0), reached=False, evaluations=9)
     empty = EventMemory(Corridor(1))

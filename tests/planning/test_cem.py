@@ -221,7 +221,7 @@ def test_an_extra_cost_of_hops_is_paid_and_avoided(kind: Any) -> None:
         return 500.0 * (following[:, 1] > 0.1)
 
     # Straight ahead touches the upper half half of the time; a plan that knows the cost stays below.
-    result = plan(kind(candidates=256, rounds=6), At((3.0, 0.0)), hop_cost=upper_half)
+    result = plan(kind(candidates=256, rounds=6), At((3.0, 0.0)), step_cost=upper_half)
     assert bool((result.latents[1:, 1] <= 0.1).all())
     assert torch.equal(result.costs, torch.ones(len(result)))
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from hplan.levels.landmark_edges import LandmarkEdges
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.testing import check_planner
-from hplan.types import Budget, HopCost, Planner, PlanResult
+from hplan.types import Budget, StepCost, Planner, PlanResult
 
 BUDGET = Budget(1000, 500)
 
@@ -78,13 +78,13 @@ def test_the_way_is_one_of_the_graph_and_none_is_shorter(count: int, most: int, 
     seen = torch.randint(5, (most, 2), generator=generator).tolist()
     known = edges(count, *((a, b, s, 0, *c) for (a, b), s, c in zip(ends.tolist(), steps, seen, strict=True) if a != b))
     assume(0 in known.start)
-    cost: HopCost | None = Random(count, generator) if dear else None
+    cost: StepCost | None = Random(count, generator) if dear else None
     network = nx.DiGraph()
     network.add_nodes_from(range(count))
     for a, b, weight in zip(known.start.tolist(), known.end.tolist(), known.costs().tolist(), strict=True):
         extra = float(cost(torch.tensor([[float(a)]]), torch.tensor([[float(b)]]))) if cost else 0.0
         network.add_edge(a, b, weight=weight + extra)
-    found = plan(graph(known, reach=0.0), At(count - 1), hop_cost=cost)
+    found = plan(graph(known, reach=0.0), At(count - 1), step_cost=cost)
     assert found.evaluations == 0
     assert found.reached == nx.has_path(network, 0, count - 1)
     hops = [(int(a), int(b)) for a, b in zip(positions(found), positions(found)[1:], strict=False)]
@@ -171,8 +171,8 @@ def test_a_hop_that_is_forbidden_is_not_taken() -> None:
     def forbid(z: Tensor, following: Tensor) -> Tensor:
         return torch.where(following[:, 0] - z[:, 0] > 1, math.inf, 0.0)
 
-    assert positions(plan(graph(known), At(2), hop_cost=forbid)) == [0, 1, 2]
-    nothing = plan(graph(known), At(2), hop_cost=lambda z, following: torch.full((len(z),), math.inf))
+    assert positions(plan(graph(known), At(2), step_cost=forbid)) == [0, 1, 2]
+    nothing = plan(graph(known), At(2), step_cost=lambda z, following: torch.full((len(z),), math.inf))
     assert not nothing.reached and len(nothing) == 0
 
 

@@ -202,10 +202,10 @@ def test_failed_hops_cost_more_and_are_not_forbidden() -> None:
 
     plain = BestFirstSearch().plan(Graph(table), torch.zeros(1), At(3), budget=Budget(100, 10))
     assert plain.latents[:, 0].tolist() == [0, 1, 3]
-    detour = BestFirstSearch().plan(Graph(table), torch.zeros(1), At(3), budget=Budget(100, 10), hop_cost=cost)
+    detour = BestFirstSearch().plan(Graph(table), torch.zeros(1), At(3), budget=Budget(100, 10), step_cost=cost)
     assert detour.latents[:, 0].tolist() == [0, 2, 4, 3]
     only = Graph(table[:, :1])
-    forced = BestFirstSearch().plan(only, torch.zeros(1), At(3), budget=Budget(100, 10), hop_cost=cost)
+    forced = BestFirstSearch().plan(only, torch.zeros(1), At(3), budget=Budget(100, 10), step_cost=cost)
     assert forced.reached
 
 

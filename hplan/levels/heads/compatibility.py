@@ -1,4 +1,5 @@
-"""Compatibility of two latents: the energy of the second being one step after the first, at most 0 as real steps are."""
+"""Compatibility of two latents: the energy of the second being one step after the first, at most 0 as real steps
+are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the controller keeps about each level while it acts: settings, the course under way, and what it has cost."""
+"""What the controller keeps about each level while it acts: settings, the plan under way, and what it has cost."""
 
 from __future__ import annotations
 
@@ -22,34 +22,36 @@ class ControlConfig:
     alpha: Rate = ALPHA  # nominal rate of false alarms, of a level in one environment step
     evaluations: Count = 37_500  # predictor evaluations that one call of a planner may spend
     allowance: Whole = 2_000  # evaluations that every environment step adds to what all planning so far may have spent
-    glance: Whole = 64  # of them that a lower level may spend to find the goal within its reach
+    reach_evaluations: Whole = 64  # of them that a lower level may spend to find the goal within its reach
     horizon: Count = 512  # steps that a search may look ahead
     subgoal_tolerance: NonNegative = ARRIVED  # of the level that set the subgoal, for latents that are no symbols
-    patience: Positive = 4.0  # a hop that takes this many times its expected duration has failed
+    retries: Positive = 4.0  # a subgoal step that takes this many times its expected duration has failed
     slack: Whole = 8  # environment steps granted on top of that
     stall: NonNegative = 0.5  # share of the way it expected that level 0 has to move, where latents change by and by
     refuted: Whole = 16  # such steps that level 0 remembers, the latest ones
     refuted_radius: NonNegative = 2.0  # steps within which another one is taken for the same, whatever its direction
-    stalls: Count = 3  # steps in a row that fall short of it before the hop above has failed
-    tries: Count = 3  # hops that may fail below one hop of the level above before that one has failed too
+    stalls: Count = 3  # steps in a row that fall short of it before the subgoal step above has failed
+    # subgoal steps that may fail below one subgoal step of the level above before that one has failed too
+    tries: Count = 3
     subgoals: bool = True  # False, for ablation: level 0 plans alone, for what the goal costs at the top level
     retries: Whole = 8  # infeasible plans that one environment step may repair before it acts on what it has
 
 
 @dataclass
-class Course:
+class LevelPlan:
     """A level's plan and how far it got."""
 
     goal: Energy
     result: PlanResult
-    nodes: tuple[int, ...]  # of the plan tree, one per hop
-    hands_goal: bool  # the last hop hands the goal itself down
-    start: Tensor  # (*z) where the current hop began
+    nodes: tuple[int, ...]  # of the plan tree, one per subgoal step
+    hands_goal: bool  # the last subgoal step hands the goal itself down
+    start: Tensor  # (*z) where the current subgoal step began
     since: int  # environment step at which it began
-    expected_error: Tensor  # (L,) in steps of the level: how far off the end of each hop is expected to be
-    hop: int = 0
-    duration: float = 0.0  # environment steps that the current hop should take, by the plan below; 0: not known yet
-    failures: int = 0  # of hops below in a row, since the current hop began
+    expected_error: Tensor  # (L,) in steps of the level: how far off the end of each subgoal step is expected to be
+    at: int = 0  # the subgoal step under way
+    # environment steps that the current subgoal step should take, by the plan below; 0: not known yet
+    duration: float = 0.0
+    failures: int = 0  # of subgoal steps below in a row, since the current subgoal step began
     planned: int = field(init=False)  # environment step at which the plan was made
 
     def __post_init__(self) -> None:
@@ -57,47 +59,48 @@ class Course:
 
     @property
     def at_last(self) -> bool:
-        return self.hop >= len(self.result) - 1
+        return self.at >= len(self.result) - 1
 
     def go_on(self, step: int, z: Tensor) -> None:
-        """The next hop begins, at z (*z)."""
-        self.hop, self.since, self.start, self.failures, self.duration = self.hop + 1, step, z, 0, 0.0
+        """The next subgoal step begins, at z (*z)."""
+        self.at, self.since, self.start, self.failures, self.duration = self.at + 1, step, z, 0, 0.0
 
     def overdue(self, step: int, level: WorldModel, config: ControlConfig) -> bool:
-        """Whether the current hop takes far longer than it should."""
-        return step - self.since > config.patience * max(self.duration, level.stride) + config.slack
+        """Whether the current subgoal step takes far longer than it should."""
+        return step - self.since > config.retries * max(self.duration, level.stride) + config.slack
 
     def is_served_by(
         self, result: PlanResult, end: Energy, level: WorldModel, own: WorldModel, config: ControlConfig
     ) -> bool:
-        """Whether a plan of `level` below leads to the end of the current hop and is worth it: where steps have lengths
-        (not events) it may cost `patience` times what the hop should take. To the goal itself any way is worth it, even
-        one that ends nearby: from there it will be seen better."""
+        """Whether a plan of `level` below leads to the end of the current subgoal step and is worth it: where steps
+        have lengths (not events) it may cost `retries` times what the subgoal step should take. To the goal itself any
+        way is worth it, even one that ends nearby: from there it will be seen better."""
         if own.capabilities.events:
             return result.reached
         if self.hands_goal and self.at_last:
             return result.reached or bool(len(result) and result.energies[-1] <= NEARBY * end.threshold)
-        return result.reached and float(result.costs.sum()) <= config.patience * own.stride / level.stride
+        return result.reached and float(result.costs.sum()) <= config.retries * own.stride / level.stride
 
     def is_left(self, level: WorldModel, z: Tensor) -> bool:
-        """Whether a level of events is at z (*z) and no more where the current hop began: something else happened."""
+        """Whether a level of events is at z (*z) and no more where the current subgoal step began: something else
+        happened."""
         return level.capabilities.events and not torch.equal(z, self.start)
 
     def target(self) -> Tensor:
-        """(*z) that the current hop leads to, as predicted."""
-        return self.result.latents[min(self.hop + 1, len(self.result))]
+        """(*z) that the current subgoal step leads to, as predicted."""
+        return self.result.latents[min(self.at + 1, len(self.result))]
 
 
-def imagine_rest(level: WorldModel, course: Course, hop: int, z: Tensor) -> PlanResult:
-    """What is left of a plan from that hop on, which begins at z (*z) instead of where it was to begin."""
-    rest = slice(hop, None)
-    macros, path = course.result.macros[rest], [z]
+def imagine_rest(level: WorldModel, plan: LevelPlan, at: int, z: Tensor) -> PlanResult:
+    """What is left of a plan from that subgoal step on, which begins at z (*z) instead of where it was to begin."""
+    rest = slice(at, None)
+    macros, path = plan.result.macros[rest], [z]
     for macro in macros:
         path.append(level.predict(path[-1][None], macro[None])[0])
     latents = torch.stack(path)
-    energies = course.goal(latents)
-    reached = bool(energies[-1] <= course.goal.threshold)
-    return PlanResult(macros, latents, energies, course.result.costs[rest], reached, evaluations=len(macros))
+    energies = plan.goal(latents)
+    reached = bool(energies[-1] <= plan.goal.threshold)
+    return PlanResult(macros, latents, energies, plan.result.costs[rest], reached, evaluations=len(macros))
 
 
 @dataclass
@@ -118,8 +121,8 @@ class Ledger:
 
 
 def plan_nodes(level: WorldModel, result: PlanResult, z: Tensor, cause: Cause, *, hands_goal: bool) -> list[PlanNode]:
-    """One node of the plan tree for every hop of a plan; the first one is under way, and carries what planning cost.
-    `hands_goal`: the last one hands the goal down."""
+    """One node of the plan tree for every subgoal step of a plan; the first one is under way, and carries what planning
+    cost. `hands_goal`: the last one hands the goal down."""
     last = len(result) - 1
     return [
         PlanNode(

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 
-from hplan.control.course import ControlConfig, Course
+from hplan.control.plans import ControlConfig, LevelPlan
 from hplan.types import Energy, Planner, PlanResult, WorldModel
 
-WIDER = 4  # times what a glance may cost, whenever a hop of the highest level fails
+WIDER = 4  # times what a reach_evaluations may cost, whenever a subgoal step of the highest level fails
 LONGER = 2  # times as long as before the wait is, whenever a step's repairs were in vain again
 
 
-class Patience:
-    """Of one episode. `glance`: evaluations that levels below the highest may spend to find the goal themselves.
+class Retries:
+    """Of one execution. `reach_evaluations`: evaluations that levels below the highest may spend to find the goal
+    themselves.
 
     Where all that a step may repair was in vain, the next steps repair no infeasible plan, twice as many each time,
     until the highest level that takes part gets on: nothing new is known there, and the agent had better move.
@@ -28,8 +29,8 @@ class Patience:
     ) -> None:
         """`repairs`: False never plans again for what is infeasible."""
         self.levels, self.planners, self.config = levels, planners, config
-        self.glance = config.glance
-        self._failed: dict[int, float] = {}  # by level: the environment step at which a hop of it last failed
+        self.reach_evaluations = config.reach_evaluations
+        self._failed: dict[int, float] = {}  # by level: the environment step at which a subgoal step of it last failed
         self._most = config.retries if repairs else 0
         self._step, self._done = -1, 0  # an environment step, and what was repaired in it
         self._wait, self._until = 1, 0  # steps without repairs, and the environment step at which they are over
@@ -39,8 +40,9 @@ class Patience:
         return getattr(self.planners[k], "complete", False)
 
     def is_over(self, k: int, by: int | None, step: int) -> bool:
-        """Whether a hop of level k has failed that level `by` below could not do; notes when it did. One that samples
-        has a step's time of level k between two failures: in the same corner it will fail again, which is no news."""
+        """Whether a subgoal step of level k has failed that level `by` below could not do; notes when it did. One that
+        samples has a step's time of level k between two failures: in the same corner it will fail again, which is no
+        news."""
         sampled = by is not None and not self.complete(by)
         if sampled and step - self._failed.get(k, -math.inf) < self.levels[k].stride:
             return False
@@ -53,11 +55,12 @@ class Patience:
 
     def look_farther(self) -> None:
         """The highest level is no help: the ones below it spend more on looking for the goal themselves."""
-        self.glance = min(WIDER * self.glance, self.config.evaluations)
+        self.reach_evaluations = min(WIDER * self.reach_evaluations, self.config.evaluations)
 
-    def repairs(self, step: int, k: int, above: int, hop: Course, result: PlanResult, end: Energy) -> bool:
-        """Whether that hop of level `above` has failed by what level k found for its end, and is repaired now."""
-        if not self._most or step < self._until or not self._is_infeasible(k, above, hop, result, end):
+    def repairs(self, step: int, k: int, above: int, upper: LevelPlan, result: PlanResult, end: Energy) -> bool:
+        """Whether that subgoal step of level `above` has failed by what level k found for its end, and is repaired
+        now."""
+        if not self._most or step < self._until or not self._is_infeasible(k, above, upper, result, end):
             return False
         if step != self._step:
             self._step, self._done = step, 0
@@ -67,9 +70,9 @@ class Patience:
         self._done += 1
         return True
 
-    def _is_infeasible(self, k: int, above: int, hop: Course, result: PlanResult, end: Energy) -> bool:
+    def _is_infeasible(self, k: int, above: int, upper: LevelPlan, result: PlanResult, end: Energy) -> bool:
         """A planner that samples has to fail a few times."""
-        if hop.is_served_by(result, end, self.levels[k], self.levels[above], self.config):
+        if upper.is_served_by(result, end, self.levels[k], self.levels[above], self.config):
             return False
-        hop.failures += 1
-        return self.complete(k) or hop.failures >= self.config.tries
+        upper.failures += 1
+        return self.complete(k) or upper.failures >= self.config.tries

@@ -7,7 +7,7 @@ from torch import Tensor
 from hplan.types import WorldModel
 
 
-class Stall:
+class NoProgress:
     """Watches level 0. Symbols stall where nothing changes at all.
 
     share: of the way that level 0 expected, below which a step has failed. limit: such steps in a row that are a stall.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from control.corridor import Corridor
+from control.region import Corridor
 from torch import Tensor
 
-from hplan.control.stall import Stall
+from hplan.control.no_progress import NoProgress
 
 
 def at(cell: float) -> Tensor:
@@ -18,7 +18,7 @@ class Gradual(Corridor):
 
 
 def test_a_gradual_level_stalls_where_it_moves_less_than_its_share() -> None:
-    stall = Stall(Gradual(0), share=0.5, limit=2)
+    stall = NoProgress(Gradual(0), share=0.5, limit=2)
     assert stall.refuted(at(4), at(0)) is None, "nothing to compare with yet"
     assert stall.refuted(at(4), at(3)) is None
     assert stall.refuted(at(7), at(4)) == (at(3), at(7))
@@ -28,7 +28,7 @@ def test_a_gradual_level_stalls_where_it_moves_less_than_its_share() -> None:
 
 
 def test_symbols_stall_where_nothing_changes_though_something_should() -> None:
-    stall = Stall(Corridor(0), share=0.5, limit=2)
+    stall = NoProgress(Corridor(0), share=0.5, limit=2)
     for expected, z in ((1, 0), (4, 0), (4, 1)):  # the last is short of it by far, but not nothing
         assert stall.refuted(at(expected), at(z)) is None, "to be elsewhere than expected is a surprise anyway"
     assert not stall.is_over()

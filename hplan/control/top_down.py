@@ -1,0 +1,85 @@
+"""Plan top down: every level that has no plan makes one for what is handed to it; what cannot be done is told."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hplan.control.execution import Execution
+from hplan.control.memory import together
+from hplan.control.plan_tree import ROOT
+from hplan.control.plans import NEARBY
+from hplan.types import Energy, Planner, PlanResult, WorldModel
+
+
+class TopDownPlanner:
+    """Of one execution. `planners`: one for each of `levels`."""
+
+    def __init__(
+        self,
+        levels: tuple[WorldModel, ...],
+        planners: tuple[Planner, ...],
+        execution: Execution,
+        generator: torch.Generator | None,
+    ) -> None:
+        self.levels, self.planners, self.execution, self.generator = levels, planners, execution, generator
+
+    def refine(self, latents: tuple[Tensor, ...]) -> None:
+        """Plan every level that has no plan, from the top down; a subgoal that cannot be reached is planned again."""
+        execution, plans, retries = self.execution, self.execution.plans, self.execution.retries
+        reach, evaluations = retries.reach_evaluations, execution.config.evaluations
+        k, instead = plans.top, evaluations  # for those below, where the highest knows no way
+        while k >= 0:
+            if k == plans.top and plans[k] is None:
+                k, reach = self._within_reach(latents, reach), 0  # one such check a step is enough
+            if plans[k] is not None:
+                k -= 1
+                continue
+            goal, parent = plans.goal_of(k)
+            result = self._plan(k, latents[k], goal, parent, evaluations)
+            above = plans.above(k)
+            upper = None if above is None or execution.ledger.starved else plans[above]
+            if above is not None and upper and retries.repairs(execution.step, k, above, upper, result, goal):
+                k = execution.fail(
+                    above, "infeasible", by=k, start=latents[above] if self.levels[above].capabilities.events else None
+                )
+                continue
+            if k == plans.highest and not result.reached and instead:
+                k, instead = self._within_reach(latents, instead, farther=NEARBY), 0
+                if k < plans.highest:
+                    continue
+            execution.begin(k, goal, parent, result, latents[k])
+            k -= 1
+        execution.cause = ""
+
+    def _within_reach(self, latents: tuple[Tensor, ...], evaluations: int, farther: float = 1.0) -> int:
+        """Bounded reachability check: the lowest level that finds the goal (or what is `farther` times as far off) with
+        so many evaluations, as does every one between, and then has a plan; else the highest, which has none. Level 0
+        need not look: a subgoal step of level 1 does."""
+        plans, found = self.execution.plans, None
+        for k in range(plans.highest - 1, 0, -1) if evaluations else ():
+            goal, plans.top = plans.goal.at(k), k
+            if goal is None or not self.execution.retries.complete(k):
+                break
+            result = self._plan(k, latents[k], goal, ROOT, evaluations)
+            if not len(result) or float(result.energies[-1]) > farther * goal.threshold:
+                break
+            found = k, goal, ROOT, result, latents[k]
+            evaluations = self.execution.config.reach_evaluations
+        plans.top = found[0] if found else plans.highest
+        if found:
+            self.execution.begin(*found)
+        return plans.top
+
+    def _plan(self, k: int, z: Tensor, goal: Energy, parent: int, evaluations: int) -> PlanResult:
+        """One call of a planner, which spends no more than what is left to this step of the execution."""
+        execution = self.execution
+        budget = execution.ledger.grant(k, evaluations, execution.step, execution.config)
+        region = execution.plans.region(k) if execution.retries.complete(k) else None
+        memory = execution.memories[k] = execution.memories[k].arrived(z)
+        cost = together(memory, region)
+        result = self.planners[k].plan(self.levels[k], z, goal, budget=budget, step_cost=cost, generator=self.generator)
+        if region and (above := execution.plans.above(k)):
+            execution.memories[above] = region.taught(execution.memories[above], result, budget)
+        execution.count(result.evaluations, parent)
+        return result
