@@ -1,0 +1,26 @@
+"""What a release must not lose: every shipped agent solves its task, at the planning cost that it was shipped with."""
+
+from __future__ import annotations
+
+import pytest
+from golden.write import EPISODES, figures, stored_figures
+
+from hplan.registry import shipped_agents
+
+DEARER = 1.1  # times the stored evaluations per step: less is noise, more has a cause that somebody should name
+RENEW = "python tests/golden/write.py"
+
+
+@pytest.mark.parametrize("name", shipped_agents())
+def test_a_shipped_agent_solves_its_task_at_the_stored_cost(name: str) -> None:
+    stored = stored_figures().get(name)
+    assert stored, f"{name} is shipped and has no figure in tests/golden/shipped.toml: run `{RENEW} {name}`"
+    found = figures(name)
+    assert found["successes"] == EPISODES
+    least, most = stored["predictor_evals_per_step"], DEARER * stored["predictor_evals_per_step"]
+    assert found["predictor_evals_per_step"] <= most, f"{least} stored; if the rise is meant, run `{RENEW} {name}`"
+
+
+def test_figures_are_stored_of_shipped_agents_alone() -> None:
+    gone = stored_figures().keys() - shipped_agents().keys()
+    assert not gone, f"no longer shipped: {sorted(gone)}; `{RENEW}` leaves them out"
