@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,8 @@ def rank_correlation(a: Sequence[float], b: Sequence[float], *, confidence: floa
         raise UsageError(f"{len(a)} and {len(b)} values: expected pairs")
     if len(set(a)) < 2 or len(set(b)) < 2:
         return RankCorrelation(math.nan, math.nan, math.nan, len(a))
-    rho = min(max(float(spearmanr(a, b).statistic), -1.0), 1.0)
+    found: Any = spearmanr(a, b)
+    rho = min(max(float(found.statistic), -1.0), 1.0)
     if len(a) < 4:
         return RankCorrelation(rho, math.nan, math.nan, len(a))
     half = float(norm.ppf(0.5 + confidence / 2)) * math.sqrt((1 + rho * rho / 2) / (len(a) - 3))

@@ -71,17 +71,18 @@ def scatter_figure(groups: Sequence[Episodes], x: str, y: str) -> str:
 def scatter_chart(groups: Sequence[Episodes], x: str, y: str) -> Figure:
     families = list(dict.fromkeys(_family(one) for one in groups))
     figure = new_figure(1 + 4.6 * len(families), 4)
-    for family, axes in zip(families, figure.subplots(1, len(families), squeeze=False)[0], strict=True):
+    charts = figure.subplots(1, len(families), squeeze=False)[0]
+    for family, axes in zip(families, charts, strict=True):
         same = [one for one in groups if _family(one) == family]
         for one in same:
             _draw(axes, one)
         log = log_where_wide(axes, [value for one in same for _, value in one.points])
         axes.set(title=family, xlabel=UNITS.get(x, x), ylabel=UNITS.get(y, y) + " (log scale)" * log)
     depths = sorted({one.levels for one in groups})
-    marks = [axes.scatter([], [], s=16, color=_colour(levels), label=_name(levels)) for levels in depths]
+    marks = [charts[-1].scatter([], [], s=16, color=_colour(levels), label=_name(levels)) for levels in depths]
     if not all(all(one.solved) for one in groups):
-        marks.append(axes.scatter([], [], s=16, facecolors="none", edgecolors=SOFT[0], label="not solved"))
-    marks += axes.plot([], [], color=SOFT[0], label="mean of a fifth of a task's episodes")
+        marks.append(charts[-1].scatter([], [], s=16, facecolors="none", edgecolors=SOFT[0], label="not solved"))
+    marks += charts[-1].plot([], [], color=SOFT[0], label="mean of a fifth of a task's episodes")
     figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), labelcolor=SOFT[0])
     return figure
 
