@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hplan needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.12 setup" % sys.version_info[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) $(TORCH_ARGS) torch
-	$(PIP) --editable '.[dev,envs,data,viz]'
+	$(PIP) --editable '.[dev,envs,data,viz,track]'
 	@touch $@
 
 demo: setup  ## play, train and watch a stack of world models solve unseen DoorKey layouts; writes runs/demo/report.html

@@ -13,13 +13,18 @@ from pathlib import Path
 
 from hplan import __version__
 
-CORE = ("torch", "lightning", "gymnasium", "minigrid", "numpy", "networkx", "rich", "safetensors")
+CORE = ("torch", "lightning", "gymnasium", "minigrid", "numpy", "scipy", "networkx", "rich", "safetensors")
 EXTRAS = {  # package, module, and what it is for
     "envs": (("ogbench", "ogbench"), ("gymnasium-robotics", "gymnasium_robotics")),
-    "data": (("minari", "minari"),),
-    "baselines": (("stable-baselines3", "stable_baselines3"),),
-    "viz": (("matplotlib", "matplotlib"), ("imageio", "imageio")),
+    "data": (("minari", "minari"), ("h5py", "h5py")),
+    "viz": (
+        ("matplotlib", "matplotlib"),
+        ("jinja2", "jinja2"),
+        ("imageio", "imageio"),
+        ("imageio-ffmpeg", "imageio_ffmpeg"),
+    ),
     "track": (("tensorboard", "tensorboard"),),
+    "docs": (("mkdocs-material", "material"), ("mkdocstrings", "mkdocstrings")),
 }
 NEED_GIB = 2.0  # play of the largest bundled task, its run directory included
 

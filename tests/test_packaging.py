@@ -14,6 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 
 import hplan
+from hplan import doctor
+from hplan.doctor import EXTRAS as EXTRAS_EXAMINED
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -31,6 +33,24 @@ EXTRAS = [one for extra in PROJECT["optional-dependencies"].values() for one in 
 def test_every_dependency_is_pinned_to_a_version_that_it_allows(text: str) -> None:
     requirement = Requirement(text)
     assert requirement.specifier.contains(pins()[requirement.name.lower().replace("_", "-")])
+
+
+def test_the_doctor_looks_for_every_package_of_every_extra() -> None:
+    """minari[hdf5] is Minari and what it needs to store anything, h5py; what is for developers is not the doctor's."""
+    wanted: dict[str, set[str]] = {}
+    for extra, texts in PROJECT["optional-dependencies"].items():
+        for one in map(Requirement, texts):
+            wanted.setdefault(extra, set()).add(one.name)
+            wanted[extra] |= {"h5py"} if one.extras == {"hdf5"} else set()
+    assert {extra: {package for package, _ in table} for extra, table in EXTRAS_EXAMINED.items()} == {
+        extra: packages for extra, packages in wanted.items() if extra != "dev"
+    }
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "find_spec", lambda module: None if module == "h5py" else True)
+    (line,) = [line for line in doctor.examine() if "extra data" in line]
+    assert line.endswith("missing h5py: pip install 'hplan[data]'")
 
 
 def test_compromised_uploads_of_lightning_are_excluded() -> None:
@@ -67,6 +87,8 @@ def test_a_wheel_works_in_a_clean_environment(wheel: Path, tmp_path: Path) -> No
     code = """
 import json
 import hplan
+from hplan import doctor
+from hplan.doctor import EXTRAS as EXTRAS_EXAMINED
 from hplan.registry import load_task, make_world, shipped_agents, task_names
 make_world(load_task("minigrid/DoorKey-5x5")).reset(seed=0)
 print(json.dumps([hplan.__file__, task_names(), sorted(shipped_agents())]))

@@ -139,7 +139,7 @@ def draw(arguments: Namespace) -> None:
     from hplan.evaluation.run import SEEDS, one_thread
     from hplan.files import write_atomically
     from hplan.registry import make_world
-    from hplan.report.paths import paths_figure
+    from hplan.report.path_figure import paths_figure
 
     if Path(arguments.out).is_dir():
         raise UsageError(f"--out {arguments.out} is a folder; name a file, such as {Path(arguments.out, 'ways.svg')}")
@@ -166,8 +166,8 @@ def inspect(arguments: Namespace) -> None:
     from hplan.evaluation.inspection import inspect as look
     from hplan.evaluation.inspection import write_inspection
     from hplan.registry import agent_path
-    from hplan.report.inspection import inspection_lines, inspection_table, verdict_lines
     from hplan.report.inspection_page import write_inspection_page
+    from hplan.report.inspection_table import inspection_lines, inspection_table, verdict_lines
     from hplan.training.learn import CURVES
 
     agent = _load(arguments)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hplan.evaluation.episode import begin, play
-from hplan.report.paths import Path
+from hplan.report.path_figure import MazePath
 from hplan.types import UsageError, World
 from hplan.worlds.mazes import MazeWorld, Place
 from hplan.worlds.split import SplitWorld
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ACROSS = 9  # places in a row that are looked at in every cell
 
 
-def follow(agent: Agent, world: World, seed: int) -> Path:
+def follow(agent: Agent, world: World, seed: int) -> MazePath:
     """Play the episode of that seed, as `hplan eval` does. A subgoal is a latent: it is drawn at the free place whose
     own latent is nearest to it. Raises UsageError where the world is no maze."""
     maze = world.inner if isinstance(world, SplitWorld) else world
@@ -48,7 +48,7 @@ def follow(agent: Agent, world: World, seed: int) -> Path:
     assert start.goal is not None
     goal, name = _cells(maze, start.goal[None]), start.goal_name
     aims = {k: _pairs(_cells(maze, places[rows])) for k, rows in sorted(subgoals.items())}
-    return Path(maze.walls, _cells(maze, np.stack(way)), _pairs(goal)[0], name, success, aims)
+    return MazePath(maze.walls, _cells(maze, np.stack(way)), _pairs(goal)[0], name, success, aims)
 
 
 def _free_places(maze: MazeWorld) -> np.ndarray:

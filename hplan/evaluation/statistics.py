@@ -1,11 +1,14 @@
-"""How sure a figure is: intervals of success rates, and of differences between two methods on the same episodes."""
+"""How sure a figure is: intervals of success rates, and of differences between two methods on the same episodes.
+
+SciPy is imported where it is needed: `scipy.stats` takes a second to load, and `hplan list` needs none of it.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -17,16 +20,15 @@ def wilson(successes: int, episodes: int, confidence: float = 0.95) -> tuple[flo
 
     No episodes: (0, 1). Raises UsageError unless 0 <= successes <= episodes.
     """
+    from scipy.stats import binomtest
+
     if not 0 <= successes <= episodes:
         raise UsageError(f"{successes} successes of {episodes} episodes: expected 0 <= successes <= episodes")
     if episodes == 0:
         return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    rate, spread = successes / episodes, z * z / episodes
-    middle = (rate + spread / 2) / (1 + spread)
-    half = math.sqrt(rate * (1 - rate) * spread + spread * spread / 4) / (1 + spread)
+    found = binomtest(successes, episodes).proportion_ci(confidence, method="wilson")
     # rounding must not leave 1e-17 where the bound is exactly 0 or 1
-    return (0.0 if successes == 0 else middle - half), (1.0 if successes == episodes else middle + half)
+    return (0.0 if successes == 0 else float(found.low)), (1.0 if successes == episodes else float(found.high))
 
 
 @dataclass(frozen=True)
@@ -48,22 +50,22 @@ def paired_difference(
 ) -> Difference:
     """Percentile bootstrap (Efron 1979) of the mean of a[i] - b[i], where i is the same episode for both methods.
 
-    Pairs are resampled together, so what makes an episode hard for both cancels. Raises UsageError unless a and b are
-    equally long and not empty.
+    Pairs are resampled together, so what makes an episode hard for both cancels. One pair has no width.
+    Raises UsageError unless a and b are equally long and not empty.
     """
+    from scipy.stats import bootstrap
+
     if len(a) != len(b) or not len(a):
         raise UsageError(f"paired samples of {len(a)} and {len(b)} values: expected the same episodes, at least one")
     differences = np.asarray(a, np.float64) - np.asarray(b, np.float64)
-    generator = np.random.default_rng(seed)
-    means = np.concatenate(  # in slices, which bounds memory at long samples
-        [
-            differences[generator.integers(len(differences), size=(count, len(differences)))].mean(axis=1)
-            for count in [500] * (resamples // 500) + [resamples % 500]
-        ]
-    )
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Difference(float(differences.mean()), float(low), float(high))
+    mean = float(differences.mean())
+    if len(differences) == 1:
+        return Difference(mean, mean, mean)
+    low, high = bootstrap(
+        (differences,), np.mean, n_resamples=resamples, confidence_level=confidence, method="percentile",
+        batch=500, rng=np.random.default_rng(seed),  # in slices, which bounds memory at long samples
+    ).confidence_interval  # fmt: skip
+    return Difference(mean, float(low), float(high))
 
 
 @dataclass(frozen=True)
@@ -82,18 +84,16 @@ def rank_correlation(a: Sequence[float], b: Sequence[float], *, confidence: floa
 
     NaN where one side is constant, and no interval below four pairs. Raises UsageError unless a and b are equally long.
     """
+    from scipy.stats import norm, spearmanr
+
     if len(a) != len(b):
         raise UsageError(f"{len(a)} and {len(b)} values: expected pairs")
     if len(set(a)) < 2 or len(set(b)) < 2:
         return RankCorrelation(math.nan, math.nan, math.nan, len(a))
-    rho = min(max(float(np.corrcoef(_ranks(a), _ranks(b))[0, 1]), -1.0), 1.0)
+    found: Any = spearmanr(a, b)
+    rho = min(max(float(found.statistic), -1.0), 1.0)
     if len(a) < 4:
         return RankCorrelation(rho, math.nan, math.nan, len(a))
-    half = NormalDist().inv_cdf(0.5 + confidence / 2) * math.sqrt((1 + rho * rho / 2) / (len(a) - 3))
+    half = float(norm.ppf(0.5 + confidence / 2)) * math.sqrt((1 + rho * rho / 2) / (len(a) - 3))
     middle = math.atanh(rho) if abs(rho) < 1 else math.copysign(math.inf, rho)
     return RankCorrelation(rho, math.tanh(middle - half), math.tanh(middle + half), len(a))
-
-
-def _ranks(values: Sequence[float]) -> np.ndarray:
-    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[where]

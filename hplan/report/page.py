@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
-from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hplan.files import write_atomically
+from hplan.report.charts import line_chart, map_chart
 from hplan.report.live import budget_text, repair_text
-from hplan.report.svg import COLOURS, code_map, line_chart
 from hplan.report.table import COLUMNS, WORDS, number, rows
+from hplan.report.theme import (
+    CARD,
+    FONT,
+    INK,
+    LINE,
+    PAGE,
+    PALETTE,
+    SERIES,
+    SOFT,
+    dark_rules,
+    needs,
+    new_figure,
+    style,
+    svg,
+)
 from hplan.report.trace import TraceStep
-from hplan.report.tree import Line, lines
+from hplan.report.tree import GLYPHS, lines
 from hplan.types import Result
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Curves = Mapping[str, Sequence[Mapping[str, float]]]  # stage -> rows of {"step": ..., one entry per loss component}
+COLOURS = {  # of the style sheet: light, dark
+    **{"ink": INK, "soft": SOFT, "line": LINE, "page": PAGE, "card": CARD, "active": PALETTE[0]},
+    **{"reached": ("#00805d", "#35c99b"), "failed": ("#c2362e", "#ff8177"), "cause": ("#9a5b00", "#f0c04a")},
+}
 
 
 @dataclass(frozen=True)
@@ -46,30 +68,113 @@ def write_report(
 ) -> Path:
     """Write the page of a run, atomically; of `episode`, `frames` steps are shown.
 
-    `summary`: paragraphs. `curves`: per training stage, rows with `step` and loss components.
+    `summary`: paragraphs. `curves`: per training stage, rows with `step` and loss components. Raises HplanError where
+    the extra `viz` is not installed.
     """
-    sections = (
-        ("Results", _results(results) if results else ""),
-        ("One episode", _film(pick(episode, frames))),
-        ("Learning curves", "".join(curve_figure(stage, table) for stage, table in (curves or {}).items())),
-        ("What each level's latent encodes", "".join(map(_level, levels))),
-        ("Made with", _made_with(versions or {}, command)),
+    return write_page(
+        path,
+        "run.html",
+        title=title,
+        summary=summary,
+        columns=COLUMNS,
+        words=WORDS,
+        results=rows(results),
+        results_chart=_inline(results_chart(results)) if results else "",
+        glyphs=GLYPHS,
+        frames=[{"world": s.world, "top": lines(s.tree), "foot": _foot(s)} for s in pick(episode, frames)],
+        episode_charts=inline([surprise_chart(episode)]),
+        curves=inline(curve_charts(curves or {})),
+        levels=[(one, [(said, _inline(map_chart(codes))) for said, codes in one.maps]) for one in levels],
+        versions=versions or {},
+        command=command,
     )
-    return write_page(path, title=title, summary=summary, sections=sections)
 
 
-def write_page(
-    path: str | os.PathLike[str], *, title: str, summary: Sequence[str], sections: Sequence[tuple[str, str]]
-) -> Path:
-    """Write a page of (heading, HTML) sections, atomically. Those without content are left out."""
-    style = files("hplan.report").joinpath("report.css").read_text(encoding="utf-8")
-    head = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>' + escape(title) + "</title>"
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><style>' + style + "</style></head>"
+def write_page(path: str | os.PathLike[str], template: str, **values: Any) -> Path:
+    """Fill in a template of this package, and write the page atomically. What is no chart is escaped."""
+    with needs("viz"):
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    loader = PackageLoader("hplan.report")
+    pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    look = {"colours": COLOURS, "dark_rules": _markup(dark_rules()), "font_rule": _markup(FONT)}
+    return write_atomically(path, pages.get_template(template).render(**look, **values) + "\n")
+
+
+def inline(figures: Iterable[Figure | None]) -> list[str]:
+    """The figures that there are, for a template."""
+    return [_inline(figure) for figure in figures if figure]
+
+
+def _inline(figure: Figure) -> str:
+    return _markup(svg(figure))
+
+
+def _markup(text: str) -> str:
+    with needs("viz"):
+        from markupsafe import Markup
+    return Markup(text)
+
+
+def curve_charts(curves: Curves) -> Iterable[Figure | None]:
+    """A chart for every stage of training."""
+    for stage, table in curves.items():
+        names = dict.fromkeys(name for row in table for name in row if name != "step")
+        series = {name: [(row["step"], row[name]) for row in table if name in row] for name in names}
+        yield line_chart(series, x="gradient steps", y="loss or score", title=stage)
+
+
+def surprise_chart(steps: Sequence[TraceStep]) -> Figure | None:
+    """Surprise of every level over an episode, as a multiple of its threshold: above 1 the level's plan is repaired."""
+    levels = sorted({level for step in steps for level, limit in step.thresholds.items() if 0 < limit < math.inf})
+    series = {
+        f"level {level}": [(s.step, s.surprise.get(level, math.nan) / s.thresholds.get(level, math.nan)) for s in steps]
+        for level in levels
+    }
+    return line_chart(series, x="environment steps", y="surprise / threshold", title="Surprise of each level",
+                      ends=False, reference={"replanning threshold": 1.0})  # fmt: skip
+
+
+@style()
+def results_chart(results: Sequence[Result]) -> Figure:
+    """Success with its interval, and predictor evaluations a step, of each result."""
+    figure = new_figure(9, 0.8 + 0.36 * len(results))
+    left, right = figure.subplots(1, 2, sharey=True)
+    names = [
+        f"{one.method}, {one.levels} level{'s' * (one.levels != 1)}" if one.levels else one.method for one in results
+    ]
+    at = range(len(results))
+    rates = [100 * one.success_rate for one in results]
+    sides = [[abs(100 * bound - rate) for bound, rate in zip(one.ci95, (rate, rate), strict=True)]
+             for one, rate in zip(results, rates, strict=True)]  # fmt: skip
+    left.barh(at, rates, 0.55, color=SERIES[0])
+    left.errorbar(rates, at, xerr=np.transpose(sides), fmt="none", ecolor=SOFT[0], capsize=3)
+    left.set(xlim=(0, 118), xticks=range(0, 101, 25), xlabel="success [% of episodes], 95 % interval")
+    evaluations = [one.predictor_evals_per_step if one.levels else 0.0 for one in results]
+    right.barh(at, evaluations, 0.55, color=SERIES[1])
+    right.set(xlim=(0, 1.25 * max(*evaluations, 1e-9)), xlabel="predictor evaluations per environment step")
+    for i, (rate, count, (_, up)) in enumerate(zip(rates, evaluations, sides, strict=True)):
+        left.text(rate + up + 2, i, f"{rate:.0f} %", va="center")
+        right.annotate(
+            f"{count:,.1f}" if results[i].levels else "none",
+            (count, i),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+        )
+    left.set_yticks(at, names)
+    left.invert_yaxis()
+    for axes in (left, right):
+        axes.grid(False, axis="y")
+    return figure
+
+
+def _foot(step: TraceStep) -> list[str]:
+    surprise = ", ".join(
+        f"level {level} {number(step.surprise.get(level, math.nan), 2)} of {threshold:.2f}"
+        for level, threshold in sorted(step.thresholds.items(), reverse=True)
     )
-    body = [f"<body><main><h1>{escape(title)}</h1>", *(f"<p class=lead>{escape(text)}</p>" for text in summary)]
-    body += [f"<section><h2>{escape(name)}</h2>{content}</section>" for name, content in sections if content]
-    return write_atomically(path, "\n".join([head, *body, "</main></body></html>\n"]))
+    foot = [budget_text(step), *([f"surprise: {surprise}"] if surprise else [])]
+    return foot + ([repair_text(step.repair)] if step.repair else [])
 
 
 def pick(steps: Sequence[TraceStep], frames: int) -> list[TraceStep]:
@@ -94,68 +199,3 @@ def _evenly(indices: Sequence[int], count: int) -> list[int]:
         return []
     places = np.linspace(0, len(indices) - 1, min(count, len(indices)))
     return [indices[round(place)] for place in places]
-
-
-# ------------------------------------------------------------------------------------------------------------- sections
-
-
-def _results(results: Sequence[Result]) -> str:
-    sides = ["" if i < WORDS else ' class="n"' for i in range(len(COLUMNS))]
-    table = ["<table><thead><tr>", *(f"<th{s}>{escape(c)}</th>" for s, c in zip(sides, COLUMNS, strict=True)), "</tr>"]
-    table.append("</thead><tbody>")
-    for row in rows(results):
-        cells = (f"<td{s}>{escape(cell)}</td>" for s, cell in zip(sides, row, strict=True))
-        table += ["<tr>", *cells, "</tr>"]
-    return "".join([*table, "</tbody></table>"])
-
-
-def _film(steps: Sequence[TraceStep]) -> str:
-    return f'<div class="film">{"".join(map(_frame, steps))}</div>' if steps else ""
-
-
-def _frame(step: TraceStep) -> str:
-    surprise = ", ".join(
-        f"level {level} {number(step.surprise.get(level, float('nan')), 2)} of {threshold:.2f}"
-        for level, threshold in sorted(step.thresholds.items(), reverse=True)
-    )
-    foot = [budget_text(step), *([f"surprise: {surprise}"] if surprise else [])]
-    foot += [repair_text(step.repair)] if step.repair else []
-    picture = f"<pre>{escape(step.world)}</pre><ul class=tree>{_branch(lines(step.tree))}</ul>"
-    return f"<figure>{picture}<figcaption>{'<br>'.join(map(escape, foot))}</figcaption></figure>"
-
-
-def _branch(line: Line) -> str:
-    facts = "  ".join(line.facts)
-    cause = f" <em>{escape(line.cause)}</em>" if line.cause else ""
-    below = f"<ul>{''.join(map(_branch, line.below))}</ul>" if line.below else ""
-    name = f"<b>{escape(line.glyph)}</b> {escape(line.name)}"
-    return f'<li class="{line.status}"><span>{name} <small>{escape(facts)}</small>{cause}</span>{below}</li>'
-
-
-def curve_figure(stage: str, table: Sequence[Mapping[str, float]]) -> str:
-    names = dict.fromkeys(name for row in table for name in row if name != "step")
-    series = {name: [(row["step"], row[name]) for row in table if name in row] for name in names}
-    return chart_figure(stage, line_chart(series), [f"{name} {points[-1][1]:.3g}" for name, points in series.items()])
-
-
-def chart_figure(caption: str, chart: str, names: Sequence[str]) -> str:
-    """A chart of `svg` with its caption and legend; nothing where there is no chart."""
-    if not chart:
-        return ""
-    legend = "".join(f'<li><i class="s{i % COLOURS}"></i>{escape(name)}</li>' for i, name in enumerate(names))
-    text = f"<figcaption>{escape(caption)}<ul class=legend>{legend}</ul></figcaption>"
-    return f"<figure class=curve>{chart}{text}</figure>"
-
-
-def _level(page: LevelPage) -> str:
-    facts = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in page.facts.items())
-    maps = "".join(
-        f"<figure class=code>{code_map(codes)}<figcaption>{escape(caption)}</figcaption></figure>"
-        for caption, codes in page.maps
-    )
-    return f"<h3>Level {page.level}</h3><table class=facts>{facts}</table><div class=maps>{maps}</div>"
-
-
-def _made_with(versions: Mapping[str, str], command: str) -> str:
-    called = f"<pre>{escape(command)}</pre>" if command else ""
-    return called + (f"<p>{escape(', '.join(f'{k} {v}' for k, v in versions.items()))}</p>" if versions else "")

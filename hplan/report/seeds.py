@@ -6,15 +6,15 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hplan.report.table import number
+from hplan.report.table import markdown, number
 from hplan.types import Result
 
-Cell = dict[str, str]  # values of `each` of an experiment's step; a `task` among them is short for what is shown anyway
+Condition = dict[str, str]  # values of `each` of a step; a `task` among them is short for what is shown anyway
 
 
 def seeds_table(
-    results: Sequence[tuple[Cell, Result]],
-    inspections: Sequence[tuple[Cell, dict[str, Any]]],
+    results: Sequence[tuple[Condition, Result]],
+    inspections: Sequence[tuple[Condition, dict[str, Any]]],
     interval: Callable[[int, int], tuple[float, float]],
     *,
     figures: tuple[str, ...] = (),
@@ -31,7 +31,7 @@ def seeds_table(
     keys = list(dict.fromkeys(key for _, cell in groups for key, _ in cell))
     head = ["task", *keys, "depth", "seeds", "episodes", "success", "95 %", "by seed", "by goal"]
     head += ["evaluations/step", "ms/step", *figures]
-    rows = [head, ["---"] * len(head)]
+    rows: list[list[str]] = []
     for (task, cell), group in groups.items():
         episodes, successes = sum(r.episodes for r in group), sum(r.successes for r in group)
         rates = [100 * r.success_rate for r in group]
@@ -52,10 +52,10 @@ def seeds_table(
                 *(_by_level(same, figure) for figure in figures),
             ]
         )
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return markdown(head, rows, "l" * len(head))
 
 
-def _key(cell: Cell) -> tuple[tuple[str, str], ...]:
+def _key(cell: Condition) -> tuple[tuple[str, str], ...]:
     return tuple((key, value) for key, value in cell.items() if key not in ("seed", "task"))
 
 

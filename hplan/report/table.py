@@ -49,8 +49,13 @@ def results_table(results: Sequence[Result], title: str | None = None) -> Table:
 
 def markdown_table(results: Sequence[Result]) -> str:
     """A Markdown table, with a newline at its end."""
-    rule = ("---",) * WORDS + ("---:",) * (len(COLUMNS) - WORDS)
-    return "".join(f"| {' | '.join(row)} |\n" for row in (COLUMNS, rule, *rows(results)))
+    return markdown(COLUMNS, rows(results), "l" * WORDS + "r" * (len(COLUMNS) - WORDS))
+
+
+def markdown(head: Sequence[str], body: Sequence[Sequence[str]], sides: str) -> str:
+    """Rows of cells as Markdown, with a newline at its end; `sides`: l or r for each column."""
+    rule = ["---" if side == "l" else "---:" for side in sides]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *body))
 
 
 def result_lines(result: Result) -> list[str]:

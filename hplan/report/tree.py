@@ -25,31 +25,31 @@ LABELS = 12  # level-0 labels that one line names before it only counts the rest
 
 
 @dataclass(frozen=True)
-class Line:
+class TreeLine:
     """One line of the drawing with the lines below it: one node, or level-0 siblings of the same status."""
 
     status: Status
     name: str  # "level 1  pick up the key"
     facts: tuple[str, ...]  # ("3/12 steps", "energy 0.40", ...)
     cause: str
-    below: tuple[Line, ...]
+    below: tuple[TreeLine, ...]
 
     @property
     def glyph(self) -> str:
         return GLYPHS[self.status]
 
 
-def lines(tree: PlanTree) -> Line:
+def lines(tree: PlanTree) -> TreeLine:
     """The whole drawing as nested lines, the goal's first; what a repair replaced comes before what replaced it."""
     below = _refinement(tree, tree.root)
     expected = tree.root.expected_steps
     if math.isnan(expected):
         expected = sum(node.expected_steps for node in tree.children(tree.root.id))
-    return Line(tree.root.status, f"goal  {tree.root.label}", _facts((tree.root,), expected), "", below)
+    return TreeLine(tree.root.status, f"goal  {tree.root.label}", _facts((tree.root,), expected), "", below)
 
 
 def tree_text(tree: PlanTree) -> str:
-    """Plain text without colours, one line per `Line`."""
+    """Plain text without colours, one line per `TreeLine`."""
     top = lines(tree)
     return "\n".join(_text(top, "", ""))
 
@@ -63,9 +63,9 @@ def tree_rich(tree: PlanTree) -> Tree:
 # ------------------------------------------------------------------------------------------------ from nodes to lines
 
 
-def _refinement(tree: PlanTree, node: PlanNode) -> tuple[Line, ...]:
+def _refinement(tree: PlanTree, node: PlanNode) -> tuple[TreeLine, ...]:
     siblings = (*tree.earlier(node.id), *tree.children(node.id))
-    drawn: list[Line] = []
+    drawn: list[TreeLine] = []
     for (level, status), run in groupby(siblings, key=lambda n: (n.level, n.status)):
         if level == 0:
             drawn.append(_actions(tuple(run), status))
@@ -74,19 +74,19 @@ def _refinement(tree: PlanTree, node: PlanNode) -> tuple[Line, ...]:
     return tuple(drawn)
 
 
-def _subgoal(tree: PlanTree, node: PlanNode) -> Line:
+def _subgoal(tree: PlanTree, node: PlanNode) -> TreeLine:
     name = f"level {node.level}  {node.label}" + ("  = goal" if node.is_goal else "")
     facts = _facts((node,), node.expected_steps)
-    return Line(node.status, name, facts, _cause((node,)), _refinement(tree, node))
+    return TreeLine(node.status, name, facts, _cause((node,)), _refinement(tree, node))
 
 
-def _actions(run: tuple[PlanNode, ...], status: Status) -> Line:
+def _actions(run: tuple[PlanNode, ...], status: Status) -> TreeLine:
     counted = [(label, len(list(same))) for label, same in groupby(run, key=lambda n: n.label)]
     names = [label if count == 1 else f"{label} ×{count}" for label, count in counted]
     if len(names) > LABELS:
         names = [*names[:LABELS], f"{len(names) - LABELS} more"]
     facts = _facts(run, sum(node.expected_steps for node in run))
-    return Line(status, f"level 0  {', '.join(names)}", facts, _cause(run), ())
+    return TreeLine(status, f"level 0  {', '.join(names)}", facts, _cause(run), ())
 
 
 def _facts(run: tuple[PlanNode, ...], expected: float) -> tuple[str, ...]:
@@ -107,19 +107,19 @@ def _cause(run: tuple[PlanNode, ...]) -> str:
 # -------------------------------------------------------------------------------------------------- from lines to ink
 
 
-def _text(line: Line, first: str, rest: str) -> Iterator[str]:
+def _text(line: TreeLine, first: str, rest: str) -> Iterator[str]:
     yield first + "  ".join((line.glyph, line.name, *line.facts, *([f"({line.cause})"] if line.cause else [])))
     for i, below in enumerate(line.below):
         last = i == len(line.below) - 1
         yield from _text(below, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
 
 
-def _branch(branch: Tree, line: Line) -> Tree:
+def _branch(branch: Tree, line: TreeLine) -> Tree:
     for below in line.below:
         _branch(branch.add(_styled(below)), below)
     return branch
 
 
-def _styled(line: Line) -> Text:
+def _styled(line: TreeLine) -> Text:
     text = Text.assemble((f"{line.glyph}  {line.name}", STYLES[line.status]), ("  " + "  ".join(line.facts), "dim"))
     return text.append(f"  ({line.cause})", style="yellow") if line.cause else text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ pytest.importorskip("ogbench")
 
 from hplan.evaluation.paths import follow
 from hplan.registry import load_task, make_world
-from hplan.report.paths import CELL, Path, paths_figure
 from hplan.types import UsageError, World
 
 
@@ -76,26 +74,3 @@ def test_only_mazes_have_a_map() -> None:
     world: World = make_world(load_task("minigrid/DoorKey-5x5"), "eval")
     with pytest.raises(UsageError, match=r"DoorKey-5x5.*only mazes"):
         follow(SimpleNamespace(), world, seed=0)  # type: ignore[arg-type]
-
-
-def test_a_picture_has_a_map_for_each_episode() -> None:
-    walls = np.ones((3, 4), bool)
-    walls[1, 1:3] = False
-    way = np.array([[1.0, 1.0], [1.5, 1.0], [2.0, 1.0]])
-    paths = [Path(walls, way, (2.0, 1.0), "1", True, {1: [(1.5, 1.0)], 2: [(2.0, 1.0)]})] * 6
-    paths.append(Path(walls, way[:1], (2.0, 1.0), "<2>", False))
-    page = ElementTree.fromstring(paths_figure(paths, "a & b"))
-    maps = page.findall("{*}g/{*}g")
-    assert len(maps) == 7
-    assert maps[0].attrib["transform"] == maps[5].attrib["transform"].replace(
-        maps[5].attrib["transform"].split()[1], maps[0].attrib["transform"].split()[1]
-    ), "the sixth begins a row"
-    assert len(maps[0].findall(".//{*}rect")) == 10 + 1  # ten walls and the start
-    line = maps[0].find(".//{*}polyline")
-    assert line is not None
-    assert line.attrib["points"].split() == [f"{(x + 0.5) * CELL:.1f},{1.5 * CELL:.1f}" for x in (1, 1.5, 2)]
-    dots = [dot.attrib["class"] for dot in maps[0].findall(".//{*}circle")]
-    assert dots == ["b2", "b1", "s5"], "larger ones lie below"
-    said = [text.text for text in page.findall(".//{*}text")]
-    assert said[:2] + said[6:8] == ["a & b", "goal 1: 2 steps", "goal 1: 2 steps", "goal <2>: lost, 0 steps"]
-    assert said[8:] == ["subgoals of level 1", "subgoals of level 2", "square: start, ring: goal"]

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 from test_page import CURVES, Page
 
-from hplan.report.inspection import inspection_lines, inspection_rows, inspection_table, verdict_lines
 from hplan.report.inspection_page import write_inspection_page
+from hplan.report.inspection_table import inspection_lines, inspection_rows, inspection_table, verdict_lines
 from hplan.types import Inspection, LevelInspection
 
 BASE = LevelInspection(
@@ -78,31 +78,31 @@ FOUND = Inspection(
 )
 
 GOLDEN = """\
-┏━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
-┃ times in environment steps           ┃        level 0 ┃                                level 1 ┃
-┡━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
-│ a step lasts, when it is wanted      │            1.0 │                                   29.4 │
-│ in this play: median (quartiles)     │              1 │                              10 (3–25) │
-│ latent                               │     24 x 8 x 8 │                             16 x 8 x 8 │
-│ macro-actions                        │      7 actions │                   6 event types x cell │
-│   of which in use: effectively, seen │ 6.9, 100% of 7 │                          2.5, 50% of 6 │
-│ effective rank                       │     14.2 of 23 │                    1.2 of 7  collapsed │
-│ deviation: least, median, largest    │  0.12 0.2 0.25 │                          0.12 0.2 0.25 │
-│ dimensions that hardly vary          │              0 │                                      0 │
-│ closest two symbols, cosine          │           0.66 │                        1.00  collapsed │
-│ macro sensitivity, steps             │           0.99 │                                      – │
-│ autocorrelation time                 │           15.8 │            12.0  not slower than below │
-│ error after 1 step (of no change)    │   0.000 (0.65) │ 1.500 (1.00)  no better than no change │
-│ error after 2 steps (of no change)   │   0.002 (1.06) │                                      – │
-│ surprised above: a step ahead        │          0.000 │                                  never │
-│   farthest ahead                     │ 0.500, 2 steps │                          never, 1 step │
-│   false alarms, 1% nominal           │          1.2 % │                                      – │
-│   false alarms, 10% nominal          │          9.0 % │                                      – │
-│ a goal is reached within, steps      │           0.00 │                                   0.50 │
-│ success energy                       │        learned │                                   none │
-│ R2 of position                       │           0.74 │                                  -0.20 │
-│ R2 of carrying                       │           0.98 │                                      – │
-└──────────────────────────────────────┴────────────────┴────────────────────────────────────────┘
+┏━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┓
+┃ times in environment steps                     ┃        level 0 ┃                                level 1 ┃
+┡━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┩
+│ step duration, as planned                      │            1.0 │                                   29.4 │
+│ step duration in this play, median (quartiles) │              1 │                              10 (3–25) │
+│ latent shape                                   │     24 x 8 x 8 │                             16 x 8 x 8 │
+│ macro-actions                                  │      7 actions │                   6 event types x cell │
+│   in use: perplexity, share seen               │ 6.9, 100% of 7 │                          2.5, 50% of 6 │
+│ effective rank                                 │     14.2 of 23 │                    1.2 of 7  collapsed │
+│ standard deviation: min, median, max           │  0.12 0.2 0.25 │                          0.12 0.2 0.25 │
+│ dimensions with almost no variance             │              0 │                                      0 │
+│ largest cosine of two symbol codes             │           0.66 │                        1.00  collapsed │
+│ macro-action sensitivity (level steps)         │           0.99 │                                      – │
+│ autocorrelation time                           │           15.8 │            12.0  not slower than below │
+│ error after 1 step (no-change baseline)        │   0.000 (0.65) │ 1.500 (1.00)  no better than no change │
+│ error after 2 steps (no-change baseline)       │   0.002 (1.06) │                                      – │
+│ surprise threshold, 1 step ahead               │          0.000 │                                  never │
+│   at the longest look-ahead                    │ 0.500, 2 steps │                          never, 1 step │
+│   false alarm rate, 1% nominal                 │          1.2 % │                                      – │
+│   false alarm rate, 10% nominal                │          9.0 % │                                      – │
+│ goal tolerance (level steps)                   │           0.00 │                                   0.50 │
+│ success head                                   │        learned │                                   none │
+│ R² of position                                 │           0.74 │                                  -0.20 │
+│ R² of carrying                                 │           0.98 │                                      – │
+└────────────────────────────────────────────────┴────────────────┴────────────────────────────────────────┘
 """
 
 
@@ -162,7 +162,6 @@ def test_the_page_has_a_plot_of_everything_and_needs_nothing(tmp_path: Path) -> 
     page = Page(text)
     assert page.counts["section"] == 6
     assert page.counts["figure"] == 1 + 2 + 1 + 1 + len(CURVES), "spectra, an error each, correlations, probes, curves"
-    assert page.counts["rect"] == 3, "a probe without a figure has no bar"
-    for said in ("runs/&lt;mine&gt;", "1.2 of 7  collapsed", "class=wrong", "R2 of position", "level 1 collapsed: "):
+    for said in ("runs/&lt;mine&gt;", "1.2 of 7  collapsed", 'class="wrong"', "R² of position", "no change"):
         assert said in text
     assert "Learning curves" not in write_inspection_page(tmp_path / "other.html", FOUND).read_text(encoding="utf-8")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -9,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn import line_data
 from hypothesis import given
 from hypothesis import strategies as st
 from made_up_episode import episode
 from test_table import RESULTS
 
-from hplan.report.page import LevelPage, pick, write_report
+from hplan.report.page import LevelPage, pick, results_chart, surprise_chart, write_report
 
 VOID = {"meta", "br"}
 CURVES = {"level 0": [{"step": i, "prediction": 1 / (i + 1), "inverse": 2.0} for i in range(20)]}
@@ -35,7 +38,8 @@ class Page(HTMLParser):
         assert not self.open
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert not {"src", "href", "srcset"} & {name for name, _ in attrs}
+        assert not {"src", "srcset"} & {name for name, _ in attrs}
+        assert all((value or "").startswith("#") for name, value in attrs if name in ("href", "xlink:href"))
         assert tag not in ("script", "link", "iframe")
         self.counts[tag] += 1
         if tag not in VOID:
@@ -57,12 +61,11 @@ def test_a_page_has_everything_and_needs_nothing(tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     assert page.counts["section"] == 5
-    assert page.counts["figure"] == len(episode()) + len(CURVES) + 1
-    assert page.counts["polyline"] == 2
-    assert page.counts["rect"] == 6
-    assert "url(" not in text
-    assert "@import" not in text
-    for said in ("a &lt;demo&gt;", "second &amp; last", "97 %", "pick up the key", "level 0, surprise", "hplan 0.1"):
+    assert page.counts["figure"] == len(episode()) + 1 + len(CURVES) + 1, "frames, surprise, stages, maps"
+    assert page.counts["svg"] == 1 + 1 + len(CURVES) + 1, "results and the others"
+    assert re.findall(r"url\((?!#)|@import|https?://(?!www.w3.org)", text) == []
+    for said in ("a &lt;demo&gt;", "second &amp; last", "97 %", "pick up the key", "level 0, surprise", "hplan 0.1",
+                 "surprise / threshold", "gradient steps", "prefers-color-scheme: dark"):  # fmt: skip
         assert said in text
 
 
@@ -74,7 +77,42 @@ def test_an_empty_page_is_a_page(tmp_path: Path) -> None:
 def test_worlds_and_labels_are_no_html(tmp_path: Path) -> None:
     step = replace(episode()[0], world="<b>#</b>", action="<i>")
     step = replace(step, tree=step.tree.update(1, label="<script>"))
-    Page(write_report(tmp_path / "report.html", title="t", episode=[step]).read_text())
+    text = write_report(tmp_path / "report.html", title="t", episode=[step]).read_text()
+    Page(text)
+    assert "&lt;b&gt;#&lt;/b&gt;" in text and "&lt;script&gt;" in text
+    curves = {"<stage>": [{"step": 0, "<loss>": 1.0}]}
+    assert "&lt;loss&gt;" in write_report(tmp_path / "report.html", title="t", curves=curves).read_text()
+
+
+def test_the_same_run_is_the_same_page(tmp_path: Path) -> None:
+    first, second = (
+        write_report(
+            tmp_path / f"{i}.html", title="t", curves=CURVES, levels=LEVELS, results=RESULTS, episode=episode()
+        )
+        for i in range(2)
+    )
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_results_are_drawn_with_their_intervals() -> None:
+    success, evaluations = results_chart(RESULTS).axes
+    assert [bar.get_width() for bar in success.patches] == [97.0, 0.0]
+    assert [bar.get_width() for bar in evaluations.patches] == [1234.56, 0.0], "what has no level does not plan"
+    assert [label.get_text() for label in success.get_yticklabels()] == ["hierarchical, 2 levels", "random"]
+    (_, _, (spans,)) = success.containers[-1]
+    assert spans.get_segments()[0][:, 0] == pytest.approx([91.49, 99.02])
+
+
+def test_surprise_is_drawn_against_its_threshold() -> None:
+    chart = surprise_chart(episode())
+    assert chart
+    assert line_data(chart.axes[0]) == {
+        "level 0": [(0, 0.5), (1, 0.5), (2, 3.5), (3, 0.5)],
+        "level 1": [(0, pytest.approx(1 / 6)), (1, pytest.approx(1 / 6)), (2, pytest.approx(1 / 3)),
+                    (3, pytest.approx(1 / 6))],
+    }  # fmt: skip
+    endless = [replace(step, thresholds={0: math.inf}) for step in episode()]
+    assert surprise_chart(endless) is None, "a level that is never surprised has no line"
 
 
 @given(st.integers(1, 40), st.integers(2, 15))

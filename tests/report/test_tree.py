@@ -11,7 +11,7 @@ from made_up_episode import first_plan, golden, node, repaired_plan
 from rich.console import Console
 
 from hplan.control.plan_tree import PlanTree
-from hplan.report.tree import LABELS, Line, lines, tree_rich, tree_text
+from hplan.report.tree import LABELS, TreeLine, lines, tree_rich, tree_text
 
 
 def test_a_plan_as_text() -> None:
@@ -56,6 +56,6 @@ def test_no_step_is_lost_where_actions_share_a_line(statuses: list[str]) -> None
     assert [line.status for line in drawn.below] == [s for i, s in enumerate(statuses) if [s] != statuses[i - 1 : i]]
 
 
-def _steps(line: Line) -> tuple[int, int]:
+def _steps(line: TreeLine) -> tuple[int, int]:
     spent, expected = line.facts[0].removesuffix(" steps").split("/")
     return int(spent), int(expected)

@@ -12,11 +12,12 @@ from hplan.report.table import number
 from hplan.types import Inspection, LevelInspection
 
 COLLAPSED, NOT_SLOWER, NO_BETTER = "collapsed", "not slower than below", "no better than no change"
-SHORT = 0.2  # of the longest lag, half an episode: times above it are lower bounds (`losses.diagnostics`)
+UNIT = "times in environment steps"
+SHORT = 0.2  # of the longest lag, half an episode: times above it are lower bounds (`objectives.diagnostics`)
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A figure, and what is wrong with it, in a word; empty where nothing is."""
 
     text: str
@@ -27,51 +28,58 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     name: str
-    cells: tuple[Cell, ...]
+    cells: tuple[TableCell, ...]
 
 
-def inspection_rows(found: Inspection) -> list[Row]:
+def inspection_rows(found: Inspection) -> list[TableRow]:
     """Every figure of `Inspection.levels`, from what a step is to what is wrong."""
     levels = found.levels
     horizons = sorted({horizon for level in levels for horizon, _, _ in level.errors})
     probes = list(dict.fromkeys(name for level in levels for name in level.probes))
 
-    def row(name: str, *cells: Cell | str) -> Row:
-        return Row(name, tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in cells))
+    def row(name: str, *cells: TableCell | str) -> TableRow:
+        return TableRow(name, tuple(cell if isinstance(cell, TableCell) else TableCell(cell) for cell in cells))
 
     return [
-        row("a step lasts, when it is wanted", *(number(level.stride) for level in levels)),
-        row("in this play: median (quartiles)", *(_durations(level) for level in levels)),
-        row("latent", *(" x ".join(map(str, level.latent_shape)) for level in levels)),
+        row("step duration, as planned", *(number(level.stride) for level in levels)),
+        row("step duration in this play, median (quartiles)", *(_durations(level) for level in levels)),
+        row("latent shape", *(" x ".join(map(str, level.latent_shape)) for level in levels)),
         row("macro-actions", *(level.macro for level in levels)),
-        row("  of which in use: effectively, seen", *(_codes(level) for level in levels)),
+        row("  in use: perplexity, share seen", *(_codes(level) for level in levels)),
         row("effective rank", *(_judged(level, "effective_rank", _rank(level)) for level in levels)),
-        row("deviation: least, median, largest", *(_judged(level, "deviation", _deviation(level)) for level in levels)),
-        row("dimensions that hardly vary", *(_judged(level, "dead", str(level.dead)) for level in levels)),
-        row("closest two symbols, cosine", *(_judged(level, "closest", number(level.closest, 2)) for level in levels)),
         row(
-            "macro sensitivity, steps", *(_judged(level, "macro_sensitivity", _sensitivity(level)) for level in levels)
+            "standard deviation: min, median, max",
+            *(_judged(level, "deviation", _deviation(level)) for level in levels),
+        ),
+        row("dimensions with almost no variance", *(_judged(level, "dead", str(level.dead)) for level in levels)),
+        row(
+            "largest cosine of two symbol codes",
+            *(_judged(level, "closest", number(level.closest, 2)) for level in levels),
+        ),
+        row(
+            "macro-action sensitivity (level steps)",
+            *(_judged(level, "macro_sensitivity", _sensitivity(level)) for level in levels),
         ),
         row("autocorrelation time", *(_correlation(found, k) for k in range(len(levels)))),
         *(row(_horizon(horizon), *(_error(level, horizon) for level in levels)) for horizon in horizons),
-        row("surprised above: a step ahead", *(_limit(level.thresholds[0]) for level in levels)),
-        row("  farthest ahead", *(_ahead(level.thresholds) for level in levels)),
+        row("surprise threshold, 1 step ahead", *(_limit(level.thresholds[0]) for level in levels)),
+        row("  at the longest look-ahead", *(_ahead(level.thresholds) for level in levels)),
         *(
-            row(f"  false alarms, {alpha:.0%} nominal", *(_share(level.false_alarms[i][1]) for level in levels))
+            row(f"  false alarm rate, {alpha:.0%} nominal", *(_share(level.false_alarms[i][1]) for level in levels))
             for i, (alpha, _) in enumerate(levels[0].false_alarms)
         ),
-        row("a goal is reached within, steps", *(number(level.tolerance, 2) for level in levels)),
-        row("success energy", *("learned" if level.succeeds else "none" for level in levels)),
-        *(row(f"R2 of {name}", *(number(level.probes.get(name, math.nan), 2) for level in levels)) for name in probes),
+        row("goal tolerance (level steps)", *(number(level.tolerance, 2) for level in levels)),
+        row("success head", *("learned" if level.succeeds else "none" for level in levels)),
+        *(row(f"R² of {name}", *(number(level.probes.get(name, math.nan), 2) for level in levels)) for name in probes),
     ]
 
 
 def inspection_table(found: Inspection) -> Table:
     """For a rich console. What is wrong is red, and said in a word."""
     table = Table(title_justify="left", caption_justify="left")
-    table.add_column("times in environment steps")
+    table.add_column(UNIT)
     for level in found.levels:
         table.add_column(f"level {level.level}", justify="right")
     for row in inspection_rows(found):
@@ -100,8 +108,8 @@ def verdict_lines(found: Inspection) -> list[str]:
     return wrong or ["no level has collapsed"]
 
 
-def _judged(level: LevelInspection, figure: str, text: str) -> Cell:
-    return Cell(text, COLLAPSED if figure in level.symptoms else "")
+def _judged(level: LevelInspection, figure: str, text: str) -> TableCell:
+    return TableCell(text, COLLAPSED if figure in level.symptoms else "")
 
 
 def _rank(level: LevelInspection) -> str:
@@ -127,24 +135,24 @@ def _codes(level: LevelInspection) -> str:
     return f"{level.codes_used:.1f}, {level.codes_seen:.0%} of {level.codes}"
 
 
-def _correlation(found: Inspection, k: int) -> Cell:
+def _correlation(found: Inspection, k: int) -> TableCell:
     time = found.levels[k].autocorrelation
     longest = max((lag for lag, _ in found.levels[k].correlation), default=0)
     below = found.levels[k - 1].autocorrelation if k else 0.0
     if time > SHORT * longest:  # or infinite
-        return Cell(f"above {number(min(time, longest))}")
-    return Cell(number(time), NOT_SLOWER if time <= below else "")
+        return TableCell(f"above {number(min(time, longest))}")
+    return TableCell(number(time), NOT_SLOWER if time <= below else "")
 
 
 def _horizon(horizon: int) -> str:
-    return f"error after {horizon} step{'s' * (horizon > 1)} (of no change)"
+    return f"error after {horizon} step{'s' * (horizon > 1)} (no-change baseline)"
 
 
-def _error(level: LevelInspection, horizon: int) -> Cell:
+def _error(level: LevelInspection, horizon: int) -> TableCell:
     for here, error, copy in level.errors:
         if here == horizon:
-            return Cell(f"{error:.3f} ({copy:.2f})", NO_BETTER if error >= copy > 0 else "")
-    return Cell("–")
+            return TableCell(f"{error:.3f} ({copy:.2f})", NO_BETTER if error >= copy > 0 else "")
+    return TableCell("–")
 
 
 def _ahead(thresholds: tuple[float, ...]) -> str:
