@@ -60,7 +60,7 @@ _EXPECTED = {  # by pydantic's type of error, filled in with its context
 
 @dataclass_transform(frozen_default=True)
 def validated(cls: type[T]) -> type[T]:
-    """A frozen dataclass whose values are checked whenever one is made. Raises UsageError for a wrong or unknown one."""
+    """A frozen dataclass whose values are checked whenever one is made. Raises UsageError for wrong or unknown ones."""
     made = pydantic.dataclasses.dataclass(frozen=True, config=CONFIG)(cls)
     check = made.__init__
 
@@ -133,7 +133,7 @@ def _checked(adapter: TypeAdapter[Any] | None, name: str, value: Any) -> Any:
 
 
 def _explained(error: ValidationError, values: Any, known: Iterable[str], name: str = "") -> str:
-    """One line about the first value that is wrong: all that would have been right, where it could be several things."""
+    """One line about the first value that is wrong, with all that would have been right in its place."""
     found: dict[str, list[Any]] = {}
     for one in error.errors(include_url=False):
         found.setdefault(_path(one, values, name), []).append(one)

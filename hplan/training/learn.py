@@ -81,11 +81,8 @@ def learn(
         _check_travels(config, workers)
     steps = None if recorded else steps or config.play.steps[budget]
     with locked(out), reproducible():
-        claim(
-            out,
-            describe(config, specs, recorded, steps=steps, seed=seed, levels=levels, settings=asdict(chosen)),
-            resume,
-        )
+        options = {"steps": steps, "seed": seed, "levels": levels, "settings": asdict(chosen)}
+        claim(out, describe(config, specs, recorded, **options), resume)
         if (out / CARD).exists() and (out / WEIGHTS).exists():
             return Agent(Stack.load(out), name=str(out))
         sweep(out)
@@ -202,7 +199,7 @@ def _load(folder: Path, task: TaskConfig) -> PlayData:
         warnings.warn(
             f"no step of {task.name} counted as success in {data.steps:,} steps of play, of which "
             f"{int((data.rewards > 0).sum()):,} were rewarded: the agent learns no goal of its own. Success is "
-            "info['success'], or a reward above 0 that ends the episode: have the environment tell it, play more steps, "
+            "info['success'], or a reward above 0 that ends the episode: have the environment tell it, play more, "
             "choose --success terminated, or give `agent.reset` a goal",
             NoSuccessWarning,
             stacklevel=3,

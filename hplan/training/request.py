@@ -1,4 +1,4 @@
-"""What decides a run. It is kept in the run's folder, so that a call which asks for something else cannot go on there."""
+"""What decides a run. It is kept in the run's folder, so that a call which asks for something else is refused there."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ def _maker(task: TaskConfig) -> Any:
 
 
 def fingerprint(value: Any) -> str:
-    """Of what a function or a class does: its code, its defaults, what it closes over, and whatever it names that is not
-    installed. Comments and blank lines do not count; lists that grow and objects that change do not either."""
+    """Of what a function or a class does: its code, its defaults, what it closes over, and whatever it names that is
+    not installed. Comments and blank lines do not count; lists that grow and objects that change do not either."""
     return hashlib.sha256(repr(_content(value, {})).encode()).hexdigest()[:12]
 
 
