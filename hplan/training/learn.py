@@ -71,7 +71,7 @@ def learn(
     config = _task(task, success)
     if budget not in config.play.steps:
         raise UsageError(f"budget is {budget!r}{near(budget, config.play.steps)}")
-    device, out = _device(device), Path(out)
+    networks_on, out = _device(device), Path(out)
     specs = _specs(config)
     chosen = _settings(config, specs, {**config.training.get(budget, {}), **(settings or {})})
     recorded = None if play_from is None else Manifest.load(Path(play_from))
@@ -91,7 +91,9 @@ def learn(
             told = (lambda done, total: progress("play", done, total, {})) if progress else None
             play(config, out / "play", steps=steps, seed=seed, progress=told, workers=workers)
         data = _load(out / "play" if play_from is None else Path(play_from), config)
-        trained = train(data, chosen, out=out / "stages", seed=seed, levels=levels, device=device, progress=progress)
+        trained = train(
+            data, chosen, out=out / "stages", seed=seed, levels=levels, device=networks_on, progress=progress
+        )
         stack = Stack(
             task=config.name,
             observation_spec=data.observation_spec,
@@ -105,7 +107,7 @@ def learn(
                 "env_steps": data.steps,
                 "gradient_steps": sum(int(curve[-1]["step"]) for curve in trained.curves.values() if curve),
                 "wall_s": round(time.perf_counter() - started, 1),
-                "device": device,
+                "device": networks_on,
                 "seed": seed,
                 "settings": {**config.training.get(budget, {}), **(settings or {})},
                 **trained.facts,

@@ -54,7 +54,11 @@ def describe(
         "levels": levels,
         "settings": dict(settings),
     }
-    return json.loads(json.dumps(request, default=lambda one: asdict(one) if is_dataclass(one) else fingerprint(one)))
+    return json.loads(json.dumps(request, default=_as_json))
+
+
+def _as_json(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else fingerprint(value)
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
