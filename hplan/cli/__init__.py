@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a plan tree has lines that not every terminal's encoding knows
+        if isinstance(stream, io.TextIOWrapper):  # a plan tree has lines that not every terminal's encoding knows
             stream.reconfigure(errors="replace")
     command = typer.main.get_command(app)
     try:

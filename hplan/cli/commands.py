@@ -64,7 +64,7 @@ def train(
         str | None, options.folder("Episodes of this task that exist already, instead of playing (`hplan data`)")
     ] = None,
     settings: Annotated[
-        list[str] | None, options.keys("A setting of training, such as above_steps=800; see tasks/README.md")
+        list[Any] | None, options.keys("A setting of training, such as above_steps=800; see tasks/README.md")
     ] = None,
     success: Annotated[
         Literal["auto", "terminated"],
@@ -85,7 +85,7 @@ def train(
             device=device,
             resume=resume,
             success=success,
-            settings=dict(settings or []),  # type: ignore[arg-type]  # parsed
+            settings=dict(settings or ()),
             play_from=play_from,
             progress=progress,
         )
@@ -112,7 +112,7 @@ def evaluate(
         str | None, options.file("Write one JSON line per episode there, with the length of its best way")
     ] = None,
     settings: Annotated[
-        list[str] | None,
+        list[Any] | None,
         options.keys("A setting of the controller or of a planner, such as patience=2; see docs/replanning.md"),
     ] = None,
     workers: options.Workers = 1,
@@ -130,7 +130,7 @@ def evaluate(
         levels=levels,
         method="flat" if method == "flat" else "hierarchical",
         replan=replan,
-        settings=dict(settings or []),
+        settings=dict(settings or ()),
     )
     where = _task(player, task, success)
     with Bars() as progress:
