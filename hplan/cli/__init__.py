@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from hplan import __version__
-from hplan.cli import commands, data, experiments
+from hplan.cli import commands, data, experiments, look
 from hplan.types import CollapseWarning, HplanError, NoSuccessWarning, UsageError
 from hplan.validation import near
 
@@ -27,15 +27,15 @@ LEARN, LOOK, MORE = "Learn and measure", "Look", "Play and experiments"
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 for name, command, panel in (
-    ("list", commands.list_all, LOOK),
+    ("list", look.list_all, LOOK),
     ("train", commands.train, LEARN),
     ("eval", commands.evaluate, LEARN),
     ("inspect", commands.inspect, LEARN),
-    ("watch", commands.watch, LOOK),
-    ("replay", commands.replay, LOOK),
-    ("plan", commands.plan, LOOK),
-    ("draw", commands.draw, LOOK),
-    ("doctor", commands.doctor, MORE),
+    ("watch", look.watch, LOOK),
+    ("replay", look.replay, LOOK),
+    ("plan", look.plan, LOOK),
+    ("draw", look.draw, LOOK),
+    ("doctor", look.doctor, MORE),
 ):
     app.command(name, rich_help_panel=panel)(command)
 app.add_typer(data.app, name="data", rich_help_panel=MORE)
@@ -106,11 +106,8 @@ def _explained(error: typer.TyperException) -> str:
     elif parameter is not None:
         named = next((name for name in parameter.opts if name.startswith("--")), parameter.metavar)
         value, *choices = re.findall(r"'([^']*)'", text) if "is not one of" in text else [""]
-        text = (
-            f"{named}: {value!r} is unknown{near(value, choices)}"
-            if choices
-            else f"{named}{text and ':'} {text or 'is missing'}"
-        )
+        told = f"{value!r} is unknown{near(value, choices)}" if choices else text
+        text = f"{named}: {told}" if told else f"{named} is missing"
     where = context.command_path if context else "hplan"
     return f"{text}; see `{where} --help`"
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from hplan.agent import Agent
+    from hplan.config import TaskConfig
 
 LARGEST_SEED = 2**31 - 1  # times the episodes of one seed, within 64 bits
 TASK_HELP = "A name from `hplan list`, or gym:ENV-ID for any registered Gymnasium environment"
@@ -40,6 +44,13 @@ def setting(text: str) -> tuple[str, Any]:
         return key, value
 
 
+def task_of(agent: Agent, name: str | None, success: Literal["auto", "terminated"] | None = None) -> TaskConfig:
+    """The task of that name, or else the agent's own; the rule of success is the one given, or else the agent's."""
+    from hplan.registry import load_task
+
+    return load_task(name or agent.task, success or agent.stack.success_rule)
+
+
 def number(text: str, *names: str) -> Any:
     """An option that takes a whole number above 0."""
     return typer.Option(*names, metavar="N", parser=positive, help=text)
@@ -61,7 +72,7 @@ def keys(text: str) -> Any:
     return typer.Option("--set", metavar="KEY=VALUE", parser=setting, help=f"{text} (again for more)")
 
 
-Agent = Annotated[str, typer.Argument(metavar="AGENT", help="A run directory, or the name of a shipped agent")]
+AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="A run directory, or the name of a shipped agent")]
 Task = Annotated[str, typer.Argument(metavar="TASK", help=TASK_HELP)]
 OtherTask = Annotated[
     str | None, typer.Option("--task", metavar="TASK", help=f"{TASK_HELP} (default: the agent's own)")
