@@ -43,16 +43,18 @@ def is_unused(folder: Path) -> bool:
     return not folder.is_dir() or all(path.name == LOCK or path.name.endswith(".tmp") for path in folder.iterdir())
 
 
-def check_writable(path: str | os.PathLike[str]) -> None:
-    """Raises UsageError where no file can be written at `path`: told before hours of work and not after them."""
-    path = Path(path)
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder: name a file, such as {path / 'result.json'}")
-    folder = path.parent
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UsageError(f"{path} cannot be written: {folder} is no folder that you may write to; name another file")
+def check_writable(*paths: str | os.PathLike[str] | None) -> None:
+    """Raises UsageError where no file can be written at one of `paths`: told before hours of work, not after them."""
+    for path in (Path(path) for path in paths if path is not None):
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; name a file, such as {path / 'result.json'}")
+        folder = path.parent
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise UsageError(
+                f"{path} cannot be written: {folder} is no folder that you may write to; name another file"
+            )
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hplan.config import EnvFactory, SuccessRule, TaskConfig, read_task
-from hplan.types import UsageError, World
+from hplan.types import HplanError, UsageError, World
 from hplan.worlds.split import Split
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -47,7 +47,8 @@ def load_task(name: str, success: SuccessRule = "auto") -> TaskConfig:
 def task_from_factory(factory: EnvFactory, name: str = "", success: SuccessRule = "auto") -> TaskConfig:
     """A task whose environment `factory()` returns, for environments that are registered nowhere.
 
-    `name`: if empty, the function's or the class's own. Raises HplanError where `factory` fails.
+    `name`: if empty, the function's or the class's own. Raises UsageError where it returns anything but a new
+    gymnasium.Env each time, HplanError where it fails.
     """
     from hplan.worlds.gymnasium import GYM_PLAY
     from hplan.worlds.views import with_goal_kind
@@ -55,7 +56,30 @@ def task_from_factory(factory: EnvFactory, name: str = "", success: SuccessRule 
     if not name:
         given = getattr(factory, "__name__", "")
         name = given if given.isidentifier() else "environment"  # a lambda is called <lambda>, a partial nothing
-    return with_goal_kind(TaskConfig(name, environment=name, success=success, play=GYM_PLAY, factory=factory))
+    task = TaskConfig(name, environment=name, success=success, play=GYM_PLAY, factory=factory)
+    _check_factory(factory, name)
+    return with_goal_kind(task)
+
+
+def _check_factory(factory: EnvFactory, name: str) -> None:
+    """Environments are made and closed as they are needed: one that somebody else holds must not be among them."""
+    from gymnasium import Env
+
+    try:
+        first, second = factory(), factory()
+    except UsageError:
+        raise
+    except Exception as error:  # whatever a user's constructor may raise
+        raise HplanError(f"{name}: making the environment raised {type(error).__name__}: {error}") from error
+    if not isinstance(first, Env) or not isinstance(second, Env):
+        raise UsageError(f"{name}: the function returned {first!r}; expected a gymnasium.Env")
+    if first.unwrapped is second.unwrapped:
+        raise UsageError(
+            f"{name}: the function returns the same environment again; expected a function that makes a new one each "
+            "time, such as lambda: gymnasium.make(...)"
+        )
+    first.close()
+    second.close()
 
 
 def make_world(task: TaskConfig, split: Split = "train") -> World:

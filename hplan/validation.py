@@ -17,7 +17,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 
 from hplan.types import UsageError
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 SHOWN = 80  # characters of a wrong value
 
@@ -38,6 +39,7 @@ Rate = Annotated[float, BeforeValidator(_as_python), Field(gt=0, lt=1)]
 _EXPECTED = {  # by pydantic's type of error, filled in with its context
     "literal_error": "{expected}",
     "int_type": "a whole number",
+    "int_parsing_size": "a smaller number",
     "float_type": "a number",
     "finite_number": "a finite number",
     "string_type": "text",
@@ -50,19 +52,18 @@ _EXPECTED = {  # by pydantic's type of error, filled in with its context
     "tuple_type": "a list",
     "callable_type": "a function",
     "none_required": "nothing",
-    "greater_than_equal": "{ge:g} or more",
-    "greater_than": "more than {gt:g}",
-    "less_than_equal": "{le:g} at most",
-    "less_than": "less than {lt:g}",
+    "greater_than_equal": "{ge} or more",
+    "greater_than": "more than {gt}",
+    "less_than_equal": "{le} at most",
+    "less_than": "less than {lt}",
     "value_error": "{error}",
 }
 
 
 @dataclass_transform(frozen_default=True)
 def validated(cls: type[T]) -> type[T]:
-    """A frozen dataclass whose values are checked whenever one is made. Raises UsageError for a wrong or unknown
-    one."""
-    made = pydantic.dataclasses.dataclass(frozen=True, config=CONFIG)(cls)
+    """A frozen dataclass whose values are checked whenever one is made. Raises UsageError for wrong or unknown ones."""
+    made: Any = pydantic.dataclasses.dataclass(frozen=True, config=CONFIG)(cls)
     check = made.__init__
 
     @wraps(check)
@@ -112,7 +113,7 @@ def check_arguments(function: Callable[..., Any], values: Mapping[str, Any], whe
 def near(value: str, known: Iterable[str]) -> str:
     """`, did you mean X?` or `; expected one of ...`: the end of a sentence about an unknown value."""
     known = list(known)
-    close = get_close_matches(value, known, n=3, cutoff=0.5)
+    close = get_close_matches(value, known, n=3, cutoff=0.6)
     return f", did you mean {' or '.join(close)}?" if close else f"; expected one of {', '.join(known)}"
 
 
@@ -123,7 +124,8 @@ def _adapter(function: Callable[..., Any], name: str) -> TypeAdapter[Any] | None
         hints = get_type_hints(one, getattr(function, "__globals__", None), include_extras=True)
     except (NameError, KeyError):  # imported under TYPE_CHECKING, or not annotated
         return None
-    return TypeAdapter(Annotated[hints[name], Field()], config=CONFIG)
+    annotation: Any = hints[name]
+    return TypeAdapter(annotation, config=CONFIG)
 
 
 def _checked(adapter: TypeAdapter[Any] | None, name: str, value: Any) -> Any:
@@ -134,8 +136,7 @@ def _checked(adapter: TypeAdapter[Any] | None, name: str, value: Any) -> Any:
 
 
 def _explained(error: ValidationError, values: Any, known: Iterable[str], name: str = "") -> str:
-    """One line about the first value that is wrong: all that would have been right, where it could be several
-    things."""
+    """One line about the first value that is wrong, with all that would have been right in its place."""
     found: dict[str, list[Any]] = {}
     for one in error.errors(include_url=False):
         found.setdefault(_path(one, values, name), []).append(one)
@@ -147,12 +148,14 @@ def _explained(error: ValidationError, values: Any, known: Iterable[str], name: 
     if first["type"] in ("missing", "missing_argument"):
         return f"{path} is missing"
     for one in errors:
-        text = _EXPECTED.get(one["type"], one["msg"].removeprefix("Input should be ")).format_map(one.get("ctx", {}))
+        pattern: Any = _EXPECTED.get(one["type"], one["msg"].removeprefix("Input should be "))
+        bounds = one.get("ctx", {}).items()
+        text = pattern.format_map({k: f"{v:g}" if isinstance(v, float) else v for k, v in bounds})
         expected += [text] if text not in expected else []
     value = repr(first["input"])
     value = value if len(value) <= SHOWN else f"{value[:SHOWN]}..."
     choices = [word for one in errors for word in one.get("ctx", {}).get("expected", "").split("'")[1::2]]
-    close = get_close_matches(str(first["input"]), choices, n=1, cutoff=0.5)
+    close = get_close_matches(str(first["input"]), choices, n=1, cutoff=0.6)
     return f"{path} is {value}; expected {' or '.join(expected)}" + (f", did you mean {close[0]!r}?" if close else "")
 
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
-from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
-from hplan.cli import commands, main
-from hplan.cli.parser import Parser, build
+import hplan.doctor
+from hplan.cli import app, main
 from hplan.types import CollapseWarning, HplanError
 
 
-def leaves(parser: Parser) -> dict[str, Parser]:
+def leaves(command: Any, name: str = "hplan") -> dict[str, Any]:
     """Every command that can be run, by its full name."""
-    groups = [action for action in parser._actions if hasattr(action, "choices") and isinstance(action.choices, dict)]
-    subs = [sub for group in groups for sub in group.choices.values()]
-    return {name: leaf for sub in subs for name, leaf in leaves(sub).items()} if subs else {parser.prog: parser}
+    subs = getattr(command, "commands", None)
+    if subs is None:
+        return {name: command}
+    return {full: leaf for part, sub in subs.items() for full, leaf in leaves(sub, f"{name} {part}").items()}
 
 
-LEAVES = leaves(build())
+LEAVES = leaves(typer.main.get_command(app))
 CONTRACT = {
     "list": "",
     "train": "--out --seed --levels --budget --device --resume --success",
@@ -41,22 +46,39 @@ CONTRACT = {
 
 @pytest.mark.parametrize("name", CONTRACT)
 def test_the_contract_is_there(name: str) -> None:
-    options = {option for action in LEAVES[f"hplan {name}"]._actions for option in action.option_strings}
+    options = {option for one in LEAVES[f"hplan {name}"].params for option in one.opts}
     assert set(CONTRACT[name].split()) <= options
 
 
 @pytest.mark.parametrize("name", LEAVES)
 def test_help_of_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main([*name.split()[1:], "--help"])
-    assert ended.value.code == 0
-    assert f"usage: {name}" in capsys.readouterr().out
+    assert main([*name.split()[1:], "--help"]) == 0
+    assert f"Usage: {name}" in capsys.readouterr().out
 
 
 WRONG = {
-    "": "COMMAND",
-    "evla x": "eval",
-    "eval": "AGENT",
+    "": "Missing command",
+    "evla x": "no command 'evla', did you mean eval",
+    "eval": "AGENT is missing; see `hplan eval --help`",
+    "eval x y": "unexpected extra argument",
+    "eval x --episodes": "'--episodes' requires an argument",
+    "eval x --device tpu": "no option --device",
+    "eval x --workers 0": "--workers: '0' is not a whole number above 0",
+    "eval x --replan suprise": "--replan: 'suprise' is unknown, did you mean surprise?",
+    "eval x --seed 100000000000000000000": "is not a seed: a whole number, 0 or above",
+    "eval minigrid/DoorKey-8x8 --levels 9": "choose 1 to",
+    "eval minigrid/DoorKey-8x8 --method flat --levels 2": "leave one of them out",
+    "eval minigrid/DoorKey-8x8 --json {out}": "is a folder; name a file",
+    "eval minigrid/DoorKey-8x8 --records {out}": "is a folder; name a file",
+    "plan minigrid/DoorKey-8x8 --json {out}": "is a folder; name a file",
+    "inspect minigrid/DoorKey-8x8 --report {out}": "is a folder; name a file",
+    "watch minigrid/DoorKey-8x8 --trace {out}": "is a folder; name a file",
+    "train minigrid/DoorKey-8x8 --out {out} --steps 0": "--steps: '0' is not a whole number above 0",
+    "train minigrid/DoorKey-8x8 --out {out} --budget qick": "--budget: 'qick' is unknown, did you mean quick?",
+    "train minigrid/DoorKey-8x8 --out {out} --device tpu": "--device: 'tpu' is unknown, did you mean cpu?",
+    "train minigrid/DoorKey-8x8 --out {out} --levels -3": "'-3' is not a whole number above 0",
+    "train minigrid/DoorKey-8x8 --out {out} --set ratio=1": "ratio is 1; expected 0 or 2 or more",
+    "train minigrid/DoorKey-8x8 --out {out} --set objective=vicrex": "vicreg",
     "eval x --methd flat": "--method",
     "eval x --method flt": "flat",
     "eval x --episodes 0": "above 0",
@@ -68,7 +90,8 @@ WRONG = {
     "train minigrid/DoorKey-8x8 --out {out} --levels two": "two",
     "data make minigrid/DorKey-8x8 --out {out}": "minigrid/DoorKey-8x8",
     "data inspect {out}": "hplan data make",
-    "data": "VERB",
+    "data": "Missing command",
+    "data mkae": "did you mean make?",
     "experiment run mian": "main",
     "replay {out}/none.jsonl": "--trace",
     "watch {out}/none": "none",
@@ -96,44 +119,47 @@ def test_a_wrong_call_is_one_line_that_says_how_to_mend_it(
         (OSError(28, "No space left on device"), 1, "No space left"),
         (ZeroDivisionError("oops"), 1, "--debug"),
         (KeyboardInterrupt(), 1, "--resume"),
+        (SystemExit("licence"), 1, "SystemExit('licence')"),
     ],
 )
 def test_how_a_job_ends(
     error: BaseException, status: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(_: Namespace) -> None:
+    def fail() -> None:
         raise error
 
-    monkeypatch.setattr(commands, "doctor", fail)
+    monkeypatch.setattr(hplan.doctor, "examine", fail)
     assert main(["doctor"]) == status
     assert said in capsys.readouterr().err
 
 
 def test_a_collapse_is_one_line_every_time(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def collapse(_: Namespace) -> None:
+    def collapse() -> list[str]:
         for _ in range(2):
             warnings.warn("level 1 collapsed: effective rank 1.2 of 16", CollapseWarning, stacklevel=1)
+        return []
 
-    monkeypatch.setattr(commands, "doctor", collapse)
+    monkeypatch.setattr(hplan.doctor, "examine", collapse)
     assert main(["doctor"]) == 0
     assert capsys.readouterr().err == "hplan: warning: level 1 collapsed: effective rank 1.2 of 16\n" * 2
 
 
 def test_other_warnings_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    def warn(_: Namespace) -> None:
+    def warn() -> list[str]:
         warnings.warn("something else", UserWarning, stacklevel=1)
+        return []
 
-    monkeypatch.setattr(commands, "doctor", warn)
+    monkeypatch.setattr(hplan.doctor, "examine", warn)
     with pytest.warns(UserWarning, match="something else"):
         main(["doctor"])
 
 
 @pytest.mark.parametrize("argv", [["--debug", "doctor"], ["doctor", "--debug"]])
 def test_debug_shows_the_traceback(argv: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Namespace) -> None:
+    def fail() -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(commands, "doctor", fail)
+    monkeypatch.setattr(hplan.doctor, "examine", fail)
     with pytest.raises(ZeroDivisionError):
         main(argv)
 
@@ -173,8 +199,10 @@ def test_data_is_made_looked_at_and_found_damaged(tmp_path: Path, capsys: pytest
     [
         ("above_steps", "KEY=VALUE"),
         ("above_stepz=3", "above_stepz"),
-        ("above_steps=many", "above_steps is 'many'"),
-        ("codes=1.5", "codes is 1.5"),
+        ("above_steps=many", "above_steps is 'many'; expected a whole number"),
+        ("above_steps=1.5", "above_steps is 1.5; expected a whole number"),
+        ("above_steps=0", "above_steps is 0; expected 1 or more"),
+        ("codes=64", "unknown key 'codes'"),
     ],
 )
 def test_a_wrong_setting_is_refused_before_anything_is_played(
@@ -190,9 +218,16 @@ def test_a_wrong_setting_is_refused_before_anything_is_played(
     ("setting", "said"),
     [
         ("patients=3", "patience"),
-        ('patience="long"', "expected a value such as 4.0"),
-        ("retries=2.5", "expected a value such as 8"),
-        ("retries=true", "expected a value such as 8"),
+        ('patience="long"', "patience is 'long'; expected a number"),
+        ("patience=-1", "patience is -1; expected more than 0"),
+        ("alpha=5", "alpha is 5; expected less than 1"),
+        ("alpha=nan", "alpha is nan; expected a finite number"),
+        ("retries=2.5", "retries is 2.5; expected a whole number"),
+        ("retries=true", "retries is True; expected a whole number"),
+        ("candidates=0", "candidates is 0; expected 1 or more"),
+        ("floors=[2]", "floors is 2; expected 1 at most"),
+        ("planner=grph", "expected one of auto, search, graph"),
+        ("remember=1", "remember is 1; expected true or false"),
     ],
 )
 def test_settings_of_controller_and_search_are_refused_where_there_are_none(
@@ -208,3 +243,46 @@ def test_play_of_another_task_is_refused(tmp_path: Path, capsys: pytest.CaptureF
     call = ["train", "minigrid/DoorKey-6x6", "--out", str(tmp_path / "run"), "--play-from", str(folder)]
     assert main(call) == 2
     assert "that is play of minigrid/DoorKey-5x5" in capsys.readouterr().err
+
+
+def test_nobody_has_to_read_to_the_end() -> None:
+    """As `hplan watch AGENT | head -1` does not."""
+    call = f"{sys.executable} -m hplan watch minigrid/DoorKey-8x8 | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("module", ["mine", "mine_as_folder"])
+def test_a_module_of_this_folder_is_found_by_python_alone(module: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").touch()
+    (tmp_path / "mine_as_folder").mkdir()
+    code = "import sys; sys.path.remove(''); from hplan.cli import main; sys.exit(main())"
+    call = [sys.executable, "-c", code, "train", f"gym:{module}.part:X-v0", "--out", "run"]
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "call `python -m hplan` instead" in done.stderr
+
+
+def test_a_module_that_is_nowhere_is_no_matter_of_how_python_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "gym:nowhere_at_all:X-v0", "--out", "run"]) == 2
+    assert "python -m" not in capsys.readouterr().err
+
+
+def test_experiments_need_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hplan.cli import experiments
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(experiments, "__file__", str(tmp_path / "site-packages" / "hplan" / "cli" / "experiments.py"))
+    assert main(["experiment", "list"]) == 2
+    assert "experiments need a checkout of hplan" in capsys.readouterr().err
+    assert main(["list"]) == 0
+
+
+def test_a_letter_that_the_terminal_lacks_stops_nothing(tmp_path: Path) -> None:
+    locale = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    call = [sys.executable, "-m", "hplan", "plan", "minigrid/DoorKey-8x8"]
+    done = subprocess.run(call, capture_output=True, text=True, env=locale, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -99,9 +99,9 @@ def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path):
 
 
 def test_values_are_checked_wherever_they_are_made():
-    with pytest.raises(UsageError, match="^episode_steps is 0; expected 1 or more$"):
+    with pytest.raises(UsageError, match=r"^episode_steps is 0; expected 1 or more$"):
         PlayConfig(episode_steps=0)
-    with pytest.raises(UsageError, match="layouts is 'varied'; expected .*, did you mean 'vary'"):
+    with pytest.raises(UsageError, match=r"layouts is 'varied'; expected .*, did you mean 'vary'"):
         replace(TaskConfig("x", "X-v0"), layouts="varied")
 
 

@@ -6,12 +6,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from hplan import experiments
+from experiments import engine as experiments
+from experiments.engine import Step, find_experiments, published, run_experiment
 from hplan.cli import main
 from hplan.evaluation.episode import Record
 from hplan.evaluation.records import read_records, write_records
 from hplan.evaluation.result import summarise, write_result
-from hplan.experiments import Step, find_experiments, published, run_experiment
 from hplan.registry import load_task
 from hplan.types import HplanError, UsageError
 

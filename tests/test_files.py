@@ -79,6 +79,6 @@ def test_where_no_file_can_be_written_is_told_before_it_is_made(tmp_path: Path) 
     (tmp_path / "file").touch()
     check_writable(tmp_path / "new" / "folder" / "result.json")
     check_writable(tmp_path / "file")
-    for name, said in (("", "is a folder: name a file"), ("file/result.json", "file is no folder that you may write")):
+    for name, said in (("", "is a folder; name a file"), ("file/result.json", "file is no folder that you may write")):
         with pytest.raises(UsageError, match=said):
             check_writable(tmp_path / name)

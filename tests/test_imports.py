@@ -25,7 +25,7 @@ RANKS = (
     ("report",),
     ("agent",),
     ("training", "evaluation"),
-    ("testing", "experiments", "doctor"),
+    ("testing", "doctor"),
     ("cli",),
     ("__main__", "demo"),
 )
@@ -77,19 +77,32 @@ def test_the_library_does_not_print(name: str) -> None:
     assert not lines, f"{name} prints in lines {lines}; return the text, or take a progress callback"
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_texts_are_read_and_written_as_utf_8(name: str) -> None:
+    """And not in the encoding of whatever locale a file is read in."""
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in ("read_text", "write_text"):
+                assert "encoding" in {word.arg for word in node.keywords}, f"{name}, line {node.lineno}: no encoding"
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "open":
+            binary = any(isinstance(one, ast.Constant) and "b" in str(one.value) for one in node.args[1:])
+            assert binary or "encoding" in {word.arg for word in node.keywords}, f"{name}, line {node.lineno}"
+
+
 @pytest.mark.parametrize("name", [name for name in MODULES if name != "hplan.types"])  # the vocabulary, in one place
 def test_no_file_is_long(name: str) -> None:
     length = len(MODULES[name].read_text().splitlines())
     assert length <= 260, f"{name} has {length} lines; is there more than one concept in it?"
 
 
-def test_help_and_list_do_not_load_torch() -> None:
-    code = """
+@pytest.mark.parametrize("call", [["--help"], ["eval", "--help"], ["list"], ["evla"]])
+def test_help_and_list_do_not_load_torch(call: list[str]) -> None:
+    code = f"""
 import sys
 from hplan.cli import main
-assert main(["list"]) == 0
-heavy = {"torch", "lightning", "matplotlib", "ogbench", "mujoco"} & sys.modules.keys()
-sys.exit(f"loaded {sorted(heavy)}" if heavy else 0)
+main({call})
+heavy = {{"torch", "lightning", "matplotlib", "ogbench", "mujoco"}} & sys.modules.keys()
+sys.exit(f"loaded {{sorted(heavy)}}" if heavy else 0)
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

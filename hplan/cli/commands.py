@@ -1,4 +1,4 @@
-"""What each command does: call one function of the library and show what came back.
+"""Commands that learn and measure. Each calls one function of the library and shows what came back.
 
 The library is imported inside the commands, so that `hplan --help` and `hplan list` do not wait for torch.
 """
@@ -6,223 +6,150 @@ The library is imported inside the commands, so that `hplan --help` and `hplan l
 from __future__ import annotations
 
 import json
+import shlex
 import sys
-from argparse import Namespace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal
 
+import typer
+
+from hplan.cli import options
 from hplan.cli.progress import Bars
-from hplan.types import UsageError
-
-if TYPE_CHECKING:
-    from hplan.agent import Agent
-    from hplan.config import TaskConfig
-
-FPS = 5  # steps a second on a terminal
+from hplan.files import check_writable
 
 
-def list_all(_: Namespace) -> None:
-    from hplan import registry
-    from hplan.experiments import find_experiments
-
-    _section("tasks", [*registry.task_names(), "gym:ENV-ID for any registered Gymnasium environment"])
-    _section("shipped agents", list(registry.shipped_agents()))
-    _section("trained agents, below runs/", [str(folder) for folder in registry.trained_agents()])
-    _section("experiments", [f"{name}: {one.question}" for name, one in find_experiments().items()])
-
-
-def _section(title: str, lines: list[str]) -> None:
-    print(title)
-    print("".join(f"  {line}\n" for line in lines or ["(none)"]))
-
-
-def train(arguments: Namespace) -> None:
+def train(
+    task: options.Task,
+    out: Annotated[str, options.folder("Run directory: play data, checkpoints and the agent")],
+    steps: Annotated[int | None, options.number("Environment steps of play (default: the task's own)")] = None,
+    seed: Annotated[int, options.seeds("Of play and training; same seed, same weights")] = 0,
+    levels: Annotated[
+        str, typer.Option(metavar="auto|N", parser=options.depth, help="Depth; auto: from the data")
+    ] = "auto",
+    budget: options.Budget = "quick",
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        typer.Option(
+            help="auto is the CPU: networks are small, and on a GPU they learned slower; levels over symbols have not "
+            "been seen to learn there"
+        ),
+    ] = "auto",
+    resume: options.Resume = False,
+    play_from: Annotated[
+        str | None, options.folder("Episodes of this task that exist already, instead of playing (`hplan data`)")
+    ] = None,
+    settings: Annotated[
+        list[Any] | None, options.keys("A setting of training, such as above_steps=800; see tasks/README.md")
+    ] = None,
+    success: Annotated[
+        Literal["auto", "terminated"],
+        typer.Option(help="terminated: a gym: task counts as solved when its episode ends"),
+    ] = "auto",
+) -> None:
+    """Play a task without reward, and learn a stack of world models from it."""
     from hplan.training.learn import learn
 
     with Bars() as progress:
         agent = learn(
-            arguments.task,
-            arguments.out,
-            steps=arguments.steps,
-            seed=arguments.seed,
-            levels=arguments.levels,
-            budget=arguments.budget,
-            device=arguments.device,
-            resume=arguments.resume,
-            success=arguments.success,
-            settings=dict(arguments.settings),
-            play_from=arguments.play_from,
+            task,
+            out,
+            steps=steps,
+            seed=seed,
+            levels=levels,  # type: ignore[arg-type]  # parsed
+            budget=budget,
+            device=device,
+            resume=resume,
+            success=success,
+            settings=dict(settings or ()),
+            play_from=play_from,
             progress=progress,
         )
-    levels = len(agent.levels_info)
-    print(f"{arguments.out}: an agent of {levels} level{'s' * (levels > 1)}; `hplan eval {arguments.out}` measures it")
+    count = len(agent.levels_info)
+    print(f"{out}: an agent of {count} level{'s' * (count > 1)}; `hplan eval {shlex.quote(out)}` measures it")
 
 
-def evaluate(arguments: Namespace) -> None:
+def evaluate(
+    agent: options.AgentName,
+    task: options.OtherTask = None,
+    method: Annotated[
+        Literal["hierarchical", "flat", "random", "oracle"] | None,
+        typer.Option(
+            help="hierarchical: the whole stack (default); flat: level 0 alone, same planner; random: random actions; "
+            "oracle: the scripted expert, a ceiling"
+        ),
+    ] = None,
+    levels: options.Levels = None,
+    replan: options.Replan = "surprise",
+    episodes: options.Episodes = 100,
+    seed: Annotated[int, options.seeds("Fixes the episodes: same agent, same seed, same result")] = 0,
+    json: options.Json = None,
+    records: Annotated[
+        str | None, options.file("Write one JSON line per episode there, with the length of its best way")
+    ] = None,
+    settings: Annotated[
+        list[Any] | None,
+        options.keys("A setting of the controller or of a planner, such as patience=2; see docs/replanning.md"),
+    ] = None,
+    workers: options.Workers = 1,
+    success: options.Success = None,
+) -> None:
+    """An agent's success and planning compute on episodes it never saw."""
+    from hplan.agent import load
     from hplan.evaluation.records import write_records
     from hplan.evaluation.result import write_result
     from hplan.evaluation.run import evaluate as run
     from hplan.report.table import result_lines
 
-    levels = arguments.levels
-    if arguments.method == "flat":
-        if levels not in (None, 1):
-            raise UsageError(f"--method flat is one level, not --levels {levels}; leave one of them out")
-        levels = 1
-    agent = _load(arguments, levels=levels, replan=arguments.replan, settings=dict(arguments.settings))
-    task = _task(agent, arguments)
+    check_writable(json, records)
+    player = load(
+        agent,
+        levels=levels,
+        method="flat" if method == "flat" else "hierarchical",
+        replan=replan,
+        settings=dict(settings or ()),
+    )
+    where = options.task_of(player, task, success)
     with Bars() as progress:
-        result = run(
-            agent,
-            task,
-            episodes=arguments.episodes,
-            seed=arguments.seed,
-            method=arguments.method,
-            workers=arguments.workers,
-            progress=progress,
-        )
+        result = run(player, where, episodes=episodes, seed=seed, method=method, workers=workers, progress=progress)
     print("\n".join(result_lines(result)))
-    if arguments.records:
-        write_records(arguments.records, result, task)
-    if arguments.json:  # last: where it lies, all the rest does
-        write_result(result, arguments.json)
+    if records:
+        write_records(records, result, where)
+    if json:  # last: where it lies, all the rest does
+        write_result(result, json)
 
 
-def watch(arguments: Namespace) -> None:
-    from hplan.evaluation.episode import trace_episode
-    from hplan.evaluation.run import SEEDS
-    from hplan.registry import make_world
-    from hplan.report.live import show
-    from hplan.report.trace import record
-
-    agent = _load(arguments, replan=arguments.replan)
-    task = _task(agent, arguments)
-    world = make_world(task, split="eval")
-    try:
-        steps = trace_episode(agent, world, arguments.seed * SEEDS)  # the first of `hplan eval --seed`
-        title = f"{arguments.agent} in {task.name}, seed {arguments.seed}"
-        show(record(steps, arguments.trace) if arguments.trace else steps, fps=_fps(arguments), title=title)
-    finally:
-        world.close()
-
-
-def replay(arguments: Namespace) -> None:
-    from hplan.report.live import show
-    from hplan.report.trace import read_trace
-
-    trace = read_trace(arguments.trace)
-    show(trace.steps, fps=_fps(arguments), title=arguments.trace)
-    if trace.damage:
-        print(f"cut short: {trace.damage}")
-
-
-def plan(arguments: Namespace) -> None:
-    from hplan.evaluation.run import SEEDS
-    from hplan.files import write_atomically
-    from hplan.registry import make_world
-
-    agent = _load(arguments)
-    world = make_world(_task(agent, arguments), split="eval")
-    seed = arguments.seed * SEEDS  # the first episode of `hplan eval --seed`
-    start = world.reset(seed=seed)
-    agent.reset(goal=start.goal, seed=seed, context=start.context)
-    tree = agent.plan(start.observation, start.goal)
-    print(world.draw())
-    print(tree)
-    world.close()
-    if arguments.json:
-        write_atomically(arguments.json, json.dumps(tree.to_dict(), indent=1) + "\n")
-
-
-def draw(arguments: Namespace) -> None:
-    from hplan.evaluation.paths import follow
-    from hplan.evaluation.run import SEEDS, one_thread
-    from hplan.files import write_atomically
-    from hplan.registry import make_world
-    from hplan.report.path_figure import paths_figure
-
-    if Path(arguments.out).is_dir():
-        raise UsageError(f"--out {arguments.out} is a folder; name a file, such as {Path(arguments.out, 'ways.svg')}")
-    agent = _load(arguments, replan=arguments.replan, levels=arguments.levels)
-    task = _task(agent, arguments)
-    world = make_world(task, split="eval")
-    try:
-        first = arguments.seed * SEEDS
-        with one_thread(), Bars() as progress:
-            paths = []
-            for i in range(arguments.episodes):
-                paths.append(follow(agent, world, first + i))
-                progress("episodes", i + 1, arguments.episodes)
-    finally:
-        world.close()
-    solved = sum(path.success for path in paths)
-    write_atomically(arguments.out, paths_figure(paths, f"{task.name}: {solved} of {len(paths)} episodes solved"))
-    print(f"{arguments.out}: {solved} of {len(paths)} episodes solved")
-
-
-def inspect(arguments: Namespace) -> None:
+def inspect(
+    agent: options.AgentName,
+    task: options.OtherTask = None,
+    steps: Annotated[int, options.number("Of fresh play to measure on")] = 20_000,
+    seed: Annotated[int, options.seeds("Of that play; same agent, same seed, same figures")] = 0,
+    json_: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write all figures there")] = None,
+    report: Annotated[str | None, options.file("Write a page with plots there")] = None,
+) -> None:
+    """What each level learned: collapse, time scales, errors, thresholds."""
     from rich.console import Console
 
+    from hplan.agent import load
     from hplan.evaluation.inspection import inspect as look
     from hplan.evaluation.inspection import write_inspection
     from hplan.registry import agent_path
-    from hplan.report.inspection_page import write_inspection_page
     from hplan.report.inspection_table import inspection_lines, inspection_table, verdict_lines
+    from hplan.report.inspection_page import write_inspection_page
+    from hplan.threads import one_thread
     from hplan.training.learn import CURVES
 
-    agent = _load(arguments)
-    with Bars() as progress:
-        found = look(agent, _task(agent, arguments), steps=arguments.steps, seed=arguments.seed, progress=progress)
+    check_writable(json_, report)
+    player = load(agent)
+    with Bars() as progress, one_thread():
+        found = look(player, options.task_of(player, task), steps=steps, seed=seed, progress=progress)
     print("\n".join(inspection_lines(found)))
     Console(width=None if sys.stdout.isatty() else 132).print(inspection_table(found))
     print("\n".join(verdict_lines(found)))
-    file = agent_path(arguments.agent) / CURVES
-    curves = json.loads(file.read_text()) if file.exists() else {}
+    file = agent_path(agent) / CURVES
+    curves = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for stage, curve in curves.items():
         last = "  ".join(f"{name} {value:.4g}" for name, value in curve[-1].items())
         print(f"{stage}: at the end of training {last}")
-    if arguments.json:
-        write_inspection(found, arguments.json)
-    if arguments.report:
-        write_inspection_page(arguments.report, found, curves)
-
-
-def list_experiments(_: Namespace) -> None:
-    from hplan.experiments import find_experiments
-
-    for name, one in find_experiments().items():
-        steps = one.steps()
-        print(f"{name}  {sum(step.output.exists() for step in steps)}/{len(steps)} steps done\n  {one.question}")
-
-
-def run_experiment(arguments: Namespace) -> None:
-    from hplan.experiments import run_experiment as run
-
-    with Bars() as progress:
-        table = run(arguments.experiment, quick=arguments.quick, workers=arguments.workers, progress=progress)
-    print(table)
-
-
-def doctor(_: Namespace) -> None:
-    from hplan.doctor import examine
-
-    for line in examine():
-        print(line)
-
-
-def _fps(arguments: Namespace) -> float | None:
-    """Paced for eyes on a terminal; as fast as it comes where a file or a pipe is written."""
-    return arguments.fps or (FPS if sys.stdout.isatty() else None)
-
-
-def _load(arguments: Namespace, **options: Any) -> Agent:
-    from hplan.agent import load
-
-    return load(arguments.agent, **options)
-
-
-def _task(agent: Agent, arguments: Namespace) -> TaskConfig:
-    """The task that --task names, or else the agent's own; the rule of success is --success, or else the agent's."""
-    from hplan.registry import load_task
-
-    return load_task(arguments.task or agent.task, getattr(arguments, "success", None) or agent.stack.success_rule)
+    if json_:
+        write_inspection(found, json_)
+    if report:
+        write_inspection_page(report, found, curves)

@@ -2,38 +2,56 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from typing import Annotated
 
+import typer
+
+from hplan.cli import options
 from hplan.cli.progress import Bars
+from hplan.files import locked
 from hplan.types import UsageError
 
+app = typer.Typer(help="Make, look at, import and export play.", no_args_is_help=False)
+Episodes = Annotated[str, typer.Argument(metavar="DIR", help="Folder of the episodes")]
+Out = Annotated[str, options.folder("Folder of the episodes")]
 
-def make(arguments: Namespace) -> None:
+
+@app.command()
+def make(
+    task: options.Task,
+    out: Out,
+    steps: Annotated[int | None, options.number("Environment steps (default: the budget's)")] = None,
+    budget: options.Budget = "quick",
+    workers: options.Workers = 1,
+    resume: options.Resume = False,
+    seed: Annotated[int, options.seeds("Same seed, same bytes")] = 0,
+) -> None:
+    """Play a task without reward, as `train` does first."""
     from hplan.play.record import play
     from hplan.registry import load_task
 
-    task = load_task(arguments.task)
-    steps = arguments.steps or task.play.steps[arguments.budget]
-    with Bars() as progress:
+    config = load_task(task)
+    with locked(out), Bars() as progress:
         store = play(
-            task,
-            arguments.out,
-            steps=steps,
-            seed=arguments.seed,
-            resume=arguments.resume,
-            workers=arguments.workers,
+            config,
+            out,
+            steps=steps or config.play.steps[budget],
+            seed=seed,
+            resume=resume,
+            workers=workers,
             progress=lambda done, total: progress("play", done, total),
         )
-    print(f"{arguments.out}: {len(store):,} episodes, {store.steps:,} steps")
+    print(f"{out}: {len(store):,} episodes, {store.steps:,} steps")
 
 
-def inspect(arguments: Namespace) -> int:
-    """Every byte is read; the status is 1 where one is not what was written."""
+@app.command()
+def inspect(folder: Episodes) -> int:
+    """What episodes a folder holds, and whether every byte is as written: the status is 1 where one is not."""
     from hplan.play import EpisodeStore
 
-    store = EpisodeStore.open(arguments.folder, skip_damaged=True, hashes=True)
+    store = EpisodeStore.open(folder, skip_damaged=True, hashes=True)
     manifest = store.manifest
-    print(f"{arguments.folder}: {manifest.task} ({manifest.environment}), {manifest.source}, seed {manifest.seed}")
+    print(f"{folder}: {manifest.task} ({manifest.environment}), {manifest.source}, seed {manifest.seed}")
     print(f"  {len(store):,} episodes and {store.steps:,} of {manifest.steps:,} steps in {len(store.shards)} shards")
     print(f"  observations {manifest.observation_spec}\n  actions {manifest.action_spec}")
     successes, violations = (
@@ -46,22 +64,34 @@ def inspect(arguments: Namespace) -> int:
     return 1 if store.damaged else 0
 
 
-def import_(arguments: Namespace) -> None:
-    """OGBench's names begin with ogbench/; every other one is Minari's."""
-    if arguments.source.startswith("ogbench/"):
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="ogbench/NAME, or the id of a Minari dataset")],
+    out: Out,
+    file: Annotated[
+        str | None, options.file("OGBench's NAME.npz (NAME-val.npz beside it) where it already lies")
+    ] = None,
+) -> None:
+    """Episodes that others made: OGBench's official files, or a Minari dataset."""
+    if source.startswith("ogbench/"):  # every other name is Minari's
         from hplan.play.official import import_ogbench
 
-        store = import_ogbench(arguments.source, arguments.out, file=arguments.file)
-    elif arguments.file:
-        raise UsageError(f"--file belongs to OGBench's data (ogbench/NAME), not to {arguments.source!r}; leave it out")
+        store = import_ogbench(source, out, file=file)
+    elif file:
+        raise UsageError(f"--file belongs to OGBench's data (ogbench/NAME), not to {source!r}; leave it out")
     else:
         from hplan.play.minari import import_minari
 
-        store = import_minari(arguments.source, arguments.out)
-    print(f"{arguments.out}: {len(store):,} episodes, {store.steps:,} steps")
+        store = import_minari(source, out)
+    print(f"{out}: {len(store):,} episodes, {store.steps:,} steps")
 
 
-def export(arguments: Namespace) -> None:
+@app.command()
+def export(
+    folder: Episodes,
+    dataset: Annotated[str, typer.Argument(metavar="NAME", help="Id of the new dataset, such as hplan/doorkey-v0")],
+) -> None:
+    """Episodes as a local Minari dataset."""
     from hplan.play.minari import export_minari
 
-    print(f"{arguments.dataset}: {export_minari(arguments.folder, arguments.dataset):,} episodes for Minari")
+    print(f"{dataset}: {export_minari(folder, dataset):,} episodes for Minari")

@@ -16,7 +16,7 @@ from typing import cast
 import numpy as np
 
 from hplan.config import TaskConfig
-from hplan.files import sweep
+from hplan.files import is_unused, sweep
 from hplan.play.collect import Driver, RandomPlay, collect, rare_states
 from hplan.play.novelty import NoveltyPlay
 from hplan.play.shard import write_shard
@@ -111,7 +111,7 @@ def _manifest(task: TaskConfig, make: MakeWorld, *, steps: int, seed: int, shard
 def _begin(out: Path, manifest: Manifest, resume: bool) -> Manifest:
     """The manifest to go on from: with the sound shards that `out` already holds, if they are of the same play."""
     if not (out / MANIFEST).exists():
-        if out.is_dir() and any(not path.name.endswith(".tmp") for path in out.iterdir()):
+        if not is_unused(out):
             raise UsageError(f"{out}: not empty and no episode store: choose another folder")
         manifest.save(out)
         return manifest

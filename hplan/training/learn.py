@@ -73,7 +73,7 @@ def learn(
     config = _task(task, success)
     if budget not in config.play.steps:
         raise UsageError(f"budget is {budget!r}{near(budget, config.play.steps)}")
-    device, out = _device(device), Path(out)
+    networks_on, out = _device(device), Path(out)
     specs = _specs(config)
     cutting = _abstraction(config, specs, abstraction, encoder)
     own = {**config.training.get(budget, {}), **(settings or {})}
@@ -87,20 +87,9 @@ def learn(
         _check_travels(config, workers)
     steps = None if recorded else steps or config.play.steps[budget]
     with locked(out), reproducible():
-        claim(
-            out,
-            describe(
-                config,
-                specs,
-                recorded,
-                steps=steps,
-                seed=seed,
-                levels=levels,
-                settings=asdict(chosen),
-                abstraction=name_of("abstraction", cutting),
-            ),
-            resume,
-        )
+        options = {"steps": steps, "seed": seed, "levels": levels, "settings": asdict(chosen)}
+        options["abstraction"] = name_of("abstraction", cutting)
+        claim(out, describe(config, specs, recorded, **options), resume)
         if (out / METADATA).exists() and (out / WEIGHTS).exists():
             return Agent(Stack.load(out), name=str(out))
         sweep(out)
@@ -109,7 +98,7 @@ def learn(
             told = (lambda done, total: progress("play", done, total, {})) if progress else None
             play(config, out / "play", steps=steps, seed=seed, progress=told, workers=workers)
         data = _load(out / "play" if play_from is None else Path(play_from), config)
-        run = Run(seed, out / "stages", device, progress)
+        run = Run(seed, out / "stages", networks_on, progress)
         trained = train(data, cutting, chosen, levels=levels, run=run)
         stack = Stack(
             task=config.name,
@@ -123,7 +112,7 @@ def learn(
                 "env_steps": data.steps,
                 "gradient_steps": sum(int(curve[-1]["step"]) for curve in trained.curves.values() if curve),
                 "wall_s": round(time.perf_counter() - started, 1),
-                "device": device,
+                "device": networks_on,
                 "seed": seed,
                 "settings": own,
                 **trained.facts,
@@ -220,7 +209,7 @@ def _load(folder: Path, task: TaskConfig) -> Play:
         warnings.warn(
             f"no step of {task.name} counted as success in {data.steps:,} steps of play, of which "
             f"{int((data.rewards > 0).sum()):,} were rewarded: the agent learns no goal of its own. Success is "
-            "info['success'], or a reward above 0 that ends the episode: have the environment tell it, play more steps, "
+            "info['success'], or a reward above 0 that ends the episode: have the environment tell it, play more, "
             "choose --success terminated, or give `agent.reset` a goal",
             NoSuccessWarning,
             stacklevel=3,

@@ -1,5 +1,4 @@
-"""What decides a run. It is kept in the run's folder, so that a call which asks for something else cannot go on
-there."""
+"""What decides a run. It is kept in the run's folder, so that a call which asks for something else is refused there."""
 
 from __future__ import annotations
 
@@ -57,7 +56,11 @@ def describe(
         "abstraction": abstraction,
         "settings": dict(settings),
     }
-    return json.loads(json.dumps(request, default=lambda one: asdict(one) if is_dataclass(one) else fingerprint(one)))
+    return json.loads(json.dumps(request, default=_as_json))
+
+
+def _as_json(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else fingerprint(value)
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:

@@ -95,14 +95,14 @@ def _multiply(entry: dict[str, Any], values: dict[str, Any]) -> Iterator[Step]:
 
 def find_experiments(root: Path | None = None) -> dict[str, Experiment]:
     """By name, those below `root` (default: experiments/ of the current folder, else of the checkout)."""
-    roots = [root] if root else [Path("experiments"), Path(__file__).parent.parent / "experiments"]
+    roots = [root] if root else [Path("experiments"), Path(__file__).parent.parent]
     root = next((one for one in roots if one.is_dir()), None)
     return {file.parent.name: _read(file) for file in sorted(root.glob("*/config.toml"))} if root else {}
 
 
 def _read(file: Path) -> Experiment:
     try:
-        config = tomllib.loads(file.read_text())
+        config = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {error}") from error
     return Experiment(file.parent, config.get("question", ""), config)
@@ -199,7 +199,11 @@ def table(experiment: Experiment, quick: bool = False) -> str:
     results = [(dict(step.cell), read_result(step.output)) for step in done if step.run[0] == "eval"]
     if not any("seed" in cell for cell, _ in results):
         return markdown_table([result for _, result in results])
-    seen = [(dict(step.cell), json.loads(step.output.read_text())) for step in done if step.run[0] == "inspect"]
+    seen = [
+        (dict(step.cell), json.loads(step.output.read_text(encoding="utf-8")))
+        for step in done
+        if step.run[0] == "inspect"
+    ]
     return seeds_table(results, seen, wilson, figures=tuple(experiment.config.get("inspect", ())))
 
 
@@ -241,12 +245,12 @@ def missing(steps: list[Step]) -> list[Step]:
 def _run_one(step: Step) -> None:
     """One step in a process of its own, with one thread since several run side by side."""
     step.log.parent.mkdir(parents=True, exist_ok=True)
-    with open(step.log, "w") as file:
+    with open(step.log, "w", encoding="utf-8") as file:
         environment = {"OMP_NUM_THREADS": "1", **os.environ}
         call = [sys.executable, "-m", "hplan", *step.run]
         status = subprocess.run(call, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False).returncode
     if status or not step.output.exists():
-        last = step.log.read_text().strip().splitlines()[-1:] or ["(no output)"]
+        last = step.log.read_text(encoding="utf-8").strip().splitlines()[-1:] or ["(no output)"]
         raise HplanError(
             f"`hplan {' '.join(step.run)}` ended with status {status}: {last[0]} (all of it in {step.log})"
         )
