@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,15 +17,18 @@ from hplan.control.controller import Controller, Replan
 from hplan.control.course import ControlConfig
 from hplan.control.experience import Experience
 from hplan.control.plan_tree import PlanTree
-from hplan.levels.observation import canonical
 from hplan.levels.stack import Stack
 from hplan.planning.choice import PlannerFor, chosen_planner, planner_settings
 from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.registry import agent_path
-from hplan.types import Energy, Repair, UsageError
+from hplan.spaces import is_goal_space
+from hplan.types import Repair, UsageError
 
-GoalLike = np.ndarray | Energy | None
+if TYPE_CHECKING:
+    import gymnasium
+
+GoalLike = Any  # an observation, as the environment gives them, an Energy, or None
 
 
 def load(
@@ -91,27 +94,33 @@ class Agent:
                 "remember: only landmark graphs learn while acting; plan by them (planner 'graph') or leave it out"
             )
         self._session: Controller | None = None
-        self._here = stack  # in the layout of the episode, where levels see one
-        self._goal: Goal = self._goal_of(None)
+        self._here, self._seed = stack, 0  # in the layout of the episode, where levels see one
+        self._goal = self._goal_of(None)
         self.plan_ms = 0.0
 
     # ------------------------------------------------------------------------------------------------------- acting
 
-    def reset(self, goal: GoalLike = None, seed: int = 0, context: np.ndarray | None = None) -> None:
-        """Begin an episode. goal: an observation, an energy over level-0 latents, or None: the task's own success.
-        context: the image of where it is, for agents that see one (`Start.context`)."""
+    def reset(
+        self, goal: GoalLike = None, seed: int = 0, context: np.ndarray | None = None, constraints: Sequence[Any] = ()
+    ) -> None:
+        """Begin an episode. goal: an observation, an energy over level-0 latents, or None: what the first observation
+        of a GoalEnv asks for, else the task's own success. context: the image of where it is, for agents that see one
+        (`info["context"]`). constraints: none yet. Raises UsageError for a goal or a context of another space."""
+        if len(constraints):
+            raise UsageError(f"constraints {constraints}: agents keep to none yet; leave them out, or pass []")
         self._learn()
-        self._here = self.stack.given(context)
-        self._goal = self._goal_of(goal)
-        self._session = self._controller(self._goal, seed)
+        self._here, self._seed = self.stack.given(context), seed
+        self._goal, self._session = self._goal_of(goal), None
+        if self._goal is not None:
+            self._session = self._controller(self._goal, seed)
 
     def act(self, observation: Any) -> Any:
-        """The next action: an int, or float32 (A,). Plans where a level has no plan, and repairs what went wrong."""
+        """The next action for an observation, both as the environment has them. Plans where a level has no plan, and
+        repairs what went wrong. Raises UsageError for an observation that is outside its space."""
         if self._session is None:
-            self.reset()
-        assert self._session is not None
+            self._session = self._controller(self._goal_at(observation), self._seed)
         started = time.perf_counter()
-        latents = self.stack.encode(canonical(observation, self.stack.observation_spec))
+        latents = self._encode(observation)
         macro = self._session.act(latents)
         if self.remembers:
             self._experience.add(latents, macro)
@@ -120,34 +129,37 @@ class Agent:
 
     def plan(self, observation: Any, goal: GoalLike = None) -> PlanTree:
         """What the agent would do from here: every level's plan, each refined for its first hop. Changes nothing."""
-        controller = self._controller(self._goal if goal is None else self._goal_of(goal), seed=0)
-        controller.act(self.stack.encode(canonical(observation, self.stack.observation_spec)))
+        controller = self._controller(self._goal_at(observation, goal), seed=0)
+        controller.act(self._encode(observation))
         return controller.episode.tree
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[Any, Any]:
-        """Stable-Baselines3's protocol: (action, state). Batched observations (n, ...) get one controller each.
+        """Stable-Baselines3's protocol: (action, state). Batched observations (n, ...), or a Dict of them, get one
+        controller each; goal, context and seed are those of the last `reset`.
 
         `state` is what the call before returned; `episode_start` (n,) marks the observations that begin an episode.
         Planning has no sampling to switch off: `deterministic` changes nothing.
         """
-        spec = self.stack.observation_spec
-        # A batch of one is as large as a single observation: what Stable-Baselines3 sends with it tells them apart.
-        batched = np.ndim(episode_start) == 1 or np.ndim(observation) > len(spec.shape)
-        single = not batched and np.size(observation) == np.prod(spec.shape)
-        rows = [observation] if single else list(observation)
+        batch = self.stack.codec.rows(observation, batched=True if np.ndim(episode_start) == 1 else None)
+        rows = [observation] if batch is None else batch
         states: list[Controller | None] = list(state) if state is not None else [None] * len(rows)
-        starts = np.ones(len(rows), bool) if episode_start is None and state is None else np.broadcast_to(
-            np.asarray(False if episode_start is None else episode_start, bool), len(rows)
-        )  # fmt: skip
+        starts = np.broadcast_to(np.asarray(False if episode_start is None else episode_start, bool), len(rows))
         actions = []
         for i, row in enumerate(rows):
             controller = states[i]
             if controller is None or starts[i]:
-                controller = states[i] = self._controller(self._goal, seed=i)
-            actions.append(self._to_action(controller.act(self.stack.encode(canonical(row, spec)))))
-        return (actions[0] if single else np.stack(actions)), tuple(states)
+                controller = states[i] = self._controller(self._goal_at(row), seed=self._seed + i)
+            actions.append(self._to_action(controller.act(self._encode(row))))
+        return (actions[0] if batch is None else np.stack(actions)), tuple(states)
+
+    def wrap(self, env: gymnasium.Env) -> gymnasium.Env:
+        """`env` with the view that the agent was trained with, and with what its task tells in `info`: `success`,
+        `violation`, and where there are any `goal`, `goal_name` and `context`. Raises UsageError for other spaces."""
+        from hplan.worlds.views import wrap
+
+        return wrap(env, self.stack.codec, ending_succeeds=self.stack.success_rule == "terminated")
 
     def save(self, folder: str | Path) -> None:
         graphs = {k: each.edges for k, each in enumerate(self.planners) if isinstance(each, LandmarkGraph)}
@@ -163,7 +175,7 @@ class Agent:
     @property
     def tree(self) -> PlanTree:
         if self._session is None:
-            return PlanTree.empty(self._goal.label, levels=len(self.stack.levels))
+            return PlanTree.empty(self._goal.label if self._goal else "goal", levels=len(self.stack.levels))
         return self._session.episode.tree
 
     @property
@@ -199,7 +211,8 @@ class Agent:
     @property
     def levels_info(self) -> list[dict[str, Any]]:
         spec = self.stack.observation_spec
-        return self.stack.info(self.stack.encode(canonical(np.zeros(spec.shape), spec)))
+        zeros = np.zeros(spec.shape, np.float32 if spec.kind == "vector" else np.int64)
+        return self.stack.info(self.stack.encode(zeros))
 
     @property
     def train_info(self) -> dict[str, Any]:
@@ -238,20 +251,32 @@ class Agent:
             self.planners = self._experience.taught(self.stack.levels, self.planners, self._session.episode.memories)
             self._experience = Experience()
 
-    def _goal_of(self, goal: GoalLike) -> Goal:
+    def _goal_at(self, observation: Any, goal: GoalLike = None) -> Goal:
+        """That goal, or the episode's; or else what the observation asks for."""
+        known = self._goal if goal is None else self._goal_of(goal)
+        return known or self._near(self.stack.codec.goal(observation))
+
+    def _near(self, observation: Any) -> Goal:
+        here = self._here
+        return GoalObservation(here.levels, here.encode(here.codec.encode(observation)), here.tolerance)
+
+    def _goal_of(self, goal: GoalLike) -> Goal | None:
+        """None where it is up to the first observation."""
         stack = self._here
+        if goal is None and is_goal_space(stack.codec.observation_space):
+            return None
         if goal is None:
             heads = [
                 Success(level.success) if ok else None for level, ok in zip(stack.levels, stack.succeeds, strict=True)
             ]
             return TaskSuccess(tuple(heads))
-        if callable(goal):
-            return GivenEnergy(goal)
-        latents = stack.encode(canonical(goal, stack.observation_spec))
-        return GoalObservation(stack.levels, latents, stack.tolerance)
+        return GivenEnergy(goal) if callable(goal) else self._near(goal)
+
+    def _encode(self, observation: Any) -> tuple[Tensor, ...]:
+        return self.stack.encode(self.stack.codec.encode(observation))
 
     def _to_action(self, macro: Tensor) -> Any:
-        return int(macro) if self.stack.action_spec.kind == "discrete" else macro.numpy(force=True).astype(np.float32)
+        return self.stack.codec.decode(macro.numpy(force=True))
 
 
 def _planner_for(stack: Stack, name: str = "auto", **settings: Any) -> PlannerFor:

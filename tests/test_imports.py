@@ -17,7 +17,7 @@ ROOT = Path(hplan.__file__).parent
 RANKS = (
     ("types", "files", "__init__"),
     ("config",),
-    ("worlds", "codec"),
+    ("worlds", "codec", "encodings", "spaces"),
     ("registry",),
     ("play", "levels", "objectives"),
     ("planning",),

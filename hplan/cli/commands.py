@@ -124,10 +124,10 @@ def plan(arguments: Namespace) -> None:
     agent = _load(arguments)
     world = make_world(_task(agent, arguments), split="eval")
     seed = arguments.seed * SEEDS  # the first episode of `hplan eval --seed`
-    start = world.reset(seed=seed)
-    agent.reset(goal=start.goal, seed=seed, context=start.context)
-    tree = agent.plan(start.observation, start.goal)
-    print(world.draw())
+    observation, info = world.reset(seed=seed)
+    agent.reset(goal=info.get("goal"), seed=seed, context=info.get("context"))
+    tree = agent.plan(observation)
+    print(world.render())
     print(tree)
     world.close()
     if arguments.json:

@@ -13,6 +13,7 @@ import tomli_w
 import torch
 from torch import Tensor, nn
 
+from hplan.codec import Codec
 from hplan.config import SuccessRule
 from hplan.files import write_atomically
 from hplan.levels.calibration import Calibration
@@ -20,7 +21,7 @@ from hplan.levels.landmark_edges import LandmarkEdges
 from hplan.levels.tensors import read_tensors, write_tensors
 from hplan.types import ActionSpec, HplanError, LevelInfo, ObservationSpec, UsageError, WorldModel
 
-FORMAT = 4
+FORMAT = 5
 CARD, WEIGHTS = "agent.toml", "levels.safetensors"
 CALIBRATION, EDGES = "calibration", "edges"  # of the tensors in WEIGHTS
 HEAD = "success."  # of the tensors of a level: not kept where play was never rewarded
@@ -48,15 +49,15 @@ class TrainedLevel(WorldModel, Protocol):
 class Stack:
     """Levels, index 0 the finest, and what travels with them.
 
-    calibration: what surprise each level met on held-out play (`hplan.levels.calibration`). tolerance: distance of each
-    level at which a goal observation counts as reached. succeeds: which levels learned a success energy. train: how it
-    was trained, and versions with what, for people; `chances` in it also decides who plans
-    (`hplan.planning.choice`). edges: the landmark graphs of the levels that have one.
+    codec: the encoding of its play. calibration: what surprise each level met on held-out play
+    (`hplan.levels.calibration`). tolerance: distance of each level at which a goal observation counts as reached.
+    succeeds: which levels learned a success energy. train: how it was trained, and versions with what, for people;
+    `chances` in it also decides who plans (`hplan.planning.choice`). edges: the landmark graphs of the levels that have
+    one.
     """
 
     task: str
-    observation_spec: ObservationSpec
-    action_spec: ActionSpec
+    codec: Codec
     levels: tuple[TrainedLevel, ...]
     calibration: tuple[Calibration, ...]
     tolerance: tuple[float, ...]
@@ -65,6 +66,14 @@ class Stack:
     train: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     edges: Mapping[int, LandmarkEdges] = field(default_factory=dict)
+
+    @property
+    def observation_spec(self) -> ObservationSpec:
+        return self.codec.observation_spec
+
+    @property
+    def action_spec(self) -> ActionSpec:
+        return self.codec.action_spec
 
     def lowest(self, count: int) -> Stack:
         """The stack of the `count` lowest levels; one is the flat agent."""
@@ -127,8 +136,7 @@ class Stack:
             "format": FORMAT,
             "task": self.task,
             "success_rule": self.success_rule,
-            "observation": _plain(asdict(self.observation_spec)),
-            "action": _plain(asdict(self.action_spec)),
+            "codec": self.codec.to_dict(),
             "train": _plain(self.train),
             "versions": self.versions,
             "level": [
@@ -163,8 +171,7 @@ class Stack:
             levels = [_level(k, entry, tensors) for k, entry in enumerate(card["level"])]
             return cls(
                 task=card["task"],
-                observation_spec=ObservationSpec(**_tuples(card["observation"])),
-                action_spec=ActionSpec(**_tuples(card["action"])),
+                codec=Codec.from_dict(card["codec"], card["task"]),
                 levels=tuple(levels),
                 calibration=tuple(Calibration(tensors[f"{CALIBRATION}/{k}"].numpy()) for k in range(len(levels))),
                 tolerance=tuple(float(entry["tolerance"]) for entry in card["level"]),
@@ -174,7 +181,7 @@ class Stack:
                 versions=card["versions"],
                 edges=_edges(tensors, len(levels)),
             )
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AssertionError) as error:  # the first also of TOML, the last of spaces
             raise HplanError(f"{folder / CARD} is damaged ({error}); delete it and run again with --resume") from error
         except RuntimeError as error:
             raise HplanError(

@@ -19,7 +19,7 @@ from hplan.levels.stack import CARD, FORMAT, WEIGHTS, Stack
 from hplan.play.record import play
 from hplan.play.store import Manifest, versions
 from hplan.play.windows import PlayData, load_play
-from hplan.registry import load_task, task_from_factory
+from hplan.registry import task_of
 from hplan.training.fit import Progress
 from hplan.training.trained import Curves, Trained
 from hplan.types import HplanError, UsageError
@@ -70,7 +70,8 @@ def learn(
         count = steps or _from_budget(config.play.steps, budget, "play.steps")
         told = (lambda done, total: progress("play", done, total, {})) if progress else None
         play(config, out / "play", steps=count, seed=seed, progress=told, workers=workers)
-    data = load_play(out / "play" if play_from is None else Path(play_from))
+    source = out / "play" if play_from is None else Path(play_from)
+    data = load_play(source)
     if config.goal == "observation":  # success was of goals that the agent cannot see in an observation
         data = replace(data, success=np.zeros_like(data.success))
     trained = train(
@@ -78,8 +79,7 @@ def learn(
     )
     stack = Stack(
         task=config.name,
-        observation_spec=data.observation_spec,
-        action_spec=data.action_spec,
+        codec=Manifest.load(source).codec,
         levels=trained.levels,
         calibration=trained.calibration,
         tolerance=trained.tolerance,
@@ -165,9 +165,7 @@ def _refuse_unknown(settings: Mapping[str, Any], known: set[str], name: str) -> 
 
 
 def _task(task: str | TaskConfig | EnvFactory, success: Any) -> TaskConfig:
-    if isinstance(task, TaskConfig):
-        return task
-    return load_task(task, success) if isinstance(task, str) else task_from_factory(task, success=success)
+    return task_of(task, success)
 
 
 def _device(name: str) -> str:

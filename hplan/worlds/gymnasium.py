@@ -1,8 +1,8 @@
-"""Any Gymnasium environment as a World: registered ones by `gym:ENV-ID`, others through a function that makes them.
+"""Any Gymnasium environment: registered ones by `gym:ENV-ID`, others through a function that makes them.
 
-A GoalEnv (a Dict of observation, achieved_goal, desired_goal) asks for an *observation*: `Start.goal`. Where the three
-are of one space, the goal is `desired_goal` as it is. Otherwise observations are [achieved_goal, observation], and the
-goal is that of the start with the desired goal in the place of whatever equals the achieved one.
+A GoalEnv (a Dict of observation, achieved_goal, desired_goal) asks for an *observation*: `info["goal"]`. It is the one of
+the start with the desired goal in the place of the achieved one, in `observation` too. Where that place is, is looked up
+in many moments of the environment, so that numbers which merely equal it now and then stay as they are.
 """
 
 from __future__ import annotations
@@ -10,25 +10,27 @@ from __future__ import annotations
 import difflib
 import pickle
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
-from typing import Any, TypeGuard
+from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils import EzPickle
-from gymnasium.wrappers import TimeLimit
 
-from hplan.codec import Observations, actions, observations
+from hplan.codec import Codec
 from hplan.config import PlayConfig, SuccessRule, TaskConfig
-from hplan.types import ObservationSpec, Start, Transition, UsageError
+from hplan.spaces import is_goal_space
+from hplan.types import UsageError
+from hplan.worlds.layers import count_anew, own_limit
 
 GYM_PLAY = PlayConfig(steps={"quick": 100_000, "full": 500_000}, episode_steps=500, restart_rare=0.5)
 _HOMES = {"MiniGrid-": "minigrid", "BabyAI-": "minigrid", "pointmaze-": "ogbench"}  # which package registers an id
-_LIMIT = 1000  # steps of an episode where the environment has no limit of its own
+_PROBES = 8  # episodes that are looked at, and moments of each, for where a GoalEnv's goal is
 
 
 def gym_task(name: str, success: SuccessRule = "auto") -> TaskConfig:
@@ -50,142 +52,106 @@ def find_spec(identity: str) -> EnvSpec:
             import_module(home)
         return gymnasium.spec(identity)
     except ImportError as error:
-        raise UsageError(f"environment {identity!r} needs {home}, which cannot be imported: {error}") from error
+        here = Path(f"{str(home).split('.')[0]}.py").exists()
+        hint = "; it lies in this folder: `python -m hplan` finds it, the command `hplan` does not" if here else ""
+        raise UsageError(f"environment {identity!r} needs {home}, which cannot be imported: {error}{hint}") from error
     except gymnasium.error.Error as error:
         near = difflib.get_close_matches(identity, gymnasium.registry, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else "see gymnasium.pprint_registry()"
         raise UsageError(
             f"unknown environment {identity!r}: {hint} (gym:MODULE:ENV-ID imports the module that registers it)"
         ) from error
+    except (Exception, SystemExit) as error:  # whatever the module may raise
+        raise UsageError(
+            f"importing {home} for environment {identity!r} raised {type(error).__name__}: {error}"
+        ) from error
 
 
-class GymWorld:
-    """`env` as a World. Raises UsageError where one of its spaces is not supported (hplan/codec.py)."""
+class GymView(gymnasium.Wrapper):
+    """`env` as it is, with goals in `info` where it asks for any. Raises UsageError where one of its spaces is not
+    supported (hplan/codec.py)."""
 
-    def __init__(self, env: gymnasium.Env, name: str, *, ending_succeeds: bool = False) -> None:
-        self.name = name
-        self._env = env
-        self._ending_succeeds = ending_succeeds
-        self._actions = actions(env.action_space, name)
-        space = env.observation_space
-        self._goals = _goals(space, name) if is_goal_space(space) else None
-        self._view = self._goals.view if self._goals else observations(space, name)
-        self.action_spec = self._actions.spec
-        self.observation_spec = self._view.spec
-        self.max_steps = _own_limit(env)
-        self._step = 0
+    def __init__(self, env: gymnasium.Env, name: str, *, achieved: tuple[int, ...] | None = None) -> None:
+        """achieved: of the codec; looked up if None, in episodes of `env`."""
+        super().__init__(env)
+        self.codec = Codec.of(env.observation_space, env.action_space, name)
+        if is_goal_space(env.observation_space):
+            known = _achieved(env, self.codec) if achieved is None else achieved
+            self.codec = replace(self.codec, achieved=known)
         self._seen: Any = None
-        if _goes_back(env):
+        if goes_back(env):
             self.snapshot, self.restore = self._snapshot, self._restore
 
-    def reset(self, *, seed: int) -> Start:
-        raw, _ = self._env.reset(seed=seed)
-        self._env.action_space.seed(seed)  # some environments draw from it
-        self._step, self._seen = 0, raw
-        observation = self._view.encode(raw)
-        return Start(observation, self._goals.goal(raw, observation) if self._goals else None)
+    @property
+    def max_steps(self) -> int:
+        return own_limit(self.env)
 
-    def step(self, action: int | np.ndarray) -> Transition:
-        raw, reward, terminated, truncated, info = self._env.step(self._actions.decode(action))
-        self._step, self._seen, reward = self._step + 1, raw, float(reward)
-        return Transition(
-            observation=self._view.encode(raw),
-            reward=reward,
-            terminated=bool(terminated),
-            truncated=bool(truncated) or self._step >= self.max_steps,
-            success=self._succeeded(reward, bool(terminated), info),
-            violation=bool(info.get("cost", 0) > 0 or info.get("constraint_violation", False)),
-        )
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.env.reset(seed=seed, options=options)
+        if seed is not None:
+            self.env.action_space.seed(seed)  # some environments draw from it
+        self._seen = observation
+        goal = self.codec.goal(observation)
+        return observation, dict(info) if goal is None else {**info, "goal": goal}
+
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        self._seen, reward, terminated, truncated, info = self.env.step(action)
+        return self._seen, reward, terminated, truncated, info or {}
 
     def draw(self) -> str:
         """The environment's own text where it renders any, else its last observation."""
-        if self._env.render_mode == "ansi" and (text := self._env.render()):
-            return _without_colours(str(text)).strip("\n")
+        if self.env.render_mode == "ansi":
+            with suppress(Exception, SystemExit):  # a picture is worth no episode
+                if text := self.env.render():
+                    return _without_colours(str(text)).strip("\n")
         return str(self._seen)
-
-    def close(self) -> None:
-        self._env.close()
 
     def _snapshot(self) -> bytes:
         """The state as it is now."""
-        return pickle.dumps((self._env, self._seen), protocol=pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps((self.env, self._seen), protocol=pickle.HIGHEST_PROTOCOL)
 
     def _restore(self, snapshot: bytes) -> None:
         """A new episode that starts in that state: limits on its length count from here."""
-        self._env, self._seen = pickle.loads(snapshot)
-        self._step, layer = 0, self._env
-        while isinstance(layer, gymnasium.Wrapper):
-            if isinstance(layer, TimeLimit):
-                layer._elapsed_steps = 0
-            layer = layer.env
-
-    def _succeeded(self, reward: float, terminated: bool, info: dict[str, Any]) -> bool:
-        """contract.md: the environment's own word, else a terminating reward above 0."""
-        if self._ending_succeeds:
-            return terminated
-        for key in ("success", "is_success"):
-            if key in info:
-                return bool(info[key])
-        return terminated and reward > 0
+        before = self.env
+        self.env, self._seen = pickle.loads(snapshot)
+        before.close()
+        count_anew(self.env)
 
 
-def _goes_back(env: gymnasium.Env) -> bool:
+def goes_back(env: gymnasium.Env) -> bool:
     """Whether a pickled copy of `env` is in the same state: EzPickle's are as new."""
     if isinstance(env.unwrapped, EzPickle):
         return False
     try:
-        pickle.loads(pickle.dumps(env))
+        pickle.loads(pickle.dumps(env)).close()
     except Exception:  # whatever a user's class may raise
         return False
     return True
 
 
-def _own_limit(env: gymnasium.Env) -> int:
-    for limit in (env.spec and env.spec.max_episode_steps, getattr(env.unwrapped, "max_steps", None)):
-        if isinstance(limit, int) and limit > 0:
-            return limit
-    return _LIMIT
-
-
-def is_goal_space(space: spaces.Space) -> TypeGuard[spaces.Dict]:
-    """Whether observations are those of a GoalEnv."""
-    return isinstance(space, spaces.Dict) and set(space) == {"observation", "achieved_goal", "desired_goal"}
-
-
-@dataclass(frozen=True)
-class _Goals:
-    """A GoalEnv's observations in canonical form, and what it asks for."""
-
-    view: Observations
-    goal: Callable[[dict[str, Any], np.ndarray], np.ndarray]  # of the first raw observation, and its canonical form
-
-
-def _goals(space: spaces.Dict, name: str) -> _Goals:
-    own = observations(space["observation"], f"{name}, part 'observation'")
-    wanted = observations(space["desired_goal"], f"{name}, part 'desired_goal'")
-    if own.spec == wanted.spec:
-        view = Observations(own.spec, lambda raw: own.encode(raw["observation"]))
-        return _Goals(view, lambda raw, _: wanted.encode(raw["desired_goal"]))
-    if (own.spec.kind, wanted.spec.kind) != ("vector", "vector"):
-        raise UsageError(
-            f"{name}: observation {space['observation']} and goal {space['desired_goal']} of different spaces are "
-            "supported only where both are Boxes of floats"
-        )
-    spec = ObservationSpec("vector", (wanted.spec.shape[0] + own.spec.shape[0],))
-    parts = (("achieved_goal", wanted), ("observation", own))
-    view = Observations(spec, lambda raw: np.concatenate([part.encode(raw[key]) for key, part in parts]))
-    return _Goals(
-        view,
-        lambda raw, start: _with_goal(start, wanted.encode(raw["achieved_goal"]), wanted.encode(raw["desired_goal"])),
-    )
-
-
-def _with_goal(start: np.ndarray, achieved: np.ndarray, desired: np.ndarray) -> np.ndarray:
-    goal = start.copy()
-    for now, then in zip(achieved, desired, strict=True):
-        goal[(start == now) & (now != 0)] = then  # a zero would also match velocities at rest
-    goal[: desired.size] = desired
-    return goal
+def _achieved(env: gymnasium.Env, codec: Codec) -> tuple[int, ...]:
+    """Which numbers of a GoalEnv's `observation` are its achieved goal: the first run of them that always equals it,
+    over moments of many episodes; else, for each number that varies, the first that does (-1: none)."""
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+    with suppress(Exception, SystemExit):  # what goes wrong here is told where somebody plays, with seed and step
+        env.action_space.seed(0)
+        for seed in range(_PROBES):
+            raw, _ = env.reset(seed=seed)
+            for _ in range(_PROBES):
+                seen.append((np.ravel(raw["achieved_goal"]).copy(), np.ravel(raw["observation"]).copy()))
+                raw, _, terminated, truncated, _ = env.step(env.action_space.sample())
+                if terminated or truncated:
+                    break
+    if not seen or not isinstance(codec.observation_space["observation"], spaces.Box):  # type: ignore[index]
+        return ()
+    places, whole = (np.stack(rows).astype(np.float32) for rows in zip(*seen, strict=True))
+    same = (places[:, :, None] == whole[:, None, :]).all(0)  # (of the goal, of the observation)
+    count = len(same)
+    for first in range(same.shape[1] - count + 1):
+        if same[range(count), range(first, first + count)].all():
+            return tuple(range(first, first + count))
+    varies = (places != places[:1]).any(0)
+    return tuple(int(row.argmax()) if row.any() and moves else -1 for row, moves in zip(same, varies, strict=True))
 
 
 def _without_colours(text: str) -> str:
