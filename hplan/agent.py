@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, T
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.registry import agent_path
 from hplan.spaces import is_goal_space
-from hplan.types import Repair, UsageError
+from hplan.types import Energy, Repair, UsageError
 
 if TYPE_CHECKING:
     import gymnasium
@@ -270,7 +270,7 @@ class Agent:
                 Success(level.success) if ok else None for level, ok in zip(stack.levels, stack.succeeds, strict=True)
             ]
             return TaskSuccess(tuple(heads))
-        return GivenEnergy(goal) if callable(goal) else self._near(goal)
+        return GivenEnergy(cast(Energy, goal)) if callable(goal) else self._near(goal)
 
     def _encode(self, observation: Any) -> tuple[Tensor, ...]:
         return self.stack.encode(self.stack.codec.encode(observation))

@@ -34,7 +34,7 @@ def task_names() -> list[str]:
 def load_task(name: str, success: SuccessRule = "auto") -> TaskConfig:
     """The task of that name, from `task_names()` or `gym:ENV-ID`. Raises UsageError with near matches for others."""
     if name.startswith(GYM):
-        from hplan.worlds.gymnasium import gym_task
+        from hplan.worlds.gym import gym_task
         from hplan.worlds.views import with_goal_kind
 
         return with_goal_kind(gym_task(name, success))
@@ -66,7 +66,7 @@ def task_from_factory(factory: EnvFactory, name: str = "", success: SuccessRule 
             f"expected the name of a task or a function that makes an environment, got {type(factory).__name__}: pass "
             "a function such as `lambda: MyEnv()`, for hplan runs several and closes them"
         )
-    from hplan.worlds.gymnasium import GYM_PLAY
+    from hplan.worlds.gym import GYM_PLAY
     from hplan.worlds.views import with_goal_kind
 
     if not name:

@@ -15,8 +15,8 @@ from hplan.types import Repair
 class Actor(Protocol):
     """What an evaluation needs of an agent, which takes observations and gives actions as environments do.
 
-    Counters only ever grow, or start again at `reset`. `reset` must leave nothing of earlier
-    episodes: then an episode's figures do not depend on which came before it. It is given the `context` of episodes that have one.
+    Counters only ever grow, or start again at `reset`. `reset` must leave nothing of earlier episodes:
+    then an episode's figures do not depend on which came before it. It is given the `context` of those that have one.
     """
 
     @property

@@ -82,9 +82,11 @@ def collect(
                 if terminated or truncated:
                     break
         except (Exception, SystemExit) as cause:  # whatever a user's environment may raise
-            known = isinstance(cause, HplanError) and not isinstance(cause, OutsideSpace)  # then it names all three
-            said = cause if isinstance(cause, OutsideSpace) else repr(cause)
-            error = cause if known else HplanError(f"{env.name}, seed {seed}, step {step}: {said}")
+            if isinstance(cause, HplanError) and not isinstance(cause, OutsideSpace):
+                error = cause  # it names all three already
+            else:
+                said = cause if isinstance(cause, OutsideSpace) else repr(cause)
+                error = HplanError(f"{env.name}, seed {seed}, step {step}: {said}")
             break
         length = step + 1
         for array in (actions, rewards, success, violation):
@@ -161,8 +163,8 @@ def random_actions(spec: ActionSpec, steps: int, repeat: float, rng: np.random.G
 
 def rare_states(env: Any) -> Archive | None:
     """An archive for this environment; None where it cannot go back to a snapshot."""
+    spec = env.codec.observation_spec
     if not isinstance(env, Restorable):
         return None
-    spec = env.codec.observation_spec
     signature = SymbolSignature(spec.shape[-1]) if spec.kind == "symbols" else VectorSignature()
     return Archive(env, signature)

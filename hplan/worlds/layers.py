@@ -46,7 +46,7 @@ def stripped(env: gymnasium.Env, superseded: str = "") -> gymnasium.Env:
 def own_limit(env: gymnasium.Env) -> int:
     """Steps after which the environment itself cuts an episode, or 1,000 where it never does."""
     for limit in (env.spec and env.spec.max_episode_steps, getattr(env.unwrapped, "max_steps", None)):
-        if isinstance(limit, Integral) and limit > 0:
+        if isinstance(limit, Integral) and int(limit) > 0:
             return int(limit)
     return LIMIT
 

@@ -26,8 +26,8 @@ RADIUS = 0.71  # of the ball, 0.7, and a little: farther from every wall, nothin
 class MazeView(gymnasium.Wrapper):
     """An OGBench point maze, or wrappers of one, that shows (x, y). Nothing of `walls` is ever shown to an agent.
 
-    evaluation: `reset(seed=)` sets OGBench's task seed % 5 + 1, so that consecutive seeds go through all of them, and an
-    episode ends at its goal. Otherwise: a random start and goal in free cells, no end, and `max_steps` as given.
+    evaluation: `reset(seed=)` sets OGBench's task seed % 5 + 1, so that consecutive seeds go through all of them, and
+    an episode ends at its goal. Otherwise: a random start and goal in free cells, no end, and `max_steps` as given.
     `info` has the `goal`, and the `goal_name` where it is one of the five. Wrappers act, and a limit of steps does.
     """
 

@@ -18,7 +18,7 @@ from minigrid.minigrid_env import MiniGridEnv
 
 from hplan.codec import Codec
 from hplan.worlds.changing import Changing
-from hplan.worlds.gymnasium import goes_back
+from hplan.worlds.gym import goes_back
 from hplan.worlds.layers import count_anew, layers, own_limit
 
 FEATURES = ("object", "colour", "state", "agent", "carried object", "carried colour")
@@ -53,11 +53,9 @@ def full_view(env: MiniGridEnv) -> np.ndarray:
     return view
 
 
-def cardinalities(env: MiniGridEnv) -> tuple[int, ...]:
+def cardinalities() -> tuple[int, ...]:
     """How many values each feature has. Objects that are not MiniGrid's own may have states that it does not know."""
-    strangers = OBJECT_TO_IDX.keys() - _OBJECTS or any(
-        map(_is_strange, (getattr(env, "grid", None) and env.grid.grid) or ())
-    )
+    strangers = OBJECT_TO_IDX.keys() - _OBJECTS
     kinds, colours = max(OBJECT_TO_IDX.values()) + 1, max(COLOR_TO_IDX.values()) + 1
     return kinds, colours, _STATES if strangers else len(STATE_TO_IDX), 5, kinds, colours
 
@@ -77,7 +75,7 @@ class MiniGridView(gymnasium.Wrapper):
             self._grid_env.gen_obs = _no_view  # type: ignore[method-assign]
         self._at_least = at_least
         self._set_limit()
-        high = np.array(cardinalities(self._grid_env), np.uint8) - np.uint8(1)
+        high = np.array(cardinalities(), np.uint8) - np.uint8(1)
         shape = (self._grid_env.height, self._grid_env.width, len(FEATURES))
         self.observation_space = spaces.Box(np.uint8(0), np.broadcast_to(high, shape), shape, np.uint8)
         self.codec = Codec.of(self.observation_space, env.action_space, name, action_names=self._names())
@@ -188,4 +186,5 @@ def _is_strange(thing: Any) -> bool:
 def _letter(thing: Any) -> str:
     if thing is None:
         return " "
-    return _DOORS.get(thing.encode()[2], "D") if thing.type == "door" else _LETTERS.get(thing.type, thing.type[:1])
+    kind: str = thing.type
+    return _DOORS.get(thing.encode()[2], "D") if kind == "door" else _LETTERS.get(kind, kind[:1])

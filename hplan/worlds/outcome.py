@@ -12,7 +12,7 @@ from hplan.types import UsageError
 
 
 class Outcome(gymnasium.Wrapper):
-    """A view (gymnasium.py, minigrid.py, mazes.py) whose steps say in `info` whether they succeeded or broke a rule.
+    """A view (gym.py, minigrid.py, mazes.py) whose steps say in `info` whether they succeeded or broke a rule.
 
     Success is `info["success"]`, `info["is_success"]`, else a terminating reward above 0 and above every reward of the
     episode's steps before, for where every step is paid, ending is no success. ending_succeeds: it is.
@@ -46,10 +46,8 @@ class Outcome(gymnasium.Wrapper):
         success = self.succeeds(reward, terminated, info)
         if not terminated:
             self._paid = max(self._paid, reward)
-        broken = bool(
-            info.get("violation", False) or info.get("cost", 0) > 0 or info.get("constraint_violation", False)
-        )
-        info = {**info, "success": success, "violation": broken}
+        broken = any(_one(info.get(key, 0)) > 0 for key in ("violation", "cost", "constraint_violation"))
+        info = {**info, "success": success, "violation": bool(broken)}
         return observation, reward, terminated or (self._ends and success), truncated or self._late(), info
 
     def draw(self) -> str:

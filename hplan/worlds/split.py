@@ -60,7 +60,8 @@ class SplitEnv(gymnasium.Wrapper):
 
     def __init__(self, env: Outcome, name: str, split: Split, fingerprint: Fingerprint | None = None) -> None:
         super().__init__(env)
-        self.name, self.split, self.codec = name, split, env.codec
+        self.name, self.codec = name, env.codec
+        self.split: Split = split
         self.view: Any = env.view  # for oracles that make data and measure ceilings
         self._outcome = env
         self._fingerprint = fingerprint

@@ -3,7 +3,7 @@
 symbols   MiniGrid: the whole grid and what is carried (minigrid.py)
 position  OGBench's point mazes: (x, y) (mazes.py)
 layout    generated mazes in OGBench's physics: (x, y), and the layout as an image (generated_mazes.py)
-spaces    any Gymnasium environment, by its spaces (codec.py, gymnasium.py)
+spaces    any Gymnasium environment, by its spaces (hplan/codec.py, gym.py)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hplan.codec import Codec
 from hplan.config import TaskConfig
 from hplan.spaces import is_goal_space, line
 from hplan.types import HplanError, UsageError
-from hplan.worlds.gymnasium import GymView, find_spec
+from hplan.worlds.gym import GymView, find_spec
 from hplan.worlds.layers import shows_its_own, stripped
 from hplan.worlds.outcome import Outcome
 from hplan.worlds.split import Fingerprint, Split, SplitEnv, layout_split
@@ -63,8 +63,8 @@ def make(task: TaskConfig, split: Split) -> SplitEnv:
 
 
 def wrap(env: gymnasium.Env, codec: Codec, *, ending_succeeds: bool) -> gymnasium.Env:
-    """`env` with the view that an agent with that codec was trained with. Raises UsageError where its spaces are others.
-    A grid may have another height and width."""
+    """`env` with the view that an agent with that codec was trained with. Raises UsageError where its spaces are
+    others; only a grid may have another height and width."""
     if not isinstance(env, gymnasium.Env):
         raise UsageError(f"wrap: {_no_environment(env)}")
     view, name = _auto_view(env), codec.where
@@ -106,8 +106,8 @@ def _refuse_the_same_again(env: gymnasium.Env, task: TaskConfig) -> None:
     other = _environment(task)
     if other.unwrapped is env.unwrapped:
         raise UsageError(
-            f"{task.name}: the function returns the same environment each time; write one that makes a new one, such as "
-            "`lambda: MyEnv()`, for hplan runs several and closes them"
+            f"{task.name}: the function returns the same environment each time; write one that makes a new one, such "
+            "as `lambda: MyEnv()`, for hplan runs several and closes them"
         )
     other.close()
 

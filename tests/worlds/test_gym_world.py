@@ -11,7 +11,7 @@ from small_environments import Corridor, Reach
 from hplan.registry import load_task, make_world, task_from_factory
 from hplan.testing import check_task
 from hplan.types import HplanError, UsageError
-from hplan.worlds.gymnasium import GymWorld
+from hplan.worlds.gym import GymWorld
 
 NAMES = ["CliffWalking-v1", "FrozenLake8x8-v1", "Taxi-v4", "Blackjack-v1", "CartPole-v1", "MountainCarContinuous-v0"]
 
