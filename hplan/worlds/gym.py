@@ -1,8 +1,8 @@
 """Any Gymnasium environment: registered ones by `gym:ENV-ID`, others through a function that makes them.
 
 A GoalEnv (a Dict of observation, achieved_goal, desired_goal) asks for an *observation*: `info["goal"]`. It is the one
-of the start with the desired goal in the place of the achieved one, in `observation` too. That place is looked up in many
-moments of the environment: numbers which merely equal it now and then stay as they are.
+of the start with the desired goal in the place of the achieved one, in `observation` too. That place is looked up in
+many moments of the environment: numbers which merely equal it now and then stay as they are.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from by_name import begin, take
 from hypothesis import given
 from hypothesis import strategies as st
 from small_environments import Board, Corridor
@@ -33,7 +34,7 @@ def test_layouts_of_the_splits_are_disjoint(name):
     task, seen = load_task(name), {}
     for split in ("train", "eval"):
         world = make_world(task, split)
-        seen[split] = {world.reset(seed=seed).observation[..., :3].tobytes() for seed in range(60)}
+        seen[split] = {begin(world, seed).observation[..., :3].tobytes() for seed in range(60)}
         world.close()
     assert seen["eval"]
     assert not seen["train"] & seen["eval"]
@@ -41,21 +42,21 @@ def test_layouts_of_the_splits_are_disjoint(name):
 
 def test_same_seed_same_start_and_other_seed_another():
     world = make_world(load_task("minigrid/DoorKey-8x8"), "eval")
-    starts = [world.reset(seed=seed).observation.tobytes() for seed in (0, 1, 0)]
+    starts = [begin(world, seed).observation.tobytes() for seed in (0, 1, 0)]
     assert starts[0] == starts[2] != starts[1]
 
 
 def test_layouts_are_looked_up_where_no_file_says():
     boards = task_from_factory(Board, "boards")
     train, held_out = make_world(boards, "train"), make_world(boards, "eval")
-    starts = {seed: train.reset(seed=seed).observation.tobytes() for seed in range(40)}
+    starts = {seed: begin(train, seed).observation.tobytes() for seed in range(40)}
     assert all(layout_split(layout) == "train" for layout in starts.values())
-    assert layout_split(held_out.reset(seed=0).observation.tobytes()) == "eval"
+    assert layout_split(begin(held_out, 0).observation.tobytes()) == "eval"
 
 
 def test_too_few_layouts_to_hold_some_back_count_as_fixed():
     world = make_world(task_from_factory(lambda: Board(kinds=2), "two boards"), "eval")
-    assert world.reset(seed=0).observation.shape == (4, 5, 1)
+    assert begin(world, 0).observation.shape == (4, 5, 1)
 
 
 def test_a_split_without_layouts_says_so():
@@ -78,10 +79,10 @@ def test_a_split_without_layouts_says_so():
 )
 def test_failures_name_environment_seed_and_step(trouble, said):
     world = make_world(task_from_factory(lambda: Corridor(trouble), "corridor"))
-    world.reset(seed=11)
-    world.step(1)
+    begin(world, 11)
+    take(world, 1)
     with pytest.raises(HplanError, match=rf"corridor, seed 11, step \d: .*{said}"):
-        world.step(1)
+        take(world, 1)
 
 
 def test_only_worlds_that_can_go_back_offer_it():
@@ -91,10 +92,10 @@ def test_only_worlds_that_can_go_back_offer_it():
 
     assert not hasattr(make_world(task_from_factory(Unpicklable)), "snapshot")
     world = make_world(load_task("minigrid/DoorKey-5x5"))
-    start = world.reset(seed=5).observation
+    start = begin(world, 5).observation
     snapshot = world.snapshot()
-    moved = [world.step(action).observation for action in (0, 2, 1, 2)]
+    moved = [take(world, action).observation for action in (0, 2, 1, 2)]
     world.restore(snapshot)
-    again = [world.step(action).observation for action in (0, 2, 1, 2)]
+    again = [take(world, action).observation for action in (0, 2, 1, 2)]
     assert np.array_equal(moved, again)
     assert start.shape == (5, 5, 6)
