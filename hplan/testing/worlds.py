@@ -97,6 +97,9 @@ def _check_context(env: Any, info: dict[str, Any], again: dict[str, Any]) -> Non
 def _seen(env: Any, observation: Any, where: str) -> np.ndarray:
     """An observation in canonical form, which it has if it is of its space."""
     try:
-        return env.codec.encode(observation)
+        seen = env.codec.encode(observation)
     except OutsideSpace as error:
         raise AssertionError(f"{where}: {error}") from error
+    expected = env.codec.observation_spec.shape
+    assert seen.shape == expected, f"{where}: an observation of shape {seen.shape}, the space says {expected}"
+    return seen

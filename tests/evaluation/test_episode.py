@@ -15,9 +15,8 @@ from hplan.evaluation.episode import run_episode, trace_episode
 from hplan.registry import make_world
 
 LOW, HIGH = np.array([-1.0, 0.0], np.float32), np.array([1.0, 4.0], np.float32)
-CONTINUOUS, THREE = (
-    Codec.of(spaces.Discrete(2), space, "toy") for space in (spaces.Box(LOW, HIGH), spaces.Discrete(3))
-)
+SEEN = spaces.Discrete(2)
+CONTINUOUS, THREE = Codec.of(SEEN, spaces.Box(LOW, HIGH), "toy"), Codec.of(SEEN, spaces.Discrete(3), "toy")
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -72,10 +71,7 @@ def test_random_actions_stay_in_their_space_and_follow_their_seed() -> None:
 
 
 def test_actions_in_words() -> None:
-    assert (
-        Codec.of(THREE.observation_space, spaces.Discrete(2, start=4), "", action_names=("left", "right")).name(5)
-        == "right"
-    )
+    assert Codec.of(SEEN, spaces.Discrete(2, start=4), "toy", action_names=("left", "right")).name(5) == "right"
     assert THREE.name(1) == "1"
     assert CONTINUOUS.name(np.array([0.5, -1], np.float32)) == "(+0.50, -1.00)"
     assert Codec.of(SEEN, spaces.MultiBinary(2), "toy").name(np.array([0, 1])) == "(0, 1)"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from by_name import begin, take
@@ -137,7 +139,7 @@ def test_pictures_show_what_is_closed():
 def test_play_goes_on_round_what_closed(tmp_path):
     world = maze("medium", "train")
     player = OraclePlay(world, np.random.default_rng(0), recipe="navigate")
-    observation = player.start()[0].observation
+    observation = player.start()[0]
     goals = 0
     for step in range(1000):
         done = take(world, player.act(observation, step))

@@ -108,7 +108,7 @@ def test_play_and_oracle(held_out):
                 break
         assert done
     play = OraclePlay(make_world(TASK, "train"), np.random.default_rng(0), recipe="navigate")
-    shown = {play.start()[0].context.tobytes() for _ in range(40)}
+    shown = {play.start()[1].tobytes() for _ in range(40)}
     assert len(shown) > 10
     assert shown <= {walls.astype(np.uint8).tobytes() for walls in layouts(held_out=False)}
 

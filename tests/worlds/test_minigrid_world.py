@@ -194,5 +194,5 @@ def test_draw_and_names():
     assert world.draw().splitlines()[:3] == ["#####", "#vL #", "#k  #"]
     take(world, PICKUP)
     assert world.draw().endswith("carries a yellow key")
-        assert world.codec.action_spec.names == tuple(a.name for a in Actions)
-    assert make("MiniGrid-Dynamic-Obstacles-5x5-v0").action_spec.names == ("left", "right", "forward")
+    assert world.codec.action_spec.names == tuple(a.name for a in Actions)
+    assert make("MiniGrid-Dynamic-Obstacles-5x5-v0").codec.action_spec.names == ("left", "right", "forward")

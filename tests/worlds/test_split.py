@@ -9,6 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_environments import Board, Corridor
 
+from hplan.evaluation.baselines import RandomActor
+from hplan.evaluation.episode import run_episode
+from hplan.play.record import play
 from hplan.registry import load_task, make_world, task_from_factory
 from hplan.types import HplanError
 from hplan.worlds.split import derived_seed, layout_split
@@ -74,15 +77,42 @@ def test_a_split_without_layouts_says_so():
     assert 'layouts = "fixed"' in "".join(outcomes)
 
 
-@pytest.mark.parametrize(
-    ("trouble", "said"), [("raise", "the motor is stuck"), ("nan", "not finite"), ("outside", "outside its space")]
-)
-def test_failures_name_environment_seed_and_step(trouble, said):
+TROUBLES = {
+    "raise": "the motor is stuck",
+    "exit": "SystemExit: the motor is gone",
+    "nan": "not finite",
+    "outside": "outside its space",
+    "reward": "reward inf is not finite",
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_failures_of_play_name_environment_seed_and_step(trouble, tmp_path):
+    task = task_from_factory(lambda: Corridor(trouble), "corridor")
+    with pytest.raises(HplanError, match=rf"corridor, seed \d+, step \d: .*{TROUBLES[trouble]}") as caught:
+        play(task, tmp_path, steps=100, seed=0)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_failures_of_an_episode_name_environment_seed_and_step(trouble):
+    class Seeing(RandomActor):
+        def act(self, observation):
+            world.codec.encode(observation)  # as agents do
+            return super().act(observation)
+
     world = make_world(task_from_factory(lambda: Corridor(trouble), "corridor"))
-    begin(world, 11)
-    take(world, 1)
-    with pytest.raises(HplanError, match=rf"corridor, seed 11, step \d: .*{said}"):
-        take(world, 1)
+    with pytest.raises(HplanError, match=rf"corridor, seed 11, step \d: .*{TROUBLES[trouble]}"):
+        run_episode(Seeing(world.codec), world, seed=11)
+
+
+def test_without_a_seed_the_next_episode_is_the_next_seed_s():
+    world = make_world(load_task("minigrid/DoorKey-5x5"), "eval")
+    known = [begin(world, seed).observation.tobytes() for seed in (7, 8, 9)]
+    assert begin(world, 7).observation.tobytes() == known[0]
+    assert [world.reset()[0].tobytes() for _ in range(2)] == known[1:]
+    fresh = make_world(load_task("minigrid/DoorKey-5x5"), "eval")
+    assert layout_split(fresh.reset()[0][..., :3].tobytes()) == "eval"
 
 
 def test_only_worlds_that_can_go_back_offer_it():
