@@ -45,7 +45,9 @@ def stripped(env: gymnasium.Env, superseded: str = "") -> gymnasium.Env:
 
 def own_limit(env: gymnasium.Env) -> int:
     """Steps after which the environment itself cuts an episode, or 1,000 where it never does."""
-    for limit in (env.spec and env.spec.max_episode_steps, getattr(env.unwrapped, "max_steps", None)):
+    around = [layer._max_episode_steps for layer in layers(env) if isinstance(layer, TimeLimit)]
+    spec = env.spec and env.spec.max_episode_steps
+    for limit in (min(around, default=None), spec, getattr(env.unwrapped, "max_steps", None)):
         if isinstance(limit, Integral) and int(limit) > 0:
             return int(limit)
     return LIMIT
