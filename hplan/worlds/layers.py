@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from numbers import Integral
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import gymnasium
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
@@ -61,9 +62,11 @@ def count_anew(env: gymnasium.Env) -> None:
 
 
 def shows_its_own(env: gymnasium.Env, superseded: str = "") -> bool:
-    """Whether somebody's own wrapper shows something else than the environment below it does."""
-    spaces: list[Any] = [layer.observation_space for layer in layers(env) if not _is_superseded(layer, superseded)]
-    return any(space != spaces[-1] for space in spaces)
+    """Whether somebody's own wrapper shows something else than what is below it."""
+    return any(
+        layer.observation_space != below.observation_space and not _is_superseded(layer, superseded)
+        for layer, below in pairwise(layers(env))
+    )
 
 
 def _is_superseded(layer: gymnasium.Env, package: str) -> bool:
