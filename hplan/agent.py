@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,13 +17,13 @@ from hplan.control.controller import Controller, Replan
 from hplan.control.course import ControlConfig
 from hplan.control.experience import Experience
 from hplan.control.plan_tree import PlanTree
+from hplan.goals import goal_of, near
 from hplan.levels.stack import Stack
 from hplan.planning.choice import PlannerFor, chosen_planner, planner_settings
-from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess
+from hplan.planning.energy import Goal
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.registry import agent_path
-from hplan.spaces import is_goal_space
-from hplan.types import Energy, Repair, UsageError
+from hplan.types import Repair, UsageError
 
 if TYPE_CHECKING:
     import gymnasium
@@ -90,12 +90,10 @@ class Agent:
         self.planners = tuple(planner(level) for level in stack.levels)
         self.remembers, self._experience = remember, Experience()
         if remember and not any(isinstance(each, LandmarkGraph) for each in self.planners):
-            raise UsageError(
-                "remember: only landmark graphs learn while acting; plan by them (planner 'graph') or leave it out"
-            )
+            raise UsageError("remember: only landmark graphs learn while acting; plan by them (planner 'graph')")
         self._session: Controller | None = None
         self._here, self._seed = stack, 0  # in the layout of the episode, where levels see one
-        self._goal = self._goal_of(None)
+        self._goal = goal_of(stack, None)
         self.plan_ms = 0.0
 
     # ------------------------------------------------------------------------------------------------------- acting
@@ -110,7 +108,7 @@ class Agent:
             raise UsageError(f"constraints {constraints}: agents keep to none yet; leave them out, or pass []")
         self._learn()
         self._here, self._seed = self.stack.given(context), seed
-        self._goal, self._session = self._goal_of(goal), None
+        self._goal, self._session = goal_of(self._here, goal), None
         if self._goal is not None:
             self._session = self._controller(self._goal, seed)
 
@@ -234,15 +232,9 @@ class Agent:
                 f"{self.name} has seen no success in play, so it knows none to aim for: give it a goal (an observation "
                 "or an energy), or play more"
             )
-        generator = torch.Generator().manual_seed(seed)
+        levels, calibration, generator = self._here.levels, self.stack.calibration, torch.Generator().manual_seed(seed)
         return Controller(
-            self._here.levels,
-            self.planners,
-            self.stack.calibration,
-            goal,
-            replan=self.replan,
-            config=self.config,
-            generator=generator,
+            levels, self.planners, calibration, goal, replan=self.replan, config=self.config, generator=generator
         )
 
     def _learn(self) -> None:
@@ -253,24 +245,8 @@ class Agent:
 
     def _goal_at(self, observation: Any, goal: GoalLike = None) -> Goal:
         """That goal, or the episode's; or else what the observation asks for."""
-        known = self._goal if goal is None else self._goal_of(goal)
-        return known or self._near(self.stack.codec.goal(observation))
-
-    def _near(self, observation: Any) -> Goal:
-        here = self._here
-        return GoalObservation(here.levels, here.encode(here.codec.encode(observation)), here.tolerance)
-
-    def _goal_of(self, goal: GoalLike) -> Goal | None:
-        """None where it is up to the first observation."""
-        stack = self._here
-        if goal is None and is_goal_space(stack.codec.observation_space):
-            return None
-        if goal is None:
-            heads = [
-                Success(level.success) if ok else None for level, ok in zip(stack.levels, stack.succeeds, strict=True)
-            ]
-            return TaskSuccess(tuple(heads))
-        return GivenEnergy(cast(Energy, goal)) if callable(goal) else self._near(goal)
+        known = self._goal if goal is None else goal_of(self._here, goal)
+        return known or near(self._here, self.stack.codec.goal(observation))
 
     def _encode(self, observation: Any) -> tuple[Tensor, ...]:
         return self.stack.encode(self.stack.codec.encode(observation))

@@ -23,7 +23,7 @@ RANKS = (
     ("planning",),
     ("control",),
     ("report",),
-    ("agent",),
+    ("agent", "goals"),
     ("training", "evaluation"),
     ("testing", "experiments", "doctor"),
     ("cli",),

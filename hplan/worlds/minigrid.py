@@ -71,7 +71,8 @@ class MiniGridView(gymnasium.Wrapper):
     def __init__(self, env: gymnasium.Env, name: str, *, quiet: bool = True, at_least: int = 0) -> None:
         super().__init__(env)
         self._wear(env)
-        if quiet and all(isinstance(layer, TimeLimit | Changing) for layer in layers(env)[:-1]):
+        self._quiet = quiet and all(isinstance(layer, TimeLimit | Changing) for layer in layers(env)[:-1])
+        if self._quiet:
             self._grid_env.gen_obs = _no_view  # type: ignore[method-assign]
         self._at_least = at_least
         self._set_limit()
@@ -93,7 +94,8 @@ class MiniGridView(gymnasium.Wrapper):
         return self._view.copy(), {**info, "mission": self._grid_env.mission}
 
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        _, reward, terminated, truncated, info = self.env.step(action)
+        # MiniGrid compares actions with an enumeration, which takes numpy's integers twice as long
+        _, reward, terminated, truncated, info = self.env.step(int(action) if self._quiet else action)
         self._refresh()
         if terminated and self._view[self._at][TYPE] == OBJECT_TO_IDX["lava"]:
             info = {**info, "violation": True}

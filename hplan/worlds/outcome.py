@@ -10,6 +10,9 @@ import numpy as np
 
 from hplan.types import UsageError
 
+_BROKEN = ("violation", "cost", "constraint_violation")  # what environments say of a broken rule in `info`
+_PLAIN = (float, bool, int)
+
 
 class Outcome(gymnasium.Wrapper):
     """A view (gym.py, minigrid.py, mazes.py) whose steps say in `info` whether they succeeded or broke a rule.
@@ -24,7 +27,7 @@ class Outcome(gymnasium.Wrapper):
         self.view, self.codec = env, env.codec
         self._ending_succeeds, self._ends = ending_succeeds, ends
         self._number = self.action_space.dtype.type if isinstance(self.action_space, gymnasium.spaces.Discrete) else int
-        self._steps, self._paid = 0, -math.inf
+        self._steps, self._paid, self._limit = 0, -math.inf, env.max_steps
         if hasattr(env, "snapshot"):  # only views that can go back offer it
             self.snapshot, self.restore = self._snapshot, self._restore
 
@@ -35,7 +38,9 @@ class Outcome(gymnasium.Wrapper):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         self._steps, self._paid = 0, -math.inf
-        return self.env.reset(seed=seed, options=options)
+        start = self.env.reset(seed=seed, options=options)
+        self._limit = self.view.max_steps  # once: to look it up takes longer than a step of MiniGrid
+        return start
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         if type(action) is int:
@@ -46,15 +51,18 @@ class Outcome(gymnasium.Wrapper):
         success = self.succeeds(reward, terminated, info)
         if not terminated:
             self._paid = max(self._paid, reward)
-        broken = any(_one(info.get(key, 0)) > 0 for key in ("violation", "cost", "constraint_violation"))
+        broken = any(key in info and _one(info[key]) > 0 for key in _BROKEN)
         info = {**info, "success": success, "violation": bool(broken)}
-        return observation, reward, terminated or (self._ends and success), truncated or self._late(), info
+        return (
+            observation,
+            reward,
+            terminated or (self._ends and success),
+            truncated or self._steps >= self._limit,
+            info,
+        )
 
     def draw(self) -> str:
         return self.view.draw()
-
-    def _late(self) -> bool:
-        return self._steps >= self.view.max_steps
 
     def succeeds(self, reward: float, terminated: bool, info: dict[str, Any]) -> bool:
         """Whether a step that returned these from here is the task's success."""
@@ -74,10 +82,13 @@ class Outcome(gymnasium.Wrapper):
         self._paid, inner = snapshot
         self._steps = 0
         self.view.restore(inner)
+        self._limit = self.view.max_steps
 
 
 def _one(value: Any) -> Any:
     """A number, which some environments return as an array of one. Raises UsageError for several."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, np.ndarray) or (np.ndim(value) and np.size(value) == 1):
         if np.size(value) != 1:
             raise UsageError(f"{np.size(value)} values where one is expected: hplan takes single environments")
