@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
@@ -108,6 +110,22 @@ def test_unknown_environments_are_told_with_near_ones():
         load_task("gym:CliffWalkng-v1")
     with pytest.raises(UsageError, match="needs no_such_module, which cannot be imported"):
         load_task("gym:no_such_module:Thing-v0")
+
+
+@pytest.mark.parametrize("line", ["raise RuntimeError('no licence')", "raise SystemExit('no licence')"])
+def test_a_module_that_raises_is_named(line, tmp_path, monkeypatch):
+    (tmp_path / "raises_at_once.py").write_text(line)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=r"importing raises_at_once raised \w+: no licence"):
+        load_task("gym:raises_at_once:X-v0")
+
+
+def test_a_module_in_this_folder_gets_a_hint(tmp_path, monkeypatch):
+    (tmp_path / "only_here.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path])
+    with pytest.raises(UsageError, match="needs only_here, .*`python -m hplan` finds it"):
+        load_task("gym:only_here:X-v0")
 
 
 def test_what_a_constructor_raises_is_told():
