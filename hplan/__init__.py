@@ -20,10 +20,16 @@ if TYPE_CHECKING:
     from hplan import testing as testing
     from hplan.agent import load as load
     from hplan.evaluation.run import evaluate as evaluate
+    from hplan.registry import make as make
     from hplan.training.learn import learn as learn
 
-_HOMES = {"learn": "hplan.training.learn", "load": "hplan.agent", "evaluate": "hplan.evaluation.run"}
-__all__ = ["__version__", "evaluate", "learn", "load", "testing"]
+_HOMES = {
+    "learn": "hplan.training.learn",
+    "load": "hplan.agent",
+    "evaluate": "hplan.evaluation.run",
+    "make": "hplan.registry",
+}
+__all__ = ["__version__", "evaluate", "learn", "load", "make", "testing"]
 
 
 def __getattr__(name: str) -> Any:

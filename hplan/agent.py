@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -16,16 +16,20 @@ from hplan.control.controller import Controller, Replan
 from hplan.control.experience import Experience
 from hplan.control.plan_tree import PlanTree
 from hplan.control.plans import ControlConfig
-from hplan.levels.observation import canonical
+from hplan.goals import goal_of, near_observation
 from hplan.levels.stack import Stack
+from hplan.parts import found
 from hplan.planning.choice import PlannerFor, Planning, check_planner_settings, chosen_planner, planner_settings
-from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess, lifted
+from hplan.planning.energy import Goal
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.registry import agent_path
 from hplan.types import Energy, Repair, UsageError
 from hplan.validation import Count, build, checked, near
 
-GoalLike = np.ndarray | Energy | None
+if TYPE_CHECKING:
+    import gymnasium
+
+GoalLike = Any  # an observation, as the environment gives them, an Energy, or None
 
 
 @checked
@@ -35,17 +39,20 @@ def load(
     levels: Count | None = None,
     method: Literal["hierarchical", "flat"] = "hierarchical",
     replan: Replan = "surprise",
+    planner: Any = "auto",
+    proposal: Any = "prior",
+    energy: Any = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Agent:
     """An agent from a run directory or by the name of a shipped one. `levels`: keep this many of the lowest; `method`
-    "flat" keeps one; `settings`: fields of `ControlConfig` and of `planner_settings` to change, `planner`
-    ("auto", "search" or "graph"; `hplan.planning.choice`) and `remember` (`Agent`).
+    "flat" keeps one. planner, proposal, energy: who plans, what a search tries, and what `reset()` aims for instead of
+    the task's success; names of `hplan.parts`, MODULE:NAME, or objects (docs/extending.md). `settings`: fields of
+    `ControlConfig` and of `planner_settings` to change, and `remember` (`Agent`).
     Raises UsageError for an unknown name or setting, HplanError for a damaged agent."""
     stack = Stack.load(agent_path(path))
     control = {field.name for field in fields(ControlConfig)}
-    planning = planner_settings()
     chosen = dict(settings or {})
-    known = {*control, *planning, "planner", "remember"}
+    known = {*control, *planner_settings(), "remember"}
     for name in chosen.keys() - known:
         raise UsageError(f"settings: unknown key {name!r}{near(name, sorted(known))}")
     config = build(ControlConfig, {name: chosen.pop(name) for name in control & chosen.keys()}, "settings")
@@ -57,8 +64,10 @@ def load(
             raise UsageError(f"method 'flat' is one level, and levels is {levels}: leave one of them out")
         levels = 1
     stack = stack.lowest(levels) if levels else stack
-    planner = _planner_for(stack, chosen.pop("planner", "auto"), **check_planner_settings(chosen))
-    return Agent(stack, replan=replan, planner=planner, config=config, remember=remember, name=str(path))
+    who = _planner_for(stack, planner, proposal, **check_planner_settings(chosen))
+    what = found("energy", energy)
+    what = what() if isinstance(what, type) else what
+    return Agent(stack, replan=replan, planner=who, config=config, remember=remember, energy=what, name=str(path))
 
 
 class Agent:
@@ -67,7 +76,7 @@ class Agent:
     `stack` holds all that was learned; `planner` makes the planner of each level, by default as
     `hplan.planning.choice.chosen_planner` does; `config`: the controller's settings.
     `remember`: what landmark graphs learn in an episode lasts from the next `reset` on, and in `save`; without, every
-    episode begins with what training left. Raises UsageError where there is no landmark graph to remember anything.
+    episode begins with what training left. `energy`: over level-0 latents, what `reset()` aims for. Raises UsageError where there is no landmark graph to remember anything.
     """
 
     def __init__(
@@ -78,39 +87,45 @@ class Agent:
         planner: PlannerFor | None = None,
         config: ControlConfig | None = None,
         remember: bool = False,
+        energy: Energy | None = None,
         name: str = "",
     ) -> None:
+        self.energy = energy
         self.stack, self.config, self.name = stack, config or ControlConfig(), name or stack.task
         self.replan: Replan = replan
         planner = planner or _planner_for(stack)
         self.planners = tuple(planner(level) for level in stack.levels)
         self.remembers, self._experience = remember, Experience()
         if remember and not any(isinstance(each, LandmarkGraph) for each in self.planners):
-            raise UsageError(
-                "remember: only landmark graphs learn while acting; plan by them (planner 'graph') or leave it out"
-            )
+            raise UsageError("remember: only landmark graphs learn while acting; plan by them (planner 'graph')")
         self._session: Controller | None = None
-        self._here = stack  # in the layout of the episode, where levels see one
-        self._goal: Goal = self._goal_of(None)
+        self._here, self._seed = stack, 0  # in the layout of the episode, where levels see one
+        self._goal = goal_of(stack, energy)
         self.plan_ms = 0.0
 
     # ------------------------------------------------------------------------------------------------------- acting
 
-    def reset(self, goal: GoalLike = None, seed: int = 0, context: np.ndarray | None = None) -> None:
-        """Begin an episode. goal: an observation, an energy over level-0 latents, or None: the task's own success.
-        context: the image of where it is, for agents that see one (`Start.context`)."""
+    def reset(
+        self, goal: GoalLike = None, seed: int = 0, context: np.ndarray | None = None, constraints: Sequence[Any] = ()
+    ) -> None:
+        """Begin an episode. goal: an observation, an energy over level-0 latents, or None: what the first observation
+        of a GoalEnv asks for, else the task's own success. context: the image of where it is, for agents that see one
+        (`info["context"]`). constraints: none yet. Raises UsageError for a goal or a context of another space."""
+        if len(constraints):
+            raise UsageError(f"constraints {constraints}: agents keep to none yet; leave them out, or pass []")
         self._learn()
-        self._here = self.stack.conditioned(context)
-        self._goal = self._goal_of(goal)
-        self._session = self._controller(self._goal, seed)
+        self._here, self._seed = self.stack.conditioned(context), seed
+        self._goal, self._session = goal_of(self._here, self.energy if goal is None else goal), None
+        if self._goal is not None:
+            self._session = self._controller(self._goal, seed)
 
     def act(self, observation: Any) -> Any:
-        """The next action: an int, or float32 (A,). Plans where a level has no plan, and repairs what went wrong."""
+        """The next action for an observation, both as the environment has them. Plans where a level has no plan, and
+        repairs what went wrong. Raises UsageError for an observation that is outside its space."""
         if self._session is None:
-            self.reset()
-        assert self._session is not None
+            self._session = self._controller(self._goal_at(observation), self._seed)
         started = time.perf_counter()
-        latents = self.stack.encode(canonical(observation, self.stack.observation_spec))
+        latents = self._encode(observation)
         macro = self._session.act(latents)
         if self.remembers:
             self._experience.add(latents, macro)
@@ -119,34 +134,37 @@ class Agent:
 
     def plan(self, observation: Any, goal: GoalLike = None) -> PlanTree:
         """What the agent would do from here: every level's plan, each refined for its first hop. Changes nothing."""
-        controller = self._controller(self._goal if goal is None else self._goal_of(goal), seed=0)
-        controller.act(self.stack.encode(canonical(observation, self.stack.observation_spec)))
+        controller = self._controller(self._goal_at(observation, goal), seed=0)
+        controller.act(self._encode(observation))
         return controller.execution.tree
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[Any, Any]:
-        """Stable-Baselines3's protocol: (action, state). Batched observations (n, ...) get one controller each.
+        """Stable-Baselines3's protocol: (action, state). Batched observations (n, ...), or a Dict of them, get one
+        controller each; goal, context and seed are those of the last `reset`.
 
         `state` is what the call before returned; `episode_start` (n,) marks the observations that begin an episode.
         Planning has no sampling to switch off: `deterministic` changes nothing.
         """
-        spec = self.stack.observation_spec
-        # A batch of one is as large as a single observation: what Stable-Baselines3 sends with it tells them apart.
-        batched = np.ndim(episode_start) == 1 or np.ndim(observation) > len(spec.shape)
-        single = not batched and np.size(observation) == np.prod(spec.shape)
-        rows = [observation] if single else list(observation)
+        batch = self.stack.codec.rows(observation, batched=True if np.ndim(episode_start) == 1 else None)
+        rows = [observation] if batch is None else batch
         states: list[Controller | None] = list(state) if state is not None else [None] * len(rows)
-        starts = np.ones(len(rows), bool) if episode_start is None and state is None else np.broadcast_to(
-            np.asarray(False if episode_start is None else episode_start, bool), len(rows)
-        )  # fmt: skip
+        starts = np.broadcast_to(np.asarray(False if episode_start is None else episode_start, bool), len(rows))
         actions = []
         for i, row in enumerate(rows):
             controller = states[i]
             if controller is None or starts[i]:
-                controller = states[i] = self._controller(self._goal, seed=i)
-            actions.append(self._to_action(controller.act(self.stack.encode(canonical(row, spec)))))
-        return (actions[0] if single else np.stack(actions)), tuple(states)
+                controller = states[i] = self._controller(self._goal_at(row), seed=self._seed + i)
+            actions.append(self._to_action(controller.act(self._encode(row))))
+        return (actions[0] if batch is None else np.stack(actions)), tuple(states)
+
+    def wrap(self, env: gymnasium.Env) -> gymnasium.Env:
+        """`env` with the view that the agent was trained with, and with what its task tells in `info`: `success`,
+        `violation`, and where there are any `goal`, `goal_name` and `context`. Raises UsageError for other spaces."""
+        from hplan.worlds.views import wrap
+
+        return wrap(env, self.stack.codec, ending_succeeds=self.stack.success_rule == "terminated")
 
     def save(self, folder: str | Path) -> None:
         graphs = {k: each.edges for k, each in enumerate(self.planners) if isinstance(each, LandmarkGraph)}
@@ -162,7 +180,7 @@ class Agent:
     @property
     def tree(self) -> PlanTree:
         if self._session is None:
-            return PlanTree.empty(self._goal.label, levels=len(self.stack.levels))
+            return PlanTree.empty(self._goal.label if self._goal else "goal", levels=len(self.stack.levels))
         return self._session.execution.tree
 
     @property
@@ -200,7 +218,8 @@ class Agent:
     @property
     def levels_info(self) -> list[dict[str, Any]]:
         spec = self.stack.observation_spec
-        return self.stack.info(self.stack.encode(canonical(np.zeros(spec.shape), spec)))
+        zeros = np.zeros(spec.shape, np.float32 if spec.kind == "vector" else np.int64)
+        return self.stack.info(self.stack.encode(zeros))
 
     @property
     def train_info(self) -> dict[str, Any]:
@@ -222,15 +241,9 @@ class Agent:
                 f"{self.name} has seen no success in play, so it knows none to aim for: give it a goal (an observation "
                 "or an energy), or play more"
             )
-        generator = torch.Generator().manual_seed(seed)
+        levels, calibration, generator = self._here.levels, self.stack.calibration, torch.Generator().manual_seed(seed)
         return Controller(
-            self._here.levels,
-            self.planners,
-            self.stack.calibration,
-            goal,
-            replan=self.replan,
-            config=self.config,
-            generator=generator,
+            levels, self.planners, calibration, goal, replan=self.replan, config=self.config, generator=generator
         )
 
     def _learn(self) -> None:
@@ -239,18 +252,16 @@ class Agent:
             self.planners = self._experience.taught(self.stack.levels, self.planners, self._session.execution.memories)
             self._experience = Experience()
 
-    def _goal_of(self, goal: GoalLike) -> Goal:
-        stack = self._here
-        if goal is None:
-            heads = [None if level.success is None else Success(level.success) for level in stack.levels]
-            return TaskSuccess(tuple(heads))
-        if callable(goal):
-            return GivenEnergy(lifted(goal, stack.levels, stack.tolerance))
-        latents = stack.encode(canonical(goal, stack.observation_spec))
-        return GoalObservation(stack.levels, latents, stack.tolerance)
+    def _goal_at(self, observation: Any, goal: GoalLike = None) -> Goal:
+        """That goal, or the episode's; or else what the observation asks for."""
+        known = self._goal if goal is None else goal_of(self._here, goal)
+        return known or near_observation(self._here, self.stack.codec.goal(observation))
+
+    def _encode(self, observation: Any) -> tuple[Tensor, ...]:
+        return self.stack.encode(self.stack.codec.encode(observation))
 
     def _to_action(self, macro: Tensor) -> Any:
-        return int(macro) if self.stack.action_spec.kind == "discrete" else macro.numpy(force=True).astype(np.float32)
+        return self.stack.codec.decode(macro.numpy(force=True))
 
 
 def _planner_for(stack: Stack, one: Any = "auto", proposal: Any = "prior", **settings: Any) -> PlannerFor:

@@ -1,4 +1,4 @@
-"""Gymnasium spaces in hplan's canonical form: what each becomes, and which are not supported.
+"""The one encoding: what an environment shows in hplan's canonical form, and canonical actions as it takes them.
 
 Observations
     Discrete                              symbols (1, 1, 1)
@@ -6,175 +6,174 @@ Observations
         integer Box, of n numbers             exist; else (1, n, 2): a row of n cells, each its value and its place
     MultiBinary, small integer Box        symbols (H, W, 1) from shape (H, W), (H, W, F) from shape (H, W, F)
     Box of floats, or integers in 1-D     vector, flattened
-    Dict or Tuple of the above            symbols (1, 1, n) where all are discrete, else a vector (discrete: one-hot)
-    Dict of a GoalEnv                     see hplan/worlds/gymnasium.py
+    Dict or Tuple of these, nested        symbols (1, 1, n) where all are discrete, else a vector (discrete: one-hot)
+    Dict of a GoalEnv                     `observation` where the goal is of the same space; else, of Boxes, the vector
+                                              [achieved_goal, observation]
 Actions
     Discrete; MultiDiscrete and MultiBinary as the product of their choices, at most 256; Box with finite bounds.
+
+Values of an observation have to be of its space: whole numbers within bounds, or finite floats (their bounds are not
+checked, for many environments overstep them), in the space's shape. Grids may be of any height and width.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
+from hplan.encodings import counts_of, first_leaf, is_its_own_goal, least_of, observations, rows_of, unsupported
+from hplan.spaces import built, described, is_goal_space, line
 from hplan.types import ActionSpec, ObservationSpec, UsageError
 
-_MOST_VALUES = 64  # of one symbol of an integer Box: more are measurements or pixels
-_MOST_COMBINATIONS = 4096  # of the features of a single cell
-_MOST_NUMBERS = 4096  # of a vector: more are images, and need an encoder of their own
 _MOST_ACTIONS = 256
-SUPPORTED = (
-    "Discrete, MultiDiscrete, MultiBinary, integer Box of shape (H, W) or (H, W, F) with at most "
-    f"{_MOST_VALUES} values, Box of at most {_MOST_NUMBERS} floats, Dict and Tuple of these, GoalEnv's Dict"
-)
 SUPPORTED_ACTIONS = (
     f"Discrete, MultiDiscrete and MultiBinary of at most {_MOST_ACTIONS} combinations, Box with finite bounds"
 )
 
 
-@dataclass(frozen=True)
-class Observations:
-    """`encode` turns an observation of the space into the canonical form of `spec`; ValueError where it is outside."""
-
-    spec: ObservationSpec
-    encode: Callable[[Any], np.ndarray]
+class OutsideSpace(UsageError):
+    """An observation is not one of its space: the message says which, and why."""
 
 
 @dataclass(frozen=True)
-class Actions:
-    """`decode` turns a canonical action of `spec` into one of the space."""
+class Codec:
+    """Between an environment's spaces and the canonical form; travels with play and with the agent.
 
-    spec: ActionSpec
-    decode: Callable[[Any], Any]
+    where: the environment's name, for messages. action_names: of discrete actions or of dimensions. context and
+    context_frame: of `ObservationSpec`. achieved: for each number of a GoalEnv's achieved goal, which number of its
+    `observation` is the same one; -1 where none is, and () where nothing is known.
+    Raises UsageError where one of the spaces is not supported.
+    """
+
+    observation_space: spaces.Space
+    action_space: spaces.Space
+    where: str = field(default="environment", compare=False)
+    action_names: tuple[str, ...] = ()
+    context: tuple[int, ...] = ()
+    context_frame: tuple[float, ...] = ()
+    achieved: tuple[int, ...] = ()
+    observation_spec: ObservationSpec = field(init=False, compare=False)
+    action_spec: ActionSpec = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        spec, encode = observations(self.observation_space, self.where)
+        actions, decode = _actions(self.action_space, self.where)
+        known = {
+            "observation_space": built(described(self.observation_space)),  # without the caller's random state
+            "action_space": built(described(self.action_space)),
+            "observation_spec": replace(spec, context=self.context, context_frame=self.context_frame),
+            "action_spec": replace(actions, names=self.action_names),
+            "_encode": encode,
+            "_decode": decode,
+        }
+        for name, value in known.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, observation_space: spaces.Space, action_space: spaces.Space, where: str, **options: Any) -> Codec:
+        """The codec of an environment's spaces. `options`: its other fields."""
+        return cls(observation_space, action_space, where, **options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Codec.from_dict, (self.to_dict(), self.where)
+
+    def encode(self, observation: Any) -> np.ndarray:
+        """A new array in the form of `observation_spec`; grids keep their own height and width.
+
+        Raises OutsideSpace, a UsageError that names value and space.
+        """
+        try:
+            return self._encode(observation)  # type: ignore[attr-defined]  # set above: no field, so never compared
+        except (ValueError, TypeError, OverflowError) as error:
+            seen = " ".join(repr(observation).split())
+            raise OutsideSpace(
+                f"{self.where}: observation {seen[:80]}{'...' * (len(seen) > 80)} is outside its space "
+                f"{line(self.observation_space)}: {error}"
+            ) from error
+
+    def decode(self, action: Any) -> Any:
+        """A canonical action as `env.step` takes it: of the action space, and as `sample()` gives them."""
+        return self._decode(action)  # type: ignore[attr-defined]
+
+    def random_action(self, generator: np.random.Generator) -> int | np.ndarray:
+        """A uniform one, canonical: an int, or float32 (size,)."""
+        spec = self.action_spec
+        if spec.kind == "discrete":
+            return int(generator.integers(spec.size))
+        return generator.uniform(spec.low, spec.high).astype(np.float32)
+
+    def name(self, action: Any) -> str:
+        """An action of the environment in words, or in numbers where it has none."""
+        if isinstance(self.action_space, spaces.Discrete):
+            number = int(action) - int(self.action_space.start)
+            return self.action_names[number] if self.action_names else str(int(action))
+        numbers = np.ravel(action).tolist()
+        signed = isinstance(self.action_space, spaces.Box)
+        return f"({', '.join(f'{value:+.2f}' if signed else str(value) for value in numbers)})"
+
+    def goal(self, observation: Any) -> dict[str, Any] | None:
+        """What an observation of a GoalEnv asks for, as an observation: there, and all else as it is. None for others.
+
+        Only the numbers that *are* the place (`achieved`) change in its `observation`, whatever others equal them.
+        """
+        space = self.observation_space
+        if not is_goal_space(space):
+            return None
+        self.encode(observation)
+        desired = np.array(observation["desired_goal"])
+        there = desired.copy()
+        if not is_its_own_goal(space):
+            there = np.array(observation["observation"])
+            pairs = [(i, value) for i, value in zip(self.achieved, desired.ravel(), strict=False) if i >= 0]
+            for i, value in pairs:
+                there.flat[i] = value
+        return {"observation": there, "achieved_goal": desired.copy(), "desired_goal": desired}
+
+    def rows(self, observation: Any, batched: bool | None = None) -> list[Any] | None:
+        """The single observations of a batch (n, ...), in which a Dict or a Tuple is one of batches; None for a single
+        observation. `batched`: what the caller knows."""
+        if batched is None:
+            shape, value = first_leaf(self.observation_space, observation)
+            batched = np.ndim(value) > len(shape)
+        try:
+            return rows_of(self.observation_space, observation) if batched else None
+        except (ValueError, TypeError, KeyError) as error:
+            raise UsageError(f"{self.where}: no batch of observations of {line(self.observation_space)}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for TOML and JSON."""
+        options = {name: list(getattr(self, name)) for name in _OPTIONS if getattr(self, name)}
+        return {"observation": described(self.observation_space), "action": described(self.action_space), **options}
+
+    @classmethod
+    def from_dict(cls, table: dict[str, Any], where: str = "environment") -> Codec:
+        """The inverse of `to_dict`. Raises KeyError or ValueError for another table."""
+        options = {name: tuple(table[name]) for name in _OPTIONS if name in table}
+        return cls(built(table["observation"]), built(table["action"]), where, **options)
 
 
-def observations(space: spaces.Space, where: str) -> Observations:
-    """The canonical form of an observation space of `where`. Raises UsageError that names the space."""
-    if isinstance(space, spaces.Dict | spaces.Tuple):
-        return _composite(space, where)
-    choices = _choices(space)
-    if choices is not None and choices.ndim <= 1:
-        return _cell_or_row(choices.ravel(), _offset(space).ravel())
-    if choices is not None and choices.ndim in (2, 3):
-        return _grid(choices, _offset(space))
-    if isinstance(space, spaces.Box) and _are_measurements(space):
-        return _vector(space)
-    raise UsageError(f"{where}: observation space {space} is not supported; supported: {SUPPORTED}")
+_OPTIONS = ("action_names", "context", "context_frame", "achieved")
 
 
-def actions(space: spaces.Space, where: str) -> Actions:
-    """The canonical form of an action space of `where`. Raises UsageError that names the space."""
+def _actions(space: spaces.Space, where: str) -> tuple[ActionSpec, Callable[[Any], Any]]:
     if isinstance(space, spaces.Discrete):
-        start = int(space.start)
-        return Actions(ActionSpec("discrete", int(space.n)), lambda action: int(action) + start)
-    choices = _choices(space) if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary) else None
-    if choices is not None:
-        counts = choices.ravel().tolist()
-        if math.prod(counts) <= _MOST_ACTIONS:
-            combinations = np.array(list(product(*map(range, counts)))).reshape(-1, *choices.shape)
-            table = (combinations + _offset(space)).astype(space.dtype)
-            return Actions(ActionSpec("discrete", len(table)), lambda action: table[int(action)])
+        start, number = int(space.start), space.dtype.type
+        return ActionSpec("discrete", int(space.n)), lambda action: number(int(action) + start)
+    counts = counts_of(space) if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary) else None
+    if counts is not None and math.prod(counts.ravel().tolist()) <= _MOST_ACTIONS:
+        combinations = np.array(list(product(*map(range, counts.ravel().tolist())))).reshape(-1, *counts.shape)
+        table = (combinations + least_of(space)).astype(space.dtype)
+        return ActionSpec("discrete", len(table)), lambda action: table[int(action)].copy()
     if isinstance(space, spaces.Box) and space.dtype.kind == "f" and np.isfinite([space.low, space.high]).all():
-        low, high, shape = space.low.astype(np.float32), space.high.astype(np.float32), space.shape
-        bounds = tuple(low.ravel().tolist()), tuple(high.ravel().tolist())
-        spec = ActionSpec("continuous", low.size, *bounds)
-        return Actions(spec, lambda a: np.clip(np.reshape(a, shape), low, high).astype(space.dtype))
-    raise UsageError(f"{where}: action space {space} is not supported; supported: {SUPPORTED_ACTIONS}")
-
-
-def _are_measurements(space: spaces.Box) -> bool:
-    floats = space.dtype.kind == "f" or len(space.shape) <= 1  # integers in rows and columns would be an image
-    return floats and math.prod(space.shape) <= _MOST_NUMBERS
-
-
-def _choices(space: spaces.Space) -> np.ndarray | None:
-    """How many values each number of a discrete space has, in its shape; None where the space is no such one."""
-    if isinstance(space, spaces.Discrete):
-        return np.array(int(space.n))
-    if isinstance(space, spaces.MultiDiscrete):
-        return np.asarray(space.nvec, np.int64)
-    if isinstance(space, spaces.MultiBinary):
-        return np.full(space.shape, 2)
-    if isinstance(space, spaces.Box) and space.dtype.kind in "iub":
-        choices = space.high.astype(np.int64) - space.low.astype(np.int64) + 1
-        return choices if choices.max(initial=0) <= _MOST_VALUES else None
-    return None
-
-
-def _offset(space: spaces.Space) -> np.ndarray:
-    """The least value of each number of a discrete space."""
-    if isinstance(space, spaces.Box):
-        return space.low.astype(np.int64)
-    return np.asarray(getattr(space, "start", 0), np.int64)
-
-
-def _cell_or_row(choices: np.ndarray, offset: np.ndarray) -> Observations:
-    n = len(choices)
-    as_cell = n <= 16 and (n == 1 or math.prod(choices.tolist()) <= _MOST_COMBINATIONS)
-    cardinalities = tuple(choices.tolist()) if as_cell else (int(choices.max()), n)
-    dtype, place = _dtype(cardinalities), np.arange(n)
-
-    def encode(value: Any) -> np.ndarray:
-        numbers = _within(np.ravel(np.asarray(value)) - offset, choices, value)
-        if as_cell:
-            return numbers.astype(dtype).reshape(1, 1, n)
-        return np.stack([numbers, place], axis=-1).astype(dtype)[None]
-
-    return Observations(ObservationSpec("symbols", (1, 1, n) if as_cell else (1, n, 2), cardinalities), encode)
-
-
-def _grid(choices: np.ndarray, offset: np.ndarray) -> Observations:
-    shape = choices.shape if choices.ndim == 3 else (*choices.shape, 1)
-    cardinalities = tuple(choices.reshape(shape).max(axis=(0, 1)).tolist())
-    dtype = _dtype(cardinalities)
-
-    def encode(value: Any) -> np.ndarray:
-        return _within(np.asarray(value) - offset, choices, value).astype(dtype).reshape(shape)
-
-    return Observations(ObservationSpec("symbols", shape, cardinalities), encode)
-
-
-def _vector(space: spaces.Box) -> Observations:
-    size = math.prod(space.shape)
-
-    def encode(value: Any) -> np.ndarray:
-        vector = np.array(value, np.float32).ravel()  # a copy: some environments write into what they returned
-        if vector.size != size:
-            raise ValueError(f"observation of {vector.size} numbers, the space {space} has {size}")
-        return vector
-
-    return Observations(ObservationSpec("vector", (size,)), encode)
-
-
-def _composite(space: spaces.Dict | spaces.Tuple, where: str) -> Observations:
-    """Where all parts are discrete they become features of one cell, else everything one vector."""
-    entries: dict[Any, spaces.Space] = dict(space.items() if isinstance(space, spaces.Dict) else enumerate(space))
-    for key, part in entries.items():
-        observations(part, f"{where}, part {key!r}")  # says which part is not supported
-    choices = [c for part in entries.values() if (c := _choices(part)) is not None]
-    if entries and len(choices) == len(entries):
-        offsets = [np.broadcast_to(_offset(e), c.shape).ravel() for e, c in zip(entries.values(), choices, strict=True)]
-        joined = _cell_or_row(np.concatenate([c.ravel() for c in choices]), np.concatenate(offsets))
-        return Observations(joined.spec, lambda v: joined.encode(np.concatenate([np.ravel(v[key]) for key in entries])))
-    if not space.is_np_flattenable:
-        raise UsageError(f"{where}: observation space {space} is not supported; supported: {SUPPORTED}")
-    flat = spaces.flatten_space(space)
-    assert isinstance(flat, spaces.Box), flat  # what is_np_flattenable says
-    vector = _vector(flat)
-    return Observations(vector.spec, lambda value: vector.encode(spaces.flatten(space, value)))
-
-
-def _within(numbers: np.ndarray, choices: np.ndarray, value: Any) -> np.ndarray:
-    if numbers.shape != choices.shape or (numbers < 0).any() or (numbers >= choices).any():
-        raise ValueError(f"observation {value!r} is outside its space")
-    return numbers
-
-
-def _dtype(cardinalities: tuple[int, ...]) -> type[np.generic]:
-    return np.uint8 if max(cardinalities) <= 256 else np.int64
+        bounds = (tuple(bound.astype(np.float32).ravel().tolist()) for bound in (space.low, space.high))
+        shape, dtype, low, high = space.shape, space.dtype, space.low, space.high
+        return ActionSpec("continuous", math.prod(shape), *bounds), lambda action: np.clip(
+            np.reshape(np.asarray(action, dtype), shape), low, high
+        )
+    raise unsupported(space, where, "action", SUPPORTED_ACTIONS)

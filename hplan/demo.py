@@ -92,7 +92,7 @@ def write(
 def pages(agent: Agent, seed: int) -> list[LevelPage]:
     """What each level knows, and what it sees of the layout of an episode: equal colours are equal latents."""
     world = make_world(load_task(agent.task), split="eval")
-    latents = agent.stack.encode(world.reset(seed=seed).observation)
+    latents = agent.stack.encode(world.codec.encode(world.reset(seed=seed)[0]))
     world.close()
     return [
         LevelPage(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hplan.config import EnvFactory, SuccessRule, TaskConfig, read_task
-from hplan.types import HplanError, UsageError, World
-from hplan.worlds.split import Split
+from hplan.types import HplanError, UsageError
+
+if TYPE_CHECKING:  # Gymnasium takes a while, and `hplan list` needs none of it
+    from hplan.worlds.split import Split, SplitEnv
 
 _PACKAGE = Path(__file__).resolve().parent
 GYM = "gym:"
@@ -31,7 +34,7 @@ def task_names() -> list[str]:
 def load_task(name: str, success: SuccessRule = "auto") -> TaskConfig:
     """The task of that name, from `task_names()` or `gym:ENV-ID`. Raises UsageError with near matches for others."""
     if name.startswith(GYM):
-        from hplan.worlds.gymnasium import gym_task
+        from hplan.worlds.gym import gym_task
         from hplan.worlds.views import with_goal_kind
 
         return with_goal_kind(gym_task(name, success))
@@ -44,13 +47,26 @@ def load_task(name: str, success: SuccessRule = "auto") -> TaskConfig:
     return task if success == "auto" else replace(task, success=success)
 
 
+def task_of(task: str | TaskConfig | EnvFactory, success: SuccessRule = "auto") -> TaskConfig:
+    """The task that a caller names: itself, its name, or a function that makes a Gymnasium environment. Raises
+    UsageError for anything else."""
+    if isinstance(task, TaskConfig):
+        return task
+    return load_task(task, success) if isinstance(task, str) else task_from_factory(task, success=success)
+
+
 def task_from_factory(factory: EnvFactory, name: str = "", success: SuccessRule = "auto") -> TaskConfig:
     """A task whose environment `factory()` returns, for environments that are registered nowhere.
 
     `name`: if empty, the function's or the class's own. Raises UsageError where it returns anything but a new
     gymnasium.Env each time, HplanError where it fails.
     """
-    from hplan.worlds.gymnasium import GYM_PLAY
+    if not callable(factory):
+        raise UsageError(
+            f"expected the name of a task or a function that makes an environment, got {type(factory).__name__}: pass "
+            "a function such as `lambda: MyEnv()`, for hplan runs several and closes them"
+        )
+    from hplan.worlds.gym import GYM_PLAY
     from hplan.worlds.views import with_goal_kind
 
     if not name:
@@ -82,16 +98,23 @@ def _check_factory(factory: EnvFactory, name: str) -> None:
     second.close()
 
 
-def make_world(task: TaskConfig, split: Split = "train") -> World:
+def make(task: str | TaskConfig | EnvFactory) -> SplitEnv:
+    """A task's environment as it is evaluated: its view, limit and success, on evaluation layouts. Success ends an
+    episode; `info` has `success` and `violation`, after `reset` also `goal`, `goal_name`, `context` or `mission` where
+    there are any. Raises UsageError for an unknown task, or one whose environment cannot be made."""
+    return make_world(task_of(task), "eval")
+
+
+def make_world(task: TaskConfig, split: Split = "train") -> SplitEnv:
     """The running environment of a task. `split` decides which layouts and seeds its `reset` gives.
 
     Raises UsageError where the environment is not installed, or has a space that no view supports.
     """
     if split not in ("train", "eval"):
         raise UsageError(f"split is {split!r}; expected 'train' or 'eval'")
-    from hplan.worlds.views import make
+    from hplan.worlds import views
 
-    return make(task, split)
+    return views.make(task, split)
 
 
 def shipped_agents() -> dict[str, Path]:

@@ -45,7 +45,7 @@ class NoSuccessWarning(UserWarning):
     """No step of play succeeded: the message says how many were rewarded, and what tells success."""
 
 
-# ------------------------------------------------------------------------------------------------------------ the world
+# ---------------------------------------------------------------------------------------------------------------- play
 
 
 @dataclass(frozen=True)
@@ -76,51 +76,6 @@ class ActionSpec:
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Start:
-    """What `World.reset` returns. `goal`: an observation in canonical form, or None where success is the task's own."""
-
-    observation: np.ndarray
-    goal: np.ndarray | None = None
-    goal_name: str = ""  # key of `per_goal`; "" where the task has no numbered goals
-    goal_tolerance: float | None = (
-        None  # Euclidean distance in observation space that counts as there, if the task says
-    )
-    context: np.ndarray | None = None  # uint8, of the shape that the spec says: what this episode is in
-
-
-@dataclass(frozen=True)
-class Transition:
-    """What `World.step` returns. `success`: the environment's word (contract.md); `violation`: a broken constraint."""
-
-    observation: np.ndarray
-    reward: float
-    terminated: bool
-    truncated: bool
-    success: bool
-    violation: bool = False
-
-
-@runtime_checkable
-class World(Protocol):
-    """One running environment seen through its observation view. The only thing of a task that an agent ever meets."""
-
-    name: str
-    observation_spec: ObservationSpec
-    action_spec: ActionSpec
-    max_steps: int  # the environment's own limit of an episode
-
-    def reset(self, *, seed: int) -> Start: ...
-
-    def step(self, action: int | np.ndarray) -> Transition: ...
-
-    def draw(self) -> str:
-        """The world as plain text, for people only; never shown to the agent."""
-        ...
-
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from by_name import begin
 from control.corridor import stack as corridor
+from gymnasium import spaces
 from levels.small_levels import spatial_stack
 from torch import Tensor
 
 import hplan
 from hplan.agent import Agent, load
+from hplan.codec import Codec
 from hplan.levels.calibration import Calibration
-from hplan.levels.observation import canonical
 from hplan.levels.spatial import SpatialLevel
 from hplan.levels.stack import Stack
 from hplan.planning.cem import CrossEntropy
@@ -22,10 +24,9 @@ from hplan.planning.choice import default_planner
 from hplan.planning.search import BestFirstSearch
 from hplan.registry import load_task, make_world
 from hplan.testing import check_agent
-from hplan.types import ActionSpec, MacroSpec, ObservationSpec, UsageError
+from hplan.types import MacroSpec, UsageError
 
-CELL = ObservationSpec("symbols", (1, 1, 1), (256,))
-MOVES = ActionSpec("discrete", 3, names=("back", "stay", "on"))
+CELL = Codec.of(spaces.Discrete(256), spaces.Discrete(3), "toy/Corridor", action_names=("back", "stay", "on"))
 
 
 class Cells:
@@ -46,8 +47,7 @@ def walker(levels: int = 3, **options: Any) -> Agent:
     finest, *others = corridor(levels)
     stack = Stack(
         task="toy/Corridor",
-        observation_spec=CELL,
-        action_spec=MOVES,
+        codec=CELL,
         levels=(Cells(finest), *others),
         calibration=(Calibration(np.full((1, 99), 0.5, np.float32)),) * levels,
         tolerance=(0.0,) * levels,
@@ -76,9 +76,7 @@ class Energy:
 
 
 @pytest.mark.parametrize("levels", [1, 2, 3])
-@pytest.mark.parametrize(
-    "goal", [np.array(70), 70, np.array([[[70]]]), Energy(70)], ids=["array", "int", "grid", "energy"]
-)
+@pytest.mark.parametrize("goal", [np.array(70), 70, np.int32(70), Energy(70)], ids=["array", "int", "number", "energy"])
 def test_it_walks_the_shortest_way_to_an_observation_or_an_energy(levels: int, goal: Any) -> None:
     agent = walker(levels)
     agent.reset(goal=goal, seed=0)
@@ -152,14 +150,8 @@ def test_an_observation_of_another_shape_says_what_it_sees(wrong: Any) -> None:
     agent = walker()
     agent.reset(goal=5)
     for call in (agent.act, agent.plan, lambda o: agent.reset(goal=o) if o is not None else agent.act(o)):
-        with pytest.raises(UsageError, match=r"this agent sees symbols of shape \(1, 1, 1\)"):
+        with pytest.raises(UsageError, match=r"is outside its space Discrete\(256\)"):
             call(wrong)
-
-
-def test_canonical_forms() -> None:
-    assert canonical(3, CELL).shape == (1, 1, 1)
-    point = canonical([[1, 2]], ObservationSpec("vector", (2,)))
-    assert (point.shape, point.dtype) == ((2,), np.float32)
 
 
 def test_predict_speaks_for_a_batch_with_one_controller_each() -> None:
@@ -181,10 +173,9 @@ def test_predict_gives_a_batch_of_one_as_a_batch_and_an_observation_as_an_action
     agent.reset(goal=20)
     single, _ = agent.predict(10)
     assert single == 2 and np.shape(single) == ()
-    for observation in (np.array([[[[10]]]]), np.array([10])):
-        action, _ = agent.predict(observation, episode_start=np.array([True]))  # as evaluate_policy does
-        assert np.shape(action) == (1,) and action[0] == 2
-    action, state = agent.predict(np.array([[[[10]]]]))
+    action, _ = agent.predict(np.array([10]), episode_start=np.array([True]))  # as evaluate_policy does
+    assert np.shape(action) == (1,) and action[0] == 2
+    action, state = agent.predict(np.array([10]))
     assert np.shape(action) == (1,) and len(state) == 1
 
 
@@ -208,24 +199,23 @@ def test_planners_follow_what_the_level_is() -> None:
 def doorkey() -> Agent:
     """An untrained agent that knows the cells of one layout of DoorKey-5x5: it mostly guesses, always the same way."""
     world = make_world(load_task("minigrid/DoorKey-5x5"), split="train")
-    spec = world.observation_spec
-    cells = np.unique(world.reset(seed=0).observation.reshape(-1, spec.shape[-1]), axis=0)
+    spec = world.codec.observation_spec
+    cells = np.unique(begin(world, 0).observation.reshape(-1, spec.shape[-1]), axis=0)
     torch.manual_seed(0)
     level = SpatialLevel(
         index=0,
         vocabulary=len(cells),
-        macros=world.action_spec.size,
+        macros=world.codec.action_spec.size,
         channels=8,
         hidden=16,
         cardinalities=spec.cardinalities,
-        macro_names=world.action_spec.names,
+        macro_names=world.codec.action_spec.names,
     )
     level.cells.copy_(torch.from_numpy(cells))
     level.freeze()
     stack = Stack(
         task="minigrid/DoorKey-5x5",
-        observation_spec=spec,
-        action_spec=world.action_spec,
+        codec=world.codec,
         levels=(level.eval().requires_grad_(False),),
         calibration=(Calibration(np.full((1, 99), 0.5, np.float32)),),
         tolerance=(0.0,),
@@ -242,7 +232,7 @@ def test_it_passes_the_public_check() -> None:
 def test_the_same_seed_gives_the_same_actions_and_another_one_others() -> None:
     agent = doorkey()
     world = make_world(load_task(agent.task), split="eval")
-    observation = world.reset(seed=0).observation
+    observation = begin(world, 0).observation
     runs = []
     for seed in (0, 0, 1):
         agent.reset(seed=seed)

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import pickle
+import tomllib
+
 import numpy as np
 import pytest
+import tomli_w
 from gymnasium import spaces
+from gymnasium.vector.utils import concatenate, create_empty_array
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hplan.codec import actions, observations
+from hplan.codec import Codec
 from hplan.types import UsageError
+
+LEVER = spaces.Discrete(2)
+
+
+def codec(space: spaces.Space) -> Codec:
+    return Codec.of(space, LEVER, "here")
+
+
+def acting(space: spaces.Space) -> Codec:
+    return Codec.of(LEVER, space, "here")
+
 
 SYMBOLS = [
     (spaces.Discrete(5, start=3), (1, 1, 1), (5,)),
@@ -24,19 +41,27 @@ SYMBOLS = [
     (spaces.Box(0, 9, (3, 4, 2), np.uint8), (3, 4, 2), (10, 10)),
     (spaces.Tuple([spaces.Discrete(3), spaces.Discrete(2)]), (1, 1, 2), (3, 2)),
     (spaces.Dict(a=spaces.Discrete(3), b=spaces.MultiBinary(2)), (1, 1, 3), (3, 2, 2)),
+    (spaces.Dict(a=spaces.Dict(x=spaces.Discrete(3, start=2)), b=spaces.Tuple([LEVER])), (1, 1, 2), (3, 2)),
 ]
 VECTORS = [
     (spaces.Box(-1.0, 1.0, (4,)), 4),
     (spaces.Box(-np.inf, np.inf, (2, 3), np.float64), 6),
     (spaces.Box(0, 1000, (5,), np.int64), 5),
     (spaces.Dict(a=spaces.Discrete(3), b=spaces.Box(-1.0, 1.0, (2,))), 5),
+    (spaces.Tuple([spaces.Dict(x=spaces.MultiDiscrete([2, 3])), spaces.Box(-1.0, 1.0, (2, 3))]), 11),
+    (spaces.Box(np.iinfo(np.int64).min, np.iinfo(np.int64).max, (2,), np.int64), 2),
 ]
+EVERY = [space for space, *_ in SYMBOLS + VECTORS]
 
 
 @pytest.mark.parametrize(("space", "shape", "cardinalities"), SYMBOLS, ids=lambda v: str(v)[:40])
 def test_symbols(space, shape, cardinalities):
-    view = observations(space, "here")
-    assert (view.spec.kind, view.spec.shape, view.spec.cardinalities) == ("symbols", shape, cardinalities)
+    view = codec(space)
+    assert (view.observation_spec.kind, view.observation_spec.shape, view.observation_spec.cardinalities) == (
+        "symbols",
+        shape,
+        cardinalities,
+    )
     space.seed(0)
     seen = {}
     for _ in range(200):
@@ -50,15 +75,20 @@ def test_symbols(space, shape, cardinalities):
 
 @pytest.mark.parametrize(("space", "size"), VECTORS, ids=lambda v: str(v)[:40])
 def test_vectors(space, size):
-    view = observations(space, "here")
+    view = codec(space)
     space.seed(0)
     array = view.encode(space.sample())
-    assert (view.spec.kind, view.spec.shape, array.shape, array.dtype) == ("vector", (size,), (size,), np.float32)
+    assert (view.observation_spec.kind, view.observation_spec.shape, array.shape, array.dtype) == (
+        "vector",
+        (size,),
+        (size,),
+        np.float32,
+    )
 
 
 def test_vectors_are_copies():
     mutable = np.zeros(2, np.float32)
-    array = observations(spaces.Box(-1.0, 1.0, (2,)), "here").encode(mutable)
+    array = codec(spaces.Box(-1.0, 1.0, (2,))).encode(mutable)
     mutable += 1
     assert array.tolist() == [0, 0]
 
@@ -68,6 +98,7 @@ def test_vectors_are_copies():
     [
         spaces.Text(5),
         spaces.Box(0, 255, (64, 64, 3), np.uint8),
+        spaces.Box(0, 1, (84, 84), np.uint8),
         spaces.Box(0.0, 1.0, (96, 96, 3)),
         spaces.Sequence(spaces.Discrete(2)),
         spaces.Dict(a=spaces.Text(3)),
@@ -76,16 +107,16 @@ def test_vectors_are_copies():
 )
 def test_refused_observations_name_the_space_and_what_is_supported(space):
     with pytest.raises(UsageError, match=r"here.* is not supported; supported: Discrete, MultiDiscrete"):
-        observations(space, "here")
+        codec(space)
 
 
 @given(st.integers(0, 30))
 def test_values_outside_the_space_are_errors(value):
-    view = observations(spaces.Discrete(10, start=5), "here")
+    view = codec(spaces.Discrete(10, start=5))
     if 5 <= value < 15:
         assert view.encode(value).item() == value - 5
     else:
-        with pytest.raises(ValueError, match="outside its space"):
+        with pytest.raises(UsageError, match="outside its space"):
             view.encode(value)
 
 
@@ -93,20 +124,20 @@ def test_values_outside_the_space_are_errors(value):
     "space", [spaces.Discrete(4, start=-1), spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(3)], ids=str
 )
 def test_discrete_actions_cover_the_space(space):
-    choices = actions(space, "here")
-    decoded = [choices.decode(action) for action in range(choices.spec.size)]
+    choices = acting(space)
+    decoded = [choices.decode(action) for action in range(choices.action_spec.size)]
     assert all(space.contains(action) for action in decoded)
     assert (
         len({str(action) for action in decoded})
-        == choices.spec.size
+        == choices.action_spec.size
         == {"D": 4, "MultiD": 6, "MultiB": 8}["D" if isinstance(space, spaces.Discrete) else str(space)[:6]]
     )
 
 
 def test_continuous_actions_are_clipped_and_shaped():
     space = spaces.Box(np.array([[-1.0], [0.0]]), np.array([[1.0], [2.0]]), dtype=np.float64)
-    choices = actions(space, "here")
-    assert (choices.spec.low, choices.spec.high, choices.spec.size) == ((-1.0, 0.0), (1.0, 2.0), 2)
+    choices = acting(space)
+    assert (choices.action_spec.low, choices.action_spec.high, choices.action_spec.size) == ((-1.0, 0.0), (1.0, 2.0), 2)
     assert choices.decode(np.array([-3.0, 1.5], np.float32)).tolist() == [[-1.0], [1.5]]
     assert space.contains(choices.decode(np.zeros(2, np.float32)))
 
@@ -116,4 +147,126 @@ def test_continuous_actions_are_clipped_and_shaped():
 )
 def test_refused_actions_name_the_space_and_what_is_supported(space):
     with pytest.raises(UsageError, match=r"here: action space .* is not supported; supported: Discrete"):
-        actions(space, "here")
+        acting(space)
+
+
+@pytest.mark.parametrize("space", EVERY, ids=lambda v: str(v)[:40])
+def test_a_codec_is_the_same_after_files_and_processes(space):
+    before = Codec.of(space, spaces.Box(-1.0, 1.0, (2, 3)), "here", action_names=("a", "b"), achieved=(0, -1))
+    sample = space.sample()
+    kept = [
+        Codec.from_dict(tomllib.loads(tomli_w.dumps(before.to_dict()))),
+        Codec.from_dict(json.loads(json.dumps(before.to_dict()))),
+        pickle.loads(pickle.dumps(before)),
+    ]
+    for after in kept:
+        assert after == before
+        assert (after.observation_spec, after.action_spec) == (before.observation_spec, before.action_spec)
+        assert np.array_equal(after.encode(sample), before.encode(sample))
+    assert Codec.of(space, LEVER, "here") != before
+
+
+@pytest.mark.parametrize("space", EVERY, ids=lambda v: str(v)[:40])
+def test_a_batch_is_told_from_a_single_observation(space):
+    view = codec(space)
+    samples = [space.sample() for _ in range(3)]
+    assert view.rows(samples[0]) is None
+    batch = create_empty_array(space, n=3)
+    batch = concatenate(space, samples, batch)
+    rows = view.rows(batch)
+    assert rows is not None and len(rows) == 3
+    for row, sample in zip(rows, samples, strict=True):
+        assert np.array_equal(view.encode(row), view.encode(sample))
+
+
+REFUSED = [
+    (spaces.Box(0, 10, (2,), np.int64), np.array([2.75, 1.0]), "not whole"),
+    (spaces.Box(0, 1000, (2,), np.int64), np.array([2.75, 1.0]), "not whole"),
+    (spaces.Box(0, 1000, (2,), np.int64), np.array([1001, 1]), "out of bounds"),
+    (spaces.Discrete(5), 3.9, "not whole"),
+    (spaces.Discrete(5), float("nan"), "not whole"),
+    (spaces.Discrete(5), np.array([1, 2]), "shape"),
+    (spaces.MultiBinary(3), [0, 1, 2], "out of bounds"),
+    (spaces.MultiDiscrete([2, 3]), np.uint64([2**64 - 1, 0]), "out of bounds"),
+    (spaces.Box(0, 9, (2, 2), np.uint8), np.full((2, 2), 4.5), "not whole"),
+    (spaces.Box(-1.0, 1.0, (2,)), [0.0, float("nan")], "not finite"),
+    (spaces.Box(-1.0, 1.0, (2,)), [0.0, float("inf")], "not finite"),
+    (spaces.Box(-1.0, 1.0, (2, 3)), np.zeros((3, 2)), "shape"),
+    (spaces.Box(-1.0, 1.0, (2,)), ["a", "b"], "no numbers"),
+    (spaces.Box(-1.0, 1.0, (2,)), None, "no numbers"),
+    (spaces.Dict(a=LEVER, b=LEVER), {"a": 1}, "parts"),
+    (spaces.Dict(a=LEVER, b=LEVER), {"a": 1, "c": 0}, "parts"),
+    (spaces.Dict(a=LEVER, b=spaces.Box(-1.0, 1.0, (2,))), {"a": 0.5, "b": [0, 0]}, "not whole"),
+    (spaces.Tuple([LEVER, LEVER]), (1,), "parts"),
+]
+
+
+@pytest.mark.parametrize(("space", "value", "why"), REFUSED, ids=lambda v: str(v)[:30])
+def test_what_is_outside_its_space_is_refused_by_name(space, value, why):
+    with pytest.raises(
+        UsageError, match=rf"here: observation .* is outside its space {type(space).__name__}.*{why}"
+    ) as caught:
+        codec(space).encode(value)
+    assert "\n" not in str(caught.value)
+
+
+def test_whole_numbers_in_floats_and_one_number_in_an_array_lose_nothing():
+    assert codec(spaces.Discrete(5, start=2)).encode(np.array([4.0])).tolist() == [[[2]]]
+    assert codec(spaces.Box(-1.0, 1.0, (1,))).encode(0.5).tolist() == [0.5]
+    assert codec(spaces.MultiBinary(2)).encode([True, False]).tolist() == [[[1, 0]]]
+
+
+def test_grids_may_be_of_another_height_and_width():
+    view = codec(spaces.Box(0, 9, (3, 4, 2), np.uint8))
+    assert view.encode(np.full((7, 5, 2), 9)).shape == (7, 5, 2)
+    with pytest.raises(UsageError, match="out of bounds"):
+        view.encode(np.full((7, 5, 2), 10))
+    for shape in ((7, 5), (7, 5, 3), (0, 5, 2)):
+        with pytest.raises(UsageError, match="shape"):
+            view.encode(np.zeros(shape, int))
+
+
+@given(st.integers(-5, 5), st.integers(1, 6))
+def test_discrete_actions_come_back_with_their_start_and_dtype(start, count):
+    space = spaces.Discrete(count, start=start)
+    decoded = [acting(space).decode(action) for action in range(count)]
+    assert decoded == list(range(start, start + count))
+    assert all(type(action) is type(space.sample()) for action in decoded)
+
+
+@given(st.lists(st.floats(-1e3, 1e3, width=32), min_size=6, max_size=6))
+def test_continuous_actions_are_always_of_their_space(numbers):
+    for dtype in (np.float32, np.float64):
+        space = spaces.Box(np.full((2, 3), -0.1, dtype), np.full((2, 3), 0.3, dtype), dtype=dtype)
+        assert space.contains(acting(space).decode(np.array(numbers, np.float32)))
+
+
+def goal_env(observation: int, achieved: tuple[int, ...]) -> Codec:
+    box = {key: spaces.Box(-9.0, 9.0, (n,)) for key, n in (("observation", observation), ("achieved_goal", 2))}
+    return Codec.of(spaces.Dict(desired_goal=box["achieved_goal"], **box), LEVER, "here", achieved=achieved)
+
+
+@pytest.mark.parametrize(
+    ("achieved", "there"), [((0, 1), [4, 3, 2, 1]), ((2, 3), [2, 1, 4, 3]), ((-1, 1), [2, 3, 2, 1]), ((), [2, 1, 2, 1])]
+)
+def test_a_goal_changes_the_place_and_nothing_that_equals_it(achieved, there):
+    raw = {
+        "observation": np.array([2.0, 1, 2, 1]),
+        "achieved_goal": np.array([2.0, 1]),
+        "desired_goal": np.array([4.0, 3]),
+    }
+    view = goal_env(4, achieved)
+    goal = view.goal(raw)
+    assert goal is not None
+    assert view.encode(goal).tolist() == [4, 3, *there]
+    assert view.encode(raw).tolist() == [2, 1, 2, 1, 2, 1]
+    assert codec(LEVER).goal(1) is None
+
+
+def test_spaces_of_the_package_gym_are_told():
+    class Discrete:
+        n = 2
+
+    Discrete.__module__ = "gym.spaces.discrete"
+    with pytest.raises(UsageError, match="package gym, which Gymnasium replaced"):
+        Codec.of(LEVER, Discrete(), "here")

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from levels.line_levels import LineLevel, edges
 
 from hplan.agent import Agent, load
+from hplan.codec import Codec
 from hplan.control.experience import Experience
 from hplan.control.memory import FailureMemory
 from hplan.evaluation.run import evaluate
@@ -21,7 +23,7 @@ from hplan.planning.choice import chosen_planner
 from hplan.planning.energy import NearLatent
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.planning.search import BestFirstSearch
-from hplan.types import ActionSpec, Budget, ObservationSpec, UsageError
+from hplan.types import Budget, UsageError
 
 PLACES = tuple(float(n) for n in range(0, 41, 4))
 KNOWN = edges(11, *((n, n + 1, 1.0, 1, 8, 0) for n in range(10)))
@@ -31,8 +33,7 @@ def stack(known: dict[int, LandmarkEdges]) -> Stack:
     """A line of 40 positions whose level 1 knows the ways of `known`."""
     return Stack(
         task="toy/Line",
-        observation_spec=ObservationSpec("vector", (1,)),
-        action_spec=ActionSpec("continuous", 1, low=(-1.0,), high=(1.0,)),
+        codec=Codec.of(spaces.Box(-np.inf, np.inf, (1,)), spaces.Box(-1.0, 1.0, (1,)), "toy/Line"),
         levels=(LineLevel(0, 1), LineLevel(1, 4, PLACES)),
         calibration=(Calibration(np.full((1, 999), 0.9, np.float32)),) * 2,
         tolerance=(1.0, 0.5),

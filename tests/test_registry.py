@@ -1,4 +1,4 @@
-"""Names: every task that ships can be made and keeps to types.World; wrong names are told with near ones."""
+"""Names: every task that ships can be made and keeps to what hplan expects; wrong names are told with near ones."""
 
 from __future__ import annotations
 
@@ -103,4 +103,4 @@ def test_factories_are_named_after_themselves():
     assert task_from_factory(my_lake).name == "my_lake"
     assert task_from_factory(lambda: my_lake()).name == "environment"
     assert task_from_factory(my_lake, "lake").name == "lake"
-    assert make_world(task_from_factory(my_lake)).observation_spec.shape == (1, 1, 1)
+    assert make_world(task_from_factory(my_lake)).codec.observation_spec.shape == (1, 1, 1)

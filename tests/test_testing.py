@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ from hplan.planning.search import BestFirstSearch
 from hplan.registry import load_task, make_world, task_names
 from hplan.testing import check_energy, check_planner, check_task
 from hplan.testing.planners import Line
-from hplan.types import Planner, PlanResult, Transition
+from hplan.types import Planner, PlanResult
 
 
 @pytest.mark.parametrize("name", task_names())
@@ -23,36 +24,43 @@ def test_every_task_passes(name: str) -> None:
     check_task(name)
 
 
-class Wrapped:
-    """A sound world in which one thing can be made wrong."""
+class Wrapped(gymnasium.Wrapper):
+    """A sound environment in which one thing can be made wrong."""
 
     def __init__(self, **faults: Any) -> None:
-        self._world = make_world(load_task("minigrid/DoorKey-5x5"))
+        super().__init__(make_world(load_task("minigrid/DoorKey-5x5")))
         self._faults = faults
         self._calls = 0
-        for name in ("name", "observation_spec", "action_spec", "max_steps", "draw", "close"):
-            setattr(self, name, faults.get(name, getattr(self._world, name)))
+        for name in ("name", "codec", "max_steps", "render"):
+            setattr(self, name, faults.get(name, getattr(self.env, name)))
 
-    def reset(self, *, seed: int) -> Any:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         self._calls += 1
-        start = self._world.reset(seed=self._calls if "unseeded" in self._faults else seed)
-        return replace(start, observation=self._faults.get("view", lambda o: o)(start.observation))
+        observation, info = self.env.reset(seed=self._calls if "unseeded" in self._faults else seed)
+        return self._faults.get("view", lambda o: o)(observation), info
 
-    def step(self, action: int | np.ndarray) -> Transition:
-        return replace(self._world.step(action), **self._faults.get("transition", {}))
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return (
+            observation,
+            self._faults.get("reward", reward),
+            terminated,
+            truncated,
+            info | self._faults.get("info", {}),
+        )
 
 
 @pytest.mark.parametrize(
     ("faults", "said"),
     [
         ({"unseeded": True}, "two observations"),
-        ({"view": lambda o: o.astype(np.float64)}, "uint8 or int64"),
-        ({"view": lambda o: o[:-1]}, "the spec says"),
-        ({"view": lambda o: o + np.uint8(200)}, "allows values below"),
-        ({"transition": {"reward": float("nan")}}, "finite"),
-        ({"transition": {"success": np.bool_(False)}}, "bool"),
+        ({"view": lambda o: o + 0.5}, "not whole"),
+        ({"view": lambda o: o[:-1]}, r"shape \(4, 5, 6\)"),
+        ({"view": lambda o: o + np.uint8(200)}, "out of bounds"),
+        ({"reward": float("nan")}, "finite"),
+        ({"info": {"success": np.bool_(False)}}, "bool"),
         ({"max_steps": 0}, "max_steps"),
-        ({"draw": lambda: ""}, "draw"),
+        ({"render": lambda: ""}, "render"),
     ],
 )
 def test_check_task_finds_faults(faults: dict[str, Any], said: str) -> None:
@@ -61,7 +69,8 @@ def test_check_task_finds_faults(faults: dict[str, Any], said: str) -> None:
 
 
 def test_a_sound_world_passes() -> None:
-    check_task(lambda: Wrapped())
+    check_task(Wrapped())
+    check_task(lambda: gymnasium.make("FrozenLake-v1"))
 
 
 @pytest.mark.parametrize(

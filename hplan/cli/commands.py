@@ -132,8 +132,8 @@ def inspect(
     from hplan.evaluation.inspection import inspect as look
     from hplan.evaluation.inspection import write_inspection
     from hplan.registry import agent_path
-    from hplan.report.inspection_table import inspection_lines, inspection_table, verdict_lines
     from hplan.report.inspection_page import write_inspection_page
+    from hplan.report.inspection_table import inspection_lines, inspection_table, verdict_lines
     from hplan.threads import one_thread
     from hplan.training.learn import CURVES
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from hplan.types import ActionSpec, Repair
+from hplan.codec import Codec
+from hplan.types import Repair
 
 
 @runtime_checkable
 class Actor(Protocol):
-    """What an evaluation needs of an agent. Counters only ever grow, or start again at `reset`.
+    """What an evaluation needs of an agent, which takes observations and gives actions as environments do.
 
-    `reset` must leave nothing of earlier episodes: then an episode's figures do not depend on which came before it. It
-    is given the `context` of episodes that have one.
+    Counters only ever grow, or start again at `reset`. `reset` must leave nothing of earlier episodes:
+    then an episode's figures do not depend on which came before it. It is given the `context` of those that have one.
     """
 
     @property
@@ -36,26 +37,24 @@ class Actor(Protocol):
         """What the latest `act` repaired; None if nothing."""
         ...
 
-    def reset(self, goal: np.ndarray | None = None, seed: int = 0, context: np.ndarray | None = None) -> None: ...
+    def reset(self, goal: Any = None, seed: int = 0, context: np.ndarray | None = None) -> None: ...
 
-    def act(self, observation: np.ndarray) -> int | np.ndarray: ...
+    def act(self, observation: Any) -> Any: ...
 
 
 class RandomActor:
     """Uniformly random actions of an action space, seeded per episode."""
 
-    def __init__(self, actions: ActionSpec) -> None:
-        self.actions = actions
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
         self.evaluations = 0
         self.planner_calls: dict[int, int] = {}
         self.repairs: dict[int, int] = {}
         self.last_repair = None
         self.reset()
 
-    def reset(self, goal: np.ndarray | None = None, seed: int = 0, context: np.ndarray | None = None) -> None:
+    def reset(self, goal: Any = None, seed: int = 0, context: np.ndarray | None = None) -> None:
         self._generator = np.random.default_rng(seed)
 
-    def act(self, observation: np.ndarray) -> int | np.ndarray:
-        if self.actions.kind == "discrete":
-            return int(self._generator.integers(self.actions.size))
-        return self._generator.uniform(self.actions.low, self.actions.high).astype(np.float32)
+    def act(self, observation: Any) -> Any:
+        return self._codec.decode(self._codec.random_action(self._generator))

@@ -1,4 +1,4 @@
-"""One episode: an actor in a world from reset to success, an end, or the world's limit of steps."""
+"""One episode: an actor in an environment from reset to success, an end, or the environment's limit of steps."""
 
 from __future__ import annotations
 
@@ -8,22 +8,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from hplan.codec import OutsideSpace
 from hplan.evaluation.baselines import Actor
-from hplan.types import ActionSpec, Repair, Start, Transition, World
+from hplan.types import HplanError, Repair
 
 if TYPE_CHECKING:
     from hplan.agent import Agent
     from hplan.report.trace import TraceStep
+    from hplan.worlds.split import SplitEnv
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One step taken. `ms`: milliseconds in `act`; `repair`: what it repaired, the last where there were several."""
+    """One step taken, and what it led to. `ms`: milliseconds in `act`; `repair`: what it repaired, the last where
+    there were several."""
 
-    action: int | np.ndarray
-    transition: Transition
+    action: Any
+    observation: Any
+    reward: float
+    success: bool
+    violation: bool
     ms: float
     repair: Repair | None
 
@@ -52,19 +56,18 @@ class Record:
         return asdict(self)
 
 
-def run_episode(actor: Actor, world: World, seed: int) -> Record:
-    """Play one episode and count. Errors of the world (HplanError naming it, seed and step) pass through."""
-    start = world.reset(seed=seed)
-    begin(actor, start, seed)
+def run_episode(actor: Actor, env: SplitEnv, seed: int) -> Record:
+    """Play one episode and count. Errors of the environment (HplanError naming it, seed and step) pass through."""
+    observation, info = begin(actor, env, seed)
     before = (actor.evaluations, dict(actor.planner_calls), dict(actor.repairs))
-    moments = list(play(actor, world, start))
+    moments = list(play(actor, env, observation, seed))
     return Record(
         seed=seed,
-        goal=start.goal_name,
-        success=any(m.transition.success for m in moments),
+        goal=info.get("goal_name", ""),
+        success=any(m.success for m in moments),
         steps=len(moments),
-        reward=float(sum(m.transition.reward for m in moments)),
-        violations=sum(m.transition.violation for m in moments),
+        reward=float(sum(m.reward for m in moments)),
+        violations=sum(m.violation for m in moments),
         evaluations=actor.evaluations - before[0],
         planner_calls=_since(before[1], actor.planner_calls),
         repairs=_since(before[2], actor.repairs),
@@ -73,18 +76,20 @@ def run_episode(actor: Actor, world: World, seed: int) -> Record:
     )
 
 
-def begin(actor: Actor, start: Start, seed: int) -> None:
-    """Reset an actor for the episode that begins so. Only actors of worlds with a layout to see have to take one."""
-    layout = {} if start.context is None else {"context": start.context}
-    actor.reset(goal=start.goal, seed=seed, **layout)
+def begin(actor: Actor, env: SplitEnv, seed: int) -> tuple[Any, dict[str, Any]]:
+    """Begin an episode of the environment and of the actor; returns what `env.reset` does. Only actors of environments
+    with a layout to see have to take one."""
+    observation, info = env.reset(seed=seed)
+    layout = {"context": info["context"]} if "context" in info else {}
+    actor.reset(goal=info.get("goal"), seed=seed, **layout)
+    return observation, info
 
 
-def trace_episode(agent: Agent, world: World, seed: int) -> Iterator[TraceStep]:
+def trace_episode(agent: Agent, env: SplitEnv, seed: int) -> Iterator[TraceStep]:
     """The same episode as `run_episode` plays, step by step for view and trace; the last has no action."""
     from hplan.report.trace import TraceStep  # rich is only wanted where somebody looks
 
-    start = world.reset(seed=seed)
-    begin(agent, start, seed)
+    observation, _ = begin(agent, env, seed)
     before, taken = agent.evaluations, 0
 
     def step_now(picture: str, **of_the_action: Any) -> TraceStep:
@@ -99,34 +104,30 @@ def trace_episode(agent: Agent, world: World, seed: int) -> Iterator[TraceStep]:
             **of_the_action,
         )
 
-    picture, success, repair = world.draw(), False, None
-    for moment in play(agent, world, start):
-        success, repair = moment.transition.success, moment.repair or repair
-        action = action_text(moment.action, world.action_spec)
-        yield step_now(picture, ms=moment.ms, action=action, reward=moment.transition.reward, success=success)
-        picture, taken = world.draw(), taken + 1
+    picture, success, repair = env.render(), False, None
+    for moment in play(agent, env, observation, seed):
+        success, repair = moment.success, moment.repair or repair
+        action = env.codec.name(moment.action)
+        yield step_now(picture, ms=moment.ms, action=action, reward=moment.reward, success=success)
+        picture, taken = env.render(), taken + 1
     yield step_now(picture, success=success)
 
 
-def play(actor: Actor, world: World, start: Start) -> Iterator[Moment]:
-    """Act until success, the end, or `world.max_steps`, whichever comes first."""
-    observation = start.observation
-    for _ in range(world.max_steps):
+def play(actor: Actor, env: SplitEnv, observation: Any, seed: int) -> Iterator[Moment]:
+    """Act until the episode ends, as it does with success. Raises HplanError that names environment, seed and step for
+    an observation that is outside its space."""
+    step, over = 0, False
+    while not over:
         began = time.perf_counter()
-        action = actor.act(observation)
+        try:
+            action = actor.act(observation)
+        except OutsideSpace as error:
+            raise HplanError(f"{env.name}, seed {seed}, step {step}: {error}") from error
         ms = 1e3 * (time.perf_counter() - began)
-        repair, transition = actor.last_repair, world.step(action)
-        yield Moment(action, transition, ms, repair)
-        if transition.success or transition.terminated or transition.truncated:
-            return
-        observation = transition.observation
-
-
-def action_text(action: int | np.ndarray, spec: ActionSpec) -> str:
-    """An action in words, or in numbers where it has none."""
-    if spec.kind == "discrete":
-        return spec.names[int(action)] if spec.names else str(int(action))
-    return f"({', '.join(f'{value:+.2f}' for value in np.asarray(action, float))})"
+        repair = actor.last_repair
+        observation, reward, terminated, truncated, info = env.step(action)
+        step, over = step + 1, terminated or truncated
+        yield Moment(action, observation, float(reward), info["success"], info["violation"], ms, repair)
 
 
 def _since(before: Mapping[int, int], after: Mapping[int, int]) -> dict[str, int]:

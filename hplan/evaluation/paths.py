@@ -10,48 +10,47 @@ from torch import Tensor
 
 from hplan.evaluation.episode import begin, play
 from hplan.report.path_figure import MazePath
-from hplan.types import UsageError, World
-from hplan.worlds.mazes import MazeWorld, Place
-from hplan.worlds.split import SplitWorld
+from hplan.types import UsageError
+from hplan.worlds.layers import layer_of
+from hplan.worlds.mazes import MazeView, Place
 
 if TYPE_CHECKING:
     from hplan.agent import Agent
+    from hplan.worlds.split import SplitEnv
 
 ACROSS = 9  # places in a row that are looked at in every cell
 
 
-def follow(agent: Agent, world: World, seed: int) -> MazePath:
+def follow(agent: Agent, env: SplitEnv, seed: int) -> MazePath:
     """Play the episode of that seed, as `hplan eval` does. A subgoal is a latent: it is drawn at the free place whose
-    own latent is nearest to it. Raises UsageError where the world is no maze."""
-    maze = world.inner if isinstance(world, SplitWorld) else world
-    if not isinstance(maze, MazeWorld):
-        raise UsageError(f"{world.name} has no map to draw ways on: only mazes have (`hplan watch` shows any world)")
-    start = world.reset(seed=seed)
-    begin(agent, start, seed)
+    own latent is nearest to it. Raises UsageError where the environment is no maze."""
+    maze = layer_of(env, MazeView)
+    if maze is None:
+        raise UsageError(f"{env.name} has no map to draw ways on: only mazes have (`hplan watch` shows any world)")
+    observation, info = begin(agent, env, seed)
     places = _free_places(maze)
-    levels, z = agent.stack.given(start.context).levels, torch.from_numpy(places)
+    levels, z = agent.stack.conditioned(info.get("context")).levels, torch.from_numpy(places)
     latents: list[Tensor] = []
     with torch.inference_mode():
         for level in levels:
             z = level.encode(z)
             latents.append(z)
-    way, latest, success = [start.observation], {}, False
+    way, latest, success = [observation], {}, False
     subgoals: dict[int, list[int]] = {}
-    for moment in play(agent, world, start):
-        way.append(moment.transition.observation)
-        success = success or moment.transition.success
+    for moment in play(agent, env, observation, seed):
+        way.append(moment.observation)
+        success = success or moment.success
         for k, target in agent.subgoals.items():
             if k and not (k in latest and torch.equal(latest[k], target)):
                 latest[k] = target
                 off = levels[k].distance(latents[k], target.expand_as(latents[k]))
                 subgoals.setdefault(k, []).append(int(off.argmin()))
-    assert start.goal is not None
-    goal, name = _cells(maze, start.goal[None]), start.goal_name
+    goal, name = _cells(maze, info["goal"][None]), info.get("goal_name", "")
     aims = {k: _pairs(_cells(maze, places[rows])) for k, rows in sorted(subgoals.items())}
     return MazePath(maze.walls, _cells(maze, np.stack(way)), _pairs(goal)[0], name, success, aims)
 
 
-def _free_places(maze: MazeWorld) -> np.ndarray:
+def _free_places(maze: MazeView) -> np.ndarray:
     """(N, 2) float32: positions all over the map that touch no wall."""
     inside = (np.arange(ACROSS) + 0.5) / ACROSS - 0.5
     origin, unit = _frame(maze)
@@ -61,12 +60,12 @@ def _free_places(maze: MazeWorld) -> np.ndarray:
     return places[[maze.is_clear(*place) for place in places.tolist()]].astype(np.float32)
 
 
-def _cells(maze: MazeWorld, places: np.ndarray) -> np.ndarray:
+def _cells(maze: MazeView, places: np.ndarray) -> np.ndarray:
     origin, unit = _frame(maze)
     return (places - origin) / unit
 
 
-def _frame(maze: MazeWorld) -> tuple[np.ndarray, np.ndarray]:
+def _frame(maze: MazeView) -> tuple[np.ndarray, np.ndarray]:
     """(2,), (2,): where the cell of row 0 and column 0 has its middle, and how far it is to the next ones."""
     origin = np.array(maze.centre((0, 0)))
     return origin, np.array(maze.centre((1, 1))) - origin

@@ -18,14 +18,14 @@ from hplan.worlds.optimal import optimal_steps
 def episode_lines(result: Result, task: TaskConfig) -> list[dict[str, Any]]:
     """`result.records` by episode number, each with task, method and levels, and with `optimal_steps` (None where
     `worlds/optimal.py` knows none). The starts are made again for that, after all is played: no agent can see them."""
-    world, lines = make_world(task, split="eval"), []
+    env, lines = make_world(task, split="eval"), []
     try:
         for episode, record in enumerate(result.records):
-            best = optimal_steps(world, world.reset(seed=record["seed"]))
+            best = optimal_steps(env, env.reset(seed=record["seed"]))
             head = {"task": result.task, "method": result.method, "levels": result.levels, "episode": episode}
             lines.append({**head, **record, "optimal_steps": best})
     finally:
-        world.close()
+        env.close()
     return lines
 
 

@@ -16,11 +16,12 @@ from hplan.evaluation.baselines import Actor, RandomActor
 from hplan.evaluation.episode import Record, run_episode
 from hplan.evaluation.result import summarise
 from hplan.threads import one_thread
-from hplan.types import Result, UsageError, World
+from hplan.types import Result, UsageError
 
 if TYPE_CHECKING:
     from hplan.agent import Agent
     from hplan.config import EnvFactory, TaskConfig
+    from hplan.worlds.split import SplitEnv
 
 METHODS = ("hierarchical", "flat", "random", "oracle")
 SEEDS = 1_000_000  # episodes of one seed; a multiple of any sensible number of goals: every seed starts at the first
@@ -95,43 +96,41 @@ def _load(agent: str | Path, method: str | None) -> Agent:
 
 
 def _task(player: Agent, task: TaskConfig | EnvFactory | str | None) -> TaskConfig:
-    from hplan.registry import load_task, task_from_factory
+    from hplan.registry import task_of
 
-    if task is None or isinstance(task, str):
-        return load_task(task or player.task, player.stack.success_rule)
-    return task_from_factory(task, success=player.stack.success_rule) if callable(task) else task
+    return task_of(player.task if task is None else task, player.stack.success_rule)
 
 
 def _name(agent: Agent | str | Path) -> str:
     return str(agent) if isinstance(agent, str | Path) else getattr(agent, "name", type(agent).__name__)
 
 
-def _stage(player: Agent, task: TaskConfig, method: str) -> tuple[Actor, World]:
-    """The world, and who plays in it."""
+def _stage(player: Agent, task: TaskConfig, method: str) -> tuple[Actor, SplitEnv]:
+    """The environment, and who plays in it."""
     from hplan.registry import make_world
 
-    world = make_world(task, split="eval")
+    env = make_world(task, split="eval")
     if method == "random":
-        return RandomActor(world.action_spec), world
+        return RandomActor(env.codec), env
     if method == "oracle":
-        return _oracle(world, task), world
-    return player, world
+        return _oracle(env, task), env
+    return player, env
 
 
-def _oracle(world: World, task: TaskConfig) -> Actor:
+def _oracle(env: SplitEnv, task: TaskConfig) -> Actor:
     from hplan.worlds.experts import make_oracle
 
-    return make_oracle(world, task)
+    return make_oracle(env, task)
 
 
 def _in_turn(player: Agent, task: TaskConfig, method: str, seeds: list[int]) -> Iterator[Record]:
-    actor, world = _stage(player, task, method)
+    actor, env = _stage(player, task, method)
     try:
         with one_thread():
             for seed in seeds:
-                yield run_episode(actor, world, seed)
+                yield run_episode(actor, env, seed)
     finally:
-        world.close()
+        env.close()
 
 
 # ---------------------------------------------------------------------------------------------------- worker processes
@@ -159,7 +158,7 @@ def _receive(payload: bytes) -> None:
 
 
 @cache
-def _worker_stage() -> tuple[Actor, World]:
+def _worker_stage() -> tuple[Actor, SplitEnv]:
     return _stage(*pickle.loads(_payload))
 
 

@@ -13,6 +13,7 @@ import tomli_w
 import torch
 from torch import Tensor
 
+from hplan.codec import Codec
 from hplan.config import SuccessRule
 from hplan.files import write_atomically
 from hplan.levels.calibration import Calibration
@@ -30,15 +31,15 @@ CALIBRATION, EDGES = "calibration", "edges"  # of the tensors in WEIGHTS
 class Stack:
     """Levels, index 0 the finest, and what travels with them.
 
-    calibration: what surprise each level met on held-out play (`hplan.levels.calibration`). tolerance: distance of each
-    level at which a goal observation counts as reached. train: how it was trained, and versions with what, for people;
+    codec: the encoding of its play. calibration: what surprise each level met on held-out play
+    (`hplan.levels.calibration`). tolerance: distance of each level at which a goal observation counts as reached.
+    train: how it was trained, and versions with what, for people;
     `chances` in it also decides who plans (`hplan.planning.choice`). edges: the landmark graphs of the levels that have
     one.
     """
 
     task: str
-    observation_spec: ObservationSpec
-    action_spec: ActionSpec
+    codec: Codec
     levels: tuple[Level, ...]
     calibration: tuple[Calibration, ...]
     tolerance: tuple[float, ...]
@@ -46,6 +47,14 @@ class Stack:
     train: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     edges: Mapping[int, LandmarkEdges] = field(default_factory=dict)
+
+    @property
+    def observation_spec(self) -> ObservationSpec:
+        return self.codec.observation_spec
+
+    @property
+    def action_spec(self) -> ActionSpec:
+        return self.codec.action_spec
 
     def lowest(self, count: int) -> Stack:
         """The stack of the `count` lowest levels; one is the flat agent."""
@@ -103,8 +112,7 @@ class Stack:
             "format": FORMAT,
             "task": self.task,
             "success_rule": self.success_rule,
-            "observation": _plain(asdict(self.observation_spec)),
-            "action": _plain(asdict(self.action_spec)),
+            "codec": self.codec.to_dict(),
             "train": _plain(self.train),
             "versions": self.versions,
             "level": [
@@ -135,8 +143,7 @@ class Stack:
             levels = tuple(_level(k, entry, tensors) for k, entry in enumerate(metadata["level"]))
             return cls(
                 task=metadata["task"],
-                observation_spec=ObservationSpec(**_tuples(metadata["observation"])),
-                action_spec=ActionSpec(**_tuples(metadata["action"])),
+                codec=Codec.from_dict(metadata["codec"], metadata["task"]),
                 levels=levels,
                 calibration=tuple(Calibration(tensors[f"{CALIBRATION}/{k}"].numpy()) for k in range(len(levels))),
                 tolerance=tuple(float(entry["tolerance"]) for entry in metadata["level"]),
@@ -145,7 +152,7 @@ class Stack:
                 versions=metadata["versions"],
                 edges=_edges(tensors, len(levels)),
             )
-        except (ValueError, KeyError, TypeError) as error:  # the first also of TOML, and of what is no UTF-8
+        except (ValueError, KeyError, TypeError, AssertionError) as error:  # the first also of TOML, the last of spaces
             what = f"{folder / METADATA} is damaged ({error}); delete it and run again with --resume"
             raise HplanError(what) from error
         except RuntimeError as error:

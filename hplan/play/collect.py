@@ -1,4 +1,4 @@
-"""The loop around a world: steps in, one shard's arrays out. Everything in it is called once a step, so it is plain."""
+"""The loop around an environment: steps in, one shard's arrays out. All of it is called once a step."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hplan.play.rarity import Archive, Restorable, SymbolSignature, VectorSignature
+from hplan.codec import OutsideSpace
+from hplan.play.rarity import Archive, Restorable, Start, SymbolSignature, VectorSignature, begin
 from hplan.play.shard import observation_dtype, pack_contexts
-from hplan.types import ActionSpec, HplanError, ObservationSpec, Start, World
+from hplan.types import ActionSpec, HplanError, ObservationSpec
 
 _VISIT_EVERY = 4  # steps between looks at the signature: rare states last longer, and looking costs 4 microseconds
 _LAYOUT_SEEDS = 2**31
@@ -21,12 +22,12 @@ _TICK = 1000
 class Driver(Protocol):
     """Who plays: begins episodes and chooses actions."""
 
-    def start(self) -> tuple[Start, int]:
-        """Begin an episode; returns what it begins with, and the seed of its layout."""
+    def start(self) -> Start:
+        """Begin an episode; returns what it begins with."""
         ...
 
     def act(self, observation: np.ndarray, step: int) -> Any:
-        """The action at step `step` of the episode."""
+        """The action at step `step` of the episode; observation and action in canonical form."""
         ...
 
 
@@ -39,21 +40,23 @@ class Collected:
 
 
 def collect(
-    world: World,
+    env: Any,
     driver: Driver,
     *,
     steps: int,
     episode_steps: int,
     tick: Callable[[int], None] = lambda done: None,
 ) -> Collected:
-    """Play `steps` steps in episodes of at most `episode_steps`; the last one is cut so that the sum is exact.
+    """Play `steps` steps of `env`, as `hplan.registry.make_world` makes them, in episodes of at most
+    `episode_steps`; the last one is cut so that the sum is exact.
 
-    `tick(n)` tells that n more steps are done, about once in a thousand. Where the world raises or returns something
-    that is not finite, the episodes before that are returned with an error that names environment, seed and step.
+    `tick(n)` tells that n more steps are done, about once in a thousand. Where the environment raises, or returns what
+    is outside its space or not finite, the episodes before that are returned with an error that names environment, seed
+    and step.
     """
-    arrays = _allocate(world.observation_spec, world.action_spec, 2 * steps)  # rows if every episode had one step
+    codec = env.codec
+    arrays = _allocate(codec.observation_spec, codec.action_spec, 2 * steps)  # rows if every episode had one step
     observations, actions, rewards, success, violation = arrays.values()
-    finite = world.observation_spec.kind == "vector"
     episodes: list[tuple[int, bool, int]] = []
     contexts: list[np.ndarray | None] = []
     row = done = told = 0
@@ -61,27 +64,29 @@ def collect(
     while done < steps and error is None:
         seed, step, terminated = -1, 0, False
         try:
-            start, seed = driver.start()
-            observation = start.observation
-            _check(observation, 0.0, finite)
+            start = driver.start()
+            seed, observation = start.seed, start.observation
             observations[row] = observation
             for step in range(min(episode_steps, steps - done)):
                 action = driver.act(observation, step)
-                transition = world.step(action)
-                observation = transition.observation
-                _check(observation, transition.reward, finite)
+                seen, reward, terminated, truncated, info = env.step(codec.decode(action))
+                observation = codec.encode(seen)
+                if not math.isfinite(reward):
+                    raise ValueError(f"reward {reward} is not finite")
                 here = row + step
                 actions[here] = action
-                rewards[here] = transition.reward
-                success[here] = transition.success
-                violation[here] = transition.violation
+                rewards[here] = reward
+                success[here] = info["success"]
+                violation[here] = info["violation"]
                 observations[here + 1] = observation
-                terminated = transition.terminated
-                if terminated or transition.truncated:
+                if terminated or truncated:
                     break
-        except Exception as cause:  # whatever a user's environment may raise
-            known = isinstance(cause, HplanError)  # then it names all three already
-            error = cause if known else HplanError(f"{world.name}, seed {seed}, step {step}: {cause!r}")
+        except (Exception, SystemExit) as cause:  # whatever a user's environment may raise
+            if isinstance(cause, HplanError) and not isinstance(cause, OutsideSpace):
+                error = cause  # it names all three already
+            else:
+                said = cause if isinstance(cause, OutsideSpace) else repr(cause)
+                error = HplanError(f"{env.name}, seed {seed}, step {step}: {said}")
             break
         length = step + 1
         for array in (actions, rewards, success, violation):
@@ -100,13 +105,6 @@ def collect(
     return Collected(rows | per_episode, error)
 
 
-def _check(observation: np.ndarray, reward: float, finite: bool) -> None:
-    if not math.isfinite(reward):
-        raise ValueError(f"reward {reward} is not finite")
-    if finite and not np.isfinite(observation).all():
-        raise ValueError(f"observation {observation} is not finite")
-
-
 def _allocate(observation: ObservationSpec, action: ActionSpec, rows: int) -> dict[str, np.ndarray]:
     """Pages that are never written cost nothing, so too many rows are no waste. The order is shard.ROWS."""
     return {
@@ -121,29 +119,27 @@ def _allocate(observation: ObservationSpec, action: ActionSpec, rows: int) -> di
 class RandomPlay:
     """Uniform random actions, each held with probability `repeat`; restarts now and then from a rare state (rarity.py).
 
-    restart_rare: fraction of restarts that go to an archived rare state instead of a new layout. Worlds that cannot
-    go back to a snapshot always start anew.
+    restart_rare: fraction of restarts that go to an archived rare state instead of a new layout. Environments that
+    cannot go back to a snapshot always start anew.
     """
 
     def __init__(
-        self, world: World, rng: np.random.Generator, *, steps: int, restart_rare: float = 0.0, repeat: float = 0.0
+        self, env: Any, rng: np.random.Generator, *, steps: int, restart_rare: float = 0.0, repeat: float = 0.0
     ) -> None:
-        self._world = world
+        self._env = env
         self._rng = rng
         self._restart_rare = restart_rare
-        self._actions = random_actions(world.action_spec, steps, repeat, rng)
+        self._actions = random_actions(env.codec.action_spec, steps, repeat, rng)
         self._next = 0
-        self._archive = rare_states(world) if restart_rare > 0 else None
+        self._archive = rare_states(env) if restart_rare > 0 else None
 
-    def start(self) -> tuple[Start, int]:
+    def start(self) -> Start:
         if self._archive and len(self._archive) and self._rng.random() < self._restart_rare:
-            entry = self._archive.restart(self._rng)
-            return entry.start, entry.seed
-        seed = int(self._rng.integers(_LAYOUT_SEEDS))
-        start = self._world.reset(seed=seed)
+            return self._archive.restart(self._rng).start
+        start = begin(self._env, int(self._rng.integers(_LAYOUT_SEEDS)))
         if self._archive is not None:
-            self._archive.start(start, seed)
-        return start, seed
+            self._archive.start(start)
+        return start
 
     def act(self, observation: np.ndarray, step: int) -> Any:
         if self._archive is not None and step % _VISIT_EVERY == _VISIT_EVERY - 1:
@@ -165,10 +161,10 @@ def random_actions(spec: ActionSpec, steps: int, repeat: float, rng: np.random.G
     return drawn.tolist() if spec.kind == "discrete" else drawn
 
 
-def rare_states(world: World) -> Archive | None:
-    """An archive for this world; None where it cannot go back to a snapshot."""
-    if not isinstance(world, Restorable):
+def rare_states(env: Any) -> Archive | None:
+    """An archive for this environment; None where it cannot go back to a snapshot."""
+    spec = env.codec.observation_spec
+    if not isinstance(env, Restorable):
         return None
-    spec = world.observation_spec
     signature = SymbolSignature(spec.shape[-1]) if spec.kind == "symbols" else VectorSignature()
-    return Archive(world, signature)
+    return Archive(env, signature)

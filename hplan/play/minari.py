@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hplan.codec import Codec
 from hplan.play.shard import observation_dtype
 from hplan.play.store import EpisodeStore, Manifest, versions, write_episodes
 from hplan.types import ActionSpec, Episode, ObservationSpec, UsageError
@@ -66,6 +67,7 @@ def import_minari(dataset: str, out: Path | str) -> EpisodeStore:
         raise UsageError(f"{dataset}: not on this machine, `minari download {dataset}` fetches it; here are {here}")
     source = minari.load_dataset(dataset)
     observation_spec, action_spec = _observation_spec(source.observation_space), _action_spec(source.action_space)
+    codec = Codec.of(source.observation_space, source.action_space, dataset)
     manifest = Manifest(
         task=dataset,
         environment=source.env_spec.id if source.env_spec else dataset,
@@ -73,8 +75,7 @@ def import_minari(dataset: str, out: Path | str) -> EpisodeStore:
         seed=0,
         steps=0,
         settings={},
-        observation_spec=observation_spec,
-        action_spec=action_spec,
+        codec=codec,
         versions=versions(),
     )
     return write_episodes(out, manifest, _episodes(source, observation_spec, action_spec))

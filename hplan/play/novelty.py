@@ -6,10 +6,11 @@ choosing the action whose known successor was visited least does it 65 times, an
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from hplan.play.rarity import Archive
-from hplan.types import Start, World
+from hplan.play.rarity import Archive, Start, begin
 
 _RANDOM = 0.1  # of actions are uniform, so that every action keeps support in every state
 _LAYOUT_SEEDS = 2**31
@@ -17,17 +18,18 @@ _AHEAD = 8192  # random numbers drawn at once
 
 
 class NoveltyPlay:
-    """A driver of `hplan.play.collect` for worlds of symbols and discrete actions.
+    """A driver of `hplan.play.collect` for environments of symbols and discrete actions.
 
     A state is the whole observation; `visits` counts them, `following` remembers what an action last led to. Both begin
     anew with every layout, that is, whenever the first observation is another one.
     """
 
     def __init__(
-        self, world: World, rng: np.random.Generator, *, archive: Archive | None = None, restart_rare: float = 0.0
+        self, env: Any, rng: np.random.Generator, *, archive: Archive | None = None, restart_rare: float = 0.0
     ) -> None:
-        """`archive`, `restart_rare`: where rare states are kept, and the share of episodes that begin in one."""
-        self._world, self._rng, self._actions = world, rng, world.action_spec.size
+        """`env`: as `hplan.registry.make_world` makes them. `archive`, `restart_rare`: where rare states
+        are kept, and the share of episodes that begin in one."""
+        self._env, self._rng, self._actions = env, rng, env.codec.action_spec.size
         self._archive, self._restart_rare = archive, restart_rare
         self._visits: dict[bytes, int] = {}
         self._following: dict[tuple[bytes, int], bytes] = {}
@@ -35,21 +37,20 @@ class NoveltyPlay:
         self._layout: bytes | int = b""
         self._noise: list[float] = []
 
-    def start(self) -> tuple[Start, int]:
+    def start(self) -> Start:
         self._last = None
         archive = self._archive
         if archive is not None and len(archive) and self._rng.random() < self._restart_rare:
             entry = archive.restart(self._rng)
             self._in_layout(entry.layout)
-            return entry.start, entry.seed
-        seed = int(self._rng.integers(_LAYOUT_SEEDS))
-        start = self._world.reset(seed=seed)
+            return entry.start
+        start = begin(self._env, int(self._rng.integers(_LAYOUT_SEEDS)))
         if archive is None:
             self._in_layout(start.observation.tobytes())
         else:
-            archive.start(start, seed)
+            archive.start(start)
             self._in_layout(archive.layout)
-        return start, seed
+        return start
 
     def _in_layout(self, layout: bytes | int) -> None:
         if layout != self._layout:

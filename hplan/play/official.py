@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 
+from hplan.codec import Codec
 from hplan.play.store import EpisodeStore, Manifest, versions, write_episodes
-from hplan.types import ActionSpec, Episode, HplanError, ObservationSpec, UsageError
+from hplan.types import Episode, HplanError, UsageError
 
 _PREFIX, _SUFFIX = "ogbench/", "-v0"
 
@@ -48,8 +50,11 @@ def import_ogbench(name: str, out: Path | str, *, file: Path | str | None = None
         seed=0,
         steps=0,
         settings={},
-        observation_spec=ObservationSpec("vector", (observations.shape[1],)),
-        action_spec=ActionSpec("continuous", size, (-1.0,) * size, (1.0,) * size),  # true of every OGBench environment
+        codec=Codec.of(
+            spaces.Box(-np.inf, np.inf, observations.shape[1:], np.float32),
+            spaces.Box(-1.0, 1.0, (size,), np.float32),  # true of every OGBench environment
+            dataset,
+        ),
         versions=versions(),
     )
     return write_episodes(out, manifest, _episodes(observations, actions, columns["valids"]))

@@ -14,8 +14,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from hplan.types import Start
-
 _BINS = 8  # of each dimension of a vector
 _CAPACITY = 256  # signatures with a snapshot; MiniGrid play meets 20 to 100
 _MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -23,7 +21,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 @runtime_checkable
 class Restorable(Protocol):
-    """A world that can go back to where it was."""
+    """An environment that can go back to where it was."""
 
     def snapshot(self) -> Any: ...
 
@@ -61,26 +59,40 @@ class VectorSignature:
 
 
 @dataclass(frozen=True)
+class Start:
+    """What an episode of play begins with. `observation`: in canonical form; `seed`: of its layout."""
+
+    observation: np.ndarray
+    context: np.ndarray | None
+    seed: int
+
+
+def begin(env: Any, seed: int) -> Start:
+    """Reset an environment for an episode of play."""
+    observation, info = env.reset(seed=seed)
+    return Start(env.codec.encode(observation), info.get("context"), seed)
+
+
+@dataclass(frozen=True)
 class Archived:
-    """A state to restart from: the world's snapshot, what an episode begins with there, and the seed and signature of
-    its layout."""
+    """A state to restart from: the environment's snapshot, what an episode begins with there, and the signature of its
+    layout."""
 
     snapshot: Any
     start: Start
-    seed: int
     layout: int
 
 
 class Archive:
     """Snapshots by signature. One archive serves one shard, so that a shard depends on nothing but its own seed."""
 
-    def __init__(self, world: Restorable, signature: SymbolSignature | VectorSignature) -> None:
-        self._world = world
+    def __init__(self, env: Restorable, signature: SymbolSignature | VectorSignature) -> None:
+        self._env = env
         self._signature = signature
         self._counts: Counter[int] = Counter()
         self._entries: dict[int, Archived] = {}
-        self._start = Start(np.empty(0))
-        self._seed = self._layout = self._current = 0
+        self._start = Start(np.empty(0), None, 0)
+        self._layout = self._current = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -90,14 +102,14 @@ class Archive:
         """Signature of the layout that play is in."""
         return self._layout
 
-    def start(self, start: Start, seed: int) -> None:
+    def start(self, start: Start) -> None:
         """A new layout begins."""
-        self._start, self._seed = start, seed
+        self._start = start
         self._layout = self._signature(start.observation) if isinstance(self._signature, SymbolSignature) else 0
         self._current = 0
 
     def visit(self, observation: np.ndarray) -> None:
-        """Note where the world is now. Snapshots are slow, so only the 1st, 2nd, 4th, 8th ... arrival takes one."""
+        """Note where play is now. Snapshots are slow, so only the 1st, 2nd, 4th, 8th ... arrival takes one."""
         signature = (self._signature(observation) - self._layout) % 2**64
         if signature == self._current:
             return
@@ -111,14 +123,14 @@ class Archive:
         if len(self._entries) >= _CAPACITY:  # the commonest goes; among equals the oldest
             self._entries.pop(max(self._entries, key=self._counts.__getitem__))
         start = replace(self._start, observation=observation.copy())
-        self._entries[signature] = Archived(self._world.snapshot(), start, self._seed, self._layout)
+        self._entries[signature] = Archived(self._env.snapshot(), start, self._layout)
 
     def restart(self, rng: np.random.Generator) -> Archived:
-        """Put the world into an archived state, drawn with probability inverse to how often play arrived there."""
+        """Go back to an archived state, drawn with probability inverse to how often play arrived there."""
         signatures = list(self._entries)
         weights = 1.0 / np.array([self._counts[s] for s in signatures])
         signature = signatures[rng.choice(len(signatures), p=weights / weights.sum())]
         entry = self._entries[signature]
-        self._world.restore(entry.snapshot)
-        self._start, self._seed, self._layout, self._current = entry.start, entry.seed, entry.layout, signature
+        self._env.restore(entry.snapshot)
+        self._start, self._layout, self._current = entry.start, entry.layout, signature
         return entry

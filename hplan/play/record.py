@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,16 +19,17 @@ from hplan.config import TaskConfig
 from hplan.files import is_unused, sweep
 from hplan.play.collect import Driver, RandomPlay, collect, rare_states
 from hplan.play.novelty import NoveltyPlay
+from hplan.play.rarity import Start
 from hplan.play.shard import write_shard
 from hplan.play.store import MANIFEST, SHARD_STEPS, EpisodeStore, Manifest, ShardInfo, shard_name, versions
 from hplan.registry import make_world
-from hplan.types import HplanError, UsageError, World
+from hplan.types import HplanError, UsageError
 from hplan.worlds.experts import OraclePlay
 
 _DECISIVE = ("kwargs", "view", "layouts", "success")  # fields of a task, beside its recipe, that decide what play is
 _HOLD = 0.75  # probability that a continuous random action is held: noise that is new every step leads nowhere
 Progress = Callable[[int, int], None]  # steps done, steps asked for
-MakeWorld = Callable[[], World]
+MakeEnv = Callable[[], Any]  # as `hplan.registry.make_world`
 Tick = Callable[[int], None]  # steps played since the last tick
 Finished = tuple[ShardInfo, HplanError | None]
 Job = Callable[[int, int, Tick], Finished]  # index of the shard, its steps
@@ -44,15 +45,15 @@ def play(
     progress: Progress | None = None,
     workers: int = 1,
     shard_steps: int = SHARD_STEPS,
-    make: MakeWorld | None = None,
+    make: MakeEnv | None = None,
 ) -> EpisodeStore:
     """Play `steps` environment steps of `task` into the folder `out`, in shards of `shard_steps`.
 
     Shard i depends on the settings, `seed` and i alone, never on `workers` or on interruptions: a run that was killed
     and is called again makes what is missing or damaged, and ends with the same bytes. More `steps` extend a store.
-    `make` builds the world (default: the task's own training world); with `workers` > 1 it has to be picklable.
+    `make` builds the environment (default: the task's own, of training); with `workers` > 1 it has to be picklable.
 
-    Raises UsageError where `out` holds something else, HplanError where the world fails (naming environment, seed and
+    Raises UsageError where `out` holds something else, HplanError where the environment fails (naming it, seed and
     step; the episodes before that are kept) or where the disk is full.
     """
     if steps < 1 or workers < 1 or shard_steps < 1:
@@ -86,9 +87,9 @@ def play(
     return EpisodeStore.open(out)
 
 
-def _manifest(task: TaskConfig, make: MakeWorld, *, steps: int, seed: int, shard_steps: int) -> Manifest:
+def _manifest(task: TaskConfig, make: MakeEnv, *, steps: int, seed: int, shard_steps: int) -> Manifest:
     """What this call is going to write, without shards."""
-    world = make()
+    env = make()
     settings = {name: getattr(task, name) for name in _DECISIVE} | {"shard_steps": shard_steps}
     settings |= {name: getattr(task.play, name) for name in ("recipe", "episode_steps", "restart_rare")}
     if task.changes.kind != "none":
@@ -100,11 +101,10 @@ def _manifest(task: TaskConfig, make: MakeWorld, *, steps: int, seed: int, shard
         seed=seed,
         steps=steps,
         settings=json.loads(json.dumps(settings)),  # as it will be read back
-        observation_spec=world.observation_spec,
-        action_spec=world.action_spec,
+        codec=env.codec,
         versions=versions(),
     )
-    world.close()
+    env.close()
     return manifest
 
 
@@ -119,7 +119,7 @@ def _begin(out: Path, manifest: Manifest, resume: bool) -> Manifest:
         raise UsageError(f"{out}: already holds play: resume it, or choose another folder")
     store = EpisodeStore.open(out, skip_damaged=True, hashes=True)
     found = store.manifest
-    for name in ("task", "environment", "source", "seed", "settings", "observation_spec", "action_spec"):
+    for name in ("task", "environment", "source", "seed", "settings", "codec"):
         if (there := getattr(found, name)) != (here := getattr(manifest, name)):
             raise UsageError(f"{out}: holds play with {name} {there}, not {here}: choose another folder")
     if found.steps > manifest.steps:
@@ -128,15 +128,15 @@ def _begin(out: Path, manifest: Manifest, resume: bool) -> Manifest:
     return replace(manifest, versions=found.versions, shards=store.shards)
 
 
-def _shard(task: TaskConfig, make: MakeWorld, out: Path, seed: int, index: int, steps: int, tick: Tick) -> Finished:
+def _shard(task: TaskConfig, make: MakeEnv, out: Path, seed: int, index: int, steps: int, tick: Tick) -> Finished:
     """Play and write shard `index`."""
-    world = make()
+    env = make()
     rng = np.random.default_rng([seed, index])
     try:
-        driver = _driver(task, world, rng, steps)
-        got = collect(world, driver, steps=steps, episode_steps=task.play.episode_steps, tick=tick)
+        driver = _driver(task, env, rng, steps)
+        got = collect(env, driver, steps=steps, episode_steps=task.play.episode_steps, tick=tick)
     finally:
-        world.close()
+        env.close()
     lengths, seeds = got.arrays["lengths"], got.arrays["seeds"]
     file = shard_name(index)
     sha256, size = write_shard(out / file, got.arrays) if len(lengths) else ("", 0)
@@ -145,17 +145,28 @@ def _shard(task: TaskConfig, make: MakeWorld, out: Path, seed: int, index: int, 
     return info, got.error
 
 
-def _driver(task: TaskConfig, world: World, rng: np.random.Generator, steps: int) -> Driver:
-    if task.play.recipe == "explore" and (world.observation_spec.kind, world.action_spec.kind) == (
-        "symbols",
-        "discrete",
-    ):
+def _driver(task: TaskConfig, env: Any, rng: np.random.Generator, steps: int) -> Driver:
+    observations, actions = env.codec.observation_spec.kind, env.codec.action_spec.kind
+    if task.play.recipe == "explore" and (observations, actions) == ("symbols", "discrete"):
         rare = task.play.restart_rare
-        return NoveltyPlay(world, rng, archive=rare_states(world) if rare > 0 else None, restart_rare=rare)
+        return NoveltyPlay(env, rng, archive=rare_states(env) if rare > 0 else None, restart_rare=rare)
     if task.play.recipe in ("explore", "random"):
-        repeat = _HOLD if world.action_spec.kind == "continuous" else 0.0
-        return RandomPlay(world, rng, steps=steps, restart_rare=task.play.restart_rare, repeat=repeat)
-    return OraclePlay(world, rng, recipe=task.play.recipe)
+        repeat = _HOLD if actions == "continuous" else 0.0
+        return RandomPlay(env, rng, steps=steps, restart_rare=task.play.restart_rare, repeat=repeat)
+    return MazePlay(OraclePlay(env, rng, recipe=task.play.recipe))
+
+
+@dataclass(frozen=True)
+class MazePlay:
+    """An oracle as a driver: what a maze shows is canonical as it is, and so are its actions."""
+
+    oracle: OraclePlay
+
+    def start(self) -> Start:
+        return Start(*self.oracle.start())
+
+    def act(self, observation: np.ndarray, step: int) -> np.ndarray:
+        return self.oracle.act(observation, step)
 
 
 def _serial(job: Job, sizes: dict[int, int], add: Tick) -> Generator[Finished]:

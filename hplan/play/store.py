@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from hplan.codec import Codec
 from hplan.play.shard import CONTEXTS, EPISODES, damage, map_shard, pack, write_atomic, write_shard
 from hplan.types import ActionSpec, Episode, HplanError, ObservationSpec, UsageError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 SHARD_STEPS = 20_000  # 1 s of DoorKey, 8 MB: what a kill can cost, and how long one archive of rare states lives
 _RECORDED = ("hplan", "numpy", "gymnasium", "minigrid", "ogbench", "mujoco")  # what can change the bytes of play
@@ -45,11 +46,18 @@ class Manifest:
     seed: int
     steps: int  # asked for, in all shards together
     settings: dict[str, Any]
-    observation_spec: ObservationSpec
-    action_spec: ActionSpec
+    codec: Codec
     versions: dict[str, str]
     shards: tuple[ShardInfo, ...] = ()
     format: int = FORMAT
+
+    @property
+    def observation_spec(self) -> ObservationSpec:
+        return self.codec.observation_spec
+
+    @property
+    def action_spec(self) -> ActionSpec:
+        return self.codec.action_spec
 
     def with_shard(self, shard: ShardInfo) -> Manifest:
         """This manifest with `shard` in the place of the one of the same index."""
@@ -57,7 +65,9 @@ class Manifest:
         return replace(self, shards=tuple(sorted([*others, shard], key=lambda s: s.index)))
 
     def save(self, folder: Path) -> None:
-        write_atomic(folder / MANIFEST, (json.dumps(asdict(self), indent=1, sort_keys=True) + "\n").encode())
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        content |= {"codec": self.codec.to_dict(), "shards": [asdict(shard) for shard in self.shards]}
+        write_atomic(folder / MANIFEST, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
 
     @staticmethod
     def load(folder: Path) -> Manifest:
@@ -69,8 +79,7 @@ class Manifest:
             content = json.loads(path.read_text(encoding="utf-8"))
             if content["format"] != FORMAT:
                 raise HplanError(f"{path}: format {content['format']}, this hplan reads {FORMAT}: make the data again")
-            content["observation_spec"] = ObservationSpec(**_tuples(content["observation_spec"]))
-            content["action_spec"] = ActionSpec(**_tuples(content["action_spec"]))
+            content["codec"] = Codec.from_dict(content["codec"], content["task"])
             content["shards"] = tuple(ShardInfo(**_tuples(shard)) for shard in content["shards"])
             return Manifest(**content)
         except (ValueError, KeyError, TypeError) as error:

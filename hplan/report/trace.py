@@ -23,7 +23,7 @@ class TraceStep:
     """
 
     step: int
-    world: str  # World.draw()
+    world: str  # SplitEnv.render()
     tree: PlanTree
     surprise: Mapping[int, float] = field(default_factory=dict)
     thresholds: Mapping[int, float] = field(default_factory=dict)

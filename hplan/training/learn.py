@@ -22,7 +22,7 @@ from hplan.parts import find, found, name_of
 from hplan.play.play import Play, load_play
 from hplan.play.record import play
 from hplan.play.store import Manifest, versions
-from hplan.registry import load_task, make_world, task_from_factory
+from hplan.registry import make_world, task_of
 from hplan.threads import reproducible
 from hplan.training.fit import Progress, Run
 from hplan.training.request import claim, describe, differences
@@ -70,7 +70,7 @@ def learn(
     Raises UsageError for a wrong call or an `out` that holds something else or that another process works in, and
     HplanError where play or training fails. Warns (`NoSuccessWarning`) where no step of play succeeded.
     """
-    config = _task(task, success)
+    config = task_of(task, success)
     if budget not in config.play.steps:
         raise UsageError(f"budget is {budget!r}{near(budget, config.play.steps)}")
     networks_on, out = _device(device), Path(out)
@@ -97,13 +97,13 @@ def learn(
         if steps is not None:
             told = (lambda done, total: progress("play", done, total, {})) if progress else None
             play(config, out / "play", steps=steps, seed=seed, progress=told, workers=workers)
-        data = _load(out / "play" if play_from is None else Path(play_from), config)
+        source = out / "play" if play_from is None else Path(play_from)
+        data = _load(source, config)
         run = Run(seed, out / "stages", networks_on, progress)
         trained = train(data, cutting, chosen, levels=levels, run=run)
         stack = Stack(
             task=config.name,
-            observation_spec=data.observation_spec,
-            action_spec=data.action_spec,
+            codec=Manifest.load(source).codec,
             levels=trained.levels,
             calibration=trained.calibration,
             tolerance=trained.tolerance,
@@ -132,10 +132,6 @@ def train(data: Play, abstraction: Any, settings: Any, *, levels: Levels, run: R
     return train_stack(abstraction(settings, fitted, held, count=count, seed=run.seed), run)
 
 
-def _task(task: Task, success: SuccessRule) -> TaskConfig:
-    if isinstance(task, TaskConfig):
-        return task
-    return load_task(task, success) if isinstance(task, str) else task_from_factory(task, success=success)
 
 
 def _device(name: Device) -> str:

@@ -1,4 +1,4 @@
-"""Environments as `types.World`: what an agent sees and does, made canonical, and their split."""
+"""Environments of tasks, as Gymnasium environments: their view, what came of a step, and their split."""
 
 import os
 

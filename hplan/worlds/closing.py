@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
+import gymnasium
 import numpy as np
 
-from hplan.types import Start, Transition
 from hplan.worlds.changing import STREAM
 from hplan.worlds.experts import Paths
-from hplan.worlds.mazes import RADIUS, Cell, MazeWorld
+from hplan.worlds.mazes import RADIUS, Cell, MazeView
 
 _STEP = 0.2  # units that a step moves at most
 
 
-class ClosingMaze(MazeWorld):
+class ClosingMaze(MazeView):
     """One cell closes in each episode. When: drawn between the shares `when` of the steps that the shortest way takes.
     Which: drawn from the cells of the shortest way from where the agent is then, but none that it touches, not the
     goal's, and none without which the goal is out of reach; where that leaves none, as soon as there is one.
@@ -27,29 +27,29 @@ class ClosingMaze(MazeWorld):
     changes: how many have closed in this episode, 0 or 1; for tests and reports.
     """
 
-    def __init__(self, env: Any, name: str, *, when: tuple[float, ...], **options: Any) -> None:
+    def __init__(self, env: gymnasium.Env, name: str, *, when: tuple[float, ...], **options: Any) -> None:
         super().__init__(env, name, **options)
-        put_blocks(env)
-        self._data = env.data
+        put_blocks(self._maze)
+        self._data = self._maze.data
         self._plan, self._when = self.walls, when
         self.changes = 0
 
-    def step(self, action: int | np.ndarray) -> Transition:
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if not self.changes and self._step >= self._due:
             self._close()
         return super().step(action)
 
-    def _reset(self, seed: int, options: dict[str, Any], name: str) -> Start:
+    def _begin(self, seed: int, options: dict[str, Any], name: str) -> tuple[np.ndarray, dict[str, Any]]:
         for cell in np.argwhere(self.walls & ~self._plan).tolist():
-            switch(self._env, cell, on=False)
+            switch(self._maze, cell, on=False)
         self._set_walls(self._plan)
         self.changes, self._touched = 0, set[Cell]()
-        start = super()._reset(seed, options, name)
+        observation, info = super()._begin(seed, options, name)
         self._draws = np.random.default_rng((seed, STREAM))
-        way = self._paths().way(self.cell(start.observation), self._goal())
+        way = self._paths().way(self.cell(observation), self._goal())
         earliest, latest = self._when
-        self._due = self._draws.uniform(earliest, latest) * len(way) * self._env._maze_unit / _STEP
-        return start
+        self._due = self._draws.uniform(earliest, latest) * len(way) * self._maze._maze_unit / _STEP
+        return observation, info
 
     def _close(self) -> None:
         x, y = self._data.qpos.tolist()
@@ -62,12 +62,12 @@ class ClosingMaze(MazeWorld):
         cells = [cell for cell in ahead if here in self._paths(cell).distances(goal)]
         if cells:
             cell = cells[int(self._draws.integers(len(cells)))]
-            switch(self._env, cell, on=True)
+            switch(self._maze, cell, on=True)
             self._set_walls(self._walls_with(cell))
             self.changes = 1
 
     def _goal(self) -> Cell:
-        return self.cell(self._env.cur_goal_xy)
+        return self.cell(self._maze.cur_goal_xy)
 
     def _paths(self, closed: Cell | None = None) -> Paths:
         walls = self.walls if closed is None else self._walls_with(closed)

@@ -10,12 +10,14 @@ import math
 from collections import deque
 from typing import Any, Literal
 
+import gymnasium
 import numpy as np
 
 from hplan.config import TaskConfig
-from hplan.types import Start, UsageError, World
-from hplan.worlds.mazes import MOVE, Cell, MazeWorld
-from hplan.worlds.split import SplitWorld, derived_seed
+from hplan.types import UsageError
+from hplan.worlds.layers import layer_of
+from hplan.worlds.mazes import MOVE, Cell, MazeView
+from hplan.worlds.split import derived_seed
 
 NOISE = 0.5
 STITCH_CELLS = 4  # how far apart start and goal of an episode of *stitch* are
@@ -72,23 +74,23 @@ class OraclePlay:
     """Makes play of a maze: starts in any free cell. `navigate`: goals in corners, a new one when one is reached.
     `stitch`: a goal four cells away on shortest paths, and stays there.
 
-    Raises UsageError where `world` is no maze.
+    Raises UsageError where `env` is no maze.
     """
 
-    def __init__(self, world: World, rng: np.random.Generator, *, recipe: str) -> None:
+    def __init__(self, env: gymnasium.Env, rng: np.random.Generator, *, recipe: str) -> None:
         if recipe not in ("navigate", "stitch"):
             raise UsageError(f"unknown recipe {recipe!r} of an oracle; expected 'navigate' or 'stitch'")
-        self._world, self._maze = world, _maze(world)
+        self._env, self._maze = env, _maze(env)
         self._rng = rng
         self._recipe: Literal["navigate", "stitch"] = recipe
         self._known: np.ndarray | None = None
         self._look()
         self._aim((0.0, 0.0))
 
-    def start(self) -> tuple[Start, int]:
-        """Begin an episode; returns what it begins with, and its seed."""
+    def start(self) -> tuple[np.ndarray, np.ndarray | None, int]:
+        """Begin an episode; returns its first observation, its context and its seed."""
         seed = int(self._rng.integers(2**31))
-        self._world.reset(seed=seed)  # so that an error names this seed
+        self._env.reset(seed=seed)  # so that an error names this seed
         self._look()
         start = self._pick(self._paths.free)
         if self._recipe == "stitch":
@@ -96,9 +98,9 @@ class OraclePlay:
             goal = self._pick(near) if near else start
         else:
             goal = self._pick(self._corners)
-        begun = self._maze.begin(start, goal, derived_seed(seed, "train"))
-        self._aim(tuple(np.asarray(begun.goal).tolist()))
-        return begun, seed
+        observation, info = self._maze.begin(start, goal, derived_seed(seed, "train"))
+        self._aim(tuple(info["goal"].tolist()))
+        return observation, info.get("context"), seed
 
     def act(self, observation: np.ndarray, step: int = 0) -> np.ndarray:
         """(2,) float32 in [-1, 1]."""
@@ -137,7 +139,7 @@ class MazeOracle:
     """A ceiling: goes to the goal on a shortest path without noise, round teleporters, and round what closes as soon as
     it does. An Actor of `evaluate`."""
 
-    def __init__(self, maze: MazeWorld) -> None:
+    def __init__(self, maze: MazeView) -> None:
         self.evaluations = 0
         self.planner_calls: dict[int, int] = {}
         self.repairs: dict[int, int] = {}
@@ -148,7 +150,7 @@ class MazeOracle:
 
     def reset(self, goal: np.ndarray | None = None, seed: int = 0, context: np.ndarray | None = None) -> None:
         if goal is None:
-            raise UsageError(f"{self._maze.name}: the oracle needs a goal to go to")
+            raise UsageError(f"{self._maze.codec.where}: the oracle needs a goal to go to")
         self._goal = np.asarray(goal)
 
     def act(self, observation: np.ndarray) -> np.ndarray:
@@ -161,13 +163,14 @@ class MazeOracle:
         return (away / max(MOVE, np.abs(away).max())).astype(np.float32)
 
 
-def make_oracle(world: World, task: TaskConfig) -> Any:
+def make_oracle(env: gymnasium.Env, task: TaskConfig) -> Any:
     """Who plays `--method oracle`. Raises UsageError for tasks without an oracle."""
-    return MazeOracle(_maze(world))
+    return MazeOracle(_maze(env))
 
 
-def _maze(world: World) -> MazeWorld:
-    maze = world.inner if isinstance(world, SplitWorld) else world
-    if not isinstance(maze, MazeWorld):
-        raise UsageError(f"{world.name}: only OGBench's mazes have an oracle, and this is a {type(maze).__name__}")
+def _maze(env: gymnasium.Env) -> MazeView:
+    maze = layer_of(env, MazeView)
+    if maze is None:
+        name = getattr(env, "name", type(env.unwrapped).__name__)
+        raise UsageError(f"{name}: only OGBench's mazes have an oracle, and this is a {type(env.unwrapped).__name__}")
     return maze

@@ -8,16 +8,15 @@ those of free cells are switched off (closing.py), so that another layout costs 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import gymnasium
 import numpy as np
 
-from hplan.types import ObservationSpec, Start
 from hplan.worlds.closing import put_blocks, switch
 from hplan.worlds.experts import Paths
-from hplan.worlds.mazes import Cell, MazeWorld
+from hplan.worlds.mazes import Cell, MazeView
 
 TRAINING, EVALUATION = 25, 20  # layouts
 SIZES = (11, 13, 15, 17, 19, 21)  # cells across, the walls around included
@@ -71,21 +70,22 @@ def layouts(*, held_out: bool) -> tuple[np.ndarray, ...]:
     return found[TRAINING:] if held_out else found[:TRAINING]
 
 
-class DiverseMaze(MazeWorld):
+class DiverseMaze(MazeView):
     """A generated maze, another one of `layouts` for each episode. evaluation: an episode's goal is as far away as its
     band says, `goal_name` names the band, and seeds go through the bands in turn; it ends at its goal, or after 60
     steps a cell. Otherwise: a random start and goal in free cells, no end, and `max_steps` as given."""
 
-    observation_spec = ObservationSpec("vector", (2,), context=_LARGEST, context_frame=(-4.0, -4.0, 4.0))
+    context = _LARGEST
+    context_frame = (-4.0, -4.0, 4.0)
     goals = len(BANDS)
 
-    def __init__(self, env: Any, name: str, *, layouts: tuple[np.ndarray, ...], **options: Any) -> None:
-        env.maze_map = np.zeros(_LARGEST, int)
-        put_blocks(env)
+    def __init__(self, env: gymnasium.Env, name: str, *, layouts: tuple[np.ndarray, ...], **options: Any) -> None:
+        env.unwrapped.maze_map = np.zeros(_LARGEST, int)  # type: ignore[attr-defined]
+        put_blocks(env.unwrapped)
         super().__init__(env, name, **options)
         self._layouts = layouts
 
-    def reset(self, *, seed: int) -> Start:
+    def _reset(self, seed: int) -> tuple[np.ndarray, dict[str, Any]]:
         rng = np.random.default_rng(seed)
         self._enter(self._layouts[int(rng.integers(len(self._layouts)))])
         free: list[Cell] = [(i, j) for i, j in rng.permutation(np.argwhere(~self.walls)).tolist()]
@@ -98,13 +98,13 @@ class DiverseMaze(MazeWorld):
         goals = [(cell, steps) for cell, steps in way.items() if least <= steps <= most]
         goal, cells = goals[int(rng.integers(len(goals)))]
         self.max_steps = STEPS * cells
-        return self._reset(seed, {"task_info": {"init_ij": start, "goal_ij": goal}}, f"{least}-{most}")
+        return self._begin(seed, {"task_info": {"init_ij": start, "goal_ij": goal}}, f"{least}-{most}")
 
     def _enter(self, walls: np.ndarray) -> None:
         for cell in np.argwhere(walls != self.walls).tolist():
-            switch(self._env, cell, on=bool(walls[tuple(cell)]))
+            switch(self._maze, cell, on=bool(walls[tuple(cell)]))
         self._set_walls(walls)
 
-    def _reset(self, seed: int, options: dict[str, Any], name: str) -> Start:
-        start = super()._reset(seed, options, name)
-        return replace(start, context=self.walls.astype(np.uint8))
+    def _begin(self, seed: int, options: dict[str, Any], name: str) -> tuple[np.ndarray, dict[str, Any]]:
+        observation, info = super()._begin(seed, options, name)
+        return observation, {**info, "context": self.walls.astype(np.uint8)}

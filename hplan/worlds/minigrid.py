@@ -11,15 +11,21 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium import spaces
+from gymnasium.wrappers import TimeLimit
 from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX, STATE_TO_IDX
 from minigrid.minigrid_env import MiniGridEnv
 
-from hplan.types import ActionSpec, ObservationSpec, Start, Transition
+from hplan.codec import Codec
+from hplan.worlds.changing import Changing
+from hplan.worlds.gym import goes_back
+from hplan.worlds.layers import count_anew, layers, own_limit
 
 FEATURES = ("object", "colour", "state", "agent", "carried object", "carried colour")
 TYPE, COLOUR, STATE, AGENT, CARRIED_TYPE, CARRIED_COLOUR = range(6)
-CARDINALITIES = (len(OBJECT_TO_IDX), len(COLOR_TO_IDX), len(STATE_TO_IDX), 5, len(OBJECT_TO_IDX), len(COLOR_TO_IDX))
-ACTIONS = ("left", "right", "forward", "pickup", "drop", "toggle", "done")
+_OBJECTS = {"unseen", "empty", "wall", "floor", "door", "key", "ball", "box", "goal", "lava", "agent"}  # MiniGrid's own
+_HOME = "minigrid.core.world_object"  # where their classes are
+_STATES = 64  # that an object of somebody's own may have
 _EMPTY = (OBJECT_TO_IDX["empty"], 0, 0)
 _LETTERS = {"wall": "#", "floor": ".", "key": "k", "ball": "o", "box": "b", "goal": "G", "lava": "~"}
 _DOORS = {0: "_", 1: "D", 2: "L"}  # open, closed, locked
@@ -47,100 +53,113 @@ def full_view(env: MiniGridEnv) -> np.ndarray:
     return view
 
 
-class MiniGridWorld:
-    """A MiniGrid environment, or a wrapper of one (changing.py), as a World. `env` is this world's own from now on: its
-    partial view is switched off.
+def cardinalities() -> tuple[int, ...]:
+    """How many values each feature has. Objects that are not MiniGrid's own may have states that it does not know."""
+    strangers = OBJECT_TO_IDX.keys() - _OBJECTS
+    kinds, colours = max(OBJECT_TO_IDX.values()) + 1, max(COLOR_TO_IDX.values()) + 1
+    return kinds, colours, _STATES if strangers else len(STATE_TO_IDX), 5, kinds, colours
 
-    at_least: raises the environment's limit of steps to this; play needs longer stays than some tasks allow.
+
+class MiniGridView(gymnasium.Wrapper):
+    """A MiniGrid environment, or wrappers of one, that shows the whole grid; `info["mission"]` is what it asks for.
+
+    Wrappers act, only what they show is not looked at. quiet: the environment is this view's own, and its partial view
+    is switched off where no wrapper of the user's could want it. at_least: raises the environment's limit of steps to
+    this; play needs longer stays than some tasks allow.
     """
 
-    def __init__(self, env: gymnasium.Env, name: str, *, ending_succeeds: bool = False, at_least: int = 0) -> None:
-        self.name = name
+    def __init__(self, env: gymnasium.Env, name: str, *, quiet: bool = True, at_least: int = 0) -> None:
+        super().__init__(env)
         self._wear(env)
-        self._env.gen_obs = _no_view
-        self._ending_succeeds = ending_succeeds
+        self._quiet = quiet and all(isinstance(layer, TimeLimit | Changing) for layer in layers(env)[:-1])
+        if self._quiet:
+            self._grid_env.gen_obs = _no_view  # type: ignore[method-assign]
         self._at_least = at_least
         self._set_limit()
-        size = int(env.action_space.n)  # type: ignore[attr-defined]  # always Discrete
-        self.action_spec = ActionSpec("discrete", size, names=ACTIONS[:size])
-        shape = (self._env.height, self._env.width, len(FEATURES))
-        self.observation_spec = ObservationSpec("symbols", shape, CARDINALITIES)
+        high = np.array(cardinalities(), np.uint8) - np.uint8(1)
+        shape = (self._grid_env.height, self._grid_env.width, len(FEATURES))
+        self.observation_space = spaces.Box(np.uint8(0), np.broadcast_to(high, shape), shape, np.uint8)
+        self.codec = Codec.of(self.observation_space, env.action_space, name, action_names=self._names())
+        if goes_back(env):
+            self.snapshot, self.restore = self._snapshot, self._restore
 
-    def reset(self, *, seed: int) -> Start:
-        self._outer.reset(seed=seed)
+    @property
+    def max_steps(self) -> int:
+        return min(own_limit(self.env), self._grid_env.max_steps)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        _, info = self.env.reset(seed=seed, options=options)
         self._set_limit()  # BabyAI's environments choose theirs for each mission
         self._encode()
-        return Start(self._view.copy())
+        return self._view.copy(), {**info, "mission": self._grid_env.mission}
 
-    def step(self, action: int | np.ndarray) -> Transition:
-        _, reward, terminated, truncated, info = self._outer.step(int(action))
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        # MiniGrid compares actions with an enumeration, which takes numpy's integers twice as long
+        _, reward, terminated, truncated, info = self.env.step(int(action) if self._quiet else action)
         self._refresh()
-        reward = float(reward)
-        success = self.succeeds(reward, terminated, info)
-        violation = terminated and self._view[self._at][TYPE] == OBJECT_TO_IDX["lava"]
-        return Transition(self._view.copy(), reward, bool(terminated), bool(truncated), success, bool(violation))
-
-    def succeeds(self, reward: float, terminated: bool, info: dict[str, Any]) -> bool:
-        """Whether a step of the environment that returned these is the task's success."""
-        if self._ending_succeeds:
-            return bool(terminated)
-        return bool(info["success"]) if "success" in info else bool(terminated and reward > 0)
+        if terminated and self._view[self._at][TYPE] == OBJECT_TO_IDX["lava"]:
+            info = {**info, "violation": True}
+        return self._view.copy(), reward, terminated, truncated, info
 
     def draw(self) -> str:
         """One character a cell: walls #, the agent an arrow, doors _ open, D closed, L locked, letters for things."""
-        env = self._env
+        env = self._grid_env
         rows = []
         for y in range(env.height):
             things = [env.grid.get(x, y) for x in range(env.width)]
-            row = [
-                " " if t is None else _DOORS[t.encode()[2]] if t.type == "door" else _LETTERS[t.type] for t in things
-            ]
-            rows.append(row)
+            rows.append([_letter(thing) for thing in things])
         x, y = env.agent_pos
         rows[y][x] = _ARROWS[env.agent_dir]
         carrying = f"\ncarries a {env.carrying.color} {env.carrying.type}" if env.carrying else ""
         return "\n".join("".join(row) for row in rows) + carrying
 
-    def close(self) -> None:
-        self._env.close()
+    def _names(self) -> tuple[str, ...]:
+        """Of the actions, where no wrapper changed what they are."""
+        env, names = self._grid_env, [action.name for action in getattr(self._grid_env, "actions", ())]
+        same = self.action_space == env.action_space
+        size = int(env.action_space.n) if same and isinstance(env.action_space, spaces.Discrete) else 0
+        return tuple(names[:size]) if size <= len(names) else ()
 
-    def snapshot(self) -> bytes:
+    def _snapshot(self) -> bytes:
         """The state as it is now. The environment goes whole: copies of its parts would break `carrying is obj`."""
-        return pickle.dumps(self._outer, protocol=pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps(self.env, protocol=pickle.HIGHEST_PROTOCOL)
 
-    def restore(self, snapshot: bytes) -> None:
+    def _restore(self, snapshot: bytes) -> None:
         """A new episode that starts in that state: `max_steps` counts from here."""
+        before = self.env
         self._wear(pickle.loads(snapshot))
-        self._env.step_count = 0
+        before.close()
+        self._grid_env.step_count = 0
+        count_anew(self.env)
         self._encode()
 
     def _wear(self, env: gymnasium.Env) -> None:
-        self._outer = env
-        self._env: MiniGridEnv = env.unwrapped  # type: ignore[assignment]
+        self.env = env
+        self._grid_env: MiniGridEnv = env.unwrapped  # type: ignore[assignment]
 
     def _set_limit(self) -> None:
-        self.max_steps = self._env.max_steps = max(self._env.max_steps, self._at_least)
+        self._grid_env.max_steps = max(self._grid_env.max_steps, self._at_least)
 
     def _encode(self) -> None:
         """Everything from scratch."""
-        self._view = full_view(self._env)
+        self._view = full_view(self._grid_env)
         self._cells = self._view.reshape(-1, len(FEATURES))
         self._at = self._position()
-        self._things = list(self._env.grid.grid)
-        self._doors = self._find_doors()
+        self._look_for_changeable(self._grid_env.grid.grid)
 
     def _refresh(self) -> None:
         """What one step may have changed: which object lies where, a door's state, the agent."""
-        env, cells = self._env, self._cells
+        env, cells = self._grid_env, self._cells
         things = env.grid.grid
         if things != self._things:  # objects compare by identity, so this is fast
             for index, (thing, before) in enumerate(zip(things, self._things, strict=True)):
                 if thing is not before:
                     cells[index, :AGENT] = _EMPTY if thing is None else thing.encode()
-            self._things = list(things)
-            self._doors = self._find_doors()
+            self._look_for_changeable(things)
         for index, door in self._doors:
             cells[index, STATE] = 0 if door.is_open else 2 if door.is_locked else 1
+        for index, thing in self._strangers:
+            cells[index, :AGENT] = thing.encode()
         self._view[self._at][AGENT:] = 0
         self._at = self._position()
         carried = env.carrying
@@ -150,9 +169,24 @@ class MiniGridWorld:
             here[CARRIED_TYPE] = OBJECT_TO_IDX[carried.type]
             here[CARRIED_COLOUR] = COLOR_TO_IDX[carried.color]
 
-    def _find_doors(self) -> list[tuple[int, Any]]:
-        return [(i, thing) for i, thing in enumerate(self._things) if thing is not None and thing.type == "door"]
+    def _look_for_changeable(self, things: list[Any]) -> None:
+        """What may look another way without being another thing: doors, and whatever is not MiniGrid's own."""
+        self._things = list(things)
+        there = [(i, thing) for i, thing in enumerate(things) if thing is not None]
+        self._strangers = [(i, thing) for i, thing in there if _is_strange(thing)]
+        self._doors = [(i, thing) for i, thing in there if thing.type == "door" and not _is_strange(thing)]
 
     def _position(self) -> tuple[int, int]:
-        x, y = self._env.agent_pos
+        x, y = self._grid_env.agent_pos
         return int(y), int(x)
+
+
+def _is_strange(thing: Any) -> bool:
+    return thing is not None and type(thing).__module__ != _HOME
+
+
+def _letter(thing: Any) -> str:
+    if thing is None:
+        return " "
+    kind: str = thing.type
+    return _DOORS.get(thing.encode()[2], "D") if kind == "door" else _LETTERS.get(kind, kind[:1])

@@ -6,30 +6,34 @@ import math
 import pickle
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from hplan.types import Start, World
-from hplan.worlds.mazes import MOVE, MazeWorld
-from hplan.worlds.minigrid import MiniGridWorld
-from hplan.worlds.split import SplitWorld
+import gymnasium
+
+from hplan.worlds.layers import layer_of
+from hplan.worlds.mazes import MOVE, MazeView
+from hplan.worlds.minigrid import MiniGridView
+from hplan.worlds.outcome import Outcome
+
+Start = tuple[Any, dict[str, Any]]  # what `reset` returns
 
 STATES = 100_000  # a search that met so many gives up: some seconds
 _KINGS = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j]
 State = TypeVar("State", bound=Hashable)
 
 
-def optimal_steps(world: World, start: Start) -> int | None:
-    """The fewest environment steps from `start`, what `world.reset` just returned, to success; `world` stays as it is.
+def optimal_steps(env: gymnasium.Env, start: Start) -> int | None:
+    """The fewest environment steps from `start`, what `env.reset` just returned, to success; `env` stays as it is.
 
     MiniGrid: exact, by breadth-first search over all that its steps change. Point mazes: the fewest on the lattice of
     whole steps from the start (each axis by one full action, or not at all) that touch no wall, corners included, and
     keep off teleporters; actions in between save a step or two at corners. None where there is no way, where more than
     `STATES` states are met, where chance has a say, and for every other world.
     """
-    inner = world.inner if isinstance(world, SplitWorld) else world
-    if type(inner) is MazeWorld and start.goal is not None:  # what derives from it may change under way
-        return _maze_steps(inner, start)
-    return _grid_steps(inner) if type(inner) is MiniGridWorld else None
+    maze, grid, outcome = layer_of(env, MazeView), layer_of(env, MiniGridView), layer_of(env, Outcome)
+    if type(maze) is MazeView and "goal" in start[1]:  # what derives from it may change under way
+        return _maze_steps(maze, start)
+    return _grid_steps(grid, outcome) if type(grid) is MiniGridView and outcome is not None else None
 
 
 def fewest_steps(
@@ -49,9 +53,9 @@ def fewest_steps(
     return None
 
 
-def _maze_steps(maze: MazeWorld, start: Start) -> int | None:
-    x0, y0 = start.observation.tolist()
-    goal = tuple(start.goal.tolist())  # type: ignore[union-attr]  # the caller has looked
+def _maze_steps(maze: MazeView, start: Start) -> int | None:
+    x0, y0 = start[0].tolist()
+    goal = tuple(start[1]["goal"].tolist())
 
     @cache
     def met(i: int, j: int) -> bool | None:
@@ -69,10 +73,10 @@ def _maze_steps(maze: MazeWorld, start: Start) -> int | None:
     return fewest_steps((0, 0), following)
 
 
-def _grid_steps(world: MiniGridWorld) -> int | None:
-    env = pickle.loads(world.snapshot())  # the search moves this copy about
-    if env.unwrapped is not env:  # what is around it may change it under way
+def _grid_steps(view: MiniGridView, outcome: Outcome) -> int | None:
+    if view.unwrapped is not view.env or not hasattr(view, "snapshot"):  # what is around it may change it under way
         return None
+    env = pickle.loads(view.snapshot())  # the search moves this copy about
     doors = [thing for thing in env.grid.grid if thing is not None and thing.type == "door"]
     chance = env.np_random.bit_generator
     untouched = chance.state
@@ -88,12 +92,12 @@ def _grid_steps(world: MiniGridWorld) -> int | None:
             door.is_open, door.is_locked = is_open, is_locked
 
     def following(state: tuple) -> Iterator[tuple[tuple[Hashable, ...], bool]]:
-        for action in range(world.action_spec.size):
+        for action in range(view.codec.action_spec.size):
             go_to(state)
             _, reward, terminated, _, info = env.step(action)
             if chance.state != untouched:
                 return
-            success = world.succeeds(float(reward), terminated, info)
+            success = outcome.succeeds(float(reward), terminated, info)
             if success or not terminated:
                 yield now(), success
 

@@ -1,4 +1,4 @@
-"""One world of one split: layouts of the other split are never shown, and whatever fails says where.
+"""A task's environment in one split: layouts of the other split are never shown, and whatever fails says where.
 
 Evaluation and training share no environment seed. Where layouts vary, the fingerprint of the layout decides as well:
 one layout in eight is for evaluation, and reset(seed) draws seeds derived from its own until the layout fits.
@@ -7,17 +7,20 @@ one layout in eight is for evaluation, and reset(seed) draws seeds derived from 
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal
 
+import gymnasium
 import numpy as np
 
-from hplan.types import HplanError, Start, Transition, World
+from hplan.types import HplanError
+from hplan.worlds.outcome import Outcome
 
 Split = Literal["train", "eval"]
-Fingerprint = Callable[[np.ndarray], bytes]  # a first observation -> what makes its layout
+Fingerprint = Callable[[np.ndarray], bytes]  # a first observation in canonical form -> what makes its layout
 GOALS = 5  # numbered goals of a world that seeds go through in turn, unless it says otherwise
 _SHARE = 8  # one layout in so many is for evaluation
 _TRIES = 400  # with 1 fitting layout in 8, all fail once in 1e23
@@ -38,81 +41,80 @@ def layout_split(layout: bytes) -> Split:
 
 @dataclass(frozen=True)
 class _Here:
-    """A snapshot of a SplitWorld."""
+    """A snapshot of a SplitEnv."""
 
     seed: int
     inner: Any
 
 
-class SplitWorld:
-    """`world` restricted to one split. `fingerprint`: where layouts vary; None where every seed has the same layout.
+class SplitEnv(gymnasium.Wrapper):
+    """`env` restricted to one split. `fingerprint`: where layouts vary; None where every seed has the same layout.
 
-    Raises HplanError naming the world, the seed given to `reset` and the step, where the world raises or returns NaN.
+    `reset()` without a seed goes on to the next one, so that episodes in turn are those of `hplan.evaluate`. `render`
+    is plain text, for people only. Raises HplanError naming the environment, the seed given to `reset` and the step,
+    where the environment raises, or returns a reward that is not finite.
     """
 
-    def __init__(self, world: World, split: Split, fingerprint: Fingerprint | None = None) -> None:
-        self.name = world.name
-        self.observation_spec = world.observation_spec
-        self.action_spec = world.action_spec
-        self.max_steps = world.max_steps
+    render_mode = "ansi"  # type: ignore[assignment]  # a property of gymnasium.Wrapper
+    metadata = {"render_modes": ["ansi"]}  # type: ignore[assignment]  # noqa: RUF012
+
+    def __init__(self, env: Outcome, name: str, split: Split, fingerprint: Fingerprint | None = None) -> None:
+        super().__init__(env)
+        self.name, self.codec = name, env.codec
         self.split: Split = split
-        self._world = world
+        self.view: Any = env.view  # for oracles that make data and measure ceilings
+        self._outcome = env
         self._fingerprint = fingerprint
-        self._finite = world.observation_spec.kind == "vector"
-        self._goals = getattr(world, "goals", GOALS)
-        self._seed = self._step = 0
-        if hasattr(world, "snapshot"):  # only worlds that can go back offer it
+        self._goals = getattr(env.view, "goals", GOALS)
+        self._seed: int | None = None
+        self._step = 0
+        if hasattr(env, "snapshot"):  # only views that can go back offer it
             self.snapshot, self.restore = self._snapshot, self._restore
 
     @property
-    def inner(self) -> World:
-        """The whole world, for oracles that make data and measure ceilings."""
-        return self._world
+    def max_steps(self) -> int:
+        return self._outcome.max_steps
 
-    def reset(self, *, seed: int) -> Start:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """A layout of this split. The same seed gives the same start."""
-        self._seed, self._step = seed, 0
+        if seed is None:
+            seed = secrets.randbelow(2**31) if self._seed is None else self._seed + 1
+        self._seed, self._step = int(seed), 0
         for attempt in range(_TRIES):
+            derived = derived_seed(self._seed, self.split, attempt, self._goals)
             try:
-                start = self._world.reset(seed=derived_seed(seed, self.split, attempt, self._goals))
-            except Exception as error:
+                observation, info = self.env.reset(seed=derived, options=options)
+                seen = self.codec.encode(observation) if self._fingerprint else None
+            except (Exception, SystemExit) as error:
                 raise self._failure(f"reset raised {type(error).__name__}: {error}") from error
-            self.max_steps = self._world.max_steps  # of some environments it depends on the layout
-            self._check(start.observation, 0.0)
-            if self._fingerprint is None or layout_split(self._fingerprint(start.observation)) == self.split:
-                return start
+            if seen is None or self._fingerprint is None or layout_split(self._fingerprint(seen)) == self.split:
+                return observation, info
         raise HplanError(
             f"{self.name}: none of {_TRIES} layouts derived from seed {seed} is one for {self.split}: it has too few "
             'layouts to hold some back; set layouts = "fixed" in its task file'
         )
 
-    def step(self, action: int | np.ndarray) -> Transition:
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         try:
-            transition = self._world.step(action)
-        except Exception as error:
+            observation, reward, terminated, truncated, info = self.env.step(action)
+        except (Exception, SystemExit) as error:
             raise self._failure(f"step({action}) raised {type(error).__name__}: {error}") from error
         self._step += 1
-        self._check(transition.observation, transition.reward)
-        return transition
+        if not math.isfinite(reward):  # type: ignore[arg-type]  # Outcome made it a float
+            raise self._failure(f"reward {reward} is not finite")
+        return observation, reward, terminated, truncated, info  # type: ignore[return-value]
 
-    def draw(self) -> str:
-        return self._world.draw()
-
-    def close(self) -> None:
-        self._world.close()
-
-    def _check(self, observation: np.ndarray, reward: float) -> None:
-        if not math.isfinite(reward) or (self._finite and not np.isfinite(observation).all()):
-            raise self._failure(f"not finite: observation {observation.tolist()}, reward {reward}")
+    def render(self) -> str:  # type: ignore[override]
+        return self._outcome.draw()
 
     def _failure(self, what: str) -> HplanError:
         return HplanError(f"{self.name}, seed {self._seed}, step {self._step}: {what}")
 
     def _snapshot(self) -> _Here:
         """The state as it is now."""
-        return _Here(self._seed, self._world.snapshot())  # type: ignore[attr-defined]
+        return _Here(self._seed or 0, self._outcome.snapshot())
 
     def _restore(self, snapshot: _Here) -> None:
         """A new episode that starts in that state: limits on its length count from here."""
         self._seed, self._step = snapshot.seed, 0
-        self._world.restore(snapshot.inner)  # type: ignore[attr-defined]
+        self._outcome.restore(snapshot.inner)

@@ -1,15 +1,16 @@
-"""Which World a task becomes. A new kind of environment is one entry of `VIEWS` and one file.
+"""Which environment a task becomes, and what it shows. A new kind is one entry of `VIEWS` and one file.
 
 symbols   MiniGrid: the whole grid and what is carried (minigrid.py)
 position  OGBench's point mazes: (x, y) (mazes.py)
 layout    generated mazes in OGBench's physics: (x, y), and the layout as an image (generated_mazes.py)
-spaces    any Gymnasium environment, by its spaces (codec.py, gymnasium.py)
+spaces    any Gymnasium environment, by its spaces (hplan/codec.py, gym.py)
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,10 +18,14 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
+from hplan.codec import Codec
 from hplan.config import TaskConfig
-from hplan.types import HplanError, UsageError, World
-from hplan.worlds.gymnasium import GymWorld, find_spec, is_goal_space
-from hplan.worlds.split import Fingerprint, Split, SplitWorld, layout_split
+from hplan.spaces import is_goal_space, line
+from hplan.types import HplanError, UsageError
+from hplan.worlds.gym import GymView, find_spec
+from hplan.worlds.layers import shows_its_own, stripped
+from hplan.worlds.outcome import Outcome
+from hplan.worlds.split import Fingerprint, Split, SplitEnv, layout_split
 
 _AUTO = {"minigrid": "symbols", "ogbench.locomaze": "position"}  # module of an environment's class -> view
 _CHANGES = {
@@ -29,51 +34,114 @@ _CHANGES = {
     "layout": (),
     "spaces": ("slippery",),
 }
+_SUPERSEDED = {"symbols": "minigrid.wrappers"}  # whose observation wrappers a view takes the place of
 _LOOKS = 64  # resets that decide whether layouts vary
 _ENOUGH = 4  # distinct layouts that each split must have among them
 
 
-def make(task: TaskConfig, split: Split) -> World:
-    """The world of a task, restricted to a split. Raises UsageError where it cannot be made, saying what is missing."""
+def make(task: TaskConfig, split: Split) -> SplitEnv:
+    """The environment of a task, restricted to a split. Raises UsageError where it cannot be made, saying what is
+    missing."""
     env = _environment(task)
-    view = _auto_view(env) if task.view == "auto" else task.view
-    if view not in VIEWS:
-        raise UsageError(f"{task.name}: unknown view {view!r}; expected auto, {', '.join(VIEWS)}")
-    if (kind := task.changes.kind) not in ("none", *_CHANGES[view]):
-        raise UsageError(
-            f"{task.name}: changes.kind is {kind!r}; view {view!r} allows {', '.join(_CHANGES[view]) or 'none'}"
+    try:
+        view = _auto_view(env) if task.view == "auto" else task.view
+        if view not in VIEWS:
+            raise UsageError(f"{task.name}: unknown view {view!r}; expected auto, {', '.join(VIEWS)}")
+        if (kind := task.changes.kind) not in ("none", *_CHANGES[view]):
+            raise UsageError(
+                f"{task.name}: changes.kind is {kind!r}; view {view!r} allows {', '.join(_CHANGES[view]) or 'none'}"
+            )
+        seen, layout = VIEWS[view](env, task, split)
+        outcome = Outcome(seen, ending_succeeds=task.success == "terminated", ends=split == "eval")
+        varies = seen.codec.observation_spec.kind == "symbols" and (
+            _layouts_vary(outcome, layout) if task.layouts == "auto" else task.layouts == "vary"
         )
-    world, layout = VIEWS[view](env, task, split)
-    varies = world.observation_spec.kind == "symbols" and (
-        _layouts_vary(world, layout) if task.layouts == "auto" else task.layouts == "vary"
-    )
-    return SplitWorld(world, split, layout if varies else None)
+    except BaseException:
+        env.close()
+        raise
+    return SplitEnv(outcome, task.name, split, layout if varies else None)
+
+
+def wrap(env: gymnasium.Env, codec: Codec, *, ending_succeeds: bool) -> gymnasium.Env:
+    """`env` with the view that an agent with that codec was trained with. Raises UsageError where its spaces are
+    others; only a grid may have another height and width."""
+    if not isinstance(env, gymnasium.Env):
+        raise UsageError(f"wrap: {_no_environment(env)}")
+    view, name = _auto_view(env), codec.where
+    if view == "symbols":
+        from hplan.worlds.minigrid import MiniGridView
+
+        seen: Any = MiniGridView(stripped(env, _SUPERSEDED[view]), name, quiet=False)
+    elif view == "position" and not codec.context:
+        from hplan.worlds.mazes import MazeView
+
+        seen = MazeView(stripped(env), name, evaluation=True)
+    else:
+        seen = GymView(env, name, achieved=codec.achieved)
+    here, known = seen.codec.observation_spec, codec.observation_spec
+    grid = here.kind == known.kind == "symbols" and here.cardinalities == known.cardinalities
+    if not (here == known or (grid and len(seen.observation_space.shape or ()) == 3)):
+        raise UsageError(
+            f"wrap: this environment shows {line(seen.observation_space)}; {name} sees {line(codec.observation_space)}"
+        )
+    if seen.codec.action_space != codec.action_space:
+        raise UsageError(
+            f"wrap: this environment takes {line(env.action_space)}; {name} gives {line(codec.action_space)}"
+        )
+    return Outcome(seen, ending_succeeds=ending_succeeds)
 
 
 def with_goal_kind(task: TaskConfig) -> TaskConfig:
     """The task with the kind of goal that its environment asks for: looked up, where no file says it."""
     env = _environment(task)
+    if task.factory is not None:
+        _refuse_the_same_again(env, task)
     asks = is_goal_space(env.observation_space) or _auto_view(env) == "position"
     env.close()
     return replace(task, goal="observation") if asks else task
 
 
+def _refuse_the_same_again(env: gymnasium.Env, task: TaskConfig) -> None:
+    """hplan closes what a function returns, and would go on with it. Closes the second, where there is one."""
+    other = _environment(task)
+    if other.unwrapped is env.unwrapped:
+        raise UsageError(
+            f"{task.name}: the function returns the same environment each time; write one that makes a new one, such "
+            "as `lambda: MyEnv()`, for hplan runs several and closes them"
+        )
+    other.close()
+
+
 def _environment(task: TaskConfig) -> gymnasium.Env:
     try:
-        return task.factory() if task.factory is not None else _registered(task)
+        env = task.factory() if task.factory is not None else _registered(task)
     except UsageError:
         raise
-    except Exception as error:  # whatever a user's constructor may raise
+    except (Exception, SystemExit) as error:  # whatever a user's constructor may raise
         raise HplanError(f"{task.name}: making the environment raised {type(error).__name__}: {error}") from error
+    if not isinstance(env, gymnasium.Env):
+        raise UsageError(f"{task.name}: {_no_environment(env)}")
+    return env
+
+
+def _no_environment(value: Any) -> str:
+    """Why something is no environment, and what would be one."""
+    kind = type(value)
+    if isinstance(value, gymnasium.vector.VectorEnv) or any(base.__name__ == "VecEnv" for base in kind.__mro__):
+        return f"a vector environment ({kind.__name__}) is several; hplan takes a single gymnasium.Env, and makes more"
+    if any(base.__module__.split(".")[0] == "gym" for base in kind.__mro__):
+        return f"{kind.__name__} is of the package gym, which Gymnasium replaced; hplan takes a gymnasium.Env"
+    return f"expected a gymnasium.Env, got {'None' if value is None else f'a {kind.__name__}'}"
 
 
 def _registered(task: TaskConfig) -> gymnasium.Env:
     spec, options = find_spec(task.environment), dict(task.kwargs)
     try:
-        if _renders_text(spec):
-            options.setdefault("render_mode", "ansi")
         with warnings.catch_warnings():  # a task names its version on purpose
             warnings.filterwarnings("ignore", ".*out of date.*", DeprecationWarning)
+            if _renders_text(spec) and "render_mode" not in options:
+                with suppress(TypeError):  # some say that they render text, and take no such argument
+                    return gymnasium.make(spec, disable_env_checker=True, **options, render_mode="ansi")
             return gymnasium.make(spec, disable_env_checker=True, **options)
     except (ImportError, TypeError, gymnasium.error.Error) as error:
         raise UsageError(f"{task.name}: environment {spec.id} cannot be made: {error}") from error
@@ -81,74 +149,78 @@ def _registered(task: TaskConfig) -> gymnasium.Env:
 
 def _renders_text(spec: EnvSpec) -> bool:
     creator = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
-    return "ansi" in (getattr(creator, "metadata", None) or {}).get("render_modes", ())
+    return "ansi" in ((getattr(creator, "metadata", None) or {}).get("render_modes") or ())
 
 
 def _auto_view(env: gymnasium.Env) -> str:
+    """By the class of the environment, unless one of the user's wrappers shows something of its own."""
     modules = [base.__module__ for base in type(env.unwrapped).__mro__]
     for prefix, view in _AUTO.items():
         if any(module == prefix or module.startswith(f"{prefix}.") for module in modules):
-            return view
+            return "spaces" if shows_its_own(env, _SUPERSEDED.get(view, "")) else view
     return "spaces"
 
 
-def _layouts_vary(world: World, layout: Fingerprint) -> bool:
+def _layouts_vary(env: Outcome, layout: Fingerprint) -> bool:
     """Whether seeds give layouts enough to hold some back for evaluation. A single cell is a state and no layout."""
-    if world.observation_spec.shape[:2] == (1, 1):
+    if env.codec.observation_spec.shape[:2] == (1, 1):
         return False
-    seen = {layout(world.reset(seed=seed).observation) for seed in range(8)}
-    if len(seen) == 1:
+
+    def seen(seeds: range) -> set[bytes]:
+        return {layout(env.codec.encode(env.reset(seed=seed)[0])) for seed in seeds}
+
+    found = seen(range(8))
+    if len(found) == 1:
         return False
-    seen |= {layout(world.reset(seed=seed).observation) for seed in range(8, _LOOKS)}
-    held_back = sum(layout_split(one) == "eval" for one in seen)
-    return min(held_back, len(seen) - held_back) >= _ENOUGH
+    found |= seen(range(8, _LOOKS))
+    held_back = sum(layout_split(one) == "eval" for one in found)
+    return min(held_back, len(found) - held_back) >= _ENOUGH
 
 
-def _symbols(env: Any, task: TaskConfig, split: Split) -> tuple[World, Fingerprint]:
+def _symbols(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
     from hplan.worlds.changing import changing
-    from hplan.worlds.minigrid import AGENT, MiniGridWorld
+    from hplan.worlds.minigrid import AGENT, MiniGridView
 
-    ending_succeeds, at_least = task.success == "terminated", task.play.episode_steps if split == "train" else 0
-    env = changing(env.unwrapped, task.changes)
-    world = MiniGridWorld(env, task.name, ending_succeeds=ending_succeeds, at_least=at_least)
-    return world, lambda observation: observation[..., :AGENT].tobytes()  # where the agent starts makes no new layout
+    env = changing(stripped(env, _SUPERSEDED["symbols"]), task.changes)
+    view = MiniGridView(env, task.name, at_least=task.play.episode_steps if split == "train" else 0)
+    return view, lambda observation: observation[..., :AGENT].tobytes()  # where the agent starts makes no new layout
 
 
-def _position(env: Any, task: TaskConfig, split: Split) -> tuple[World, Fingerprint]:
-    from hplan.worlds.mazes import MazeWorld
+def _position(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
+    from hplan.worlds.mazes import MazeView
 
     options: dict[str, Any] = {} if split == "eval" else {"max_steps": task.play.episode_steps}
     options["evaluation"] = split == "eval"
     if task.changes.kind == "closing-corridor":
         from hplan.worlds.closing import ClosingMaze
 
-        return ClosingMaze(env.unwrapped, task.name, when=task.changes.when, **options), np.ndarray.tobytes
-    return MazeWorld(env.unwrapped, task.name, **options), np.ndarray.tobytes
+        return ClosingMaze(stripped(env), task.name, when=task.changes.when, **options), np.ndarray.tobytes
+    return MazeView(stripped(env), task.name, **options), np.ndarray.tobytes
 
 
-def _layout(env: Any, task: TaskConfig, split: Split) -> tuple[World, Fingerprint]:
+def _layout(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
     from hplan.worlds.generated_mazes import DiverseMaze, layouts
 
     held_out = split == "eval"
-    world = DiverseMaze(
-        env.unwrapped,
+    view = DiverseMaze(
+        stripped(env),
         task.name,
         layouts=layouts(held_out=held_out),
         evaluation=held_out,
         max_steps=task.play.episode_steps,
     )
-    return world, np.ndarray.tobytes
+    return view, np.ndarray.tobytes
 
 
-def _spaces(env: Any, task: TaskConfig, split: Split) -> tuple[World, Fingerprint]:
+def _spaces(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
     if task.changes.kind != "none":
         from hplan.worlds.changing import changing
 
         env = changing(env, task.changes)
-    return GymWorld(env, task.name, ending_succeeds=task.success == "terminated"), np.ndarray.tobytes
+    return GymView(env, task.name), np.ndarray.tobytes
 
 
-VIEWS: dict[str, Callable[[Any, TaskConfig, Split], tuple[World, Fingerprint]]] = {
+VIEWS: dict[str, Callable[[gymnasium.Env, TaskConfig, Split], tuple[Any, Fingerprint]]] = {
     "symbols": _symbols,
     "position": _position,
     "layout": _layout,

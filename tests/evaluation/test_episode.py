@@ -6,14 +6,17 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from toy_agent import CORRIDOR, ToyAgent
 
+from hplan.codec import Codec
 from hplan.evaluation.baselines import Actor, RandomActor
-from hplan.evaluation.episode import action_text, run_episode, trace_episode
+from hplan.evaluation.episode import run_episode, trace_episode
 from hplan.registry import make_world
-from hplan.types import ActionSpec
 
-CONTINUOUS = ActionSpec("continuous", 2, (-1.0, 0.0), (1.0, 4.0), ("x", "y"))
+LOW, HIGH = np.array([-1.0, 0.0], np.float32), np.array([1.0, 4.0], np.float32)
+SEEN = spaces.Discrete(2)
+CONTINUOUS, THREE = Codec.of(SEEN, spaces.Box(LOW, HIGH), "toy"), Codec.of(SEEN, spaces.Discrete(3), "toy")
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -49,8 +52,8 @@ def test_repairs_are_counted_by_cause() -> None:
 
 def test_random_actions_stay_in_their_space_and_follow_their_seed() -> None:
     observation = np.zeros(2, np.float32)
-    for spec in (CONTINUOUS, ActionSpec("discrete", 3)):
-        actor = RandomActor(spec)
+    for codec in (CONTINUOUS, THREE):
+        actor = RandomActor(codec)
         assert isinstance(actor, Actor)
         runs = []
         for seed in (5, 5, 6):
@@ -58,16 +61,17 @@ def test_random_actions_stay_in_their_space_and_follow_their_seed() -> None:
             runs.append([actor.act(observation) for _ in range(50)])
         assert np.array_equal(runs[0], runs[1])
         assert not np.array_equal(runs[0], runs[2])
-        if spec.kind == "discrete":
+        if codec is THREE:
             assert set(runs[0]) == {0, 1, 2}
         else:
             actions = np.array(runs[0])
             assert actions.dtype == np.float32
-            assert (actions >= spec.low).all() and (actions <= spec.high).all()
+            assert (actions >= LOW).all() and (actions <= HIGH).all()
             assert (np.ptp(actions, axis=0) > [1.6, 3.2]).all()
 
 
 def test_actions_in_words() -> None:
-    assert action_text(1, ActionSpec("discrete", 2, names=("left", "right"))) == "right"
-    assert action_text(1, ActionSpec("discrete", 2)) == "1"
-    assert action_text(np.array([0.5, -1], np.float32), CONTINUOUS) == "(+0.50, -1.00)"
+    assert Codec.of(SEEN, spaces.Discrete(2, start=4), "toy", action_names=("left", "right")).name(5) == "right"
+    assert THREE.name(1) == "1"
+    assert CONTINUOUS.name(np.array([0.5, -1], np.float32)) == "(+0.50, -1.00)"
+    assert Codec.of(SEEN, spaces.MultiBinary(2), "toy").name(np.array([0, 1])) == "(0, 1)"

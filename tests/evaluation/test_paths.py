@@ -14,7 +14,7 @@ pytest.importorskip("ogbench")
 
 from hplan.evaluation.paths import follow
 from hplan.registry import load_task, make_world
-from hplan.types import UsageError, World
+from hplan.types import UsageError
 
 
 class Doubling:
@@ -35,7 +35,7 @@ class Eastwards:
 
     def __init__(self, world: Any, steps: int) -> None:
         self.world, self.taken = world, 0
-        self.world.inner.max_steps = steps
+        self.world.view.max_steps = steps
         levels = (Doubling(), Doubling())
         self.stack = SimpleNamespace(given=lambda context: SimpleNamespace(levels=levels))
         self.planner_calls: dict[int, int] = {}
@@ -46,8 +46,8 @@ class Eastwards:
 
     def act(self, observation: np.ndarray) -> np.ndarray:
         if not self.taken:
-            row, column = self.world.inner.cell(observation)
-            ahead = [self.world.inner.centre((row, column + n)) for n in (1, 0)]
+            row, column = self.world.view.cell(observation)
+            ahead = [self.world.view.centre((row, column + n)) for n in (1, 0)]
             self.ahead = [4 * torch.tensor(place) for place in ahead]
         self.taken += 1
         return np.array([1.0, 0.0], np.float32)
@@ -71,6 +71,6 @@ def test_an_episode_is_followed_over_the_map() -> None:
 
 
 def test_only_mazes_have_a_map() -> None:
-    world: World = make_world(load_task("minigrid/DoorKey-5x5"), "eval")
+    world = make_world(load_task("minigrid/DoorKey-5x5"), "eval")
     with pytest.raises(UsageError, match=r"DoorKey-5x5.*only mazes"):
         follow(SimpleNamespace(), world, seed=0)  # type: ignore[arg-type]

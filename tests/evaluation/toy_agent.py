@@ -66,14 +66,14 @@ class ToyAgent:
         self.last_repair: Repair | None = None
         self.surprise: dict[int, float] = {}
 
-    def reset(self, goal: np.ndarray | None = None, seed: int = 0) -> None:
+    def reset(self, goal: Any = None, seed: int = 0) -> None:
         self._generator = np.random.default_rng(seed)
         self.tree = PlanTree.empty("the end").add(0, [PlanNode(1, 0, "right", 1.0)] * LENGTH)
         self.last_repair = None
         self.step = -1
 
-    def act(self, observation: np.ndarray) -> int:
-        assert observation.shape == (1, 1, 1)
+    def act(self, observation: int) -> int:
+        assert observation in range(LENGTH + 1)
         self.evaluations += 10
         self.step += 1
         self.planner_calls[0] += 1

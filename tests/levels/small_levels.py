@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from torch import nn
 
+from hplan.codec import Codec
 from hplan.levels.calibration import Calibration
 from hplan.levels.spatial import SpatialLevel
 from hplan.levels.stack import Stack, TrainedLevel
 from hplan.training.vector import base_level, level_above
-from hplan.types import ActionSpec, ObservationSpec
 
 CELLS = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1], [2, 0], [2, 1]])  # a kind of 3, a colour of 2
-GRID = ObservationSpec("symbols", (4, 5, 2), (3, 2))
-MOVES = ActionSpec("discrete", 3, names=("left", "right", "toggle"))
+HIGHEST = np.broadcast_to(np.array([2, 1], np.uint8), (4, 5, 2))
+GRID_WORLD = Codec.of(
+    spaces.Box(np.uint8(0), HIGHEST, dtype=np.uint8),
+    spaces.Discrete(3),
+    "toy/Grid",
+    action_names=("left", "right", "toggle"),
+)
+GRID, MOVES = GRID_WORLD.observation_spec, GRID_WORLD.action_spec
 MERGE = torch.tensor([0, 0, 1, 1, 2, 2])  # the symbols that level 1 tells apart
 EDITS = torch.tensor([[0, 1], [1, 0], [1, 2]])  # the events that level 1 knows; nothing begins with symbol 2
-PLANE = ObservationSpec("vector", (2,))
-PUSH = ActionSpec("continuous", 2, low=(-2.0, -1.0), high=(2.0, 1.0))
+FARTHEST = np.array([2.0, 1.0], np.float32)
+PLANE_WORLD = Codec.of(spaces.Box(-np.inf, np.inf, (2,)), spaces.Box(-FARTHEST, FARTHEST), "toy/Plane")
+PLANE, PUSH = PLANE_WORLD.observation_spec, PLANE_WORLD.action_spec
 
 
 def cells_level(seed: int = 0) -> SpatialLevel:
@@ -62,20 +70,19 @@ def events_level(below: SpatialLevel) -> SpatialLevel:
 
 def spatial_stack(task: str = "toy/Grid") -> Stack:
     base = cells_level()
-    return _stack(task, GRID, MOVES, (base, events_level(base)))
+    return _stack(task, GRID_WORLD, (base, events_level(base)))
 
 
 def vector_stack() -> Stack:
     torch.manual_seed(0)
     base = base_level(PLANE, PUSH, latent=6, hidden=16)
-    return _stack("toy/Plane", PLANE, PUSH, (base.eval(), level_above(base, stride=4, codes=8, latent=6).eval()))
+    return _stack("toy/Plane", PLANE_WORLD, (base.eval(), level_above(base, stride=4, codes=8, latent=6).eval()))
 
 
-def _stack(task: str, observations: ObservationSpec, actions: ActionSpec, levels: tuple[TrainedLevel, ...]) -> Stack:
+def _stack(task: str, codec: Codec, levels: tuple[TrainedLevel, ...]) -> Stack:
     return Stack(
         task=task,
-        observation_spec=observations,
-        action_spec=actions,
+        codec=codec,
         levels=levels,
         calibration=(Calibration(np.full((2, 99), 0.5, np.float32)), Calibration(np.zeros((1, 0), np.float32))),
         tolerance=(0.0, 1.0),

@@ -11,10 +11,9 @@ import pytest
 from toy_world import Corridor, Plane
 
 from hplan.play import load_play
-from hplan.play.rarity import Archive, Restorable, SymbolSignature
+from hplan.play.rarity import Archive, Restorable, Start, SymbolSignature
 from hplan.play.record import play
 from hplan.registry import load_task
-from hplan.types import Start
 
 
 class Counted(Corridor):
@@ -30,21 +29,21 @@ def test_snapshots_are_taken_seldom_and_of_the_newest_layout() -> None:
     archive = Archive(world, SymbolSignature(2))
     for layout in range(64):
         world.state = [0, 2 + layout % 5, 0]
-        archive.start(Start(world.observe()), seed=layout)
+        archive.start(Start(world.observe(), None, seed=layout))
         for position, has in ((0, 0), (1, 0), (3, 1), (4, 1), (5, 1)):
             world.state[0], world.state[2] = position, has
             archive.visit(world.observe())  # the multiset changes once, when the key is taken
     assert len(archive) == 1
     assert world.snapshots == 7  # arrivals 1, 2, 4, ... 64
     entry = archive.restart(np.random.default_rng(0))
-    assert (entry.seed, world.state) == (63, [3, 2 + 63 % 5, 1])
+    assert (entry.start.seed, world.state) == (63, [3, 2 + 63 % 5, 1])
     assert np.array_equal(entry.start.observation, world.observe())
 
 
 def test_rare_states_are_preferred() -> None:
     archive = Archive(Corridor(), SymbolSignature(1))
     empty, common, rare = (np.arange(8, dtype=np.uint8).reshape(1, 8, 1) < n for n in range(3))
-    archive.start(Start(empty), seed=0)
+    archive.start(Start(empty, None, seed=0))
     for arrival in range(30):
         for state in (common, empty, rare, empty) if arrival % 10 == 0 else (common, empty):
             archive.visit(state)

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from by_name import begin
 from toy_world import Plane
 
+from hplan.codec import Codec
 from hplan.config import TaskConfig
 from hplan.play.minari import export_minari
 from hplan.play.record import play
 from hplan.play.store import EpisodeStore, write_episodes
 from hplan.play.windows import load_play
 from hplan.testing import check_task
-from hplan.types import ObservationSpec, Start, UsageError
+from hplan.types import UsageError
 
-SPEC = ObservationSpec("vector", (2,), context=(2, 3), context_frame=(0.0, 0.0, 1.0))
+MAPPED = replace(Plane.codec, context=(2, 3), context_frame=(0.0, 0.0, 1.0))
 
 
 @dataclass
 class Mapped(Plane):
     """A plane with a map that the seed decides."""
 
-    observation_spec: ObservationSpec = SPEC
+    codec: Codec = MAPPED
     limit: int = 30
 
-    def reset(self, *, seed: int) -> Start:
-        chart = np.random.default_rng(seed).integers(0, 2, SPEC.context, dtype=np.uint8)
-        return replace(super().reset(seed=seed), context=chart)
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        chart = np.random.default_rng(seed).integers(0, 2, MAPPED.context, dtype=np.uint8)
+        return super().reset(seed=seed)[0], {"context": chart}
 
 
 def stored(folder: Path) -> EpisodeStore:
@@ -41,7 +44,7 @@ def test_contexts_are_those_that_reset_showed(tmp_path: Path) -> None:
     data = load_play(tmp_path)
     assert data.contexts is not None and data.contexts.shape == (data.episodes, 2, 3)
     for number, episode in enumerate(store):
-        shown = Mapped().reset(seed=episode.seed).context
+        shown = begin(Mapped(), episode.seed).context
         assert episode.context is not None and np.array_equal(episode.context, shown)
         assert np.array_equal(data.contexts[number], shown)
     some = data.select(np.arange(data.episodes) % 2 == 1)
@@ -70,10 +73,10 @@ def test_the_check_asks_for_what_the_spec_says() -> None:
 
     @dataclass
     class Blind(Mapped):
-        def reset(self, *, seed: int) -> Start:
-            return replace(super().reset(seed=seed), context=None)
+        def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+            return super().reset(seed=seed)[0], {}
 
     with pytest.raises(AssertionError, match="context is None"):
         check_task(Blind())
     with pytest.raises(AssertionError, match="context_frame"):
-        check_task(Mapped(observation_spec=replace(SPEC, context_frame=())))
+        check_task(Mapped(codec=replace(MAPPED, context_frame=())))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from by_name import begin, take
 from toy_world import Corridor, Plane
 
 from hplan.config import PlayConfig, TaskConfig
@@ -38,11 +39,11 @@ def test_observation_and_action_are_paired(tmp_path: Path) -> None:
     store = play(replace(TASK, play=replace(TASK.play, restart_rare=0.0)), tmp_path, steps=500, seed=1, make=Corridor)
     assert store.steps == 500
     for episode in store:
-        assert np.array_equal(world.reset(seed=episode.seed).observation, episode.observations[0])
+        assert np.array_equal(begin(world, episode.seed).observation, episode.observations[0])
         assert len(episode.observations) == len(episode) + 1
         assert len(episode) <= 30
         for t, action in enumerate(episode.actions):
-            transition = world.step(int(action))
+            transition = take(world, int(action))
             assert np.array_equal(transition.observation, episode.observations[t + 1])
             assert (transition.reward, transition.success) == (episode.rewards[t], episode.success[t])
             assert transition.violation == episode.violation[t]
@@ -212,7 +213,7 @@ def test_the_manifest_tells_what_is_there(tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert (manifest["task"], manifest["seed"], manifest["source"]) == ("toy", 5, "regenerated")
     assert {"numpy", "gymnasium"} <= manifest["versions"].keys()
-    assert manifest["observation_spec"]["shape"] == [1, 8, 2]
+    assert manifest["codec"]["observation"]["shape"] == [1, 8, 2]
     assert len(manifest["shards"][0]["seeds"]) == manifest["shards"][0]["episodes"]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from by_name import begin
 
 pytest.importorskip("ogbench")
 
@@ -49,7 +50,7 @@ def test_an_agent_plans_in_the_layout_that_it_is_given(folder: Path) -> None:
     assert [level.policy is not None for level in load(folder).stack.levels] == [False, True, False]
     check_agent(load(folder, settings={"guided": 0}), steps=2)
     agent, world = load(folder), make_world(TASK, "eval")
-    start = world.reset(seed=3)
+    start = begin(world, 3)
     with pytest.raises(UsageError, match="give it one"):
         agent.plan(start.observation, start.goal)
     with pytest.raises(UsageError, match=r"context of shape \(21,\); this agent expects \(21, 21\)"):

@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 
 class Corridor(gymnasium.Env):
-    """Walk right from 0 to 3. `trouble`: what happens at step 2 ("raise", "nan", "outside", or nothing)."""
+    """Walk right from 0 to 3. `trouble`: what happens at step 2 ("raise", "exit", "nan", "outside", "reward")."""
 
     action_space = spaces.Discrete(2)
 
@@ -28,7 +28,11 @@ class Corridor(gymnasium.Env):
         self.steps += 1
         if self.trouble == "raise" and self.steps == 2:
             raise RuntimeError("the motor is stuck")
+        if self.trouble == "exit" and self.steps == 2:
+            raise SystemExit("the motor is gone")
         self.at = min(max(self.at + (1 if action else -1), 0), 3)
+        if self.trouble == "reward" and self.steps == 2:
+            return self._observe(), float("inf"), False, False, {}
         done = self.at == 3
         return self._observe(), self.reward if done else 0.0, done, False, dict(self.info)
 

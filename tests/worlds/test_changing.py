@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from by_name import begin, take
 from gymnasium import spaces
 from minigrid.core.constants import OBJECT_TO_IDX
 from minigrid.core.world_object import Door
@@ -144,13 +145,13 @@ def test_a_way_round_the_moving_wall_always_remains(name):
     random = np.random.default_rng(0)
     moved = 0
     for seed in range(6):
-        before = view = world.reset(seed=seed).observation
+        before = view = begin(world, seed).observation
         everywhere = reachable(view)
         block: set[tuple[int, int]] = set()
         for _ in range(300):
-            env = world.inner._env
+            env = world.view.unwrapped
             ahead = [(env.agent_pos[1] + n * env.dir_vec[1], env.agent_pos[0] + n * env.dir_vec[0]) for n in (1, 2, 3)]
-            done = world.step(int(random.choice([LEFT, RIGHT, FORWARD, FORWARD, PICKUP, TOGGLE])))
+            done = take(world, int(random.choice([LEFT, RIGHT, FORWARD, FORWARD, PICKUP, TOGGLE])))
             view = done.observation
             walls = (view[..., 0] == OBJECT_TO_IDX["wall"]) & (before[..., 0] != OBJECT_TO_IDX["wall"])
             now = {tuple(map(int, cell)) for cell in np.argwhere(walls)}
@@ -172,13 +173,13 @@ def test_an_episode_is_the_undisturbed_one_until_something_changes(name, undistu
         assert changed.max_steps == plain.max_steps
         happened = 0
         for seed in range(50, 62):
-            one, other = changed.reset(seed=seed), plain.reset(seed=seed)
+            one, other = begin(changed, seed), begin(plain, seed)
             assert np.array_equal(one.observation, other.observation)
             random = np.random.default_rng(seed)
             for _ in range(200):
                 action = int(random.integers(6))
-                one, other = changed.step(action), plain.step(action)
-                if changed.inner._outer.changes:
+                one, other = take(changed, action), take(plain, action)
+                if changed.view.env.changes:
                     happened += 1
                     break
                 assert np.array_equal(one.observation, other.observation)
@@ -193,12 +194,12 @@ def test_the_same_again_from_a_seed_and_from_a_snapshot(name):
     actions = np.random.default_rng(0).integers(0, 6, 120).tolist()
 
     def go_on() -> list[bytes]:
-        return [world.step(action).observation.tobytes() for action in actions]
+        return [take(world, action).observation.tobytes() for action in actions]
 
-    world.reset(seed=7)
+    begin(world, 7)
     one, snapshot = go_on(), world.snapshot()
     two = go_on()
-    world.reset(seed=7)
+    begin(world, 7)
     assert go_on() == one
     world.restore(snapshot)
     assert go_on() == two
@@ -216,9 +217,9 @@ def test_play_of_a_changing_world_is_made_and_told_from_undisturbed_play(name, t
 def test_slips_are_for_any_world_of_discrete_actions():
     task = replace(task_from_factory(Corridor, "corridor"), changes=ChangeConfig("slippery", chance=1.0))
     world = make_world(task)
-    start = world.reset(seed=0).observation.item()
+    start = begin(world, 0).observation.item()
     assert start == 0
-    assert world.step(0).observation.item() == 1  # of two actions, the other one
+    assert take(world, 0).observation.item() == 1  # of two actions, the other one
     with pytest.raises(UsageError, match=r"'slippery' needs one of several discrete actions, not Box"):
         make_world(replace(task_from_factory(Reach), changes=ChangeConfig("slippery")))
 

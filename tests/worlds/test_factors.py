@@ -18,9 +18,9 @@ def test_factors_of_a_task_are_finite_rows(name: str) -> None:
     task = load_task(name)
     world = make_world(task, split="train")
     try:
-        seen = np.stack([world.reset(seed=2 * i).observation for i in range(3)])
+        seen = np.stack([world.codec.encode(world.reset(seed=2 * i)[0]) for i in range(3)])
         for probe in task.probes:
-            values = factor(probe, world.observation_spec)(seen)
+            values = factor(probe, world.codec.observation_spec)(seen)
             assert values.shape[0] == 3
             assert np.isfinite(values).all()
     finally:

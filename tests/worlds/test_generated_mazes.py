@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from by_name import begin, take
 
 pytest.importorskip("ogbench")
 
@@ -47,10 +48,10 @@ def test_layouts_are_25_and_20_others():
 def test_goals_are_as_far_as_their_band_says(held_out):
     shown = set()
     for seed in range(30):
-        start = held_out.reset(seed=seed)
+        start = begin(held_out, seed)
         least, most = BANDS[seed % 3]
         assert start.goal_name == f"{least}-{most}"
-        maze = held_out.inner
+        maze = held_out.view
         cells = Paths(maze.walls).distances(maze.cell(start.goal))[maze.cell(start.observation)]
         assert least <= cells <= most
         assert held_out.max_steps == STEPS * cells
@@ -60,8 +61,8 @@ def test_goals_are_as_far_as_their_band_says(held_out):
 
 
 def test_the_image_is_where_the_ball_can_be_and_where_it_cannot(held_out):
-    start = held_out.reset(seed=3)
-    spec, maze = held_out.observation_spec, held_out.inner
+    start = begin(held_out, 3)
+    spec, maze = held_out.codec.observation_spec, held_out.view
     x, y, pixel = spec.context_frame
     column, row = ((start.observation - (x, y)) / pixel).round().astype(int)
     assert (row, column) == maze.cell(start.observation)
@@ -70,12 +71,12 @@ def test_the_image_is_where_the_ball_can_be_and_where_it_cannot(held_out):
 
 
 def test_walls_are_those_of_the_layout_that_is_there_now(held_out):
-    maze, random = held_out.inner, np.random.default_rng(0)
+    maze, random = held_out.view, np.random.default_rng(0)
     for seed in (1, 2, 3):
-        held_out.reset(seed=seed)
+        begin(held_out, seed)
         for step in range(400):
             direction = random.uniform(-1, 1, 2) if step % 40 == 0 else direction  # noqa: F821
-            seen = held_out.step(direction).observation
+            seen = take(held_out, direction).observation
             row, column = maze.cell(seen)
             assert not maze.walls[row, column]
 
@@ -83,31 +84,31 @@ def test_walls_are_those_of_the_layout_that_is_there_now(held_out):
 def test_a_step_that_touches_a_wall_is_the_undisturbed_mazes_to_the_last_bit():
     """A world that has been through other layouts, and one that has not."""
     walls = layouts(held_out=False)
-    first, second = (make_world(TASK, "train").inner for _ in range(2))
+    first, second = (make_world(TASK, "train").view for _ in range(2))
     assert isinstance(first, DiverseMaze) and isinstance(second, DiverseMaze)
     for seed in (7, 8, 9):
-        first.reset(seed=seed)
-    assert np.array_equal(first.reset(seed=5).observation, second.reset(seed=5).observation)
+        begin(first, seed)
+    assert np.array_equal(begin(first, 5).observation, begin(second, 5).observation)
     assert any(np.array_equal(first.walls, wall) for wall in walls)
     for step in range(300):
         action = np.array([np.sin(step / 50), np.cos(step / 50)])
-        assert np.array_equal(first.step(action).observation, second.step(action).observation)
+        assert np.array_equal(take(first, action).observation, take(second, action).observation)
 
 
 def test_play_and_oracle(held_out):
     oracle = make_oracle(held_out, TASK)
     for seed in range(6):
-        start = held_out.reset(seed=seed)
+        start = begin(held_out, seed)
         oracle.reset(start.goal, seed)
         seen, done = start.observation, False
         for _ in range(held_out.max_steps // 2):
-            transition = held_out.step(oracle.act(seen))
+            transition = take(held_out, oracle.act(seen))
             seen, done = transition.observation, transition.success
             if done:
                 break
         assert done
     play = OraclePlay(make_world(TASK, "train"), np.random.default_rng(0), recipe="navigate")
-    shown = {play.start()[0].context.tobytes() for _ in range(40)}
+    shown = {play.start()[1].tobytes() for _ in range(40)}
     assert len(shown) > 10
     assert shown <= {walls.astype(np.uint8).tobytes() for walls in layouts(held_out=False)}
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
+from by_name import begin, take
 from gymnasium import spaces
 from small_environments import Corridor, Reach
 
 from hplan.registry import load_task, make_world, task_from_factory
 from hplan.testing import check_task
 from hplan.types import HplanError, UsageError
-from hplan.worlds.gymnasium import GymWorld
+from hplan.worlds.gym import GymView
 
 NAMES = ["CliffWalking-v1", "FrozenLake8x8-v1", "Taxi-v4", "Blackjack-v1", "CartPole-v1", "MountainCarContinuous-v0"]
 
@@ -23,8 +26,8 @@ def test_registered_environments_are_tasks(name):
 
 def last_step(**options):
     world = make_world(task_from_factory(lambda: Corridor(**options), "corridor"))
-    world.reset(seed=0)
-    return [world.step(1) for _ in range(3)][-1]
+    begin(world, 0)
+    return [take(world, 1) for _ in range(3)][-1]
 
 
 @pytest.mark.parametrize(
@@ -45,9 +48,9 @@ def test_success_is_the_environments_own_word(info, reward, success):
 
 def test_ending_succeeds_where_the_call_says_so():
     world = make_world(load_task("gym:CliffWalking-v1", success="terminated"), "eval")
-    world.reset(seed=0)
+    begin(world, 0)
     path = [0] + 11 * [1] + [2]  # up, right along the cliff, down
-    steps = [world.step(action) for action in path]
+    steps = [take(world, action) for action in path]
     assert [s.success for s in steps] == 12 * [False] + [True]
     assert world.max_steps == 1000  # it has no limit of its own
 
@@ -60,20 +63,20 @@ def test_violations(info):
 
 def test_limit_is_kept_where_the_environment_has_none():
     world = make_world(task_from_factory(Corridor, "corridor"))
-    world.reset(seed=0)
-    assert [i for i in range(1000) if world.step(0).truncated] == [999]
+    begin(world, 0)
+    assert [i for i in range(1000) if take(world, 0).truncated] == [999]
 
 
 def test_goal_environments_ask_for_an_observation():
     task = task_from_factory(Reach)
     assert (task.name, task.goal) == ("Reach", "observation")
     world = make_world(task, "eval")
-    start = world.reset(seed=1)
-    env = world.inner._env
+    start = begin(world, 1)
+    env = world.view.unwrapped
     assert start.observation.tolist() == [*env.position, *env.position, 0, 0]
     assert start.goal.tolist() == [*env.goal, *env.goal, 0, 0]  # there, and at rest
     away = env.goal - env.position
-    steps = [world.step(np.clip(10 * away, -1, 1)) for _ in range(1)]
+    steps = [take(world, np.clip(10 * away, -1, 1)) for _ in range(1)]
     assert steps[-1].observation[:2].tolist() == env.position.tolist()
     check_task(world)
 
@@ -88,18 +91,18 @@ def test_goals_of_one_space_with_the_observation_are_handed_out_as_they_are():
             self.bits = np.zeros(4, np.int8)
             return {"observation": self.bits, "achieved_goal": self.bits, "desired_goal": self.bits + 1}, {}
 
-    start = GymWorld(Bits(), "bits").reset(seed=0)
+    start = begin(GymView(Bits(), "bits"), 0)
     assert start.observation.ravel().tolist() == [0, 0, 0, 0]
     assert start.goal.ravel().tolist() == [1, 1, 1, 1]
 
 
 def test_pictures_are_plain_text():
     lake = make_world(load_task("gym:FrozenLake-v1"))
-    lake.reset(seed=0)
-    assert lake.draw().splitlines() == ["@FFF", "FHFH", "FFFH", "HFFG"]
+    begin(lake, 0)
+    assert lake.render().splitlines() == ["@FFF", "FHFH", "FFFH", "HFFG"]
     pole = make_world(load_task("gym:CartPole-v1"))
-    pole.reset(seed=0)
-    assert pole.draw().startswith("[")
+    begin(pole, 0)
+    assert pole.render().startswith("[")
 
 
 def test_unknown_environments_are_told_with_near_ones():
@@ -107,6 +110,22 @@ def test_unknown_environments_are_told_with_near_ones():
         load_task("gym:CliffWalkng-v1")
     with pytest.raises(UsageError, match="needs no_such_module, which cannot be imported"):
         load_task("gym:no_such_module:Thing-v0")
+
+
+@pytest.mark.parametrize("line", ["raise RuntimeError('no licence')", "raise SystemExit('no licence')"])
+def test_a_module_that_raises_is_named(line, tmp_path, monkeypatch):
+    (tmp_path / "raises_at_once.py").write_text(line)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError, match=r"importing raises_at_once raised \w+: no licence"):
+        load_task("gym:raises_at_once:X-v0")
+
+
+def test_a_module_in_this_folder_gets_a_hint(tmp_path, monkeypatch):
+    (tmp_path / "only_here.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [path for path in sys.path if path])
+    with pytest.raises(UsageError, match="needs only_here, .*`python -m hplan` finds it"):
+        load_task("gym:only_here:X-v0")
 
 
 def test_what_a_constructor_raises_is_told():
@@ -129,16 +148,16 @@ def test_unsupported_spaces_are_usage_errors():
 
 def test_environments_that_can_be_pickled_go_back():
     world = make_world(load_task("gym:FrozenLake8x8-v1"))
-    world.reset(seed=0)
+    begin(world, 0)
     walk = np.random.default_rng(0).integers(0, 2, 12).tolist()
     for _ in range(150):
-        world.step(0)  # along the left edge, where there is no hole
+        take(world, 0)  # along the left edge, where there is no hole
     snapshot = world.snapshot()
-    one = [world.step(action).observation.item() for action in walk]
+    one = [take(world, action).observation.item() for action in walk]
     world.restore(snapshot)
-    assert [world.step(action).observation.item() for action in walk] == one
+    assert [take(world, action).observation.item() for action in walk] == one
     world.restore(snapshot)
-    assert not any(world.step(0).truncated for _ in range(190))  # of 200: they count anew
+    assert not any(take(world, 0).truncated for _ in range(190))  # of 200: they count anew
 
 
 def test_environments_that_would_come_back_as_new_do_not_offer_it():
@@ -147,5 +166,5 @@ def test_environments_that_would_come_back_as_new_do_not_offer_it():
             gymnasium.utils.EzPickle.__init__(self)
             Corridor.__init__(self)
 
-    assert not hasattr(GymWorld(Fresh(), "fresh"), "snapshot")
-    assert hasattr(GymWorld(Corridor(), "corridor"), "snapshot")
+    assert not hasattr(GymView(Fresh(), "fresh"), "snapshot")
+    assert hasattr(GymView(Corridor(), "corridor"), "snapshot")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from by_name import begin, take
 from hypothesis import given
 from hypothesis import strategies as st
 from small_environments import Board, Corridor
 
+from hplan.evaluation.baselines import RandomActor
+from hplan.evaluation.episode import run_episode
+from hplan.play.record import play
 from hplan.registry import load_task, make_world, task_from_factory
 from hplan.types import HplanError
 from hplan.worlds.split import derived_seed, layout_split
@@ -33,7 +37,7 @@ def test_layouts_of_the_splits_are_disjoint(name):
     task, seen = load_task(name), {}
     for split in ("train", "eval"):
         world = make_world(task, split)
-        seen[split] = {world.reset(seed=seed).observation[..., :3].tobytes() for seed in range(60)}
+        seen[split] = {begin(world, seed).observation[..., :3].tobytes() for seed in range(60)}
         world.close()
     assert seen["eval"]
     assert not seen["train"] & seen["eval"]
@@ -41,21 +45,21 @@ def test_layouts_of_the_splits_are_disjoint(name):
 
 def test_same_seed_same_start_and_other_seed_another():
     world = make_world(load_task("minigrid/DoorKey-8x8"), "eval")
-    starts = [world.reset(seed=seed).observation.tobytes() for seed in (0, 1, 0)]
+    starts = [begin(world, seed).observation.tobytes() for seed in (0, 1, 0)]
     assert starts[0] == starts[2] != starts[1]
 
 
 def test_layouts_are_looked_up_where_no_file_says():
     boards = task_from_factory(Board, "boards")
     train, held_out = make_world(boards, "train"), make_world(boards, "eval")
-    starts = {seed: train.reset(seed=seed).observation.tobytes() for seed in range(40)}
+    starts = {seed: begin(train, seed).observation.tobytes() for seed in range(40)}
     assert all(layout_split(layout) == "train" for layout in starts.values())
-    assert layout_split(held_out.reset(seed=0).observation.tobytes()) == "eval"
+    assert layout_split(begin(held_out, 0).observation.tobytes()) == "eval"
 
 
 def test_too_few_layouts_to_hold_some_back_count_as_fixed():
     world = make_world(task_from_factory(lambda: Board(kinds=2), "two boards"), "eval")
-    assert world.reset(seed=0).observation.shape == (4, 5, 1)
+    assert begin(world, 0).observation.shape == (4, 5, 1)
 
 
 def test_a_split_without_layouts_says_so():
@@ -73,15 +77,42 @@ def test_a_split_without_layouts_says_so():
     assert 'layouts = "fixed"' in "".join(outcomes)
 
 
-@pytest.mark.parametrize(
-    ("trouble", "said"), [("raise", "the motor is stuck"), ("nan", "not finite"), ("outside", "outside its space")]
-)
-def test_failures_name_environment_seed_and_step(trouble, said):
+TROUBLES = {
+    "raise": "the motor is stuck",
+    "exit": "SystemExit: the motor is gone",
+    "nan": "not finite",
+    "outside": "outside its space",
+    "reward": "reward inf is not finite",
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_failures_of_play_name_environment_seed_and_step(trouble, tmp_path):
+    task = task_from_factory(lambda: Corridor(trouble), "corridor")
+    with pytest.raises(HplanError, match=rf"corridor, seed \d+, step \d: .*{TROUBLES[trouble]}") as caught:
+        play(task, tmp_path, steps=100, seed=0)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_failures_of_an_episode_name_environment_seed_and_step(trouble):
+    class Seeing(RandomActor):
+        def act(self, observation):
+            world.codec.encode(observation)  # as agents do
+            return super().act(observation)
+
     world = make_world(task_from_factory(lambda: Corridor(trouble), "corridor"))
-    world.reset(seed=11)
-    world.step(1)
-    with pytest.raises(HplanError, match=rf"corridor, seed 11, step \d: .*{said}"):
-        world.step(1)
+    with pytest.raises(HplanError, match=rf"corridor, seed 11, step \d: .*{TROUBLES[trouble]}"):
+        run_episode(Seeing(world.codec), world, seed=11)
+
+
+def test_without_a_seed_the_next_episode_is_the_next_seed_s():
+    world = make_world(load_task("minigrid/DoorKey-5x5"), "eval")
+    known = [begin(world, seed).observation.tobytes() for seed in (7, 8, 9)]
+    assert begin(world, 7).observation.tobytes() == known[0]
+    assert [world.reset()[0].tobytes() for _ in range(2)] == known[1:]
+    fresh = make_world(load_task("minigrid/DoorKey-5x5"), "eval")
+    assert layout_split(fresh.reset()[0][..., :3].tobytes()) == "eval"
 
 
 def test_only_worlds_that_can_go_back_offer_it():
@@ -91,10 +122,10 @@ def test_only_worlds_that_can_go_back_offer_it():
 
     assert not hasattr(make_world(task_from_factory(Unpicklable)), "snapshot")
     world = make_world(load_task("minigrid/DoorKey-5x5"))
-    start = world.reset(seed=5).observation
+    start = begin(world, 5).observation
     snapshot = world.snapshot()
-    moved = [world.step(action).observation for action in (0, 2, 1, 2)]
+    moved = [take(world, action).observation for action in (0, 2, 1, 2)]
     world.restore(snapshot)
-    again = [world.step(action).observation for action in (0, 2, 1, 2)]
+    again = [take(world, action).observation for action in (0, 2, 1, 2)]
     assert np.array_equal(moved, again)
     assert start.shape == (5, 5, 6)

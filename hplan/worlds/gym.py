@@ -1,0 +1,160 @@
+"""Any Gymnasium environment: registered ones by `gym:ENV-ID`, others through a function that makes them.
+
+A GoalEnv (a Dict of observation, achieved_goal, desired_goal) asks for an *observation*: `info["goal"]`. It is the one
+of the start with the desired goal in the place of the achieved one, in `observation` too. That place is looked up in
+many moments of the environment: numbers which merely equal it now and then stay as they are.
+"""
+
+from __future__ import annotations
+
+import difflib
+import pickle
+import re
+from contextlib import suppress
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils import EzPickle
+
+from hplan.codec import Codec
+from hplan.config import PlayConfig, SuccessRule, TaskConfig
+from hplan.spaces import is_goal_space
+from hplan.types import UsageError
+from hplan.worlds.layers import count_anew, own_limit
+
+GYM_PLAY = PlayConfig(steps={"quick": 100_000, "full": 500_000}, episode_steps=500, restart_rare=0.5)
+_HOMES = {"MiniGrid-": "minigrid", "BabyAI-": "minigrid", "pointmaze-": "ogbench"}  # which package registers an id
+_PROBES = 8  # episodes that are looked at, and moments of each, for where a GoalEnv's goal is
+
+
+def gym_task(name: str, success: SuccessRule = "auto") -> TaskConfig:
+    """The task `gym:ENV-ID`; ENV-ID may be `MODULE:ENV-ID`, where MODULE is what registers it when imported.
+
+    Raises UsageError with near matches where no such environment is registered.
+    """
+    identity = name.removeprefix("gym:")
+    find_spec(identity)
+    return TaskConfig(name=name, environment=identity, success=success, play=GYM_PLAY)
+
+
+def find_spec(identity: str) -> EnvSpec:
+    """The registration of an environment, after importing what registers it. Raises UsageError where there is none."""
+    module, _, identity = identity.rpartition(":")
+    home = module or next((package for prefix, package in _HOMES.items() if identity.startswith(prefix)), None)
+    try:
+        if home and identity not in gymnasium.registry:
+            import_module(home)
+        return gymnasium.spec(identity)
+    except ImportError as error:
+        here = Path(f"{str(home).split('.')[0]}.py").exists()
+        hint = "; it lies in this folder: `python -m hplan` finds it, the command `hplan` does not" if here else ""
+        raise UsageError(f"environment {identity!r} needs {home}, which cannot be imported: {error}{hint}") from error
+    except gymnasium.error.Error as error:
+        near = difflib.get_close_matches(identity, gymnasium.registry, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else "see gymnasium.pprint_registry()"
+        raise UsageError(
+            f"unknown environment {identity!r}: {hint} (gym:MODULE:ENV-ID imports the module that registers it)"
+        ) from error
+    except (Exception, SystemExit) as error:  # whatever the module may raise
+        raise UsageError(
+            f"importing {home} for environment {identity!r} raised {type(error).__name__}: {error}"
+        ) from error
+
+
+class GymView(gymnasium.Wrapper):
+    """`env` as it is, with goals in `info` where it asks for any. Raises UsageError where one of its spaces is not
+    supported (hplan/codec.py)."""
+
+    def __init__(self, env: gymnasium.Env, name: str, *, achieved: tuple[int, ...] | None = None) -> None:
+        """achieved: of the codec; looked up if None, in episodes of `env`."""
+        super().__init__(env)
+        self.codec = Codec.of(env.observation_space, env.action_space, name)
+        if is_goal_space(env.observation_space):
+            known = _achieved(env, self.codec) if achieved is None else achieved
+            self.codec = replace(self.codec, achieved=known)
+        self._seen: Any = None
+        if goes_back(env):
+            self.snapshot, self.restore = self._snapshot, self._restore
+
+    @property
+    def max_steps(self) -> int:
+        return own_limit(self.env)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.env.reset(seed=seed, options=options)
+        if seed is not None:
+            self.env.action_space.seed(seed)  # some environments draw from it
+        self._seen = observation
+        goal = self.codec.goal(observation)
+        return observation, dict(info) if goal is None else {**info, "goal": goal}
+
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        self._seen, reward, terminated, truncated, info = self.env.step(action)
+        return self._seen, reward, terminated, truncated, info or {}
+
+    def draw(self) -> str:
+        """The environment's own text where it renders any, else its last observation."""
+        if self.env.render_mode == "ansi":
+            with suppress(Exception, SystemExit):  # a picture is worth no episode
+                if text := self.env.render():
+                    return _without_colours(str(text)).strip("\n")
+        return str(self._seen)
+
+    def _snapshot(self) -> bytes:
+        """The state as it is now."""
+        return pickle.dumps((self.env, self._seen), protocol=pickle.HIGHEST_PROTOCOL)
+
+    def _restore(self, snapshot: bytes) -> None:
+        """A new episode that starts in that state: limits on its length count from here."""
+        before = self.env
+        self.env, self._seen = pickle.loads(snapshot)
+        before.close()
+        count_anew(self.env)
+
+
+def goes_back(env: gymnasium.Env) -> bool:
+    """Whether a pickled copy of `env` is in the same state: EzPickle's are as new."""
+    if isinstance(env.unwrapped, EzPickle):
+        return False
+    try:
+        pickle.loads(pickle.dumps(env)).close()
+    except Exception:  # whatever a user's class may raise
+        return False
+    return True
+
+
+def _achieved(env: gymnasium.Env, codec: Codec) -> tuple[int, ...]:
+    """Which numbers of a GoalEnv's `observation` are its achieved goal: the first run of them that always equals it,
+    over moments of many episodes; else, for each number that varies, the first that does (-1: none)."""
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+    with suppress(Exception, SystemExit):  # what goes wrong here is told where somebody plays, with seed and step
+        env.action_space.seed(0)
+        for seed in range(_PROBES):
+            raw, _ = env.reset(seed=seed)
+            for _ in range(_PROBES):
+                seen.append((np.ravel(raw["achieved_goal"]).copy(), np.ravel(raw["observation"]).copy()))
+                raw, _, terminated, truncated, _ = env.step(env.action_space.sample())
+                if terminated or truncated:
+                    break
+    if not seen or not isinstance(codec.observation_space["observation"], spaces.Box):  # type: ignore[index]
+        return ()
+    places, whole = (np.stack(rows).astype(np.float32) for rows in zip(*seen, strict=True))
+    same = (places[:, :, None] == whole[:, None, :]).all(0)  # (of the goal, of the observation)
+    count = len(same)
+    for first in range(same.shape[1] - count + 1):
+        if same[range(count), range(first, first + count)].all():
+            return tuple(range(first, first + count))
+    varies = (places != places[:1]).any(0)
+    return tuple(int(row.argmax()) if row.any() and moves else -1 for row, moves in zip(same, varies, strict=True))
+
+
+def _without_colours(text: str) -> str:
+    """Toy-text environments mark the agent by a coloured background alone: that character becomes @."""
+    text = re.sub(r"\x1b\[4[1-7]m.\x1b\[0m", "@", text)
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)

@@ -1,0 +1,233 @@
+"""An agent where users have it: `hplan.evaluate`, a raw Gymnasium loop and Stable-Baselines3 see the same episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from minigrid.wrappers import FullyObsWrapper
+from raw_worlds import KINDS, Line
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+import hplan
+from hplan.agent import Agent
+from hplan.evaluation.run import SEEDS
+from hplan.types import Result, UsageError
+
+EPISODES, SEED = 20, 3
+FIRST = SEED * SEEDS
+SHIPPED = {"minigrid/DoorKey-8x8": 10, "ogbench/pointmaze-medium-navigate": 5}  # agents, and episodes of each
+VECTORS = ("float Box (2, 3)", "GoalEnv")
+
+
+def seeds(episodes: int = EPISODES) -> range:
+    return range(FIRST, FIRST + episodes)
+
+
+def raw_loop(agent: Agent, env: gymnasium.Env, episodes: int = EPISODES) -> list[tuple[bool, int]]:
+    """Success and steps of each episode, as contract.md has the loop."""
+    outcomes = []
+    for seed in seeds(episodes):
+        observation, info = env.reset(seed=seed)
+        agent.reset(goal=info.get("goal"), context=info.get("context"), constraints=[], seed=seed)
+        over, steps = False, 0
+        while not over:
+            action = agent.act(observation)
+            assert env.action_space.contains(action)
+            observation, _, terminated, truncated, info = env.step(action)
+            over, steps = terminated or truncated, steps + 1
+        outcomes.append((info["success"], steps))
+    return outcomes
+
+
+def by_policy(agent: Agent, make: Callable[[], gymnasium.Env], episodes: int = EPISODES) -> list[tuple[bool, int]]:
+    """The same by Stable-Baselines3, which resets, batches and asks `predict` on its own."""
+    outcomes = []
+    for seed in seeds(episodes):
+        _, info = make().reset(seed=seed)
+        agent.reset(goal=info.get("goal"), context=info.get("context"), seed=seed)
+        venv, seen = DummyVecEnv([lambda: Monitor(make())]), []
+        venv.seed(seed)
+        _, lengths = evaluate_policy(
+            agent,  # type: ignore[arg-type]  # it speaks the protocol, and derives from nothing
+            venv,
+            n_eval_episodes=1,
+            return_episode_rewards=True,
+            callback=lambda here, _: seen.append(here["info"]["success"]),  # noqa: B023
+        )
+        outcomes.append((seen[-1], lengths[0]))
+        venv.close()
+    return outcomes
+
+
+def counted(result: Result) -> list[tuple[bool, int]]:
+    return [(record["success"], record["steps"]) for record in result.records]
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Agent]:
+    agents: dict[str, Agent] = {}
+
+    def agent(kind: str) -> Agent:
+        if kind not in agents:
+            vectors = kind in VECTORS
+            agents[kind] = hplan.learn(
+                KINDS[kind],
+                out=tmp_path_factory.mktemp("agent") / "run",
+                steps=4000 if vectors else 2000,
+                levels=1,
+                settings={"base_steps": 300, "batch": 64} if vectors else {"base_steps": 150, "batch": 128},
+            )
+        return hplan.load(agents[kind].name)  # as it comes back from its files
+
+    return agent
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_space_is_the_same_in_evaluate_a_raw_loop_and_a_policy(
+    kind: str, learned: Callable[[str], Agent]
+) -> None:
+    agent, task = learned(kind), KINDS[kind]
+    expected = counted(hplan.evaluate(agent, task, episodes=EPISODES, seed=SEED))
+    assert sum(success for success, _ in expected) == EPISODES
+    assert raw_loop(agent, hplan.make(task)) == expected
+    assert by_policy(agent, lambda: hplan.make(task)) == expected
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_plain_environment_and_a_wrapped_one_are_solved_as_they_are(
+    kind: str, learned: Callable[[str], Agent]
+) -> None:
+    agent, plain, wrapped = learned(kind), KINDS[kind](), learned(kind).wrap(KINDS[kind]())
+    for seed in range(10):
+        ends = []
+        for env in (plain, wrapped):
+            observation, info = env.reset(seed=seed)
+            agent.reset(goal=info.get("goal"), seed=seed)  # a plain GoalEnv tells its goal in observations alone
+            steps, paid, over = [], 0.0, False
+            while not over and not paid:
+                action = agent.act(observation)
+                observation, reward, terminated, truncated, info = env.step(action)
+                steps.append(np.ravel(action).tolist())
+                paid, over = paid + float(reward), terminated or truncated
+            ends.append((paid, steps))
+        assert info["success"] and not info["violation"]
+        assert ends[0] == ends[1] and ends[0][0] == 1.0
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("kind", KINDS)
+def test_predict_gives_several_environments_their_own_actions(kind: str, learned: Callable[[str], Agent]) -> None:
+    agent = learned(kind)
+    agent.reset()
+    venv = DummyVecEnv([lambda: Monitor(hplan.make(KINDS[kind])) for _ in range(3)])
+    venv.seed(5)
+    rewards, _ = evaluate_policy(agent, venv, n_eval_episodes=9, return_episode_rewards=True)  # type: ignore[arg-type]
+    assert rewards == [1.0] * 9
+    venv.close()
+
+
+@pytest.mark.parametrize(("name", "episodes"), SHIPPED.items())
+def test_shipped_agents_do_in_the_user_s_loop_what_they_do_in_evaluate(name: str, episodes: int) -> None:
+    agent = hplan.load(name)
+    expected = counted(hplan.evaluate(agent, episodes=episodes, seed=SEED))
+    assert all(success for success, _ in expected)
+    assert raw_loop(agent, hplan.make(name), episodes) == expected
+    assert by_policy(agent, lambda: hplan.make(name), episodes) == expected
+
+
+def test_grids_of_another_size_are_seen_by_act_and_by_predict() -> None:
+    agent = hplan.load("minigrid/DoorKey-8x8")
+    env = agent.wrap(gymnasium.make("MiniGrid-DoorKey-6x6-v0"))
+    observation, info = env.reset(seed=3)
+    assert observation.shape == (6, 6, 6) and info["mission"].startswith("use the key")
+    agent.reset(seed=3)
+    first = agent.act(observation)
+    assert agent.predict(observation)[0] == first
+    batch, _ = agent.predict(np.stack([observation] * 2), episode_start=np.ones(2, bool))
+    assert batch.shape == (2,) and batch[0] == first
+
+
+def test_a_wrapped_minigrid_shows_the_whole_grid_and_keeps_its_wrappers() -> None:
+    class Slow(gymnasium.Wrapper):
+        """Every step costs."""
+
+        def step(self, action: Any) -> Any:
+            observation, reward, *rest = self.env.step(action)
+            return observation, float(reward) - 0.25, *rest
+
+    agent = hplan.load("minigrid/DoorKey-8x8")
+    made = gymnasium.make("MiniGrid-DoorKey-8x8-v0")
+    env = agent.wrap(Slow(FullyObsWrapper(made)))
+    observation, _ = env.reset(seed=4)
+    assert observation.shape == (8, 8, 6)
+    agent.reset(seed=4)
+    paid, over = [], False
+    while not over:
+        observation, reward, terminated, truncated, info = env.step(agent.act(observation))
+        paid.append(reward)
+        over = terminated or truncated
+    assert info["success"] and set(paid[:-1]) == {-0.25} and paid[-1] > 0
+    assert set(made.reset(seed=0)[0]) == {"image", "direction", "mission"}, "the user's own still shows what it showed"
+
+
+def test_a_wrapped_maze_tells_its_goal() -> None:
+    pytest.importorskip("ogbench")
+    agent = hplan.load("ogbench/pointmaze-medium-navigate")
+    env = agent.wrap(gymnasium.make("pointmaze-medium-v0"))
+    for options, name in ((None, "4"), ({"task_id": 2}, "2")):
+        observation, info = env.reset(seed=3, options=options)
+        assert (observation.dtype, observation.shape, info["goal_name"]) == (np.float32, (2,), name)
+        agent.reset(goal=info["goal"], seed=3)
+        over = False
+        while not over:
+            observation, _, terminated, truncated, info = env.step(agent.act(observation))
+            over = terminated or truncated
+        assert info["success"]
+    env.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: gymnasium.make("CartPole-v1"), r"shows Box.*; minigrid/DoorKey-8x8 sees Box\(\(8, 8, 6\), uint8\)"),
+        (lambda: gymnasium.make("MiniGrid-Dynamic-Obstacles-8x8-v0"), r"takes Discrete\(3\); .* gives Discrete\(7\)"),
+        (lambda: None, "expected a gymnasium.Env, got None"),
+        (lambda: DummyVecEnv([Line]), "a vector environment .* is several"),
+    ],
+)
+def test_what_cannot_be_wrapped_is_told(make: Callable[[], Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        hplan.load("minigrid/DoorKey-8x8").wrap(make())
+
+
+@pytest.mark.parametrize(
+    "observation",
+    [
+        {"image": np.zeros((7, 7, 3), np.uint8), "direction": 0, "mission": ""},
+        np.zeros((7, 7, 3), np.uint8),
+        np.full((8, 8, 6), 0.5),
+        np.full((8, 8, 6), np.nan),
+        np.full((8, 8, 6), 11),
+        None,
+    ],
+    ids=["dict", "partial view", "fractions", "nan", "out of bounds", "none"],
+)
+def test_observations_of_another_space_are_refused_by_name(observation: Any) -> None:
+    agent = hplan.load("minigrid/DoorKey-8x8")
+    agent.reset()
+    for call in (agent.act, agent.plan, agent.predict):
+        with pytest.raises(UsageError, match=r"minigrid/DoorKey-8x8: observation .* is outside its space Box"):
+            call(observation)
+
+
+def test_constraints_are_none_yet() -> None:
+    with pytest.raises(UsageError, match="agents keep to none yet"):
+        hplan.load("minigrid/DoorKey-8x8").reset(constraints=[lambda z: z])

@@ -1,0 +1,110 @@
+"""One small world in every kind of space: a walk from random places to the middle of a line, as users write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+LENGTH, MIDDLE, LIMIT = 7, 3, 20
+
+
+@dataclass
+class Line(gymnasium.Env):
+    """Places 0 to 6; `left` and `right` are two actions of the space, and reaching the middle pays 1 and ends."""
+
+    observation_space: spaces.Space = field(default_factory=lambda: spaces.Discrete(LENGTH))
+    show: Callable[[int], Any] = lambda at: at
+    action_space: spaces.Space = field(default_factory=lambda: spaces.Discrete(2))
+    right: Callable[[Any], bool] = lambda action: action == 1
+    max_steps: int = LIMIT
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.at, self.steps = int(self.np_random.choice([0, 1, 2, 4, 5, 6])), 0
+        return self.show(self.at), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action), f"{action!r} is not in {self.action_space}"
+        self.steps += 1
+        self.at = min(max(self.at + (1 if self.right(action) else -1), 0), LENGTH - 1)
+        there = self.at == MIDDLE
+        return self.show(self.at), float(there), there, self.steps >= self.max_steps, {}
+
+
+class Point(gymnasium.Env):
+    """A GoalEnv: a point in a square that moves by a quarter of the action; within 0.3 of the goal it is there."""
+
+    max_steps = 60
+    box = staticmethod(lambda n: spaces.Box(-2.0, 2.0, (n,), np.float32))
+    observation_space = spaces.Dict(observation=box(3), achieved_goal=box(2), desired_goal=box(2))
+    action_space = spaces.Box(-1.0, 1.0, (2, 1), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.place, self.goal = self.np_random.uniform(-1, 1, (2, 2)).astype(np.float32)
+        self.steps = 0
+        return self.seen(), {}
+
+    def seen(self) -> dict[str, np.ndarray]:
+        whole = np.array([*self.place, 1.0], np.float32)
+        return {"observation": whole, "achieved_goal": self.place.copy(), "desired_goal": self.goal.copy()}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action), f"{action!r} is not in {self.action_space}"
+        self.steps += 1
+        self.place = np.clip(self.place + 0.25 * action[:, 0], -1, 1).astype(np.float32)
+        there = bool(np.linalg.norm(self.place - self.goal) < 0.3)
+        return self.seen(), float(there), False, self.steps >= self.max_steps, {"is_success": there}
+
+
+class Sheet(Point):
+    """The same walk to the middle, shown and moved by arrays of shape (2, 3)."""
+
+    observation_space = spaces.Box(-2.0, 2.0, (2, 3), np.float64)
+    action_space = spaces.Box(-0.5, 1.5, (2, 3), np.float64)
+
+    def seen(self) -> Any:
+        return np.array([[*self.place, 0.0], [0.0, 1.0, 0.0]])
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action), f"{action!r} is not in {self.action_space}"
+        self.steps += 1
+        self.place = np.clip(self.place + 0.25 * (action[:, 0] - 0.5), -1, 1).astype(np.float32)
+        there = bool(np.linalg.norm(self.place) < 0.3)
+        return self.seen(), float(there), there, self.steps >= self.max_steps, {}
+
+
+def _bits(at: int) -> np.ndarray:
+    return (np.arange(LENGTH) == at).astype(np.int8)
+
+
+def _parts(at: int) -> tuple[int, int]:
+    return at % 2 + 5, at // 2
+
+
+KINDS: dict[str, Callable[[], gymnasium.Env]] = {
+    "Discrete(start)": lambda: Line(
+        spaces.Discrete(7, start=3), lambda at: at + 3, spaces.Discrete(2, start=5), lambda action: action == 6
+    ),
+    "MultiDiscrete": lambda: Line(
+        spaces.MultiDiscrete([2, 4], start=[5, 0]),
+        lambda at: np.array(_parts(at)),
+        spaces.MultiDiscrete([2, 3]),
+        lambda action: action[0] == 1,
+    ),
+    "MultiBinary": lambda: Line(
+        spaces.MultiBinary(LENGTH), _bits, spaces.MultiBinary(2), lambda action: action[0] == action[1]
+    ),
+    "integer Box with an offset": lambda: Line(spaces.Box(-3, 3, (1,), np.int64), lambda at: np.array([at - 3])),
+    "Dict": lambda: Line(
+        spaces.Dict(at=spaces.Discrete(7), on=spaces.MultiBinary(1)), lambda at: {"at": at, "on": np.ones(1, np.int8)}
+    ),
+    "Tuple": lambda: Line(spaces.Tuple([spaces.Discrete(2, start=5), spaces.Discrete(4)]), _parts),
+    "float Box (2, 3)": Sheet,
+    "GoalEnv": Point,
+}
