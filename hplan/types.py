@@ -38,6 +38,10 @@ class CollapseWarning(UserWarning):
     """A level that was trained tells little apart: the message says which, by what figure, and what to try."""
 
 
+class PrecisionWarning(UserWarning):
+    """Steps of play are lost in rounding: the message says of which numbers, and what to do."""
+
+
 # ------------------------------------------------------------------------------------------------------------ the world
 
 

@@ -29,39 +29,29 @@ def make(arguments: Namespace) -> None:
 
 def inspect(arguments: Namespace) -> int:
     """Every byte is read; the status is 1 where one is not what was written."""
-    from hplan.play import EpisodeStore
+    from hplan.play.summary import summarize
 
-    store = EpisodeStore.open(arguments.folder, skip_damaged=True, hashes=True)
-    manifest = store.manifest
-    print(f"{arguments.folder}: {manifest.task} ({manifest.environment}), {manifest.source}, seed {manifest.seed}")
-    print(f"  {len(store):,} episodes and {store.steps:,} of {manifest.steps:,} steps in {len(store.shards)} shards")
-    print(f"  observations {manifest.observation_spec}\n  actions {manifest.action_spec}")
-    successes, violations = (
-        sum(int(arrays[name].sum()) for arrays in store.arrays()) for name in ("success", "violation")
-    )
-    print(f"  {successes:,} successes, {violations:,} constraint violations")
-    print("  " + ", ".join(f"{name} {version}" for name, version in manifest.versions.items()))
-    for file, reason in store.damaged.items():
-        print(f"  DAMAGED {file}: {reason}")
-    return 1 if store.damaged else 0
+    found = summarize(arguments.folder)
+    print(f"{arguments.folder}:", *found.lines(), sep="\n  ")
+    return 1 if found.damaged else 0
 
 
 def import_(arguments: Namespace) -> None:
     """OGBench's names begin with ogbench/; every other one is Minari's."""
     if arguments.source.startswith("ogbench/"):
-        from hplan.play.official import import_ogbench
+        from hplan.play.exchange import import_ogbench
 
         store = import_ogbench(arguments.source, arguments.out, file=arguments.file)
     elif arguments.file:
         raise UsageError(f"--file belongs to OGBench's data (ogbench/NAME), not to {arguments.source!r}; leave it out")
     else:
-        from hplan.play.minari import import_minari
+        from hplan.play.exchange import import_minari
 
         store = import_minari(arguments.source, arguments.out)
     print(f"{arguments.out}: {len(store):,} episodes, {store.steps:,} steps")
 
 
 def export(arguments: Namespace) -> None:
-    from hplan.play.minari import export_minari
+    from hplan.play.exchange import export_minari
 
     print(f"{arguments.dataset}: {export_minari(arguments.folder, arguments.dataset):,} episodes for Minari")

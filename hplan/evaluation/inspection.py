@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,9 +21,9 @@ from hplan.levels.calibration import Calibration
 from hplan.levels.stack import macro_text
 from hplan.objectives.collapse import examine
 from hplan.objectives.diagnostics import autocorrelation, correlation_time, perplexity, probe_r2
+from hplan.play.play import Play, load_play
 from hplan.play.record import play
 from hplan.play.steps import Rows, Steps, encode_rows, steps_of
-from hplan.play.windows import PlayData, load_play
 from hplan.training.calibration import surprises
 from hplan.types import Inspection, LevelInspection, UsageError
 from hplan.worlds.factors import factor
@@ -53,11 +52,10 @@ def inspect(
         raise UsageError(f"{task.name} shows {here.kind} {here.shape}; {agent.name} sees {known.kind} {known.shape}")
     readers = {name: factor(name, here) for name in task.probes}
     rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:SAMPLE].sort().values
-    factors = {name: torch.from_numpy(read(data.observations))[rows] for name, read in readers.items()}
-    layout = np.unique(data.seeds, return_inverse=True)[1]
-    held = torch.from_numpy(layout[data.episode] % 2 == 1)[rows]
-    observations = torch.from_numpy(np.array(data.observations))
-    found, latents = [], observations.__getitem__
+    factors = {name: torch.from_numpy(read(data.observations.numpy()))[rows] for name, read in readers.items()}
+    layout = torch.unique(data.seeds, return_inverse=True)[1]
+    held = (layout[data.episode] % 2 == 1)[rows]
+    found, latents = [], data.observations.__getitem__
     for k, level in enumerate(stack.levels):
         latents = encode_rows(level, latents, len(data))
         entry = _level(
@@ -96,7 +94,7 @@ def write_inspection(found: Inspection, path: str | os.PathLike[str]) -> Path:
     return write_atomically(path, inspection_json(found))
 
 
-def _play(task: TaskConfig, steps: int, seed: int, progress: Progress | None) -> PlayData:
+def _play(task: TaskConfig, steps: int, seed: int, progress: Progress | None) -> Play:
     with tempfile.TemporaryDirectory() as folder:
         told = (lambda done, total: progress("play", done, total, {})) if progress else None
         play(task, Path(folder), steps=steps, seed=APART + seed, progress=told)
@@ -104,7 +102,7 @@ def _play(task: TaskConfig, steps: int, seed: int, progress: Progress | None) ->
 
 
 def _level(
-    steps: Steps, data: PlayData, rows: Tensor, probes: dict[str, float], *, calibration: Calibration, tolerance: float,
+    steps: Steps, data: Play, rows: Tensor, probes: dict[str, float], *, calibration: Calibration, tolerance: float,
     succeeds: bool,
 ) -> LevelInspection:  # fmt: skip
     level, z = steps.level, steps.latents(rows)
@@ -148,9 +146,9 @@ def _features(z: Tensor) -> Tensor:
     return torch.cat([z.flatten(1), z.flatten(2).sum(2)], 1) if z.ndim > 2 else z
 
 
-def _episodes(latents: Rows, data: PlayData) -> Iterator[Tensor]:
+def _episodes(latents: Rows, data: Play) -> Iterator[Tensor]:
     """Flattened latents (T + 1, D) of every episode."""
-    for rows in torch.arange(len(data)).split(np.bincount(data.episode).tolist()):
+    for rows in torch.arange(len(data)).split((data.lengths + 1).tolist()):
         yield latents(rows).flatten(1)
 
 

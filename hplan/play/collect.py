@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hplan.play.rarity import Archive, Restorable, SymbolSignature, VectorSignature
-from hplan.play.shard import observation_dtype, pack_contexts
+from hplan.play.store import observation_dtype, pack_contexts
 from hplan.types import ActionSpec, HplanError, ObservationSpec, Start, World
 
 _VISIT_EVERY = 4  # steps between looks at the signature: rare states last longer, and looking costs 4 microseconds
@@ -32,7 +32,7 @@ class Driver(Protocol):
 
 @dataclass(frozen=True)
 class Collected:
-    """Arrays of one shard (shard.py), and why it ended early, if it did."""
+    """Arrays of one shard (store.py), and why it ended early, if it did."""
 
     arrays: dict[str, np.ndarray]
     error: HplanError | None = None
@@ -108,7 +108,7 @@ def _check(observation: np.ndarray, reward: float, finite: bool) -> None:
 
 
 def _allocate(observation: ObservationSpec, action: ActionSpec, rows: int) -> dict[str, np.ndarray]:
-    """Pages that are never written cost nothing, so too many rows are no waste. The order is shard.ROWS."""
+    """Pages that are never written cost nothing, so too many rows are no waste. The order is store.ROWS."""
     return {
         "observations": np.empty((rows, *observation.shape), observation_dtype(observation)),
         "actions": np.empty(rows, np.int64) if action.kind == "discrete" else np.empty((rows, action.size), np.float32),

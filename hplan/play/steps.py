@@ -6,13 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from hplan.levels.cells import event_of
-from hplan.play.layouts import Layouts, layouts_of
-from hplan.play.windows import PlayData
+from hplan.play.play import Layouts, Play
 
 CHAINS = 256  # of steps that an error is measured on
 CHUNK = 512  # rows that are encoded at once
@@ -62,12 +60,11 @@ def encode_rows(level: Any, below: Rows, count: int) -> Rows:
     return lambda rows: level.decode(symbols[rows].long())
 
 
-def steps_of(level: Any, latents: Rows, data: PlayData) -> Steps:
+def steps_of(level: Any, latents: Rows, data: Play) -> Steps:
     """The steps of a level of symbols above 0 are its events; of every other level, `stride` environment steps each."""
     if level.exact and level.index:
         return _events(level, latents, data)
-    remaining = torch.from_numpy(data.remaining.astype(np.int64))
-    actions = torch.from_numpy(np.asarray(data.actions))
+    remaining, actions = data.remaining, data.actions
     stride = round(level.stride)
     begin = torch.nonzero(remaining >= stride)[:, 0]
     if level.index == 0:
@@ -93,13 +90,13 @@ def steps_of(level: Any, latents: Rows, data: PlayData) -> Steps:
         successor=number[(begin + stride).clamp(max=len(data) - 1)],
         follows=remaining[begin] // stride,
         kinds=macros if level.macro.kind == "discrete" else None,
-        layouts=layouts_of(data),
+        layouts=data.layouts,
     )
 
 
-def _events(level: Any, latents: Rows, data: PlayData) -> Steps:
+def _events(level: Any, latents: Rows, data: Play) -> Steps:
     """Where symbols change. A change whose kind the level does not know ends a chain of known steps."""
-    starts = torch.from_numpy(data.starts(1))
+    starts = data.starts(1)
     pairs = [(rows, level.symbols(latents(rows)), level.symbols(latents(rows + 1))) for rows in starts.split(CHUNK)]
     changes = [(before != after).flatten(1).any(1) for _, before, after in pairs]
     at = torch.cat([rows[change] for (rows, _, _), change in zip(pairs, changes, strict=True)])
@@ -108,13 +105,12 @@ def _events(level: Any, latents: Rows, data: PlayData) -> Steps:
         for (_, before, after), change in zip(pairs, changes, strict=True)
     ]
     macros, known = torch.cat([macro for macro, _ in found]), torch.cat([sure for _, sure in found])
-    episode = torch.from_numpy(data.episode.astype(np.int64))
-    same = episode[at[1:]] == episode[at[:-1]]
+    same = data.episode[at[1:]] == data.episode[at[:-1]]
     follows = known.long()
     for i in reversed(range(len(at) - 1)):
         if known[i] and same[i]:
             follows[i] += follows[i + 1]
-    first = torch.searchsorted(episode, episode[at])  # row at which the episode of each event begins
+    first = torch.searchsorted(data.episode, data.episode[at])  # row at which the episode of each event begins
     previous = torch.cat([torch.tensor([-1]), at[:-1]])[: len(at)] + 1
     return Steps(
         level,

@@ -9,17 +9,16 @@ import torch
 
 from hplan.levels.calibration import AHEAD, Calibration, surprise
 from hplan.levels.stack import TrainedLevel
+from hplan.play.play import Play
 from hplan.play.steps import Steps, encode_rows, steps_of
-from hplan.play.windows import PlayData
 
 CHECKED, FEW = 2000, 300  # windows of steps that are looked at; a look-ahead with fewer than a few has no row
 
 
 @torch.inference_mode()
-def calibrate_stack(levels: Sequence[TrainedLevel], held: PlayData, seed: int) -> tuple[Calibration, ...]:
+def calibrate_stack(levels: Sequence[TrainedLevel], held: Play, seed: int) -> tuple[Calibration, ...]:
     """One for every level, the finest first, from episodes that none was trained on."""
-    observations, found = torch.from_numpy(np.array(held.observations)), []
-    rows = observations.__getitem__
+    found, rows = [], held.observations.__getitem__
     for level in levels:
         rows = encode_rows(level, rows, len(held))
         found.append(Calibration(surprises(steps_of(level, rows, held), seed)))

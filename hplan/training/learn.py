@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from hplan.agent import Agent
 from hplan.config import EnvFactory, TaskConfig, check_values
 from hplan.files import sweep, write_atomically
 from hplan.levels.stack import CARD, FORMAT, WEIGHTS, Stack
+from hplan.play.manifest import Manifest, check_same_spaces
+from hplan.play.play import Play, load_play
 from hplan.play.record import play
-from hplan.play.store import Manifest, versions
-from hplan.play.windows import PlayData, load_play
-from hplan.registry import load_task, task_from_factory
+from hplan.play.store import versions
+from hplan.registry import load_task, make_world, task_from_factory
 from hplan.training.fit import Progress
 from hplan.training.trained import Curves, Trained
 from hplan.types import HplanError, UsageError
@@ -65,14 +66,14 @@ def learn(
         return Agent(Stack.load(out), name=str(out))
     started = time.perf_counter()
     if play_from is not None:
-        _check_task(Manifest.load(Path(play_from)), config.name)
+        _check_task(Manifest.load(Path(play_from)), config)
     else:
         count = steps or _from_budget(config.play.steps, budget, "play.steps")
         told = (lambda done, total: progress("play", done, total, {})) if progress else None
         play(config, out / "play", steps=count, seed=seed, progress=told, workers=workers)
     data = load_play(out / "play" if play_from is None else Path(play_from))
     if config.goal == "observation":  # success was of goals that the agent cannot see in an observation
-        data = replace(data, success=np.zeros_like(data.success))
+        data = replace(data, success=torch.zeros_like(data.success))
     trained = train(
         data, config, settings, out=out / "stages", seed=seed, levels=levels, device=device, progress=progress
     )
@@ -111,7 +112,7 @@ def _short(curves: Curves) -> str:
 
 
 def train(
-    data: PlayData,
+    data: Play,
     task: TaskConfig,
     settings: Mapping[str, Any],
     *,
@@ -136,10 +137,12 @@ def train(
     return train_vector(data, settings=_settings(VectorSettings, settings, task.name), **shared)
 
 
-def _check_task(play: Manifest, name: str) -> None:
+def _check_task(play: Manifest, task: TaskConfig) -> None:
     """What others recorded goes by their names (Minari's); what hplan played goes by its own."""
-    if play.source == "regenerated" and play.task != name:
-        raise UsageError(f"that is play of {play.task}, not of {name}: choose another --play-from")
+    if play.source == "regenerated" and play.task != task.name:
+        raise UsageError(f"that is play of {play.task}, not of {task.name}: choose another --play-from")
+    with closing(make_world(task)) as world:
+        check_same_spaces(play, world.observation_spec, world.action_spec, task.name)
 
 
 def _check_settings(settings: Mapping[str, Any], name: str) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hplan.levels.cells import event_of
 from hplan.levels.focus import REACH, crop
-from hplan.play.windows import PlayData
+from hplan.play.play import Play
 from hplan.types import ObservationSpec, UsageError
 
 LARGEST_VOCABULARY = 4096  # known cells; a view with more of them is not symbolic in any useful sense
@@ -39,26 +39,27 @@ class Maps:
     ends: Tensor
 
 
-def index_maps(play: PlayData, spec: ObservationSpec) -> Maps:
+def index_maps(play: Play, spec: ObservationSpec) -> Maps:
     """The vocabulary of play and every observation in its terms."""
     weights = np.concatenate([[1], np.cumprod(spec.cardinalities[:-1], dtype=np.int64)])
-    flat = np.zeros(play.observations.shape[:3], np.int64)
+    observations = play.observations.numpy()
+    flat = np.zeros(observations.shape[:3], np.int64)
     for feature, weight in enumerate(weights):  # one feature at a time keeps the peak of memory low
-        flat += play.observations[..., feature].astype(np.int64) * weight
+        flat += observations[..., feature].astype(np.int64) * weight
     unique, maps = np.unique(flat, return_inverse=True)
     if len(unique) > LARGEST_VOCABULARY:
         raise UsageError(f"play shows {len(unique)} different cells, more than {LARGEST_VOCABULARY}: use a vector view")
     cells = unique[:, None] // weights % np.asarray(spec.cardinalities)
-    starts = np.flatnonzero(play.remaining > 0)
+    starts = np.flatnonzero(play.remaining.numpy() > 0)
     reached = np.zeros(len(maps), bool)
-    reached[starts + 1] = play.success[starts]
+    reached[starts + 1] = play.success.numpy()[starts]
     return Maps(
         torch.from_numpy(maps.reshape(flat.shape)),
         torch.from_numpy(cells),
-        torch.from_numpy(np.asarray(play.actions, dtype=np.int64)),
+        play.actions.long(),
         torch.from_numpy(reached),
         torch.from_numpy(starts),
-        torch.from_numpy(np.flatnonzero(play.terminated)),
+        torch.nonzero(play.terminated)[:, 0],
     )
 
 

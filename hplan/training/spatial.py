@@ -16,7 +16,7 @@ from hplan.levels.focus import WINDOW
 from hplan.levels.spatial import SpatialLevel
 from hplan.objectives.collapse import SAMPLE, examine, some, warn_of_collapse
 from hplan.objectives.criterion import Criterion
-from hplan.play.windows import PlayData
+from hplan.play.play import Play
 from hplan.training.calibration import calibrate_stack
 from hplan.training.durations import wanted_stride
 from hplan.training.fit import Progress, fit
@@ -131,7 +131,7 @@ class SpatialSettings:
 
 
 def train_spatial(
-    play: PlayData,
+    play: Play,
     *,
     levels: int | str,
     settings: SpatialSettings,
@@ -146,7 +146,7 @@ def train_spatial(
     Raises UsageError where more levels are asked for than there are time scales apart.
     """
     maps = index_maps(play, play.observation_spec)
-    fitted, apart = hold_out(maps, play.episode)
+    fitted, apart = hold_out(maps, play.episode.numpy())
     run = {"seed": seed, "out": out, "device": device, "progress": progress}
     shared = run | {"hidden": settings.hidden, "objective": settings.objective, "rare": settings.rare}
     base, curves = train_base(
@@ -162,7 +162,7 @@ def train_spatial(
     stack, below, facts = [base], fitted.maps, {}
 
     def trained() -> Trained:
-        count, held = len(stack), play.select(apart)
+        count, held = len(stack), play.select(torch.from_numpy(apart))
         succeeds = bool(fitted.success.any())
         calibration = calibrate_stack(stack, held, seed)
         return Trained(tuple(stack), calibration, (0.0,) * count, (succeeds,) * count, curves, facts)
@@ -172,7 +172,7 @@ def train_spatial(
     pairs = cell_pairs(base.codes, fitted.maps, fitted.starts)
     slow, more = train_slow(pairs, name="level1-timescales", **run)
     curves |= more
-    found = separations(slow, pairs, fitted, play.episode, settings.ratio)
+    found = separations(slow, pairs, fitted, play.episode.numpy(), settings.ratio)
     facts = {"time_scales": [round(time, 1) for time in slow.times[1:SHOWN].tolist()]}
     count = len(found) + 1 if levels == "auto" else int(levels)
     if count > len(found) + 1:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hplan.levels.landmarks import farthest_points, nearest_landmark
 from hplan.levels.vector import NEAR, VectorLevel
 from hplan.objectives.criterion import Criterion
-from hplan.play.layouts import Layouts
+from hplan.play.play import Layouts
 from hplan.training.balance import RAREST, EvenDraws
 from hplan.training.fit import Progress, fit
 from hplan.types import ActionSpec, HplanError, ObservationSpec

@@ -13,8 +13,7 @@ from torch import Tensor
 from hplan.levels.landmark_edges import LandmarkEdges
 from hplan.levels.vector import VectorLevel
 from hplan.objectives.collapse import SAMPLE, Health, examine, some, warn_of_collapse
-from hplan.play.layouts import layouts_of
-from hplan.play.windows import PlayData
+from hplan.play.play import Play as PlayData
 from hplan.training.calibration import calibrate_stack
 from hplan.training.chance import cut, unpredictable
 from hplan.training.fit import Progress
@@ -154,7 +153,7 @@ def train_vector(
     count = len(stack)
     tolerance = tuple(CLOSE if index <= 1 else CLOSER for index in range(count))
     facts |= {"travel_time": trip, "reliable": reliable, "chances": chances}
-    checked = replace(checked, remaining=held.remaining.numpy())
+    checked = replace(checked, remaining=held.remaining)
     return Trained(
         tuple(stack),
         calibrate_stack(stack, checked, seed),
@@ -192,22 +191,22 @@ def _hold_out(data: PlayData, seed: int) -> tuple[PlayData, PlayData]:
     """By whole layouts where they are seen, so that thresholds are those of unseen ones, else by whole episodes."""
     group = np.arange(data.episodes)
     if data.contexts is not None:
-        group = np.unique(data.contexts, axis=0, return_inverse=True)[1].reshape(-1)
+        group = np.unique(data.contexts.numpy(), axis=0, return_inverse=True)[1].reshape(-1)
     count = int(group.max()) + 1
     order = np.random.default_rng(seed).permutation(count)
     held = np.isin(group, order[: max(round(HELD_OUT * count), 1)]) & (count > 1)
-    return data.select(~held), data.select(held) if held.any() else data
+    return data.select(torch.from_numpy(~held)), data.select(torch.from_numpy(held)) if held.any() else data
 
 
 def _as_play(data: PlayData) -> Play:
     return Play(
-        torch.from_numpy(np.ascontiguousarray(data.observations, dtype=np.float32)),
-        torch.from_numpy(np.ascontiguousarray(data.actions)),
-        torch.from_numpy(data.remaining.astype(np.int64)),
-        layouts_of(data),
+        data.observations.float(),
+        data.actions,
+        data.remaining,
+        data.layouts,
     )
 
 
 def _rewarded(data: PlayData) -> Tensor:
     """Rows that a rewarded step ended in."""
-    return torch.from_numpy(np.flatnonzero(data.success) + 1)
+    return torch.nonzero(data.success)[:, 0] + 1
