@@ -47,21 +47,11 @@ def make(
 @app.command()
 def inspect(folder: Episodes) -> int:
     """What episodes a folder holds, and whether every byte is as written: the status is 1 where one is not."""
-    from hplan.play import EpisodeStore
+    from hplan.play.summary import summarize
 
-    store = EpisodeStore.open(folder, skip_damaged=True, hashes=True)
-    manifest = store.manifest
-    print(f"{folder}: {manifest.task} ({manifest.environment}), {manifest.source}, seed {manifest.seed}")
-    print(f"  {len(store):,} episodes and {store.steps:,} of {manifest.steps:,} steps in {len(store.shards)} shards")
-    print(f"  observations {manifest.observation_spec}\n  actions {manifest.action_spec}")
-    successes, violations = (
-        sum(int(arrays[name].sum()) for arrays in store.arrays()) for name in ("success", "violation")
-    )
-    print(f"  {successes:,} successes, {violations:,} constraint violations")
-    print("  " + ", ".join(f"{name} {version}" for name, version in manifest.versions.items()))
-    for file, reason in store.damaged.items():
-        print(f"  DAMAGED {file}: {reason}")
-    return 1 if store.damaged else 0
+    found = summarize(folder)
+    print(f"{folder}:", *found.lines(), sep="\n  ")
+    return 1 if found.damaged else 0
 
 
 @app.command("import")
@@ -74,13 +64,13 @@ def import_(
 ) -> None:
     """Episodes that others made: OGBench's official files, or a Minari dataset."""
     if source.startswith("ogbench/"):  # every other name is Minari's
-        from hplan.play.official import import_ogbench
+        from hplan.play.exchange import import_ogbench
 
         store = import_ogbench(source, out, file=file)
     elif file:
         raise UsageError(f"--file belongs to OGBench's data (ogbench/NAME), not to {source!r}; leave it out")
     else:
-        from hplan.play.minari import import_minari
+        from hplan.play.exchange import import_minari
 
         store = import_minari(source, out)
     print(f"{out}: {len(store):,} episodes, {store.steps:,} steps")
@@ -92,6 +82,6 @@ def export(
     dataset: Annotated[str, typer.Argument(metavar="NAME", help="Id of the new dataset, such as hplan/doorkey-v0")],
 ) -> None:
     """Episodes as a local Minari dataset."""
-    from hplan.play.minari import export_minari
+    from hplan.play.exchange import export_minari
 
     print(f"{dataset}: {export_minari(folder, dataset):,} episodes for Minari")

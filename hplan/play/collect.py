@@ -11,7 +11,7 @@ import numpy as np
 
 from hplan.codec import OutsideSpace
 from hplan.play.rarity import Archive, Restorable, Start, SymbolSignature, VectorSignature, begin
-from hplan.play.shard import observation_dtype, pack_contexts
+from hplan.play.store import observation_dtype, pack_contexts
 from hplan.types import ActionSpec, HplanError, ObservationSpec
 
 _VISIT_EVERY = 4  # steps between looks at the signature: rare states last longer, and looking costs 4 microseconds
@@ -33,7 +33,7 @@ class Driver(Protocol):
 
 @dataclass(frozen=True)
 class Collected:
-    """Arrays of one shard (shard.py), and why it ended early, if it did."""
+    """Arrays of one shard (store.py), and why it ended early, if it did."""
 
     arrays: dict[str, np.ndarray]
     error: HplanError | None = None
@@ -106,7 +106,7 @@ def collect(
 
 
 def _allocate(observation: ObservationSpec, action: ActionSpec, rows: int) -> dict[str, np.ndarray]:
-    """Pages that are never written cost nothing, so too many rows are no waste. The order is shard.ROWS."""
+    """Pages that are never written cost nothing, so too many rows are no waste. The order is store.ROWS."""
     return {
         "observations": np.empty((rows, *observation.shape), observation_dtype(observation)),
         "actions": np.empty(rows, np.int64) if action.kind == "discrete" else np.empty((rows, action.size), np.float32),

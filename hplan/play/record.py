@@ -18,10 +18,10 @@ import numpy as np
 from hplan.config import TaskConfig
 from hplan.files import is_unused, sweep
 from hplan.play.collect import Driver, RandomPlay, collect, rare_states
+from hplan.play.manifest import MANIFEST, Manifest, ShardInfo
 from hplan.play.novelty import NoveltyPlay
 from hplan.play.rarity import Start
-from hplan.play.shard import write_shard
-from hplan.play.store import MANIFEST, SHARD_STEPS, EpisodeStore, Manifest, ShardInfo, shard_name, versions
+from hplan.play.store import SHARD_STEPS, EpisodeStore, shard_name, versions, write_shard
 from hplan.registry import make_world
 from hplan.types import HplanError, UsageError
 from hplan.worlds.experts import OraclePlay

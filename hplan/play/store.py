@@ -1,89 +1,34 @@
-"""The episode store: a folder with `manifest.json` and shards of episodes (shard.py)."""
+"""Episodes on disk: a folder with a manifest and shards, each one .safetensors file that is read by memory map.
+
+A shard holds its episodes one after the other in flat arrays of N rows, one row per observation: an episode of T steps
+has T + 1 rows, and the actions, rewards and flags of its last row are zero, for nothing followed.
+
+    observations (N, ...)   actions (N,) or (N, A)   rewards (N,)   success (N,)   violation (N,)
+    lengths (E,) steps of each episode               terminated (E,)               seeds (E,)
+    contexts (E, ...) of each episode, in worlds that have any
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError, safe_open
 
-from hplan.codec import Codec
-from hplan.play.shard import CONTEXTS, EPISODES, damage, map_shard, pack, write_atomic, write_shard
-from hplan.types import ActionSpec, Episode, HplanError, ObservationSpec, UsageError
+from hplan.play.manifest import MANIFEST, Manifest, ShardInfo, write_atomic
+from hplan.types import Episode, HplanError, ObservationSpec, UsageError
 
-FORMAT = 2
-MANIFEST = "manifest.json"
 SHARD_STEPS = 20_000  # 1 s of DoorKey, 8 MB: what a kill can cost, and how long one archive of rare states lives
+ROWS = ("observations", "actions", "rewards", "success", "violation")  # one entry per observation
+EPISODES = ("lengths", "terminated", "seeds")  # one entry per episode
+CONTEXTS = "contexts"  # also one per episode, where the world has any
 _RECORDED = ("hplan", "numpy", "gymnasium", "minigrid", "ogbench", "mujoco")  # what can change the bytes of play
-
-
-@dataclass(frozen=True)
-class ShardInfo:
-    """What the manifest says of one file. `complete`: False where the world failed and earlier episodes were kept."""
-
-    index: int
-    file: str
-    sha256: str
-    size: int  # bytes
-    episodes: int
-    steps: int
-    seeds: tuple[int, ...]  # of the episodes, in order
-    complete: bool = True
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """`settings`: everything that decides the content of shard i, beside i. Shards are sorted by index."""
-
-    task: str
-    environment: str
-    source: Literal["regenerated", "official"]
-    seed: int
-    steps: int  # asked for, in all shards together
-    settings: dict[str, Any]
-    codec: Codec
-    versions: dict[str, str]
-    shards: tuple[ShardInfo, ...] = ()
-    format: int = FORMAT
-
-    @property
-    def observation_spec(self) -> ObservationSpec:
-        return self.codec.observation_spec
-
-    @property
-    def action_spec(self) -> ActionSpec:
-        return self.codec.action_spec
-
-    def with_shard(self, shard: ShardInfo) -> Manifest:
-        """This manifest with `shard` in the place of the one of the same index."""
-        others = [s for s in self.shards if s.index != shard.index]
-        return replace(self, shards=tuple(sorted([*others, shard], key=lambda s: s.index)))
-
-    def save(self, folder: Path) -> None:
-        content = {field.name: getattr(self, field.name) for field in fields(self)}
-        content |= {"codec": self.codec.to_dict(), "shards": [asdict(shard) for shard in self.shards]}
-        write_atomic(folder / MANIFEST, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
-
-    @staticmethod
-    def load(folder: Path) -> Manifest:
-        """Raises UsageError where `folder` holds no store, HplanError where its manifest is not readable."""
-        path = folder / MANIFEST
-        if not path.is_file():
-            raise UsageError(f"{folder}: no episodes here (no {MANIFEST}): make some with `hplan data make`")
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["format"] != FORMAT:
-                raise HplanError(f"{path}: format {content['format']}, this hplan reads {FORMAT}: make the data again")
-            content["codec"] = Codec.from_dict(content["codec"], content["task"])
-            content["shards"] = tuple(ShardInfo(**_tuples(shard)) for shard in content["shards"])
-            return Manifest(**content)
-        except (ValueError, KeyError, TypeError) as error:
-            raise HplanError(f"{path}: damaged manifest ({error}): make the data again in an empty folder") from error
 
 
 @dataclass(frozen=True)
@@ -109,10 +54,6 @@ class EpisodeStore:
             raise HplanError(f"{folder / file}: {reason}: the same `hplan data make` again replaces this shard only")
         return EpisodeStore(folder, manifest, damaged)
 
-    def verify(self) -> dict[str, str]:
-        """Reason by file name of every shard whose bytes are not what was written; empty where all is well."""
-        return EpisodeStore.open(self.path, skip_damaged=True, hashes=True).damaged
-
     @property
     def shards(self) -> tuple[ShardInfo, ...]:
         """The shards that can be read."""
@@ -126,7 +67,7 @@ class EpisodeStore:
         return sum(s.episodes for s in self.shards)
 
     def arrays(self) -> Iterator[dict[str, np.ndarray]]:
-        """The memory-mapped arrays of each readable shard (shard.py says which)."""
+        """The memory-mapped arrays of each readable shard (see the top of this file)."""
         for shard in self.shards:
             yield map_shard(self.path / shard.file)
 
@@ -148,14 +89,79 @@ class EpisodeStore:
                 first = last + 1
 
 
+def observation_dtype(spec: ObservationSpec) -> type[np.float32 | np.uint8 | np.int64]:
+    """How observations are stored: symbols as bytes wherever their values fit into one."""
+    if spec.kind == "vector":
+        return np.float32
+    return np.uint8 if max(spec.cardinalities) <= 256 else np.int64
+
+
+def write_shard(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[str, int]:
+    """Write the arrays as `path`; returns the file's SHA-256 and its size. The same arrays give the same bytes."""
+    # The library writes the memory of an array as it lies, whatever its strides say.
+    data = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
+    write_atomic(path, data)
+    return hashlib.sha256(data).hexdigest(), len(data)
+
+
+def pack_contexts(contexts: Sequence[np.ndarray | None]) -> dict[str, np.ndarray]:
+    """The array of a shard that holds one context for each episode; none where there are none."""
+    found = [context for context in contexts if context is not None]
+    return {CONTEXTS: np.stack(found)} if found else {}
+
+
+def pack(episodes: Sequence[Episode]) -> dict[str, np.ndarray]:
+    """The arrays of one shard that holds these episodes."""
+
+    def column(name: str) -> np.ndarray:
+        parts = [getattr(episode, name) for episode in episodes]
+        return np.concatenate([np.concatenate([part, np.zeros_like(part[:1])]) for part in parts])
+
+    return {
+        "observations": np.concatenate([episode.observations for episode in episodes]),
+        **{name: column(name) for name in ROWS[1:]},
+        "lengths": np.array([len(episode) for episode in episodes], np.int64),
+        "terminated": np.array([episode.terminated for episode in episodes], bool),
+        "seeds": np.array([episode.seed for episode in episodes], np.int64),
+        **pack_contexts([episode.context for episode in episodes]),
+    }
+
+
+def map_shard(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a shard, mapped: nothing is read from the disk before it is used, and nothing that is written into
+    them gets there. Raises HplanError where the file is no complete shard."""
+    try:
+        with safe_open(path, framework="pt") as file:  # its arrays for numpy would be copies
+            arrays = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118  # no mapping
+    except (OSError, SafetensorError) as error:
+        raise HplanError(f"{path}: not a readable shard ({error}): run the same `hplan data make` again") from error
+    if missing := [name for name in ROWS + EPISODES if name not in arrays]:
+        raise HplanError(f"{path}: not a shard of episodes, {', '.join(missing)} missing")
+    return arrays
+
+
+def damage(path: Path, size: int, sha256: str | None) -> str:
+    """Why the file is not what was written, or "". Presence and size alone where `sha256` is None."""
+    if not path.is_file():
+        return "missing"
+    if (found := path.stat().st_size) != size:
+        return f"truncated or altered, {found} bytes instead of {size}"
+    if sha256 is not None:
+        with open(path, "rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                return "altered, its SHA-256 does not match the manifest"
+    return ""
+
+
 def shard_name(index: int) -> str:
-    return f"shard-{index:05d}.npz"
+    return f"shard-{index:05d}.safetensors"
 
 
 def write_episodes(out: Path | str, manifest: Manifest, episodes: Iterable[Episode]) -> EpisodeStore:
     """Store episodes that were made elsewhere, as they come. The manifest is written last, with the steps counted.
 
-    Raises UsageError where `out` holds a store already, or where an episode has no step.
+    Raises UsageError where `out` holds a store already, or where an episode has no step; HplanError where it holds a
+    number that is not finite in float32.
     """
     out = Path(out)
     if (out / MANIFEST).exists():
@@ -171,10 +177,7 @@ def write_episodes(out: Path | str, manifest: Manifest, episodes: Iterable[Episo
         return replace(manifest.with_shard(shard), steps=manifest.steps + steps)
 
     for episode in episodes:
-        if not len(episode):
-            raise UsageError(
-                f"episode {sum(s.episodes for s in manifest.shards) + len(batch)} has no step: leave it out"
-            )
+        _check(episode, sum(s.episodes for s in manifest.shards) + len(batch))
         batch.append(episode)
         if sum(map(len, batch)) >= SHARD_STEPS:
             manifest = flush()
@@ -192,6 +195,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _tuples(content: dict[str, Any]) -> dict[str, Any]:
-    """JSON has lists where the frozen types have tuples."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+def _check(episode: Episode, number: int) -> None:
+    if not len(episode):
+        raise UsageError(f"episode {number} has no step: leave it out")
+    for name in ("observations", "actions", "rewards"):
+        column = getattr(episode, name)
+        if len(bad := np.argwhere(~np.isfinite(column))):
+            at = tuple(bad[0].tolist())
+            raise HplanError(
+                f"episode {number}: {name} hold {column[at]} at step {at[0]}; expected finite numbers that float32 can "
+                "hold: mend the data, or leave the episode out"
+            )

@@ -19,13 +19,14 @@ from hplan.files import locked, sweep, write_atomically
 from hplan.levels.stack import METADATA, WEIGHTS, Stack
 from hplan.levels.stage import Curve
 from hplan.parts import find, found, name_of
+from hplan.play.manifest import Manifest, check_same_spaces
 from hplan.play.play import Play, load_play
 from hplan.play.record import play
-from hplan.play.store import Manifest, versions
+from hplan.play.store import versions
 from hplan.registry import make_world, task_of
 from hplan.threads import reproducible
 from hplan.training.fit import Progress, Run
-from hplan.training.request import claim, describe, differences
+from hplan.training.request import claim, describe
 from hplan.training.train import HELD_OUT, Trained, train_stack
 from hplan.types import ActionSpec, HplanError, NoSuccessWarning, ObservationSpec, UsageError
 from hplan.validation import Count, Seed, build, checked, near
@@ -132,8 +133,6 @@ def train(data: Play, abstraction: Any, settings: Any, *, levels: Levels, run: R
     return train_stack(abstraction(settings, fitted, held, count=count, seed=run.seed), run)
 
 
-
-
 def _device(name: Device) -> str:
     if name == "auto":  # networks are small: a GPU waits for the next batch
         return "cpu"
@@ -145,7 +144,7 @@ def _device(name: Device) -> str:
 def _specs(task: TaskConfig) -> tuple[ObservationSpec, ActionSpec]:
     world = make_world(task)
     world.close()
-    return world.observation_spec, world.action_spec
+    return world.codec.observation_spec, world.codec.action_spec
 
 
 def _abstraction(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], one: Any, encoder: Any) -> Any:
@@ -177,12 +176,7 @@ def _check_play(play: Manifest, task: TaskConfig, specs: tuple[ObservationSpec, 
     """What others recorded goes by their names (Minari's); what hplan played goes by its own."""
     if play.source == "regenerated" and play.task != task.name:
         raise UsageError(f"that is play of {play.task}, not of {task.name}: choose another --play-from")
-    there, here = (
-        {"observation": vars(one[0]), "action": vars(one[1]) | {"names": ()}}
-        for one in ((play.observation_spec, play.action_spec), specs)
-    )
-    if what := differences(there, here):
-        raise UsageError(f"play of {play.task} has other spaces than {task.name} ({what}): choose another --play-from")
+    check_same_spaces(play, *specs, task.name)
 
 
 def _check_travels(task: TaskConfig, workers: int) -> None:

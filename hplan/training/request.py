@@ -18,7 +18,7 @@ from gymnasium.envs.registration import load_env_creator
 from hplan.config import TaskConfig
 from hplan.files import is_unused, write_atomically
 from hplan.levels.stack import FORMAT
-from hplan.play.store import Manifest
+from hplan.play.manifest import Manifest
 from hplan.types import ActionSpec, HplanError, ObservationSpec, UsageError
 
 REQUEST = "request.json"

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hplan.play.store import EpisodeStore, Manifest
+from hplan.play.manifest import Manifest
+from hplan.play.store import EpisodeStore
 
 
 @dataclass(frozen=True)
-class StoreReport:
+class Summary:
     """`actions`: by name, the share of a discrete action, or how often a dimension is above the middle of its range.
     `damaged`: reason by file name of shards that no figure counts."""
 
@@ -27,7 +28,7 @@ class StoreReport:
     damaged: dict[str, str]
 
     def lines(self) -> list[str]:
-        """The report as plain text."""
+        """As plain text, one line each."""
         m = self.manifest
         shards = len(m.shards) - len(self.damaged)
         shortest, mean, longest = self.lengths
@@ -43,7 +44,7 @@ class StoreReport:
         ]
 
 
-def inspect_store(path: Path | str) -> StoreReport:
+def summarize(path: Path | str) -> Summary:
     """Read every byte of a store. Damaged shards are named and left out. Raises UsageError where there is no store."""
     store = EpisodeStore.open(path, skip_damaged=True, hashes=True)
     lengths: list[int] = []
@@ -59,7 +60,7 @@ def inspect_store(path: Path | str) -> StoreReport:
         played = np.delete(arrays["actions"], np.cumsum(arrays["lengths"] + 1) - 1, axis=0)  # not the dummies
         for name, count in _count(store.manifest, played).items():
             counts[name] = counts.get(name, 0) + count
-    return StoreReport(
+    return Summary(
         manifest=store.manifest,
         episodes=len(lengths),
         steps=sum(lengths),

@@ -1,0 +1,229 @@
+"""Play in memory, for training and for measuring: windows that never leave an episode, and splits by whole layouts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hplan.play.precision import warn_of_rounding
+from hplan.play.store import CONTEXTS, ROWS, EpisodeStore, pack
+from hplan.types import ActionSpec, Episode, HplanError, ObservationSpec, UsageError
+
+FARTHEST = 0.99  # of the steps of a level stay within what it sees of a layout
+
+
+@dataclass(frozen=True, eq=False)
+class Play:
+    """Episodes one after the other, one row per observation: N rows, of which every episode of T steps has T + 1.
+
+    observations (N, *shape): canonical, as they are stored (symbols uint8, or int64 where a byte is too small; vectors
+    float32). actions (N,) int64 or (N, A) float32; rewards (N,) float32; success, violation (N,) bool: entry i belongs
+    to the transition i -> i + 1, and is 0 on the last row of an episode, where nothing follows.
+    terminated (N,) bool: True on the last row of an episode that the environment ended.
+    remaining (N,) int64: steps that can be looked at from row i on. A window of h starts at i iff remaining[i] >= h.
+    episode (N,) int64: number of the episode, from 0. seeds (E,) int64: of each episode's layout.
+    contexts (E, rows, columns) uint8: of each episode, in worlds that have any.
+    latents (N, *z): what the level below made of the observations; None below level 0.
+    """
+
+    observations: Tensor
+    actions: Tensor
+    rewards: Tensor
+    success: Tensor
+    violation: Tensor
+    terminated: Tensor
+    remaining: Tensor
+    episode: Tensor
+    seeds: Tensor
+    observation_spec: ObservationSpec
+    action_spec: ActionSpec
+    contexts: Tensor | None = None
+    latents: Tensor | None = None
+
+    @staticmethod
+    def of(episodes: Iterable[Episode], observation_spec: ObservationSpec, action_spec: ActionSpec) -> Play:
+        """Episodes that are in memory already."""
+        return _joined([_tensors(pack(list(episodes)))], observation_spec, action_spec)
+
+    def __len__(self) -> int:
+        return len(self.remaining)
+
+    @property
+    def episodes(self) -> int:
+        return len(self.seeds)
+
+    @property
+    def steps(self) -> int:
+        return len(self) - self.episodes
+
+    @property
+    def lengths(self) -> Tensor:
+        """(E,) int64: steps of each episode."""
+        return torch.bincount(self.episode, minlength=self.episodes) - 1
+
+    @property
+    def below(self) -> Tensor:
+        """(N, ...): what a level encodes. The latents of the level below it, or observations."""
+        return self.observations if self.latents is None else self.latents
+
+    def with_latents(self, latents: Tensor) -> Play:
+        """The same play as the next level sees it: latents (N, *z), one for each row."""
+        if len(latents) != len(self):
+            raise UsageError(f"{len(latents)} latents for {len(self)} rows of play; expected one for each row")
+        return replace(self, latents=latents)
+
+    def starts(self, horizon: int) -> Tensor:
+        """(K,) int64, ascending: every row at which a window of `horizon` environment steps starts (it ends at row
+        i + horizon). Raises HplanError where no episode is as long."""
+        if horizon < 1:
+            raise UsageError(f"a window has 1 step or more, not {horizon}")
+        found = torch.nonzero(self.remaining >= horizon)[:, 0]
+        if not len(found):
+            raise HplanError(
+                f"no episode of play has {horizon} steps, which a window of this level takes: play longer episodes or "
+                "use fewer levels"
+            )
+        return found
+
+    def outcomes(self, episodes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(rewarded, other), int64 and ascending: the rows that a successful step ended in, and all others.
+
+        episodes (E,) bool: those that count (default: all). Rows of other episodes are in neither, so that what is
+        held out never serves as an example of failure.
+        """
+        reached = torch.zeros(len(self), dtype=torch.bool)
+        reached[1:] = self.success[:-1]
+        counts = torch.ones_like(reached) if episodes is None else episodes[self.episode]
+        return torch.nonzero(reached & counts)[:, 0], torch.nonzero(~reached & counts)[:, 0]
+
+    # -------------------------------------------------------------------------------------------------------- splits
+
+    def held_out(self, fraction: float, seed: int) -> Tensor:
+        """(E,) bool: about `fraction` of the layouts, with all of their episodes; the same for the same seed.
+
+        A layout is a context, where contexts are shown, else a seed: episodes that restart from a rare state share
+        theirs with an earlier one. Where there is one layout only, every episode counts as its own. The layout of the
+        longest episode is never held out, for the length of windows that can be learned from depends on it; nor one
+        with more than `fraction` of all steps, if there is another. Raises HplanError where there is one episode.
+        """
+        if not 0 < fraction < 1:
+            raise UsageError(f"the fraction to hold out is between 0 and 1, not {fraction}")
+        if self.episodes < 2:
+            raise HplanError(f"{self.episodes} episode of play, so none can be held out to check on: play more steps")
+        layout, lengths = self._layout_numbers(), self.lengths.numpy()
+        steps = np.bincount(layout, weights=lengths)
+        order = np.random.default_rng(seed).permutation(len(steps))
+        order = order[order != layout[lengths.argmax()]]
+        few = order[steps[order] <= max(fraction * lengths.sum(), steps[order].min())]
+        chosen = few[: max(round(fraction * len(steps)), 1)]
+        return torch.from_numpy(np.isin(layout, chosen))
+
+    def split(self, fraction: float, seed: int) -> tuple[Play, Play]:
+        """(training, held out), as `held_out` chooses. No layout is on both sides, and every episode on one."""
+        held = self.held_out(fraction, seed)
+        return self.select(~held), self.select(held)
+
+    def select(self, episodes: Tensor) -> Play:
+        """The episodes where the mask (E,) bool is True, numbered anew."""
+        rows = episodes[self.episode]
+        per_row = {name: getattr(self, name)[rows] for name in (*ROWS, "terminated", "remaining")}
+        return replace(
+            self,
+            **per_row,
+            episode=(episodes.cumsum(0) - 1)[self.episode[rows]],
+            seeds=self.seeds[episodes],
+            contexts=None if self.contexts is None else self.contexts[episodes],
+            latents=None if self.latents is None else self.latents[rows],
+        )
+
+    def _layout_numbers(self) -> np.ndarray:
+        """(E,) int64: which layout each episode is in, from 0."""
+        for known in (self.contexts, self.seeds):
+            if known is not None:
+                number = np.unique(known.numpy(), axis=0, return_inverse=True)[1].reshape(-1)
+                if number.max(initial=0) > 0:
+                    return number
+        return np.arange(self.episodes)
+
+    # ------------------------------------------------------------------------------------- layouts that levels see
+
+    @cached_property
+    def layouts(self) -> Layouts | None:
+        """What levels see of the layouts that play was in (`hplan.levels.heads.conditioning`); None where the world shows none."""
+        if self.contexts is None:
+            return None
+        images, number = np.unique(self.contexts.numpy(), axis=0, return_inverse=True)
+        x, y, pixel = self.observation_spec.context_frame
+        return Layouts(
+            torch.from_numpy(images.astype(np.float32)),
+            torch.from_numpy(number.reshape(-1))[self.episode],
+            ((self.observations[:, :2].double() - torch.tensor([x, y], dtype=torch.float64)) / pixel).float(),
+        )
+
+    def reach(self, stride: int) -> int:
+        """Pixels of a layout that a level of this stride has to see to each side; 0 where there is none."""
+        return 0 if self.layouts is None else self.layouts.reach(self.starts(stride), stride)
+
+
+@dataclass(frozen=True, eq=False)
+class Layouts:
+    """images (K, rows, columns) float32, all that play was in, each once; of (N,) int64: the image of each row of play;
+    places (N, 2) float32: column and row at which its observation was made, in pixels."""
+
+    images: Tensor
+    of: Tensor
+    places: Tensor
+
+    def reach(self, rows: Tensor, stride: int) -> int:
+        """Pixels that a step of `stride` environment steps from these rows goes, at most, in either direction."""
+        moved = (self.places[rows + stride] - self.places[rows]).abs().amax(1)
+        return max(math.ceil(float(np.quantile(moved.numpy(), FARTHEST))), 1)
+
+
+def load_play(path: Path | str, *, skip_damaged: bool = False) -> Play:
+    """All episodes of a store; every shard's hash is checked first (about 1 s for 500 MB). What lies in one shard is
+    mapped, not read.
+
+    Raises HplanError naming a damaged shard; with `skip_damaged` the others are loaded. Warns (`PrecisionWarning`) of
+    numbers whose steps float32 cannot hold.
+    """
+    store = EpisodeStore.open(path, skip_damaged=skip_damaged, hashes=True)
+    shards = [_tensors(shard) for shard in store.arrays()]
+    if not shards:
+        raise HplanError(f"{store.path}: no readable episodes: run the same `hplan data make` again")
+    play = _joined(shards, store.manifest.observation_spec, store.manifest.action_spec)
+    if play.observation_spec.kind == "vector":
+        warn_of_rounding(play.observations, play.remaining, str(store.path))
+    return play
+
+
+def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _joined(shards: list[dict[str, Tensor]], observation_spec: ObservationSpec, action_spec: ActionSpec) -> Play:
+    def column(name: str) -> Tensor:
+        parts = [shard[name] for shard in shards]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    lengths, ended = column("lengths"), column("terminated")
+    ends = (lengths + 1).cumsum(0) - 1  # the last row of each episode
+    episode = torch.arange(len(lengths)).repeat_interleave(lengths + 1)
+    terminated = torch.zeros(len(episode), dtype=torch.bool)
+    terminated[ends[ended]] = True
+    return Play(
+        **{name: column(name) for name in (*ROWS, "seeds")},
+        terminated=terminated,
+        remaining=ends[episode] - torch.arange(len(episode)),
+        episode=episode,
+        observation_spec=observation_spec,
+        action_spec=action_spec,
+        contexts=column(CONTEXTS) if observation_spec.context else None,
+    )
