@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 METHODS = ("hierarchical", "flat", "random", "oracle")
 SEEDS = 1_000_000  # episodes of one seed; a multiple of any sensible number of goals: every seed starts at the first
+LARGEST_SEED = 2**63 // SEEDS - 1  # then the seeds of its episodes are such as torch takes
 Progress = Callable[[str, int, int, dict[str, float]], None]
 
 
@@ -83,8 +84,8 @@ def _check(episodes: int, seed: int, method: str | None, workers: int) -> None:
         raise UsageError(f"unknown method {method!r}; expected one of {', '.join(METHODS)}")
     if not 1 <= episodes <= SEEDS:
         raise UsageError(f"{episodes} episodes; expected 1 to {SEEDS:,}")
-    if seed < 0:
-        raise UsageError(f"seed {seed}; expected 0 or more")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise UsageError(f"seed {seed}; expected 0 to {LARGEST_SEED:,}")
     if workers < 1:
         raise UsageError(f"{workers} workers; expected 1 or more")
 

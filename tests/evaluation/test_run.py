@@ -95,7 +95,8 @@ def test_a_failing_environment_is_named_with_seed_and_step() -> None:
         ({"method": "flat"}, "this agent has 2: use hplan.load"),
         ({"method": "oracle"}, "oracle"),
         ({"episodes": 0}, "0 episodes"),
-        ({"seed": -1}, "seed -1"),
+        ({"seed": -1}, "seed -1; expected 0 to 9,223,372,036,853"),
+        ({"seed": 10**20}, "seed 100000000000000000000; expected 0 to"),
         ({"workers": 0}, "0 workers"),
     ],
 )

@@ -116,7 +116,7 @@ def test_unknown_environments_are_told_with_near_ones():
 def test_a_module_that_raises_is_named(line, tmp_path, monkeypatch):
     (tmp_path / "raises_at_once.py").write_text(line)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UsageError, match=r"importing raises_at_once raised \w+: no licence"):
+    with pytest.raises(UsageError, match=r"importing raises_at_once for environment 'X-v0' raised \w+: no licence"):
         load_task("gym:raises_at_once:X-v0")
 
 
@@ -124,7 +124,7 @@ def test_a_module_in_this_folder_gets_a_hint(tmp_path, monkeypatch):
     (tmp_path / "only_here.py").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [path for path in sys.path if path])
-    with pytest.raises(UsageError, match="needs only_here, .*`python -m hplan` finds it"):
+    with pytest.raises(UsageError, match=r"needs only_here, .*`python -m hplan` finds it"):
         load_task("gym:only_here:X-v0")
 
 
