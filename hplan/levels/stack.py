@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -156,8 +157,10 @@ class Stack:
         try:
             card = tomllib.loads((folder / CARD).read_text(encoding="utf-8"))
             if card["format"] != FORMAT:
+                again = f"hplan train {shlex.quote(card['task'])} --out DIR --seed {card['train'].get('seed', 0)}"
                 raise HplanError(
-                    f"{folder / CARD} is of format {card['format']}, this hplan reads {FORMAT}: train it again"
+                    f"{folder / CARD} is an agent of format {card['format']}, and this hplan reads {FORMAT}: train it "
+                    f"again with `{again}`"
                 )
             tensors, _ = read_tensors(folder / WEIGHTS)
             levels = [_level(k, entry, tensors) for k, entry in enumerate(card["level"])]
