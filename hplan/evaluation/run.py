@@ -8,35 +8,38 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import torch
+from pydantic import Field
 
+from hplan.config import Task, TaskConfig
 from hplan.evaluation.baselines import Actor, RandomActor
 from hplan.evaluation.episode import Record, run_episode
 from hplan.evaluation.result import summarise
 from hplan.threads import one_thread
 from hplan.types import Result, UsageError
+from hplan.validation import Count, Seed, checked
 
 if TYPE_CHECKING:
     from hplan.agent import Agent
-    from hplan.config import EnvFactory, TaskConfig
     from hplan.worlds.split import SplitEnv
 
-METHODS = ("hierarchical", "flat", "random", "oracle")
+Method = Literal["hierarchical", "flat", "random", "oracle"]
 SEEDS = 1_000_000  # episodes of one seed; a multiple of any sensible number of goals: every seed starts at the first
 LARGEST_SEED = 2**63 // SEEDS - 1  # then the seeds of its episodes are such as torch takes
 Progress = Callable[[str, int, int, dict[str, float]], None]
 
 
+@checked
 def evaluate(
     agent: Agent | str | Path,
-    task: TaskConfig | EnvFactory | str | None = None,
+    task: Task | None = None,
     *,
-    episodes: int = 100,
-    seed: int = 0,
-    method: str | None = None,
-    workers: int = 1,
+    episodes: Annotated[Count, Field(le=SEEDS)] = 100,
+    seed: Seed = 0,
+    method: Method | None = None,
+    workers: Count = 1,
     progress: Progress | None = None,
 ) -> Result:
     """Success and cost of an agent on a task's evaluation split.
@@ -50,8 +53,9 @@ def evaluate(
     agent that remembers (`Agent`) does an episode depend on those before it, and one worker plays them in turn.
     Raises UsageError for a wrong call, HplanError naming seed and step where an episode fails.
     """
-    _check(episodes, seed, method, workers)
     player = _load(agent, method) if isinstance(agent, str | Path) else agent
+    if not hasattr(player, "levels_info"):
+        raise UsageError(f"agent is {agent!r}; expected an agent, a run directory or the name of a shipped agent")
     if workers > 1 and getattr(player, "remembers", False):
         raise UsageError("an agent that remembers plays its episodes in turn: use 1 worker, or leave remember out")
     levels = len(player.levels_info)
@@ -79,24 +83,13 @@ def evaluate(
     )
 
 
-def _check(episodes: int, seed: int, method: str | None, workers: int) -> None:
-    if method is not None and method not in METHODS:
-        raise UsageError(f"unknown method {method!r}; expected one of {', '.join(METHODS)}")
-    if not 1 <= episodes <= SEEDS:
-        raise UsageError(f"{episodes} episodes; expected 1 to {SEEDS:,}")
-    if not 0 <= seed <= LARGEST_SEED:
-        raise UsageError(f"seed {seed}; expected 0 to {LARGEST_SEED:,}")
-    if workers < 1:
-        raise UsageError(f"{workers} workers; expected 1 or more")
-
-
 def _load(agent: str | Path, method: str | None) -> Agent:
     from hplan.agent import load
 
     return load(agent, levels=1 if method == "flat" else None)
 
 
-def _task(player: Agent, task: TaskConfig | EnvFactory | str | None) -> TaskConfig:
+def _task(player: Agent, task: Task | None) -> TaskConfig:
     from hplan.registry import task_of
 
     return task_of(player.task if task is None else task, player.stack.success_rule)

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from hplan.parts import find
-from hplan.types import Capabilities, MacroSpec
+from hplan.types import Capabilities, MacroSpec, Outcomes, Pairwise, Policy
 
 if TYPE_CHECKING:
     from hplan.play.play import Play
@@ -43,6 +43,17 @@ PartSpec = Mapping[str, Any]
 
 class Level(nn.Module):
     """A world model, `hplan.types.WorldModel`. Statistics are buffers and travel with the weights."""
+
+    encoder: Any
+    space: Any
+    macros: Any
+    dynamics: Any
+    conditioning: Any
+    prior_head: Any
+    success_head: Any
+    compatibility_head: Any
+    uncertainty_head: Any
+    policy_head: Any
 
     def __init__(self, *, index: int, parts: Mapping[str, PartSpec], stride: float = 1.0) -> None:
         """parts: by role, a key of `ATTRIBUTE`; made in this order, since each draws its first weights from torch's
@@ -97,21 +108,21 @@ class Level(nn.Module):
         return self.space.keys(z)
 
     @property
-    def compatibility(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+    def compatibility(self) -> Pairwise | None:
         return None if self.compatibility_head is None else partial(self.compatibility_head, self)
 
     @property
-    def obstruction(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+    def obstruction(self) -> Pairwise | None:
         part = self.conditioning
         return None if part is None or part.network is None else part.obstruction
 
     @property
-    def outcomes(self) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+    def outcomes(self) -> Outcomes | None:
         head = self.uncertainty_head
         return None if getattr(head, "certain", True) else partial(head.outcomes, self)
 
     @property
-    def policy(self) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+    def policy(self) -> Policy | None:
         return None if self.policy_head is None else partial(self.policy_head, self)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -135,9 +136,10 @@ class Stack:
         try:
             metadata = tomllib.loads((folder / METADATA).read_text(encoding="utf-8"))
             if metadata["format"] != FORMAT:
+                task, seed = shlex.quote(metadata["task"]), metadata["train"].get("seed", 0)
                 raise HplanError(
-                    f"{folder / METADATA} is of format {metadata['format']}, and this hplan reads {FORMAT}: train it "
-                    f"again, with `hplan train {metadata.get('task', 'TASK')} --out DIR`"
+                    f"{folder / METADATA} is an agent of format {metadata['format']}, and this hplan reads {FORMAT}: "
+                    f"train it again with `hplan train {task} --out DIR --seed {seed}`"
                 )
             tensors, _ = read_tensors(folder / WEIGHTS)
             levels = tuple(_level(k, entry, tensors) for k, entry in enumerate(metadata["level"]))

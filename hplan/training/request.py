@@ -107,7 +107,7 @@ def _maker(task: TaskConfig) -> Any:
     """What makes the environment: the function, or the registration."""
     if task.factory is not None:
         return task.factory
-    from hplan.worlds.gymnasium import find_spec
+    from hplan.worlds.gym import find_spec
 
     spec = find_spec(task.environment)
     creator = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point

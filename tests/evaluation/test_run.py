@@ -91,13 +91,12 @@ def test_a_failing_environment_is_named_with_seed_and_step() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"method": "clever"}, "unknown method 'clever'; expected one of hierarchical, flat"),
+        ({"method": "clever"}, "method is 'clever'; expected 'hierarchical', 'flat', 'random' or 'oracle'"),
         ({"method": "flat"}, "this agent has 2: use hplan.load"),
         ({"method": "oracle"}, "oracle"),
-        ({"episodes": 0}, "0 episodes"),
-        ({"seed": -1}, "seed -1; expected 0 to 9,223,372,036,853"),
-        ({"seed": 10**20}, "seed 100000000000000000000; expected 0 to"),
-        ({"workers": 0}, "0 workers"),
+        ({"episodes": 0}, "episodes is 0; expected 1 or more"),
+        ({"seed": -1}, "seed is -1; expected 0 or more"),
+        ({"workers": 0}, "workers is 0; expected 1 or more"),
     ],
 )
 def test_wrong_calls_say_what_is_wrong(options: dict[str, object], says: str) -> None:
