@@ -98,12 +98,12 @@ def pages(agent: Agent, seed: int) -> list[LevelPage]:
         LevelPage(
             level=info["level"],
             facts={
-                "one step lasts": f"{info['stride']:.1f} environment steps",
-                "latent": " x ".join(map(str, info["latent_shape"])),
+                "step duration": f"{info['stride']:.1f} environment steps",
+                "latent shape": " x ".join(map(str, info["latent_shape"])),
                 "macro-actions": info["macro"],
-                "surprise threshold": f"{agent.thresholds[info['level']]:.2f} of its own steps",
+                "surprise threshold": f"{agent.thresholds[info['level']]:.2f} level steps",
             },
-            maps=[("the layout, as this level tells it apart", np.asarray(level.keys(z[None])).reshape(z.shape[1:]))],
+            maps=[("latent code of each cell", np.asarray(level.keys(z[None])).reshape(z.shape[1:]))],
         )
         for info, level, z in zip(agent.levels_info, agent.stack.levels, latents, strict=True)
     ]

@@ -124,7 +124,7 @@ def test_inspect_tells_what_each_level_learned(run: Path, capsys: pytest.Capture
     page = run.parent / "page.html"
     assert main(["inspect", str(run), "--steps", "1000", "--report", str(page)]) == 0
     written = capsys.readouterr().out
-    for word in (TASK, "level 0", "effective rank", "macro sensitivity", "surprised above"):
+    for word in (TASK, "level 0", "effective rank", "macro-action sensitivity", "surprise threshold"):
         assert word in written
     assert "Learning curves" in page.read_text()
 

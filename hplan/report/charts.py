@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hplan.report.theme import SERIES, SOFT, needs, new_figure, style
+from hplan.report.theme import SERIES, SOFT, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -122,8 +122,8 @@ def bar_chart(series: Mapping[str, Mapping[str, float]], *, y: str, title: str =
 @style()
 def map_chart(codes: np.ndarray, *, title: str = "") -> Figure:
     """A map (H, W) of whole numbers: equal colours and equal numbers are equal codes, numbered from 0."""
-    with needs("viz"):
-        from matplotlib.colors import ListedColormap
+    from matplotlib.colors import ListedColormap
+
     height, width = np.shape(codes)
     kinds, numbers = np.unique(codes, return_inverse=True)
     numbers = numbers.reshape(height, width)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,21 +15,7 @@ from hplan.files import write_atomically
 from hplan.report.charts import line_chart, map_chart
 from hplan.report.live import budget_text, repair_text
 from hplan.report.table import COLUMNS, WORDS, number, rows
-from hplan.report.theme import (
-    CARD,
-    FONT,
-    INK,
-    LINE,
-    PAGE,
-    PALETTE,
-    SERIES,
-    SOFT,
-    dark_rules,
-    needs,
-    new_figure,
-    style,
-    svg,
-)
+from hplan.report.theme import COLOURS, SERIES, SOFT, needs, new_figure, rules, style, svg
 from hplan.report.trace import TraceStep
 from hplan.report.tree import GLYPHS, lines
 from hplan.types import Result
@@ -38,10 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Curves = Mapping[str, Sequence[Mapping[str, float]]]  # stage -> rows of {"step": ..., one entry per loss component}
-COLOURS = {  # of the style sheet: light, dark
-    **{"ink": INK, "soft": SOFT, "line": LINE, "page": PAGE, "card": CARD, "active": PALETTE[0]},
-    **{"reached": ("#00805d", "#35c99b"), "failed": ("#c2362e", "#ff8177"), "cause": ("#9a5b00", "#f0c04a")},
-}
 
 
 @dataclass(frozen=True)
@@ -79,12 +61,12 @@ def write_report(
         columns=COLUMNS,
         words=WORDS,
         results=rows(results),
-        results_chart=_inline(results_chart(results)) if results else "",
+        results_chart=results_chart(results) if results else None,
         glyphs=GLYPHS,
         frames=[{"world": s.world, "top": lines(s.tree), "foot": _foot(s)} for s in pick(episode, frames)],
-        episode_charts=inline([surprise_chart(episode)]),
-        curves=inline(curve_charts(curves or {})),
-        levels=[(one, [(said, _inline(map_chart(codes))) for said, codes in one.maps]) for one in levels],
+        surprise_chart=surprise_chart(episode),
+        curves=curve_charts(curves or {}),
+        levels=[(one, [(said, map_chart(codes)) for said, codes in one.maps]) for one in levels],
         versions=versions or {},
         command=command,
     )
@@ -94,33 +76,22 @@ def write_page(path: str | os.PathLike[str], template: str, **values: Any) -> Pa
     """Fill in a template of this package, and write the page atomically. What is no chart is escaped."""
     with needs("viz"):
         from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
     loader = PackageLoader("hplan.report")
     pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    look = {"colours": COLOURS, "dark_rules": _markup(dark_rules()), "font_rule": _markup(FONT)}
-    return write_atomically(path, pages.get_template(template).render(**look, **values) + "\n")
+    pages.filters["svg"] = lambda figure: Markup(svg(figure))
+    text = pages.get_template(template).render(colours=COLOURS, rules=Markup(rules()), **values)
+    return write_atomically(path, text + "\n")
 
 
-def inline(figures: Iterable[Figure | None]) -> list[str]:
-    """The figures that there are, for a template."""
-    return [_inline(figure) for figure in figures if figure]
-
-
-def _inline(figure: Figure) -> str:
-    return _markup(svg(figure))
-
-
-def _markup(text: str) -> str:
-    with needs("viz"):
-        from markupsafe import Markup
-    return Markup(text)
-
-
-def curve_charts(curves: Curves) -> Iterable[Figure | None]:
+def curve_charts(curves: Curves) -> list[Figure]:
     """A chart for every stage of training."""
+    charts = []
     for stage, table in curves.items():
         names = dict.fromkeys(name for row in table for name in row if name != "step")
         series = {name: [(row["step"], row[name]) for row in table if name in row] for name in names}
-        yield line_chart(series, x="gradient steps", y="loss or score", title=stage)
+        charts.append(line_chart(series, x="gradient steps", y="loss or score", title=stage))
+    return [chart for chart in charts if chart]
 
 
 def surprise_chart(steps: Sequence[TraceStep]) -> Figure | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hplan.report.theme import INK, LINE, PAGE, SERIES, SOFT, needs, new_figure, style, svg
+from hplan.report.theme import INK, LINE, PAGE, SERIES, SOFT, new_figure, style, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,8 +55,8 @@ def paths_chart(paths: Sequence[MazePath], title: str) -> Figure:
 
 
 def _map(axes: Axes, path: MazePath) -> None:
-    with needs("viz"):
-        from matplotlib.colors import ListedColormap
+    from matplotlib.colors import ListedColormap
+
     rows, columns = path.walls.shape
     axes.set(aspect="equal", xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
     walls = np.ma.masked_equal(path.walls.astype(int), 0)

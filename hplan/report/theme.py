@@ -28,9 +28,10 @@ PALETTE = (
     ("#56b4e9", "#a5dbff"),  # sky blue
 )
 SERIES = tuple(light for light, _ in PALETTE)
-FONT = (
-    "svg text { font-family: system-ui, sans-serif !important; }"  # the reader's; a figure is measured for a wider one
-)
+COLOURS = {  # of the style sheet of pages
+    **{"ink": INK, "soft": SOFT, "line": LINE, "page": PAGE, "card": CARD, "active": PALETTE[0]},
+    **{"reached": ("#00805d", "#35c99b"), "failed": ("#c2362e", "#ff8177"), "cause": ("#9a5b00", "#f0c04a")},
+}
 DECIMALS = re.compile(r"(\.\d\d)\d+")  # of a point that no eye can see
 RC = {
     "svg.fonttype": "none",  # text stays text: small, searchable, in the reader's own font
@@ -56,7 +57,6 @@ RC = {
     "ytick.labelcolor": SOFT[0],
     "legend.frameon": False,
     "lines.linewidth": 1.6,
-    "lines.solid_joinstyle": "round",
 }
 
 
@@ -80,13 +80,13 @@ def style() -> Iterator[None]:
 
 def new_figure(width: float, height: float) -> Figure:
     """A figure of so many inches that belongs to no window and to no global state."""
-    with needs("viz"):
-        from matplotlib.figure import Figure
+    from matplotlib.figure import Figure
+
     return Figure((width, height))
 
 
 def svg(figure: Figure, *, alone: bool = False) -> str:
-    """A figure as SVG: an element for a page that has `dark_rules`, or (`alone`) a file with rules of its own."""
+    """A figure as SVG: an element for a page that has `rules`, or (`alone`) a file with rules of its own."""
     file = io.StringIO()
     with style():
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
@@ -95,13 +95,16 @@ def svg(figure: Figure, *, alone: bool = False) -> str:
     if not alone:
         return f"<svg{body}".rstrip()
     opening, rest = body.split(">", 1)
-    return f"{head}<svg{opening}><style>{FONT}@media (prefers-color-scheme: dark) {{{dark_rules()}}}</style>{rest}"
+    return f"{head}<svg{opening}><style>{rules()}</style>{rest}"
 
 
-def dark_rules() -> str:
-    """CSS that gives every colour of a figure its dark counterpart."""
-    return "".join(
+def rules() -> str:
+    """CSS for figures: the reader's own font, narrower than what they are measured for; in the dark, dark colours."""
+    dark = "".join(
         f'svg [style*="{what}: {light}"] {{ {what}: {dark} !important; }} '
         for light, dark in (INK, SOFT, LINE, PAGE, CARD, *PALETTE)
         for what in ("fill", "stroke")
+    )
+    return (
+        f"svg text {{ font-family: system-ui, sans-serif !important; }} @media (prefers-color-scheme: dark) {{ {dark}}}"
     )

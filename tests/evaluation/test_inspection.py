@@ -25,7 +25,7 @@ def test_every_shipped_agent_can_be_inspected(name: str, tmp_path: Path, capsys:
     call = ["inspect", name, "--steps", str(STEPS), "--json", str(figures), "--report", str(page)]
     assert main(call) == 0
     written = capsys.readouterr().out
-    for said in (f"{name}: trained on {name}", "effective rank", "surprised above", "no level has collapsed"):
+    for said in (f"{name}: trained on {name}", "effective rank", "surprise threshold", "no level has collapsed"):
         assert said in written
     assert "level 0" in page.read_text()
     found = json.loads(figures.read_text())

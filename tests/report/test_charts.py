@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hplan.report.charts import APART, bar_chart, line_chart, map_chart, spread
-from hplan.report.theme import PALETTE, SERIES, dark_rules, style, svg
+from hplan.report.theme import PALETTE, SERIES, rules, style, svg
 from hplan.types import HplanError
 
 NUMBERS = st.floats(-1e9, 1e9) | st.floats(1e-9, 1e9) | st.sampled_from([0.0, math.nan, math.inf])
@@ -113,7 +113,7 @@ def test_every_colour_of_a_series_has_a_dark_one() -> None:
     drawn = svg(lines(**{f"line{i}": [(0, i), (1, i + 1)] for i in range(len(SERIES))}))
     for light, dark in PALETTE:
         assert f"stroke: {light}" in drawn
-        assert f'[style*="stroke: {light}"] {{ stroke: {dark} !important; }}' in dark_rules()
+        assert f'[style*="stroke: {light}"] {{ stroke: {dark} !important; }}' in rules()
 
 
 def test_the_callers_matplotlib_stays_as_it_is() -> None:
