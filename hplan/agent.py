@@ -74,9 +74,10 @@ class Agent:
     """Plans, executes and repairs towards one goal per episode: `reset` begins one, `act` gives its actions.
 
     `stack` holds all that was learned; `planner` makes the planner of each level, by default as
-    `hplan.planning.choice.chosen_planner` does; `config`: the controller's settings.
-    `remember`: what landmark graphs learn in an episode lasts from the next `reset` on, and in `save`; without, every
-    episode begins with what training left. `energy`: over level-0 latents, what `reset()` aims for. Raises UsageError where there is no landmark graph to remember anything.
+    `hplan.planning.choice.chosen_planner` does; `config`: the controller's settings. `remember`: what landmark graphs
+    learn in an episode lasts from the next `reset` on, and in `save`; without, every episode begins with what training
+    left. `energy`: over level-0 latents, what `reset()` aims for. Raises UsageError where there is no landmark graph to
+    remember anything.
     """
 
     def __init__(
@@ -185,9 +186,9 @@ class Agent:
 
     @property
     def subgoals(self) -> dict[int, Tensor]:
-        """By level, the latent (*z) that the hop of its plan under way leads to; none of a level without a plan."""
-        courses = self._session.execution.courses.courses if self._session else ()
-        return {k: course.target() for k, course in enumerate(courses) if course is not None and len(course.result)}
+        """By level, the latent (*z) that the step of its plan under way leads to; none of a level without a plan."""
+        plans = self._session.execution.plans.plans if self._session else ()
+        return {k: plan.target() for k, plan in enumerate(plans) if plan is not None and len(plan.result)}
 
     @property
     def surprise(self) -> dict[int, float]:

@@ -171,9 +171,9 @@ def _actions(space: spaces.Space, where: str) -> tuple[ActionSpec, Callable[[Any
         table = (combinations + least_of(space)).astype(space.dtype)
         return ActionSpec("discrete", len(table)), lambda action: table[int(action)].copy()
     if isinstance(space, spaces.Box) and space.dtype.kind == "f" and np.isfinite([space.low, space.high]).all():
-        bounds = (tuple(bound.astype(np.float32).ravel().tolist()) for bound in (space.low, space.high))
+        least, most = (tuple(bound.astype(np.float32).ravel().tolist()) for bound in (space.low, space.high))
         shape, dtype, low, high = space.shape, space.dtype, space.low, space.high
-        return ActionSpec("continuous", math.prod(shape), *bounds), lambda action: np.clip(
+        return ActionSpec("continuous", math.prod(shape), least, most), lambda action: np.clip(
             np.reshape(np.asarray(action, dtype), shape), low, high
         )
     raise unsupported(space, where, "action", SUPPORTED_ACTIONS)

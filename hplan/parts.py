@@ -80,6 +80,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 """What a level, its training and its planning are made of; `energy` has none by name: the goal of an episode is one."""
 
+CHOSEN = ("encoder", "objective", "abstraction", "planner", "proposal", "energy")
+"""The kinds that a user chooses by name; the others follow from these."""
+
 
 def names(kind: str) -> list[str]:
     """The names that there are of a kind: built-in ones first, then those of entry points."""

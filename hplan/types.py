@@ -321,7 +321,7 @@ class LearningPlanner(Protocol):
 # ------------------------------------------------------------------------------------------------- control and the plan
 
 Status = Literal["pending", "active", "reached", "failed", "dropped"]
-Cause = Literal["", "start", "surprise", "stall", "overrun", "used-up", "clock", "infeasible", "new-goal"]
+Cause = Literal["", "start", "surprise", "no-progress", "overrun", "used-up", "clock", "infeasible", "new-goal"]
 
 
 @dataclass(frozen=True)

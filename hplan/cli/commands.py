@@ -44,6 +44,10 @@ def train(
         Literal["auto", "terminated"],
         typer.Option(help="terminated: a gym: task counts as solved when its episode ends"),
     ] = "auto",
+    encoder: Annotated[str, options.part("encoder", "What level 0 reads observations by")] = "auto",
+    objective: Annotated[str | None, options.part("objective", "What keeps latents apart")] = None,
+    abstraction: Annotated[str, options.part("abstraction", "How levels are cut out of play")] = "auto",
+    track: options.Track = None,
 ) -> None:
     """Play a task without reward, and learn a stack of world models from it."""
     from hplan.training.learn import learn
@@ -61,8 +65,16 @@ def train(
             success=success,
             settings=dict(settings or ()),
             play_from=play_from,
+            encoder=encoder,
+            objective=objective,
+            abstraction=abstraction,
             progress=progress,
         )
+    if track:
+        from hplan.report.tensorboard import write_training
+        from hplan.training.learn import read_curves
+
+        write_training(track, read_curves(out))
     count = len(agent.levels_info)
     print(f"{out}: an agent of {count} level{'s' * (count > 1)}; `hplan eval {shlex.quote(out)}` measures it")
 
@@ -87,10 +99,14 @@ def evaluate(
     ] = None,
     settings: Annotated[
         list[Any] | None,
-        options.keys("A setting of the controller or of a planner, such as patience=2; see docs/replanning.md"),
+        options.keys("A setting of the controller or of a planner, such as horizon=256; see docs/replanning.md"),
     ] = None,
     workers: options.Workers = 1,
     success: options.Success = None,
+    planner: options.Planner = "auto",
+    proposal: Annotated[str, options.part("proposal", "What a search tries at a latent")] = "prior",
+    energy: Annotated[str | None, options.part("energy", "What episodes aim for instead of their own goal")] = None,
+    track: options.Track = None,
 ) -> None:
     """An agent's success and planning compute on episodes it never saw."""
     from hplan.agent import load
@@ -105,6 +121,9 @@ def evaluate(
         levels=levels,
         method="flat" if method == "flat" else "hierarchical",
         replan=replan,
+        planner=planner,
+        proposal=proposal,
+        energy=energy,
         settings=dict(settings or ()),
     )
     where = options.task_of(player, task, success)
@@ -113,6 +132,10 @@ def evaluate(
     print("\n".join(result_lines(result)))
     if records:
         write_records(records, result, where)
+    if track:
+        from hplan.report.tensorboard import write_evaluation
+
+        write_evaluation(track, result)
     if json:  # last: where it lies, all the rest does
         write_result(result, json)
 

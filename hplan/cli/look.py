@@ -16,14 +16,14 @@ from hplan.files import check_writable
 
 if TYPE_CHECKING:
     from hplan.config import TaskConfig
-    from hplan.types import World
+    from hplan.worlds.split import SplitEnv
 
 FPS = 5  # steps a second on a terminal
 
 
 def list_all() -> None:
     """Tasks, experiments, trained and shipped agents."""
-    from hplan import registry
+    from hplan import parts, registry
     from hplan.cli.experiments import engine, in_checkout
 
     found = engine().find_experiments() if in_checkout() else {}
@@ -31,6 +31,7 @@ def list_all() -> None:
     _section("shipped agents", list(registry.shipped_agents()))
     _section("trained agents, below runs/", [str(folder) for folder in registry.trained_agents()])
     _section("experiments", [f"{name}: {one.question}" for name, one in found.items()])
+    _section("parts by name, beside MODULE:NAME", [f"{kind}: {', '.join(parts.names(kind))}" for kind in parts.CHOSEN])
 
 
 def _section(title: str, lines: list[str]) -> None:
@@ -45,6 +46,9 @@ def watch(
     seed: Annotated[int, options.seeds("Of the episode: the first that `eval --seed N` plays")] = 0,
     fps: options.Fps = None,
     trace: Annotated[str | None, options.file("Record every step there, for `hplan replay`")] = None,
+    save: Annotated[str | None, options.file("Write the episode as FILE.gif or FILE.mp4 (extra `viz`)")] = None,
+    track: options.Track = None,
+    planner: options.Planner = "auto",
 ) -> None:
     """One episode, live: the plan tree beside the world."""
     from hplan.agent import load
@@ -54,13 +58,24 @@ def watch(
     from hplan.report.trace import record
     from hplan.threads import one_thread
 
-    check_writable(trace)
-    player = load(agent, replan=replan)
+    check_writable(trace, save)
+    player = load(agent, replan=replan, planner=planner)
     where = options.task_of(player, task)
+    title = f"{agent} in {where.name}, seed {seed}"
     with _world(where) as world, one_thread():
         steps = trace_episode(player, world, seed * SEEDS)  # the first of `hplan eval --seed`
-        title = f"{agent} in {where.name}, seed {seed}"
-        show(record(steps, trace) if trace else steps, fps=_pace(fps), title=title)
+        if trace:
+            steps = record(steps, trace)
+        if track:
+            from hplan.report.tensorboard import write_episode
+
+            steps = write_episode(track, steps)
+        if save:
+            from hplan.report.video import save_video
+
+            print(save_video(steps, save, fps=fps or FPS, title=title))
+        else:
+            show(steps, fps=_pace(fps), title=title)
 
 
 def replay(
@@ -92,10 +107,10 @@ def plan(
     check_writable(json_)
     player = load(agent)
     with _world(options.task_of(player, task)) as world, one_thread():
-        start = world.reset(seed=seed * SEEDS)  # the first episode of `hplan eval --seed`
-        player.reset(goal=start.goal, seed=seed * SEEDS, context=start.context)
-        tree = player.plan(start.observation, start.goal)
-        print(world.draw())
+        observation, info = world.reset(seed=seed * SEEDS)  # the first episode of `hplan eval --seed`
+        player.reset(goal=info.get("goal"), seed=seed * SEEDS, context=info.get("context"))
+        tree = player.plan(observation)
+        print(world.render())
         print(tree)
     if json_:
         write_atomically(json_, json.dumps(tree.to_dict(), indent=1) + "\n")
@@ -145,7 +160,7 @@ def _pace(fps: int | None) -> float | None:
 
 
 @contextmanager
-def _world(task: TaskConfig) -> Iterator[World]:
+def _world(task: TaskConfig) -> Iterator[SplitEnv]:
     from hplan.registry import make_world
 
     world = make_world(task, split="eval")

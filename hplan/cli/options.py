@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from hplan.parts import names
+
 if TYPE_CHECKING:
     from hplan.agent import Agent
     from hplan.config import TaskConfig
@@ -72,6 +74,12 @@ def keys(text: str) -> Any:
     return typer.Option("--set", metavar="KEY=VALUE", parser=setting, help=f"{text} (again for more)")
 
 
+def part(kind: str, text: str) -> Any:
+    """An option that names a part of that kind (`hplan.parts`)."""
+    known = ", ".join(names(kind)) or "none built in"
+    return typer.Option(metavar="NAME|MODULE:NAME", help=f"{text}: {known}")
+
+
 AgentName = Annotated[str, typer.Argument(metavar="AGENT", help="A run directory, or the name of a shipped agent")]
 Task = Annotated[str, typer.Argument(metavar="TASK", help=TASK_HELP)]
 OtherTask = Annotated[
@@ -90,6 +98,8 @@ Replan = Annotated[
         help="surprise: the controller's rule; clock: after every step of a level; never: when a plan is used up"
     ),
 ]
+Planner = Annotated[str, part("planner", "Who plans each level")]
+Track = Annotated[str | None, folder("Write curves for TensorBoard there (extra `track`)")]
 Success = Annotated[
     Literal["auto", "terminated"] | None,
     typer.Option(help="terminated: a gym: task counts as solved when its episode ends (default: the agent's own rule)"),

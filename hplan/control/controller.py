@@ -1,7 +1,6 @@
 """The goal-decomposition controller: plan top down, watch every level, repair the lowest one that explains an error.
 
-Each level k has a *plan*: its plan, and which subgoal step of it is under way. The predicted latent at the end of that
-subgoal step is the subgoal of level k - 1; the last subgoal step of a plan that reaches its goal may hand the goal
+Each level k has a plan, of which one step is under way. The predicted latent at the end of that step is the subgoal of level k - 1; the last subgoal step of a plan that reaches its goal may hand the goal
 itself down. One level is the flat agent: the same code with nothing to decompose.
 """
 
@@ -43,7 +42,7 @@ class Controller:
         self.levels, self.replan, self.generator = levels, replan, generator
         self.config = config = config or ControlConfig()
         self.surprise = Surprise(levels, calibration, config)
-        self.stall = NoProgress(levels[0], config.stall, config.stalls)
+        self.no_progress = NoProgress(levels[0], config.least_progress, config.no_progress_steps)
         retries = Retries(levels, planners, config, repairs=replan != "never")
         self.execution = Execution(levels, goal, config, retries, self.surprise)
         self.top_down = TopDownPlanner(levels, planners, self.execution, generator)
@@ -66,7 +65,7 @@ class Controller:
         """Compare what happened with what each level expected; move on, or drop what no longer holds."""
         execution, plans = self.execution, self.execution.plans
         execution.last_repair = None
-        self._stall(latents)
+        self._check_progress(latents)
         arrived = [k == 0 or plans.subgoal_reached(k, latents) for k in range(plans.top + 1)]
         for k, finished in enumerate(arrived):
             plan = plans[k]
@@ -92,15 +91,15 @@ class Controller:
             elif k and self.replan == "surprise" and plan.overdue(execution.step, self.levels[k], self.config):
                 execution.fail(k, "overrun")
 
-    def _stall(self, latents: tuple[Tensor, ...]) -> None:
+    def _check_progress(self, latents: tuple[Tensor, ...]) -> None:
         """Level 0 expects to move, and does not: that step is refuted, and after a few of them the subgoal step above
         failed."""
         plan, above = self.execution.plans[0], self.execution.plans.above(0)
-        refuted = self.stall.refuted(plan.target() if plan and len(plan.result) else None, latents[0])
+        refuted = self.no_progress.refuted(plan.target() if plan and len(plan.result) else None, latents[0])
         if refuted and self.replan == "surprise":
             self.execution.refute(*refuted)
-        if above is not None and self.replan == "surprise" and self.stall.is_over():
-            self.execution.fail(above, "stall", by=0, start=latents[above])
+        if above is not None and self.replan == "surprise" and self.no_progress.is_over():
+            self.execution.fail(above, "no-progress", by=0, start=latents[above])
 
     def _holds(self, k: int, latents: tuple[Tensor, ...]) -> bool:
         """Whether a surprise of level k changes nothing: level 0's plan, imagined again from where it really is, still

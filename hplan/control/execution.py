@@ -86,7 +86,7 @@ class Execution:
         self.memories[k] = self.memories[k].add(plan.start if start is None else start, plan.target())
         if above is not None and (parent := self.plans[above]) is not None:
             parent.failures += 1
-            if parent.failures >= self.config.tries:
+            if parent.failures >= self.config.failures:
                 return self.fail(above, cause)
         self.drop(k, cause)
         return k

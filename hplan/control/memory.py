@@ -146,7 +146,7 @@ def memories_for(levels: tuple[WorldModel, ...], config: ControlConfig) -> list[
     pushes against is as long as a few steps, and soon left behind."""
     found = [(EventMemory if level.capabilities.events else FailureMemory)(level) for level in levels]
     if not levels[0].capabilities.discrete:
-        found[0] = FailureMemory(levels[0], radius=config.refuted_radius, most=config.refuted)
+        found[0] = FailureMemory(levels[0], radius=config.remembered_radius, most=config.remembered)
     return found
 
 

@@ -8,9 +8,9 @@ from hplan.types import WorldModel
 
 
 class NoProgress:
-    """Watches level 0. Symbols stall where nothing changes at all.
+    """Watches level 0. Symbols get nowhere where nothing changes at all.
 
-    share: of the way that level 0 expected, below which a step has failed. limit: such steps in a row that are a stall.
+    share: of the way that level 0 expected, below which a step has failed. limit: such steps in a row that are too many.
     """
 
     def __init__(self, level: WorldModel, share: float, limit: int) -> None:
@@ -30,7 +30,7 @@ class NoProgress:
         return (start, expected) if self.short and not self.level.capabilities.discrete else None
 
     def is_over(self) -> bool:
-        """Whether it is a stall by now; asked so, it begins to count anew."""
+        """Whether it is too long by now; asked so, it begins to count anew."""
         if self.short < self.limit:
             return False
         self.short = 0

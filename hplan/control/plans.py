@@ -25,16 +25,18 @@ class ControlConfig:
     reach_evaluations: Whole = 64  # of them that a lower level may spend to find the goal within its reach
     horizon: Count = 512  # steps that a search may look ahead
     subgoal_tolerance: NonNegative = ARRIVED  # of the level that set the subgoal, for latents that are no symbols
-    retries: Positive = 4.0  # a subgoal step that takes this many times its expected duration has failed
-    slack: Whole = 8  # environment steps granted on top of that
-    stall: NonNegative = 0.5  # share of the way it expected that level 0 has to move, where latents change by and by
-    refuted: Whole = 16  # such steps that level 0 remembers, the latest ones
-    refuted_radius: NonNegative = 2.0  # steps within which another one is taken for the same, whatever its direction
-    stalls: Count = 3  # steps in a row that fall short of it before the subgoal step above has failed
+    overrun_factor: Positive = 4.0  # a subgoal step that takes this many times its expected duration has failed
+    overrun_slack: Whole = 8  # environment steps granted on top of that
+    least_progress: NonNegative = (
+        0.5  # share of the way it expected that level 0 has to move, where latents change by and by
+    )
+    remembered: Whole = 16  # such steps that level 0 remembers, the latest ones
+    remembered_radius: NonNegative = 2.0  # steps within which another one is taken for the same, whatever its direction
+    no_progress_steps: Count = 3  # steps in a row that fall short of it before the subgoal step above has failed
     # subgoal steps that may fail below one subgoal step of the level above before that one has failed too
-    tries: Count = 3
+    failures: Count = 3
     subgoals: bool = True  # False, for ablation: level 0 plans alone, for what the goal costs at the top level
-    retries: Whole = 8  # infeasible plans that one environment step may repair before it acts on what it has
+    repairs_per_step: Whole = 8  # infeasible plans that one environment step may repair before it acts on what it has
 
 
 @dataclass
@@ -67,19 +69,19 @@ class LevelPlan:
 
     def overdue(self, step: int, level: WorldModel, config: ControlConfig) -> bool:
         """Whether the current subgoal step takes far longer than it should."""
-        return step - self.since > config.retries * max(self.duration, level.stride) + config.slack
+        return step - self.since > config.overrun_factor * max(self.duration, level.stride) + config.overrun_slack
 
     def is_served_by(
         self, result: PlanResult, end: Energy, level: WorldModel, own: WorldModel, config: ControlConfig
     ) -> bool:
         """Whether a plan of `level` below leads to the end of the current subgoal step and is worth it: where steps
-        have lengths (not events) it may cost `retries` times what the subgoal step should take. To the goal itself any
+        have lengths (not events) it may cost `overrun_factor` times what the subgoal step should take. To the goal itself any
         way is worth it, even one that ends nearby: from there it will be seen better."""
         if own.capabilities.events:
             return result.reached
         if self.hands_goal and self.at_last:
             return result.reached or bool(len(result) and result.energies[-1] <= NEARBY * end.threshold)
-        return result.reached and float(result.costs.sum()) <= config.retries * own.stride / level.stride
+        return result.reached and float(result.costs.sum()) <= config.overrun_factor * own.stride / level.stride
 
     def is_left(self, level: WorldModel, z: Tensor) -> bool:
         """Whether a level of events is at z (*z) and no more where the current subgoal step began: something else

@@ -31,7 +31,7 @@ class Retries:
         self.levels, self.planners, self.config = levels, planners, config
         self.reach_evaluations = config.reach_evaluations
         self._failed: dict[int, float] = {}  # by level: the environment step at which a subgoal step of it last failed
-        self._most = config.retries if repairs else 0
+        self._most = config.repairs_per_step if repairs else 0
         self._step, self._done = -1, 0  # an environment step, and what was repaired in it
         self._wait, self._until = 1, 0  # steps without repairs, and the environment step at which they are over
 
@@ -75,4 +75,4 @@ class Retries:
         if upper.is_served_by(result, end, self.levels[k], self.levels[above], self.config):
             return False
         upper.failures += 1
-        return self.complete(k) or upper.failures >= self.config.tries
+        return self.complete(k) or upper.failures >= self.config.failures

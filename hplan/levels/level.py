@@ -63,7 +63,7 @@ class Level(nn.Module):
         self.parts = {role: dict(spec) for role, spec in parts.items()}
         for role, spec in self.parts.items():
             options = {key: tuple(value) if isinstance(value, list) else value for key, value in spec.items()}
-            kind = options.pop("kind")
+            kind = str(options.pop("kind"))
             setattr(self, ATTRIBUTE[role], find("macro" if role == "macros" else role, kind)(**options))
         for attribute in ATTRIBUTE.values():
             if not hasattr(self, attribute):

@@ -156,7 +156,8 @@ class Play:
 
     @cached_property
     def layouts(self) -> Layouts | None:
-        """What levels see of the layouts that play was in (`hplan.levels.heads.conditioning`); None where the world shows none."""
+        """What levels see of the layouts that play was in (`hplan.levels.heads.conditioning`); None where the world
+        shows none."""
         if self.contexts is None:
             return None
         images, number = np.unique(self.contexts.numpy(), axis=0, return_inverse=True)

@@ -112,7 +112,7 @@ class Events:
         """Before the next level can be drafted: the time scales of the symbols of the highest one."""
         if not stack or len(stack) == self.count or (len(stack) > 1 and not self.gaps):
             return
-        below = stack[-1]
+        below = stack[len(stack) - 1]
         self.pairs = cell_pairs(below.space.symbols, self.maps, self.starts)
         torch.manual_seed(self.seed)
         self.slow = SlowEncoder(self.pairs.latents.shape[1], functions_of(len(self.pairs.latents)))

@@ -207,6 +207,16 @@ def _load(folder: Path, task: TaskConfig) -> Play:
     return data
 
 
+def read_curves(folder: str | Path) -> dict[str, Curve]:
+    """Learning curves by stage of the agent in a run directory; none where it has none. Raises HplanError where the
+    file is damaged."""
+    file = Path(folder) / CURVES
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    except ValueError as error:
+        raise HplanError(f"{file} is damaged ({error}); delete it and run again with --resume") from error
+
+
 def _short(curves: Mapping[str, Curve]) -> str:
     """As JSON; four digits are more than a chart shows."""
     points = {

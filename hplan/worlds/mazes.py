@@ -107,7 +107,7 @@ class MazeView(gymnasium.Wrapper):
         with self._numpy_random() if near_pad or not self._alone else nullcontext():
             observation, reward, terminated, truncated, info = self.env.step(action)
         over = bool(truncated) or self._step >= self.max_steps
-        return np.asarray(observation, np.float32), reward, terminated, over, info
+        return np.asarray(observation, np.float32), float(reward), terminated, over, info
 
     def is_clear(self, x: float, y: float) -> bool:
         """Whether no wall is within reach of the ball at (x, y), nor within the square around it."""
