@@ -89,7 +89,7 @@ def test_load_refuses(options: dict[str, Any], said: str) -> None:
         ({"seed": True}, "seed is True; expected a whole number"),
         ({"workers": -1}, "workers is -1; expected 1 or more"),
         ({"method": "hierarchic"}, "did you mean 'hierarchical'?"),
-        ({"task": 3}, "task is 3; expected text or a table or a function"),
+        ({"task": 3}, "task is 3; expected text or a table (TaskConfig) or a function"),
         ({"agent": 3}, "agent is 3; expected an agent, a run directory or the name of a shipped agent"),
     ],
 )

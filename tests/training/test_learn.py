@@ -287,7 +287,7 @@ def test_play_of_other_spaces_is_refused_before_training(tmp_path: Path) -> None
     ]
     spaces = ObservationSpec("vector", (4,)), ActionSpec("continuous", 1, (-1.0,), (1.0,))
     write_episodes(tmp_path / "play", Manifest("other", "Other-v0", "official", 0, 0, {}, *spaces, {}), episodes)
-    with pytest.raises(UsageError, match="action.kind 'continuous' there and 'discrete' here"):
+    with pytest.raises(UsageError, match=r"action.kind 'continuous' there and 'discrete' here"):
         small(tmp_path / "run", play_from=tmp_path / "play")
     assert not (tmp_path / "run").exists()
 
