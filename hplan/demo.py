@@ -5,15 +5,16 @@ Everything goes through public functions, so that what it does can be done again
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 from rich.console import Console
 
 from hplan.agent import Agent, load
@@ -109,18 +110,17 @@ def pages(agent: Agent, seed: int) -> list[LevelPage]:
     ]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m hplan.demo", description="What `make demo` runs.")
-    parser.add_argument("--out", type=Path, default=None, metavar="DIR", help="(default: runs/demo)")
-    parser.add_argument("--smoke", action="store_true", help="the same path with budgets of seconds, for CI")
-    arguments = parser.parse_args(argv)
-    if arguments.smoke:
+def main(
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="(default: runs/demo)")] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help="The same path with budgets of seconds, for CI")] = False,
+) -> None:
+    """What `make demo` runs."""
+    if smoke:
         task = replace(load_task(SMALL), training={"quick": SMALL_TRAINING})
-        demo(task, arguments.out or Path("runs/demo-smoke"), episodes=2, steps=30_000, workers=1)
+        demo(task, out or Path("runs/demo-smoke"), episodes=2, steps=30_000, workers=1)
     else:
-        demo(load_task(TASK), arguments.out or Path("runs/demo"), episodes=100)
-    return 0
+        demo(load_task(TASK), out or Path("runs/demo"), episodes=100)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

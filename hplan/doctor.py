@@ -13,7 +13,19 @@ from pathlib import Path
 
 from hplan import __version__
 
-CORE = ("torch", "lightning", "gymnasium", "minigrid", "numpy", "scipy", "networkx", "rich", "safetensors")
+CORE = (
+    "torch",
+    "lightning",
+    "gymnasium",
+    "minigrid",
+    "numpy",
+    "scipy",
+    "networkx",
+    "rich",
+    "safetensors",
+    "typer",
+    "pydantic",
+)
 EXTRAS = {  # package, module, and what it is for
     "envs": (("ogbench", "ogbench"), ("gymnasium-robotics", "gymnasium_robotics")),
     "data": (("minari", "minari"), ("h5py", "h5py")),

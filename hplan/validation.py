@@ -47,7 +47,7 @@ _EXPECTED = {  # by pydantic's type of error, filled in with its context
     "dict_type": "a table",
     "mapping_type": "a table",
     "dataclass_type": "a table",
-    "dataclass_exact_type": "a table",
+    "dataclass_exact_type": "a table ({class_name})",
     "is_instance_of": "a {class}",
     "tuple_type": "a list",
     "callable_type": "a function",

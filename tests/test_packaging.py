@@ -102,7 +102,7 @@ print(json.dumps([hplan.__file__, task_names(), sorted(shipped_agents())]))
         return done.stdout
 
     done = run("-c", code)
-    assert "usage: hplan" in run("-m", "hplan", "--help")
+    assert "Usage: hplan" in run("-m", "hplan", "--help")
     place, tasks, agents = json.loads(done.splitlines()[-1])
     assert Path(place).is_relative_to(tmp_path)
     assert tasks == sorted(

@@ -71,7 +71,7 @@ def test_learn_refuses(options: dict[str, Any], said: str, tmp_path: Path) -> No
         ({"settings": {"alpha": 5}}, "settings: alpha is 5; expected less than 1"),
         ({"settings": {"patience": -1}}, "settings: patience is -1; expected more than 0"),
         ({"settings": {"stall": math.nan}}, "settings: stall is nan; expected a finite number"),
-        ({"settings": {"patiense": 3}}, "settings: unknown key 'patiense', did you mean patience?"),
+        ({"settings": {"patiense": 3}}, "settings: unknown key 'patiense', did you mean patience"),
         ({"settings": {"widest": 0}}, "settings: widest is 0; expected 1 or more"),
         ({"setting": {}}, "load has no argument 'setting', did you mean settings?"),
     ],
@@ -89,7 +89,7 @@ def test_load_refuses(options: dict[str, Any], said: str) -> None:
         ({"seed": True}, "seed is True; expected a whole number"),
         ({"workers": -1}, "workers is -1; expected 1 or more"),
         ({"method": "hierarchic"}, "did you mean 'hierarchical'?"),
-        ({"task": 3}, "task is 3; expected text or a table or a function"),
+        ({"task": 3}, "task is 3; expected text or a table (TaskConfig) or a function"),
         ({"agent": 3}, "agent is 3; expected an agent, a run directory or the name of a shipped agent"),
     ],
 )

@@ -1,7 +1,8 @@
 """The goal-decomposition controller: plan top down, watch every level, repair the lowest one that explains an error.
 
-Each level k has a plan, of which one step is under way. The predicted latent at the end of that step is the subgoal of level k - 1; the last subgoal step of a plan that reaches its goal may hand the goal
-itself down. One level is the flat agent: the same code with nothing to decompose.
+Each level k has a plan, of which one step is under way. The predicted latent at the end of that step is the subgoal of
+level k - 1; the last subgoal step of a plan that reaches its goal may hand the goal itself down. One level is the flat
+agent: the same code with nothing to decompose.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from hplan.types import WorldModel
 class NoProgress:
     """Watches level 0. Symbols get nowhere where nothing changes at all.
 
-    share: of the way that level 0 expected, below which a step has failed. limit: such steps in a row that are too many.
+    share: of the way that level 0 expected, below which a step has failed. limit: such steps in a row that are too
+    many.
     """
 
     def __init__(self, level: WorldModel, share: float, limit: int) -> None:

@@ -75,8 +75,8 @@ class LevelPlan:
         self, result: PlanResult, end: Energy, level: WorldModel, own: WorldModel, config: ControlConfig
     ) -> bool:
         """Whether a plan of `level` below leads to the end of the current subgoal step and is worth it: where steps
-        have lengths (not events) it may cost `overrun_factor` times what the subgoal step should take. To the goal itself any
-        way is worth it, even one that ends nearby: from there it will be seen better."""
+        have lengths (not events) it may cost `overrun_factor` times what the subgoal step should take. To the goal
+        itself any way is worth it, even one that ends nearby: from there it will be seen better."""
         if own.capabilities.events:
             return result.reached
         if self.hands_goal and self.at_last:

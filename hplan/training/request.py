@@ -125,9 +125,9 @@ def _content(value: Any, seen: dict[int, int]) -> Any:
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, tuple | list | set | frozenset):
-        parts = [_content(one, seen) for one in value]
-        if isinstance(value, list) and not (parts and all(isinstance(one, _PLAIN) for one in value)):
+        if isinstance(value, list) and not (value and all(isinstance(one, _PLAIN) for one in value)):
             return "list"
+        parts = [_content(one, seen) for one in value]
         return tuple(sorted(parts, key=repr) if isinstance(value, set | frozenset) else parts)
     if isinstance(value, Mapping):
         return tuple(sorted(((_content(k, seen), _content(v, seen)) for k, v in value.items()), key=repr))

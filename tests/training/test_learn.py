@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
+import subprocess
+import sys
 import time
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import gymnasium
+import numpy as np
 import pytest
 import torch
-from two_doors import SMALL, two_doors
+from two_doors import SMALL, TwoDoors, two_doors
 
 import hplan
 from hplan.agent import Agent
 from hplan.levels.stack import CARD, WEIGHTS
+from hplan.play.store import Manifest, write_episodes
 from hplan.training import success
 from hplan.training.learn import CURVES, learn
 from hplan.training.request import REQUEST
-from hplan.types import HplanError, UsageError
+from hplan.types import ActionSpec, Episode, HplanError, NoSuccessWarning, ObservationSpec, UsageError
 
 pytestmark = pytest.mark.training
 
@@ -197,3 +203,96 @@ def test_stages_of_another_format_are_not_gone_on_with(run: Path, tmp_path: Path
     (out / REQUEST).write_text(json.dumps(request | {"format": request["format"] - 1}))
     with pytest.raises(UsageError, match=r"holds a run of format \d, this hplan writes \d: train it again"):
         small(out, resume=True)
+
+
+def test_threads_and_the_callers_random_numbers_do_not_matter_and_are_left_alone(run: Path, tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        small(tmp_path / "again")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(torch.rand(3), expected)
+    assert weights(tmp_path / "again") == weights(run)
+
+
+def test_same_seed_same_weights_whatever_the_environment_says_of_threads(tmp_path: Path) -> None:
+    code = """
+from two_doors import two_doors
+from hplan.training import success
+from hplan.training.learn import learn
+import sys
+success.STEPS = 20
+learn(two_doors(500), sys.argv[1])
+"""
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    for threads in ("1", "2"):
+        environment = {**os.environ, "OMP_NUM_THREADS": threads, "PYTHONPATH": paths}
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / threads)], env=environment, check=True)
+    assert weights(tmp_path / "1") == weights(tmp_path / "2")
+
+
+def test_two_processes_do_not_share_a_run(tmp_path: Path) -> None:
+    def meanwhile(*_: object) -> None:
+        if not refused:
+            with pytest.raises(UsageError, match="another process works in"):
+                small(tmp_path / "run")
+            refused.append(True)
+
+    refused: list[bool] = []
+    small(tmp_path / "run", progress=meanwhile)
+    assert refused
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+class Paid(TwoDoors):
+    """The right end pays, and the episode goes on."""
+
+    def step(self, action: int) -> tuple:
+        observation, reward, _, truncated, info = super().step(action)
+        return observation, reward, False, truncated, info
+
+
+def test_play_without_a_success_says_how_many_steps_were_rewarded(tmp_path: Path) -> None:
+    def make() -> gymnasium.Env:
+        return gymnasium.wrappers.TimeLimit(Paid(), 80)
+
+    said = r"no step of make counted as success in 1,000 steps of play, of which [1-9]\d* were rewarded"
+    with pytest.warns(NoSuccessWarning, match=said):
+        learn(make, tmp_path / "run", steps=1000, levels=1, settings=SMALL)
+
+
+def test_one_episode_is_too_little(tmp_path: Path) -> None:
+    with pytest.raises(HplanError, match="holds 1 episode of 1 steps, too little to train on: play more steps"):
+        small(tmp_path / "run", steps=1)
+
+
+def test_play_of_other_spaces_is_refused_before_training(tmp_path: Path) -> None:
+    steps = 5
+    episodes = [
+        Episode(
+            observations=np.zeros((steps + 1, 4), np.float32),
+            actions=np.zeros((steps, 1), np.float32),
+            rewards=np.zeros(steps, np.float32),
+            success=np.zeros(steps, bool),
+            violation=np.zeros(steps, bool),
+            terminated=False,
+            seed=seed,
+        )
+        for seed in range(3)
+    ]
+    spaces = ObservationSpec("vector", (4,)), ActionSpec("continuous", 1, (-1.0,), (1.0,))
+    write_episodes(tmp_path / "play", Manifest("other", "Other-v0", "official", 0, 0, {}, *spaces, {}), episodes)
+    with pytest.raises(UsageError, match=r"action.kind 'continuous' there and 'discrete' here"):
+        small(tmp_path / "run", play_from=tmp_path / "play")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_sent_to_workers_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"environment cannot be sent to 2 workers .*; use workers=1"):
+        learn(lambda: TwoDoors(), tmp_path / "run", steps=100, workers=2)
+    assert not (tmp_path / "run").exists()
