@@ -1,11 +1,17 @@
-"""For all tests: one thread a process (they run side by side), and no deadline, which a busy machine would miss."""
+"""For all tests: one thread a process (they run side by side), no deadline, which a busy machine would miss, and the
+shapes that annotations of the source say, checked at every call."""
 
 from __future__ import annotations
 
 import os
 
 from hypothesis import settings
+from jaxtyping import install_import_hook
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("hplan", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 settings.load_profile("hplan")
+
+# Before any test imports them. Modules join here once they are annotated; others would only be slower.
+CHECKED = ("hplan.objectives",)
+install_import_hook(CHECKED, "shapes.checked")

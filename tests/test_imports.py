@@ -101,7 +101,7 @@ def test_help_and_list_do_not_load_torch(call: list[str]) -> None:
 import sys
 from hplan.cli import main
 main({call})
-heavy = {{"torch", "lightning", "matplotlib", "ogbench", "mujoco"}} & sys.modules.keys()
+heavy = {{"torch", "jaxtyping", "lightning", "matplotlib", "ogbench", "mujoco"}} & sys.modules.keys()
 sys.exit(f"loaded {{sorted(heavy)}}" if heavy else 0)
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hplan.objectives.none import squared_distance
@@ -25,9 +26,11 @@ class BYOL(nn.Module):
     def __init__(self, dimensions: int) -> None:
         super().__init__()
 
-    def agreement(self, predicted: Tensor, candidates: Tensor, label: Tensor) -> Tensor:
+    def agreement(
+        self, predicted: Float[Tensor, "N D"], candidates: Float[Tensor, "K D"], label: Int[Tensor, " N"]
+    ) -> Float[Tensor, " N"]:
         cosine = F.cosine_similarity(predicted, candidates[label], dim=-1)
         return 2 - 2 * cosine + squared_distance(predicted, candidates, label)
 
-    def spread(self, z: Tensor) -> Tensor:
+    def spread(self, z: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
         return torch.zeros((), device=z.device)

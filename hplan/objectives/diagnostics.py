@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 NOISE = 1e-6  # singular values below this share of all that the latents are long are rounding
@@ -20,16 +21,16 @@ RIDGE = 1e-3  # of the mean squared length of a row, so that a probe of more fea
 COMPARED = 256  # pairs of one episode that stand for all of the same lag
 
 
-def spectrum(z: Tensor) -> Tensor:
-    """(N, D) -> (min(N, D),): singular values of centred rows, largest first, as shares of their sum; zeros for rows
+def spectrum(z: Float[Tensor, "N D"]) -> Float[Tensor, " min(N,D)"]:
+    """Singular values of centred rows, largest first, as shares of their sum; zeros for rows
     that are all the same."""
     values = torch.linalg.svdvals((z - z.mean(0)).double())
     values = torch.where(values > NOISE * z.double().norm(), values, 0.0)
     return (values / values.sum().clamp(min=1e-300)).float()
 
 
-def effective_rank(z: Tensor) -> float:
-    """(N, D) -> 1 to min(N - 1, D): the exponential of the entropy of `spectrum`; 1 where all rows are the same.
+def effective_rank(z: Float[Tensor, "N D"]) -> float:
+    """From 1 to min(N - 1, D): the exponential of the entropy of `spectrum`; 1 where all rows are the same.
 
     Source: Roy and Vetterli, 2007, "The effective rank: a measure of effective dimensionality", equation 3; as a
     measure of representations RankMe (Garrido et al., 2023, arXiv 2210.02885), there without centring.
@@ -37,25 +38,25 @@ def effective_rank(z: Tensor) -> float:
     return _entropy(spectrum(z))
 
 
-def deviation(z: Tensor) -> Tensor:
-    """(N, D) -> (D,): standard deviation of each dimension."""
+def deviation(z: Float[Tensor, "N D"]) -> Float[Tensor, " D"]:
+    """Standard deviation of each dimension."""
     return z.std(0, correction=0)
 
 
-def dead(z: Tensor) -> Tensor:
-    """(N, D) -> (D,) bool: dimensions that hardly vary, beside the liveliest one and beside the length of a latent."""
+def dead(z: Float[Tensor, "N D"]) -> Bool[Tensor, " D"]:
+    """Dimensions that hardly vary, beside the liveliest one and beside the length of a latent."""
     each, length = deviation(z), z.square().sum(1).mean().sqrt()
     return (each <= DEAD * each.max()) | (each <= POINT * length)
 
 
-def perplexity(codes: Tensor, size: int) -> float:
-    """(N,) int64 below `size` -> how many codes are in use, weighed by how often: 1 to `size`; 0 without any."""
+def perplexity(codes: Int[Tensor, " N"], size: int) -> float:
+    """How many codes (below `size`) are in use, weighed by how often: 1 to `size`; 0 without any."""
     counts = torch.bincount(codes, minlength=size).float()
     return _entropy(counts / counts.sum()) if len(codes) else 0.0
 
 
-def autocorrelation(episodes: Iterable[Tensor], lags: Sequence[int]) -> list[float]:
-    """Whole episodes of latents (T, D) -> the autocorrelation at each lag (in rows), relative to each episode's mean.
+def autocorrelation(episodes: Iterable[Float[Tensor, "_ D"]], lags: Sequence[int]) -> list[float]:
+    """Of whole episodes of latents (T, D), the autocorrelation at each lag (in rows), relative to each episode's mean.
 
     1 - d(lag) / d, where d(lag) is the mean squared difference of rows `lag` apart and d that of any two rows of an
     episode (the structure function). NaN at lags that no episode has, or where nothing varies. The mean of an episode
@@ -86,8 +87,8 @@ def correlation_time(lags: Sequence[int], correlation: Sequence[float]) -> float
     return math.inf
 
 
-def probe_r2(x: Tensor, factors: Sequence[Tensor], held: Tensor) -> list[float]:
-    """R2 of a linear probe from features x (N, D) to each factor (N, K), fitted on some rows and read on `held` (N,).
+def probe_r2(x: Float[Tensor, "N D"], factors: Sequence[Float[Tensor, "N _"]], held: Bool[Tensor, " N"]) -> list[float]:
+    """R2 of a linear probe from features x to each factor, fitted on some rows and read on `held`.
 
     Ridge regression in the dual form (Saunders et al., 1998), of (N, N) instead of (D, D), so that there may be more
     features than rows. R2 is 1 minus the share of the variance that is left on the held rows, of all those K that vary
@@ -111,7 +112,7 @@ def probe_r2(x: Tensor, factors: Sequence[Tensor], held: Tensor) -> list[float]:
     return found
 
 
-def _entropy(share: Tensor) -> float:
-    """The exponential of the entropy of shares (N,); 1 where they are all zero."""
+def _entropy(share: Float[Tensor, " N"]) -> float:
+    """The exponential of the entropy of shares; 1 where they are all zero."""
     share = share[share > 0].double()
     return float(torch.exp(-(share * share.log()).sum()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hplan.objectives.none import squared_distance
@@ -34,17 +35,19 @@ class DINO(nn.Module):
         self.register_buffer("followed", self.prototypes.detach().clone())  # the target's: a slow copy, as its encoder
         self.register_buffer("centre", torch.zeros(PROTOTYPES))
 
-    def agreement(self, predicted: Tensor, candidates: Tensor, label: Tensor) -> Tensor:
+    def agreement(
+        self, predicted: Float[Tensor, "N D"], candidates: Float[Tensor, "K D"], label: Int[Tensor, " N"]
+    ) -> Float[Tensor, " N"]:
         belongs = self._targets(candidates)[label]
         log_p = (_cosines(predicted, self.prototypes) / SOFT).log_softmax(-1)
         return -(belongs * log_p).sum(-1) + squared_distance(predicted, candidates, label)
 
-    def spread(self, z: Tensor) -> Tensor:
+    def spread(self, z: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
         return torch.zeros((), device=z.device)
 
     @torch.no_grad()
-    def _targets(self, candidates: Tensor) -> Tensor:
-        """(K, D) -> (K, P): centred and sharpened; while training, copy and centre move on."""
+    def _targets(self, candidates: Float[Tensor, "K D"]) -> Float[Tensor, "K P"]:
+        """Centred and sharpened; while training, copy and centre move on."""
         assert self.momentum is not None
         if self.training:
             self.followed.lerp_(self.prototypes, 1 - self.momentum)
@@ -55,5 +58,5 @@ class DINO(nn.Module):
         return belongs
 
 
-def _cosines(z: Tensor, prototypes: Tensor) -> Tensor:
+def _cosines(z: Float[Tensor, "K D"], prototypes: Float[Tensor, "P D"]) -> Float[Tensor, "K P"]:
     return F.normalize(z, dim=-1) @ F.normalize(prototypes, dim=-1).T

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 TEMPERATURE = 0.1  # squared distance at which a candidate counts half an e-fold less
 
 
-def infonce(logits: Tensor, partner: Tensor) -> Tensor:
-    """(B, K), (B,) int64 -> (): row i scores every candidate for i, and its true one is partner[i]."""
+def infonce(logits: Float[Tensor, "B K"], partner: Int[Tensor, " B"]) -> Float[Tensor, ""]:
+    """Row i scores every candidate for i, and its true one is partner[i]."""
     return F.cross_entropy(logits, partner)
 
 
@@ -29,10 +30,12 @@ class InfoNCE(nn.Module):
     def __init__(self, dimensions: int) -> None:
         super().__init__()
 
-    def agreement(self, predicted: Tensor, candidates: Tensor, label: Tensor) -> Tensor:
+    def agreement(
+        self, predicted: Float[Tensor, "N D"], candidates: Float[Tensor, "K D"], label: Int[Tensor, " N"]
+    ) -> Float[Tensor, " N"]:
         # |p|^2 is the same for all candidates of a row and leaves the cross-entropy as it is
         logits = torch.addmm(-candidates.square().sum(-1) / 2, predicted, candidates.T) / TEMPERATURE
         return F.cross_entropy(logits, label, reduction="none")
 
-    def spread(self, z: Tensor) -> Tensor:
+    def spread(self, z: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
         return torch.zeros((), device=z.device)

@@ -7,11 +7,14 @@ Intelligence, section 4.4), without any of its regularisers.
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
-def squared_distance(predicted: Tensor, candidates: Tensor, label: Tensor) -> Tensor:
-    """(N, D), (K, D), (N,) int64 -> (N,): of each predicted row from its own candidate."""
+def squared_distance(
+    predicted: Float[Tensor, "N D"], candidates: Float[Tensor, "K D"], label: Int[Tensor, " N"]
+) -> Float[Tensor, " N"]:
+    """Of each predicted row from its own candidate."""
     return (predicted - candidates[label]).square().sum(-1)
 
 
@@ -23,8 +26,10 @@ class PredictionError(nn.Module):
     def __init__(self, dimensions: int) -> None:
         super().__init__()
 
-    def agreement(self, predicted: Tensor, candidates: Tensor, label: Tensor) -> Tensor:
+    def agreement(
+        self, predicted: Float[Tensor, "N D"], candidates: Float[Tensor, "K D"], label: Int[Tensor, " N"]
+    ) -> Float[Tensor, " N"]:
         return squared_distance(predicted, candidates, label)
 
-    def spread(self, z: Tensor) -> Tensor:
+    def spread(self, z: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
         return torch.zeros((), device=z.device)

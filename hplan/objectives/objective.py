@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -18,10 +19,12 @@ class Objective(Protocol):
     """None: targets are the encoder's own latents and carry gradient. Else: they are those of a copy that follows it at
     this rate, without gradient."""
 
-    def agreement(self, predicted: Tensor, candidates: Tensor, label: Tensor) -> Tensor:
-        """(N, D), (K, D), (N,) int64 -> (N,): the cost of each predicted row, whose target is candidates[label]."""
+    def agreement(
+        self, predicted: Float[Tensor, "N D"], candidates: Float[Tensor, "K D"], label: Int[Tensor, " N"]
+    ) -> Float[Tensor, " N"]:
+        """The cost of each predicted row, whose target is candidates[label]."""
         ...
 
-    def spread(self, z: Tensor) -> Tensor:
-        """(B, D) -> (): the cost of latents that are not apart; 0 where `agreement` sees to it, or nothing does."""
+    def spread(self, z: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
+        """The cost of latents that are not apart; 0 where `agreement` sees to it, or nothing does."""
         ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from hplan.objectives.none import squared_distance
@@ -19,8 +20,8 @@ POINTS, FARTHEST = 17, 5.0  # of the quadrature, as in the paper
 WEIGHT = 25.0  # a collapsed batch, whose statistic is 0.409, then costs as much as under VICReg
 
 
-def epps_pulley(x: Tensor) -> Tensor:
-    """(B, M) -> (M,): squared distance of each column's characteristic function from that of N(0, 1), integrated.
+def epps_pulley(x: Float[Tensor, "B M"]) -> Float[Tensor, " M"]:
+    """Squared distance of each column's characteristic function from that of N(0, 1), integrated.
 
     Weighed by exp(-t^2 / 2), by the trapezoidal rule. 0 for N(0, 1), 0.409 for a constant 0.
     """
@@ -31,8 +32,8 @@ def epps_pulley(x: Tensor) -> Tensor:
     return torch.trapezoid(gap * normal, t, dim=-1)
 
 
-def sigreg(z: Tensor) -> Tensor:
-    """(B, D) -> (): the statistic of `epps_pulley` on average over random directions."""
+def sigreg(z: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
+    """The statistic of `epps_pulley` on average over random directions."""
     directions = F.normalize(agreed(torch.randn(z.shape[1], DIRECTIONS, device=z.device)), dim=0)
     return epps_pulley(z @ directions).mean()
 
@@ -45,8 +46,10 @@ class SIGReg(nn.Module):
     def __init__(self, dimensions: int) -> None:
         super().__init__()
 
-    def agreement(self, predicted: Tensor, candidates: Tensor, label: Tensor) -> Tensor:
+    def agreement(
+        self, predicted: Float[Tensor, "N D"], candidates: Float[Tensor, "K D"], label: Int[Tensor, " N"]
+    ) -> Float[Tensor, " N"]:
         return squared_distance(predicted, candidates, label)
 
-    def spread(self, z: Tensor) -> Tensor:
+    def spread(self, z: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
         return WEIGHT * sigreg(z)

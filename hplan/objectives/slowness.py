@@ -7,6 +7,7 @@ sooner.
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor
 
 from hplan.objectives.whole_batch import whole_batch
@@ -14,8 +15,8 @@ from hplan.objectives.whole_batch import whole_batch
 SMALLEST = 1e-12  # latents that are all the same do not move
 
 
-def slowness(z: Tensor, following: Tensor) -> Tensor:
-    """(B, D), (B, D) -> (): mean squared step, beside that between any two latents: about 1 where steps forget where
+def slowness(z: Float[Tensor, "B D"], following: Float[Tensor, "B D"]) -> Float[Tensor, ""]:
+    """Mean squared step, beside that between any two latents: about 1 where steps forget where
     they began, 0 where nothing moves."""
     apart = 2 * whole_batch(z).detach().var(0).mean()
     return (following - z).square().mean() / apart.clamp(min=SMALLEST)

@@ -8,13 +8,16 @@ values of the Koopman operator, so that no feature can be a copy or a constant m
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 RIDGE = 1e-6  # of the mean variance, added to every variance: features that agree on all that was seen can be inverted
 
 
-def covariances(before: Tensor, after: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """C00, C01, C11, each (D, D) float64, of features (N, D) of both ends of pairs that count by `weight` (N,).
+def covariances(
+    before: Float[Tensor, "N D"], after: Float[Tensor, "N D"], weight: Float[Tensor, " N"]
+) -> tuple[Float64[Tensor, "D D"], Float64[Tensor, "D D"], Float64[Tensor, "D D"]]:
+    """C00, C01 and C11 of features of both ends of pairs that count by `weight`.
 
     Not centred: give the features a constant one among them, and the constant function is the slowest of all.
     """
@@ -25,14 +28,18 @@ def covariances(before: Tensor, after: Tensor, weight: Tensor) -> tuple[Tensor, 
     return c00 + ridge * c00.diagonal().mean(), c01, c11 + ridge * c11.diagonal().mean()
 
 
-def vamp2(before: Tensor, after: Tensor, weight: Tensor) -> Tensor:
-    """(N, D), (N, D), (N,) -> (): the score, at most D; train by its negative."""
+def vamp2(
+    before: Float[Tensor, "N D"], after: Float[Tensor, "N D"], weight: Float[Tensor, " N"]
+) -> Float64[Tensor, ""]:
+    """The score, at most D; train by its negative."""
     c00, c01, c11 = covariances(before, after, weight)
     return (torch.linalg.solve(c00, c01) * torch.linalg.solve(c11, c01.T).T).sum()
 
 
-def slow_functions(before: Tensor, after: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """The best combinations of features, slowest first: mix (D, D) float64, and their singular values (D,).
+def slow_functions(
+    before: Float[Tensor, "N D"], after: Float[Tensor, "N D"], weight: Float[Tensor, " N"]
+) -> tuple[Float64[Tensor, "D D"], Float64[Tensor, " D"]]:
+    """The best combinations of features, slowest first: the matrix `mix`, and their singular values.
 
     Column k of `mix` turns features into the k-th left singular function, of variance one over `before`. Singular
     values and not eigenvalues, since what happens may never be undone, and play is no stationary process.
@@ -43,6 +50,6 @@ def slow_functions(before: Tensor, after: Tensor, weight: Tensor) -> tuple[Tenso
     return white @ left, singular
 
 
-def _inverse_root(matrix: Tensor) -> Tensor:
+def _inverse_root(matrix: Float64[Tensor, "D D"]) -> Float64[Tensor, "D D"]:
     values, vectors = torch.linalg.eigh(matrix)
     return vectors / values.clamp(min=1e-300).sqrt() @ vectors.T

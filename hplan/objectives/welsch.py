@@ -8,13 +8,16 @@ their mean, which is none of them.
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 LONG = 0.99  # quantile of steps: a prediction that is off by so much is worth exp(-1) of one that is right
 
 
-def trust(predicted: Tensor, target: Tensor, steps: Tensor) -> Tensor:
-    """(N, D), (N, D), (K, D) -> (N,) between 0 and 1, without gradient: what each row counts, exp(-(error / scale)^2),
+def trust(
+    predicted: Float[Tensor, "N D"], target: Float[Tensor, "N D"], steps: Float[Tensor, "K D"]
+) -> Float[Tensor, " N"]:
+    """Between 0 and 1, without gradient: what each row counts, exp(-(error / scale)^2),
     for the scale of a long one of `steps`.
 
     A squared error that is weighed so has the gradient of Welsch's cost scale^2 (1 - exp(-(error / scale)^2)), and any

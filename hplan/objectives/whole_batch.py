@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 
-def whole_batch(x: Tensor) -> Tensor:
-    """(B, ...) -> (W * B, ...): the rows of all W devices, by rank. Differentiable; x itself on a single device."""
+def whole_batch(x: Shaped[Tensor, " B *z"]) -> Shaped[Tensor, " WB *z"]:
+    """The rows of all W devices, by rank. Differentiable; x itself on a single device."""
     if not _split():
         return x
     from torch.distributed.nn.functional import all_gather
@@ -20,13 +21,13 @@ def whole_batch(x: Tensor) -> Tensor:
     return torch.cat(all_gather(x.contiguous()))
 
 
-def own_rows(x: Tensor) -> Tensor:
-    """(B, ...) -> (B,) int64: where this device's rows lie in `whole_batch(x)`."""
+def own_rows(x: Shaped[Tensor, " B *z"]) -> Int64[Tensor, " B"]:
+    """Where this device's rows lie in `whole_batch(x)`."""
     first = dist.get_rank() * len(x) if _split() else 0
     return torch.arange(first, first + len(x), device=x.device)
 
 
-def agreed(x: Tensor) -> Tensor:
+def agreed(x: Shaped[Tensor, "*x"]) -> Shaped[Tensor, "*x"]:
     """The random numbers of the first device on all of them; x is overwritten."""
     if _split():
         dist.broadcast(x, 0)
