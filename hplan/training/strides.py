@@ -261,8 +261,7 @@ def base_level(
     parts["dynamics"] = {"kind": "residual", "seen": seen, "macro": actions.size, "latent": latent, "hidden": hidden}
     if actions.kind == "discrete":
         parts["prior"] = {"kind": "categorical", "seen": seen, "macros": actions.size, "hidden": hidden}
-    landmarks = LANDMARKS if actions.kind == "discrete" else 1  # nothing searches over continuous actions
-    return Level(index=0, parts=parts | _heads(seen, actions.size, latent, hidden, landmarks))
+    return Level(index=0, parts=parts | _heads(seen, actions.size, latent, hidden))
 
 
 def level_above(
@@ -306,15 +305,15 @@ def level_above(
             "hidden": hidden,
         }
     parts["prior"] = {"kind": "categorical", "seen": seen, "macros": codes, "hidden": hidden}
-    return Level(index=index, stride=stride, parts=parts | _heads(seen, width, latent, hidden, LANDMARKS))
+    return Level(index=index, stride=stride, parts=parts | _heads(seen, width, latent, hidden))
 
 
-def _heads(seen: int, macro: int, latent: int, hidden: int, landmarks: int) -> dict[str, dict[str, Any]]:
+def _heads(seen: int, macro: int, latent: int, hidden: int) -> dict[str, dict[str, Any]]:
     """What every level over vectors has at the end."""
     return {
         "success": {"kind": "vector", "latent": latent, "hidden": hidden // 2},
         "uncertainty": {"kind": "expected-error", "seen": seen, "macro": macro, "hidden": hidden // 2},
-        "space": {"kind": "vector", "latent": latent, "landmarks": landmarks},
+        "space": {"kind": "vector", "latent": latent, "landmarks": LANDMARKS},
     }
 
 
