@@ -235,7 +235,10 @@ class WorldModel(Protocol):
 
 @runtime_checkable
 class Energy(Protocol):
-    """A goal for one level: (B, *z) -> (B,) energies. A latent reaches the goal when its energy is <= `threshold`."""
+    """A goal for one level: (B, *z) -> (B,) energies. A latent reaches the goal when its energy is <= `threshold`.
+
+    One that a caller gives may have `level`, the level whose latents it is over; 0 where it has none.
+    """
 
     @property
     def threshold(self) -> float: ...

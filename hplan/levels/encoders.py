@@ -16,13 +16,30 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def mlp(inputs: int, hidden: int, outputs: int, *, layers: int = 2) -> nn.Sequential:
+class MLP(nn.Sequential):
+    """Hidden layers with normalised SiLU activations and a linear one: (..., inputs) -> (..., outputs). It calls no
+    module for a layer: in networks this small that takes a tenth of the time of planning."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, layers: int) -> None:
+        widths = [inputs] + [hidden] * layers
+        parts: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            parts += [nn.Linear(before, after), nn.LayerNorm(after), nn.SiLU()]
+        super().__init__(*parts, nn.Linear(hidden, outputs))
+        self.pairs: list[Any] = list(zip(parts[::3], parts[1::3], strict=True))
+        self.last: Any = [self[-1]]  # in a list, which is not registered once more
+
+    def forward(self, input: Tensor) -> Tensor:
+        x = input
+        for linear, norm in self.pairs:
+            x = F.linear(x, linear.weight, linear.bias)
+            x = F.silu(F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps))
+        return F.linear(x, self.last[0].weight, self.last[0].bias)
+
+
+def mlp(inputs: int, hidden: int, outputs: int, *, layers: int = 2) -> MLP:
     """`layers` hidden layers with normalised SiLU activations: (..., inputs) -> (..., outputs)."""
-    widths = [inputs] + [hidden] * layers
-    parts: list[nn.Module] = []
-    for before, after in pairwise(widths):
-        parts += [nn.Linear(before, after), nn.LayerNorm(after), nn.SiLU()]
-    return nn.Sequential(*parts, nn.Linear(hidden, outputs))
+    return MLP(inputs, hidden, outputs, layers)
 
 
 class FourierEncoder(nn.Module):

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from hplan.types import Energy, WorldModel
+from hplan.types import Energy, UsageError, WorldModel
 
 Guide = Callable[[Tensor], tuple[Tensor, Tensor]]  # (B, *z) -> mean and deviation (B, A) of actions, in half ranges
 
@@ -115,7 +115,7 @@ class TaskSuccess:
 
 @dataclass(frozen=True)
 class GivenEnergy:
-    """A caller's own energy over level-0 latents, and for the levels above what `lifted` made of it."""
+    """A caller's own energy, and for the other levels what `lifted` made of it."""
 
     energies: tuple[Energy | None, ...]
     label: str = "given energy"
@@ -143,24 +143,33 @@ MET = 64  # latents that meet a lifted energy, or come nearest to it, that upper
 
 @torch.inference_mode()
 def lifted(energy: Energy, levels: tuple[WorldModel, ...], tolerance: tuple[float, ...]) -> tuple[Energy | None, ...]:
-    """An energy of level 0 as every level estimates it: to be near a latent that meets it, or comes nearest to it,
-    among real ones of play.
+    """An energy of one level (`level` of it, 0 where it has none), for every level.
 
-    Level 0's landmarks are such latents, and encoders say what each is to the levels above. None where level 0 has no
-    more than one, or where layouts differ between episodes: then level 0 plans alone.
+    Below it is asked of what a latent is up there. Above it is estimated: to be near a latent that meets it, or comes
+    nearest to it, among the landmarks of its own level, which are real latents of play. None where that level has no
+    more than one, or where layouts differ between episodes: then the levels up to its own plan alone.
+
+    Raises UsageError for a level that there is not.
     """
-    landmarks = levels[0].landmarks
-    seen = landmarks is None or len(landmarks) < 2 or any(level.obstruction for level in levels)
-    if seen or landmarks is None:
-        return (energy, *(None for _ in levels[1:]))
+    own = getattr(energy, "level", 0)
+    if own not in range(len(levels)):
+        raise UsageError(f"the energy is for level {own}, and this agent has levels 0 to {len(levels) - 1}")
+    found: list[Energy | None] = [None] * len(levels)
+    found[own] = energy
+    for k in reversed(range(own)):
+        below = found[k + 1]
+        assert below is not None
+        found[k] = Lifted(levels[k + 1], below)
+    landmarks = levels[own].landmarks
+    if landmarks is None or len(landmarks) < 2 or any(level.obstruction for level in levels):
+        return tuple(found)
     real = landmarks.float().unique(dim=0)
     values = energy(real)
-    met = values <= max(energy.threshold, float(values.min()))
-    z = real[met][torch.linspace(0, int(met.sum()) - 1, min(int(met.sum()), MET)).long()]
-    found: list[Energy | None] = [energy]
-    for level, close in zip(levels[1:], tolerance[1:], strict=True):
-        z = level.encode(z)
-        found.append(NearAny(level, z, close))
+    met = real[values <= max(energy.threshold, float(values.min()))]
+    z = met[torch.linspace(0, len(met) - 1, min(len(met), MET)).long()]
+    for k in range(own + 1, len(levels)):
+        z = levels[k].encode(z)
+        found[k] = NearAny(levels[k], z, tolerance[k])
     return tuple(found)
 
 
