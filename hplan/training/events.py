@@ -15,10 +15,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from hplan.levels.dynamics import RADIUS, SIGHT, WINDOW, crop
-from hplan.levels.encoders import CellEncoder
+from hplan.levels.dynamics import WINDOW, prediction_loss
 from hplan.levels.heads.landmarks import LandmarkEdges
-from hplan.levels.heads.success import success_stages
+from hplan.levels.heads.success import success_rows, success_stages
 from hplan.levels.level import Level
 from hplan.levels.stage import Loss, Stage, Stages
 from hplan.levels.timescales import (
@@ -36,8 +35,6 @@ from hplan.levels.timescales import (
 from hplan.objectives.collapse import SAMPLE as EXAMINED
 from hplan.objectives.collapse import examine, some, warn_of_collapse
 from hplan.objectives.criterion import Criterion
-from hplan.objectives.objective import Objective
-from hplan.objectives.whole_batch import whole_batch
 from hplan.planning.energy import Lifted, NearLatent
 from hplan.planning.search import BestFirstSearch
 from hplan.play.play import Play
@@ -332,57 +329,6 @@ class Events:
             )
         widest = sorted(there, key=lambda gap: (-gap.ratio, gap.time))[: (self.count or most) - 1]
         return sorted(widest, key=lambda gap: gap.time)
-
-
-def success_rows(play: Play) -> Tensor:
-    """(N,) int8: 1 for rows that a rewarded step ended in, 0 for all others."""
-    found = torch.zeros(len(play), dtype=torch.int8)
-    found[play.outcomes()[0]] = 1
-    return found
-
-
-def prediction_loss(
-    level: Level,
-    before: Tensor,
-    macro: Tensor,
-    after: Tensor,
-    codes: Tensor,
-    criterion: Criterion,
-    *,
-    rare: bool,
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """How well each predicted cell agrees with its own symbol, by `criterion`; what the dynamics read, (B, H, W, C);
-    and figures. Symbols before and after (B, H, W); codes (V, C), with gradient while the encoder learns.
-
-    The candidates are the whole vocabulary, so that under InfoNCE no two cells that play can tell apart may share a
-    latent: it cannot collapse. `rare`: changed cells weigh as much as all the others together; in a stochastic world
-    that would bend the chances, and all cells weigh alike.
-    """
-    dynamics, copy = level.dynamics, criterion.follow(level.encoder)
-    candidates = copy.codes() if isinstance(copy, CellEncoder) else codes  # above level 0 they do not learn
-    beyond = F.pad(codes, (0, 0, 0, 1))  # the cells outside a map, as a convolution pads it
-    if dynamics.local:
-        at = dynamics.centre(before, macro)
-        read = beyond[crop(before, at, SIGHT, outside=len(codes))]
-        predicted = dynamics.near(beyond, before, at, macro)
-        before, after = crop(before, at, RADIUS, outside=-1), crop(after, at, RADIUS, outside=-1)
-    else:
-        read = codes[before]
-        predicted = dynamics.features(read, macro)
-    inside = before >= 0
-    objective: Objective = criterion.objective
-    each = objective.agreement(predicted[inside], candidates, after[inside])
-    changed = (before != after)[inside].float()
-    loss = each.mean()
-    if rare and (level.uncertainty_head is None or level.uncertainty_head.certain):
-        count = whole_batch(changed.sum()[None]).mean().clamp(min=1)  # on each device, where there are several
-        loss = (each * changed).sum() / count + 0.5 * (each * (1 - changed)).sum() / len(before)
-    # Unit vectors in C dimensions vary by one in each of them if they are this much longer.
-    spread = objective.spread(codes * codes.shape[1] ** 0.5)
-    with torch.no_grad():
-        right = ((predicted @ codes.T).argmax(-1) == after) | ~inside
-        exact = right.flatten(1).all(1).float().mean()
-    return loss + spread, read, {"prediction": loss.detach(), "spread": spread.detach(), "exact": exact}
 
 
 @torch.inference_mode()

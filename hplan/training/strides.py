@@ -23,77 +23,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
-from torch import Tensor, nn
+from torch import Tensor
 
-from hplan.levels.encoders import standardised
 from hplan.levels.heads.conditioning import conditioning_stages, level_at
 from hplan.levels.heads.landmarks import LandmarkEdges, farthest_points, landmark_edges, nearest_landmark
 from hplan.levels.heads.policy import policy_stages
-from hplan.levels.heads.success import success_stages
+from hplan.levels.heads.success import success_rows, success_stages
 from hplan.levels.heads.uncertainty import carried_errors, uncertainty_stages
 from hplan.levels.level import Level
-from hplan.levels.sampling import RAREST, EvenDraws
-from hplan.levels.spaces import NEAR
-from hplan.levels.stage import Stage, Stages
+from hplan.levels.stage import Stages
 from hplan.objectives.collapse import SAMPLE as EXAMINED
 from hplan.objectives.collapse import Health, examine, some, warn_of_collapse
-from hplan.objectives.criterion import Criterion
-from hplan.objectives.diagnostics import perplexity
-from hplan.objectives.slowness import slowness
-from hplan.objectives.welsch import LONG, trust
-from hplan.objectives.whole_batch import own_rows, whole_batch
+from hplan.objectives.welsch import LONG
 from hplan.play.play import Play
-from hplan.training.train import Ratio
+from hplan.training.vectors import CHUNK, StrideSettings, base_level, encoded, level_above, level_stages, moving
 from hplan.types import ARRIVED, MacroSpec, UsageError
-from hplan.validation import Count, NonNegative, validated
 
 CLOSE, CLOSER = 1.0, 0.5  # steps from a goal that count as there; a whole step of a high level is nearly everywhere
-SAMPLE = 20_000  # latents and windows that statistics are measured on
-LANDMARKS = 2048  # at most; as far apart as latents are the same place (`NEAR`)
-LATTICE = 1.0  # steps across a cell of the lattice that tells latents apart where no landmark is near
-SQUARED = 600  # first steps of training level 0, in which nothing counts as chance: it knows too little to say
-RAREST_OBSERVED = 1.5  # times that a row counts at level 0: of many more, leaps of chance would pass for long steps
-SUPPORT_STEPS, SUPPORT_BATCH = 1000, 1024  # of the classifier of where play has been
-MOVING = 0.25  # a window moved if its step is more than this share of a long one (the 95th percentile)
-SMALLEST_RATE = 1e-3  # of latents that collapse: the unit does not vanish with them
-SMOOTHING = 0.99  # of the running size of a step, in which the dynamics counts while it is trained
-CONTRAST = 0.1  # weight of the compatibility's own loss while the level is trained
-COMMITMENT = 0.25  # weight of codes being near what they stand for
 FAR = 1.5  # long steps: a wall that stops a step puts its prediction off by one; what is off by more is chance
-CHUNK, LONG_STEPS = 16_384, 100_000  # rows predicted at once, and looked at for how long a long step is
+LONG_STEPS = 100_000  # looked at for how long a long step is
 FARTHEST = 16  # steps of a level that prediction is checked over
 SURE = 0.9  # of the windows have to be predicted that well
 LONG_TRIP = 0.9  # quantile over pairs of places of the time between them
 PLACES, SEEN = 200, 30_000  # that travel times are measured between, and latents that they are chosen from
 CHECKED = 2048  # windows
 WORTH = 4.0  # as for gaps between time scales: less is not worth a level
-
-
-@validated
-class StrideSettings:
-    """Sizes and lengths of training; a task may override any by budget (tasks/README.md)."""
-
-    base_steps: Count = 6000
-    above_steps: Count = 2500
-    batch: Annotated[int, Field(ge=8)] = 128
-    codes: Count = 64
-    latent: Count = 16  # numbers of a latent
-    hidden: Annotated[int, Field(ge=4)] = 128
-    encoder: str = "auto"  # hplan.parts has the names; auto: Fourier features of numbers, one-hot symbols
-    objective: str = "vicreg"  # hplan.parts has the names
-    inverse: bool = True  # latents of level 0 have to tell the action between them
-    identity: bool = False  # levels above take the latents below as they are, for ablation
-    rollout: Count = 3  # steps of level 1 that it is trained to predict open loop
-    slow: NonNegative = 2.0  # weight of slowness above level 0: what a level keeps should outlast its steps
-    shuffle: bool = False  # levels above 0 see the latents of an episode out of order: a negative control
-    ratio: Ratio = 0  # steps of a level in one of the next; 0: as the level below is found reliable
 
 
 class Strides:
@@ -115,8 +75,7 @@ class Strides:
         self.whole = self.play = play  # as the next level sees it: all of it, and without what chance decided
         self.held = self.checked = held  # as it was given, and as the next level sees it
         self.longest = int(play.remaining.max())
-        self.success = torch.zeros(len(play), dtype=torch.int8)
-        self.success[play.outcomes()[0]] = 1
+        self.success = success_rows(play)
         self.errors: Tensor | None = None
         self.trip, self.stride, self.below_stride = float(self.longest), 1, 1
         self.reliable: list[int] = []
@@ -228,291 +187,6 @@ class Strides:
         )
 
 
-def base_level(
-    observation: tuple[int, ...],
-    actions: MacroSpec,
-    *,
-    encoder: str = "auto",
-    cardinalities: tuple[int, ...] = (),
-    latent: int = 16,
-    hidden: int = 128,
-    view: int = 0,
-) -> Level:
-    """An untrained level 0 for observations of that shape; `view`: pixels to each side that it sees of a layout."""
-    seen = latent + ((2 * view + 1) ** 2 if view else 0)
-    kind = ("one-hot" if cardinalities else "fourier") if encoder == "auto" else encoder
-    parts: dict[str, dict[str, Any]] = {}
-    if view:
-        parts["conditioning"] = {"kind": "map", "latent": latent, "hidden": hidden, "reach": view, "judges": False}
-    parts["encoder"] = {"kind": kind, "inputs": observation, "latent": latent, "hidden": hidden}
-    if cardinalities:
-        parts["encoder"]["cardinalities"] = cardinalities
-    parts["macros"] = {
-        "kind": "actions",
-        "action": actions.kind,
-        "size": actions.size,
-        "low": actions.low,
-        "high": actions.high,
-        "names": actions.names,
-        "inverse": latent,
-        "hidden": hidden,
-    }
-    parts["compatibility"] = {"kind": "in-distribution", "seen": seen, "hidden": hidden}
-    parts["dynamics"] = {"kind": "residual", "seen": seen, "macro": actions.size, "latent": latent, "hidden": hidden}
-    if actions.kind == "discrete":
-        parts["prior"] = {"kind": "categorical", "seen": seen, "macros": actions.size, "hidden": hidden}
-    return Level(index=0, parts=parts | _heads(seen, actions.size, latent, hidden))
-
-
-def level_above(
-    below: Level,
-    *,
-    stride: int,
-    codes: int = 64,
-    latent: int = 16,
-    hidden: int = 128,
-    width: int = 8,
-    identity: bool = False,
-    view: int = 0,
-) -> Level:
-    """An untrained level above `below`; its steps last `stride` environment steps. `identity`: it encodes nothing."""
-    inputs, index = below.space.size, below.index + 1
-    latent = inputs if identity else latent
-    seen = latent + ((2 * view + 1) ** 2 if view else 0)
-    window = stride * below.macro.size if below.index == 0 else 0
-    parts: dict[str, dict[str, Any]] = {}
-    if view:
-        parts["conditioning"] = {"kind": "map", "latent": latent, "hidden": hidden, "reach": view, "judges": True}
-    kind = "identity" if identity else "mlp"
-    parts["encoder"] = {"kind": kind, "inputs": (inputs,), "latent": latent, "hidden": hidden}
-    parts["macros"] = {
-        "kind": "codes",
-        "size": codes,
-        "width": width,
-        "window": window,
-        "latent": latent,
-        "hidden": hidden,
-    }
-    parts["compatibility"] = {"kind": "contrastive", "seen": seen, "latent": latent, "hidden": hidden}
-    parts["dynamics"] = {"kind": "residual", "seen": seen, "macro": width, "latent": latent, "hidden": hidden}
-    if below.macro.kind == "continuous":
-        parts["policy"] = {
-            "kind": "subgoal",
-            "below": inputs,
-            "seen": seen,
-            "latent": latent,
-            "actions": below.macro.size,
-            "hidden": hidden,
-        }
-    parts["prior"] = {"kind": "categorical", "seen": seen, "macros": codes, "hidden": hidden}
-    return Level(index=index, stride=stride, parts=parts | _heads(seen, width, latent, hidden))
-
-
-def _heads(seen: int, macro: int, latent: int, hidden: int) -> dict[str, dict[str, Any]]:
-    """What every level over vectors has at the end."""
-    return {
-        "success": {"kind": "vector", "latent": latent, "hidden": hidden // 2},
-        "uncertainty": {"kind": "expected-error", "seen": seen, "macro": macro, "hidden": hidden // 2},
-        "space": {"kind": "vector", "latent": latent, "landmarks": LANDMARKS},
-    }
-
-
-def level_stages(
-    level: Level,
-    play: Play,
-    settings: StrideSettings,
-    *,
-    rollout: int,
-    seed: int,
-    slow: float = 0.0,
-    name: str = "",
-) -> Stages:
-    """Train one level on windows of `rollout` of its steps, then measure and freeze it. `slow`: weight of slowness;
-    `name`: what is added to that of the stage."""
-    level.requires_grad_(True)
-    stride, conditioning, layouts = round(level.stride), level.conditioning, play.layouts
-    rows = play.starts(rollout * stride)
-    if level.index == 0:
-        if hasattr(level.encoder, "measure"):
-            level.encoder.measure(play.below)
-        seen, rarest = _comparable(play.below), RAREST_OBSERVED
-    else:
-        moved = moving(play, stride)
-        rows = rows[torch.stack([moved[rows + i * stride] for i in range(rollout)]).all(0)]
-        seen, rarest = play.below, RAREST
-    even = EvenDraws(rows, seen[rows], rarest)
-    joints, within = torch.arange(rollout + 1) * stride, torch.arange(rollout * stride)
-    if conditioning is not None and layouts is not None:
-        conditioning.measure(layouts.places)
-    criterion = Criterion(settings.objective, level.space.size, level.encoder)
-
-    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        drawn = even(settings.batch, generator)
-        at = drawn[:, None]
-        actions = play.actions[at + within]
-        if level.index:
-            actions = actions.unflatten(1, (rollout, stride))
-        below = play.below[at + joints]
-        robust = level.index == 0 and step >= SQUARED
-        here = level_at(level, play, drawn)
-        value, figures = joint_loss(
-            here, below, actions, generator, criterion, inverse=settings.inverse, robust=robust, slow=slow
-        )
-        if conditioning is not None and layouts is not None:
-            places = conditioning.place_loss(level.encode(below).detach(), layouts.places[at + joints])
-            value, figures["place"] = value + places, places.detach()
-        return value, figures
-
-    steps = settings.above_steps if level.index else settings.base_steps
-    yield Stage(f"level{level.index}{name}", nn.ModuleList([level, criterion]), loss, steps)
-    if level.index == 0:
-        yield from _support_stages(level, play)
-    measure(level, play, seed=seed)
-    level.requires_grad_(False)
-
-
-def joint_loss(
-    level: Level,
-    below: Tensor,
-    actions: Tensor,
-    generator: torch.Generator,
-    criterion: Criterion,
-    *,
-    inverse: bool = True,
-    robust: bool = False,
-    slow: float = 0.0,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Open-loop prediction in units of a step, by `criterion`; inverse dynamics or codes; compatibility; of H steps.
-
-    below (B, H + 1, *inputs); actions (B, H, ...) at level 0, (B, H, S, ...) above, of S environment steps each.
-    `inverse`: whether latents of level 0 have to tell the action between them. `robust`: what is predicted far off
-    counts as chance, and is not learned. `slow`: weight of slowness.
-    """
-    z = level.encode(below)
-    copy = criterion.follow(level.encoder)
-    targets = z[:, 1:] if copy is None else copy(below[:, 1:])
-    start, end = z[:, :-1].flatten(0, 1), z[:, 1:].flatten(0, 1)
-    dynamics = level.dynamics
-    if level.training:
-        step = whole_batch((end - start).detach()).square().mean().sqrt()
-        dynamics.rate.lerp_(step.clamp(min=SMALLEST_RATE), 1 - SMOOTHING)
-    figures: dict[str, Tensor] = {}
-    extra, macro, vectors = _macro_loss(level, start, end, actions, generator, figures, inverse=inverse)
-    path = [z[:, 0]]
-    for each in vectors.view(len(z), -1, vectors.shape[-1]).unbind(1):
-        path.append(dynamics.advance(level, path[-1], each))
-    unit = dynamics.rate * z.shape[-1] ** 0.5  # a typical step has length one
-    predicted, target = torch.stack(path[1:], 1).flatten(0, 1) / unit, targets.flatten(0, 1) / unit
-    costs = criterion.objective.agreement(predicted, whole_batch(target), own_rows(target))
-    if robust:
-        costs = costs * trust(predicted, target, whole_batch(end - start) / unit)
-    spread = criterion.objective.spread(whole_batch(z[:, 0]))
-    if level.index:
-        contrast = level.compatibility_head.loss(level, z[:, 0], z[:, 1])
-    else:
-        contrast = level.compatibility_head.loss(level, z[:, 0].detach(), below[:, 0], generator)
-    moved = slowness(z[:, 0], z[:, 1])
-    total = costs.mean() + spread + slow * moved + CONTRAST * contrast + extra
-    if level.prior_head is not None:
-        prior = level.prior_head.loss(level, z[:, :-1].detach(), macro)
-        total, figures["prior"] = total + prior, prior
-    figures |= {"prediction": costs.view(len(z), -1)[:, 0], "spread": spread}
-    figures |= {"slowness": moved, "contrast": contrast}
-    return total, {name: figure.detach().mean() for name, figure in figures.items()}
-
-
-def _macro_loss(
-    level: Level,
-    start: Tensor,
-    end: Tensor,
-    actions: Tensor,
-    generator: torch.Generator,
-    figures: dict[str, Tensor],
-    *,
-    inverse: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """(loss, macro-actions, their vectors) of the steps start -> end (B * H, D)."""
-    macros = level.macros
-    if level.index:
-        x = macros.describe(level, start, end, actions.flatten(0, 1))
-        macro, vectors, commitment = macros.quantise(x)
-        taken = whole_batch(macro)
-        if level.training:
-            macros.follow(whole_batch(x.detach()), taken, generator)
-        figures["codes"] = torch.tensor(perplexity(taken, level.macro.size))
-        return COMMITMENT * commitment, macro, vectors
-    macro = actions.flatten(0, 1)
-    vectors = macros.embed(macro)
-    if not inverse:
-        return torch.zeros((), device=start.device), macro, vectors
-    guess = macros.inverse(torch.cat([start, (end - start) / level.dynamics.rate], -1))
-    discrete = level.macro.kind == "discrete"
-    loss = nn.functional.cross_entropy(guess, macro) if discrete else nn.functional.mse_loss(guess, vectors)
-    figures["inverse"] = loss.detach()
-    return loss, macro, vectors
-
-
-def _support_stages(level: Level, play: Play) -> Stages:
-    """Finish what level 0 knows of where play has been, on its frozen latents: walls are thin, and a few thousand
-    observations in a batch tell where they are."""
-    z, head = encoded(level, play).below, level.compatibility_head
-    even = EvenDraws(torch.arange(len(z)), z)
-
-    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        rows = even(SUPPORT_BATCH, generator)
-        value = head.loss(level_at(level, play, rows), z[rows], play.below[rows], generator)
-        return value, {"support": value.detach()}
-
-    yield Stage("level0-support", head, loss, SUPPORT_STEPS, lr=3e-3)
-
-
-@torch.no_grad()
-def measure(level: Level, play: Play, *, seed: int) -> None:
-    """Measure on play what one step of this level is: its size, the energies of real steps (but those of obstruction,
-    which has a threshold of its own), and where latents lie.
-
-    Windows that hardly moved (a demonstrator that hovers) are left out of the size and of the threshold.
-    """
-    generator, space = torch.Generator().manual_seed(seed), level.space
-    stride = round(level.stride)
-    rows = play.starts(stride)
-    rows = rows[torch.randint(len(rows), (SAMPLE,), generator=generator)]
-    z, following = level.encode(play.below[rows]), level.encode(play.below[rows + stride])
-    size = (following - z).square().sum(-1).sqrt()
-    moved = size > MOVING * size.quantile(0.95)
-    space.unit.copy_(size[moved].median() if bool(moved.any()) else torch.tensor(1.0))
-    head = level.compatibility_head
-    head.threshold.zero_()
-    if level.obstruction is None:
-        energies = head(level_at(level, play, rows), z, following)
-        head.threshold.copy_(energies[moved].quantile(0.99) if bool(moved.any()) else energies.max())
-    count = len(space.points)
-    places = z[farthest_points(z, count, NEAR * float(space.unit))]
-    space.points.copy_(places[torch.arange(count).clamp(max=len(places) - 1)])
-    gap = (z - space.points[nearest_landmark(z, space.points)]).square().sum(-1).sqrt().max()
-    everywhere = play.layouts is None and gap <= 2 * NEAR * space.unit  # in another layout, ways lead where none did
-    space.lattice.fill_(torch.inf if everywhere else LATTICE * space.unit)
-
-
-@torch.no_grad()
-def encoded(level: Level, play: Play) -> Play:
-    """The same play as the level above sees it."""
-    return play.with_latents(torch.cat([level.encode(part) for part in play.below.split(CHUNK)]))
-
-
-def moving(play: Play, stride: int) -> Tensor:
-    """(N,) bool: whether a step of `stride` environment steps from each row goes anywhere, seen from the level below.
-
-    A demonstrator that hovers shows steps that lead nowhere; where it hovered, they would be all that a prior knows.
-    """
-    rows, seen = play.starts(stride), play.below.flatten(1).float()
-    size = (seen[rows + stride] - seen[rows]).square().sum(-1).sqrt()
-    longest = size[:: max(len(size) // SAMPLE, 1)].quantile(0.95)
-    moved = torch.zeros(len(play), dtype=torch.bool)
-    moved[rows] = size > MOVING * longest
-    return moved
-
-
 @torch.no_grad()
 def unpredictable(level: Level, play: Play) -> Tensor:
     """(N,) bool: the transitions of play, from each row to the next, that end far from where level 0 predicts.
@@ -617,11 +291,6 @@ def _rollout(index: int, settings: StrideSettings) -> int:
     """Steps of a level in one window of its training. Level 1 fills in what the levels above leave out, so it has to be
     right for longest; what is above looks over few steps that take long."""
     return settings.rollout if index == 1 else 2 if index else 4
-
-
-def _comparable(observations: Tensor) -> Tensor:
-    """(N, D): observations as vectors whose distances mean something."""
-    return standardised(observations.flatten(1).float())
 
 
 def _health(level: Level, play: Play) -> Health:

@@ -14,6 +14,7 @@ from hplan.levels.stage import Stage, Stages, stage_seed
 
 if TYPE_CHECKING:
     from hplan.levels.level import Level
+    from hplan.play.play import Play
 
 STEPS, BATCH = 600, 128
 TOLD = 0.1  # loss at the end, above which a classifier may have begun badly
@@ -52,12 +53,19 @@ class MapSuccess(nn.Module):
         return self.cell(level.space.embed(z).movedim(-1, 1)).flatten(1).logsumexp(-1) + self.bias
 
 
+def success_rows(play: Play) -> Tensor:
+    """(N,) int8: 1 for rows that a rewarded step ended in, 0 for all others."""
+    found = torch.zeros(len(play), dtype=torch.int8)
+    found[play.outcomes()[0]] = 1
+    return found
+
+
 def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: Tensor, seed: int) -> Stages:
     """Train the level's success head on frozen latents; half of each batch was rewarded. Where it does not tell the two
     halves apart, it begins again from other parameters, a few times.
 
-    latents(rows) gives those of rows of play; success (N,) int8 tells which rows a rewarded step ended in: 1, or 0, and
-    -1 for rows that are held out. Without any there is nothing to learn, and no stage: the level has no such head.
+    latents(rows) gives those of rows of play; success (N,) int8 tells which rows a rewarded step ended in. Without any
+    there is nothing to learn, and no stage: the level has no such head.
     """
     positive, negative = (torch.nonzero(success == value)[:, 0] for value in (1, 0))
     head = level.success_head
