@@ -31,7 +31,10 @@ def list_all() -> None:
     _section("shipped agents", list(registry.shipped_agents()))
     _section("trained agents, below runs/", [str(folder) for folder in registry.trained_agents()])
     _section("experiments", [f"{name}: {one.question}" for name, one in found.items()])
-    _section("parts by name, beside MODULE:NAME", [f"{kind}: {', '.join(parts.names(kind))}" for kind in parts.CHOSEN])
+    _section(
+        "parts by name, beside MODULE:NAME",
+        [f"{kind}: {', '.join(parts.names(kind)) or '(none built in)'}" for kind in parts.CHOSEN],
+    )
 
 
 def _section(title: str, lines: list[str]) -> None:

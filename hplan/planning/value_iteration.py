@@ -40,7 +40,10 @@ class ValueIteration:
         graph = _Graph(level, start, goal)
         while graph.open and graph.evaluations < budget.evaluations:
             graph.unfold(budget.evaluations)
-        return graph.follow(graph.values(), budget.horizon)
+        values = graph.values(graph.energies <= goal.threshold)
+        if not values[0]:  # nothing leads to the goal, as far as is known: the least energy is the next best
+            values = graph.values(graph.energies <= graph.energies.min())
+        return graph.follow(values, budget.horizon)
 
 
 class _Graph:
@@ -92,9 +95,9 @@ class _Graph:
             self.fresh = [first + i for i in torch.nonzero(energies > self.goal.threshold)[:, 0].tolist()]
         return torch.tensor(numbers)
 
-    def values(self) -> Tensor:
-        """(N,): the discounted chance of success of every latent, under the best policy."""
-        values = (self.energies <= self.goal.threshold).double().numpy()
+    def values(self, met: Tensor) -> Tensor:
+        """met (N,) bool -> (N,): each latent's discounted chance to come to one of these, under the best policy."""
+        values = met.double().numpy()
         if not self.edges:
             return torch.from_numpy(values)
         # Sweeps are many and small: numpy has the least overhead. Rows of one latent lie together, so that reduceat
@@ -105,6 +108,7 @@ class _Graph:
         chance = torch.cat([c for _, _, c in self.edges.values()]).double().numpy()
         for _ in range(SWEEPS):
             best = DISCOUNT * np.maximum.reduceat((chance * values[following]).sum(1), first)
+            best = np.where(met.numpy()[nodes], 1.0, best)
             change = np.abs(best - values[nodes]).max()
             values[nodes] = best
             if change < TOLERANCE:
@@ -113,7 +117,7 @@ class _Graph:
 
     def follow(self, values: Tensor, horizon: int) -> PlanResult:
         path, macros, sure = [0], [], True
-        while sure and path[-1] in self.edges and len(macros) < horizon:
+        while sure and values[path[-1]] < 1 and path[-1] in self.edges and len(macros) < horizon:
             options, following, chance = self.edges[path[-1]]
             choice = int((chance * values[following]).sum(1).argmax())
             likeliest = int(chance[choice].argmax())

@@ -80,7 +80,7 @@ def learn(
     own = {**config.training.get(budget, {}), **(settings or {})}
     own |= {} if encoder == "auto" else {"encoder": name_of("encoder", encoder)}
     own |= {} if objective is None else {"objective": name_of("objective", objective)}
-    chosen = _settings(config, cutting, own)
+    chosen = _settings(config, specs, cutting, own)
     recorded = None if play_from is None else Manifest.load(Path(play_from))
     if recorded is not None:
         _check_play(recorded, config, specs)
@@ -165,11 +165,29 @@ def _abstraction(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], on
     return made
 
 
-def _settings(task: TaskConfig, abstraction: Any, values: Mapping[str, Any]) -> Any:
+def _settings(
+    task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], abstraction: Any, values: Mapping[str, Any]
+) -> Any:
     """Those of the abstraction, checked before anything is played."""
     settings = build(abstraction.Settings, values, f"settings of {task.name}")
     find("objective", settings.objective)  # raises UsageError where there is none of that name
+    if (encoder := getattr(settings, "encoder", "auto")) != "auto":
+        _check_encoder(encoder, settings, specs[0])
     return settings
+
+
+def _check_encoder(name: str, settings: Any, spec: ObservationSpec) -> None:
+    """One of it is made, and asked for a latent. Raises UsageError where it makes none of the right size."""
+    make = find("encoder", name)
+    sizes = {"inputs": spec.shape, "latent": settings.latent, "hidden": settings.hidden}
+    try:
+        encoder = make(**sizes, **({"cardinalities": spec.cardinalities} if spec.cardinalities else {}))
+        dtype = torch.float32 if spec.kind == "vector" else torch.long
+        shape = tuple(encoder(torch.zeros((2, *spec.shape), dtype=dtype)).shape)
+    except Exception as error:  # whatever a user's class may raise
+        raise UsageError(f"encoder {name!r} reads no {spec.kind} of shape {spec.shape}: {error!r}") from error
+    if shape != (2, settings.latent):
+        raise UsageError(f"encoder {name!r} makes {shape} of two observations; expected (2, {settings.latent})")
 
 
 def _check_play(play: Manifest, task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec]) -> None:

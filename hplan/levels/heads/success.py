@@ -54,9 +54,9 @@ class MapSuccess(nn.Module):
 
 
 def success_rows(play: Play) -> Tensor:
-    """(N,) int8: 1 for rows that a rewarded step ended in, 0 for all others."""
-    found = torch.zeros(len(play), dtype=torch.int8)
-    found[play.outcomes()[0]] = 1
+    """(N,) bool: the rows that a rewarded step ended in."""
+    found = torch.zeros(len(play), dtype=torch.bool)
+    found[play.outcomes()[0]] = True
     return found
 
 
@@ -64,10 +64,10 @@ def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: T
     """Train the level's success head on frozen latents; half of each batch was rewarded. Where it does not tell the two
     halves apart, it begins again from other parameters, a few times.
 
-    latents(rows) gives those of rows of play; success (N,) int8 tells which rows a rewarded step ended in. Without any
+    latents(rows) gives those of rows of play; success (N,) bool tells which rows a rewarded step ended in. Without any
     there is nothing to learn, and no stage: the level has no such head.
     """
-    positive, negative = (torch.nonzero(success == value)[:, 0] for value in (1, 0))
+    positive, negative = (torch.nonzero(rows)[:, 0] for rows in (success, ~success))
     head = level.success_head
     if not len(positive) or head is None:
         level.success_head = None
@@ -78,7 +78,7 @@ def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: T
         rows = torch.cat(
             [part[torch.randint(len(part), (BATCH // 2,), generator=generator)] for part in (positive, negative)]
         )
-        logits, rewarded = head(level, latents(rows)), success[rows] == 1
+        logits, rewarded = head(level, latents(rows)), success[rows]
         loss = F.binary_cross_entropy_with_logits(logits, rewarded.float())
         return loss, {"accuracy": ((logits > 0) == rewarded).float().mean()}
 
