@@ -134,7 +134,7 @@ class Agent:
         return self._to_action(macro)
 
     def plan(self, observation: Any, goal: GoalLike = None) -> PlanTree:
-        """What the agent would do from here: every level's plan, each refined for its first hop. Changes nothing."""
+        """What the agent would do from here: every level's plan, each refined for its first step. Changes nothing."""
         controller = self._controller(self._goal_at(observation, goal), seed=0)
         controller.act(self._encode(observation))
         return controller.execution.tree

@@ -43,7 +43,7 @@ class CrossEntropy:
     ) -> None:
         """`candidates` and `rounds` shrink to the budget, `horizon` (steps of the level) to the budget's. `guided`:
         candidates where there is a guide, a quarter of them elites at the most; 0 to do without. `enough`: share of the
-        goal's threshold at which no further round is taken; at all of it, hops end sloppily and drift. Raises
+        goal's threshold at which no further round is taken; at all of it, subgoal steps end sloppily and drift. Raises
         UsageError where there would be none of the first three."""
         if min(candidates, rounds, elites) < 1 or guided < 0:
             raise UsageError(

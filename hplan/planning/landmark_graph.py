@@ -114,7 +114,7 @@ class LandmarkGraph:
                 return way
 
     def _costs(self, level: WorldModel) -> np.ndarray:
-        """(E,) of every edge, without what the hop adds; asked once for a level."""
+        """(E,) of every edge, without what `step_cost` adds; asked once for a level."""
         if self._known is None or self._known[0] is not level:
             z, following = (
                 self.landmarks[torch.from_numpy(n.astype(np.int64))] for n in (self.edges.start, self.edges.end)
@@ -183,7 +183,7 @@ class _Paths:
         return way[::-1]
 
     def ask(self, step_cost: StepCost, way: list[int]) -> bool:
-        """Add what hops cost that begin at places on the way; whether it has become dearer by that."""
+        """Add what steps cost that begin at places on the way; whether it has become dearer by that."""
         new = np.flatnonzero(np.isin(self.start, self.start[way]) & ~self.asked)
         self.asked[new] = True
         extra = np.zeros(len(self.costs))

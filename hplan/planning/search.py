@@ -17,8 +17,8 @@ from hplan.types import Budget, Energy, PlanResult, Proposal, StepCost, WorldMod
 from hplan.validation import Count, NonNegative, Share
 
 PRIOR_WEIGHT = 1.0  # steps that a macro-action costs for each nat by which it is unlikely
-COMPATIBILITY_WEIGHT = 1.0  # steps that a hop costs for each unit of energy above what real steps have
-UNCERTAINTY_WEIGHT = 1.0  # steps that a hop costs for each step by which its end may be off, beyond the first
+COMPATIBILITY_WEIGHT = 1.0  # steps of cost of a step for each unit of energy above what real steps have
+UNCERTAINTY_WEIGHT = 1.0  # steps of cost of a step for each step by which its end may be off, beyond the first
 FLOORS = (0.005, 0.0)  # macro-actions less probable than this are not tried, unless the search above failed
 SMALL = 4096  # evaluations that are not shared out between the rounds of a search
 LEAST = 1.0 - 1e-6  # that a step costs, but for rounding
