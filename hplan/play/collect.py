@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hplan.codec import OutsideSpace
-from hplan.play.rarity import Archive, Restorable, Start, SymbolSignature, VectorSignature, begin
+from hplan.play.explore import Archive, Restorable, Start, SymbolSignature, VectorSignature, begin
 from hplan.play.store import observation_dtype, pack_contexts
 from hplan.types import ActionSpec, HplanError, ObservationSpec
 
@@ -117,7 +117,7 @@ def _allocate(observation: ObservationSpec, action: ActionSpec, rows: int) -> di
 
 
 class RandomPlay:
-    """Uniform random actions, each held with probability `repeat`; restarts now and then from a rare state (rarity.py).
+    """Uniform random actions, each held with probability `repeat`; restarts now and then from a rare state (explore.py).
 
     restart_rare: fraction of restarts that go to an archived rare state instead of a new layout. Environments that
     cannot go back to a snapshot always start anew.

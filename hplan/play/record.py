@@ -18,9 +18,8 @@ import numpy as np
 from hplan.config import TaskConfig
 from hplan.files import is_unused, sweep
 from hplan.play.collect import Driver, RandomPlay, collect, rare_states
+from hplan.play.explore import CountBasedPlay, Start
 from hplan.play.manifest import MANIFEST, Manifest, ShardInfo
-from hplan.play.novelty import NoveltyPlay
-from hplan.play.rarity import Start
 from hplan.play.store import SHARD_STEPS, EpisodeStore, shard_name, versions, write_shard
 from hplan.registry import make_world
 from hplan.types import HplanError, UsageError
@@ -149,7 +148,7 @@ def _driver(task: TaskConfig, env: Any, rng: np.random.Generator, steps: int) ->
     observations, actions = env.codec.observation_spec.kind, env.codec.action_spec.kind
     if task.play.recipe == "explore" and (observations, actions) == ("symbols", "discrete"):
         rare = task.play.restart_rare
-        return NoveltyPlay(env, rng, archive=rare_states(env) if rare > 0 else None, restart_rare=rare)
+        return CountBasedPlay(env, rng, archive=rare_states(env) if rare > 0 else None, restart_rare=rare)
     if task.play.recipe in ("explore", "random"):
         repeat = _HOLD if actions == "continuous" else 0.0
         return RandomPlay(env, rng, steps=steps, restart_rare=task.play.restart_rare, repeat=repeat)

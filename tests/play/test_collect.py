@@ -11,7 +11,7 @@ import pytest
 from toy_world import Corridor, Plane
 
 from hplan.play import load_play
-from hplan.play.rarity import Archive, Restorable, Start, SymbolSignature
+from hplan.play.explore import Archive, Restorable, Start, SymbolSignature
 from hplan.play.record import play
 from hplan.registry import load_task
 

@@ -10,7 +10,7 @@ from toy_world import Corridor, Plane
 from hplan.config import PlayConfig, Recipe, TaskConfig
 from hplan.play import PlayData, load_play
 from hplan.play.collect import collect, rare_states
-from hplan.play.novelty import NoveltyPlay
+from hplan.play.explore import CountBasedPlay
 from hplan.play.record import play
 from hplan.registry import load_task, make_world
 
@@ -48,7 +48,7 @@ def test_with_an_archive_some_episodes_begin_in_rare_states() -> None:
     world = make_world(load_task("gym:FrozenLake8x8-v1"))
     starts = {}
     for share in (0.0, 0.5):
-        driver = NoveltyPlay(
+        driver = CountBasedPlay(
             world, np.random.default_rng(0), archive=rare_states(world) if share else None, restart_rare=share
         )
         got = collect(world, driver, steps=2000, episode_steps=100)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hplan.play.rarity import SymbolSignature, VectorSignature
+from hplan.play.explore import SymbolSignature, VectorSignature
 from hplan.play.shard import EPISODES, ROWS, map_shard, write_shard
 from hplan.types import HplanError
 

@@ -19,7 +19,7 @@ from minigrid.wrappers import FullyObsWrapper
 from small_environments import Corridor
 
 import hplan
-from hplan.play.rarity import Restorable
+from hplan.play.explore import Restorable
 from hplan.play.record import play
 from hplan.registry import load_task, make_world, task_from_factory
 from hplan.types import HplanError, UsageError
