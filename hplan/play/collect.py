@@ -117,7 +117,8 @@ def _allocate(observation: ObservationSpec, action: ActionSpec, rows: int) -> di
 
 
 class RandomPlay:
-    """Uniform random actions, each held with probability `repeat`; restarts now and then from a rare state (explore.py).
+    """Uniform random actions, each held with probability `repeat`; restarts now and then from a rare state
+    (explore.py).
 
     restart_rare: fraction of restarts that go to an archived rare state instead of a new layout. Environments that
     cannot go back to a snapshot always start anew.

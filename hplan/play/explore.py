@@ -1,9 +1,9 @@
 """Exploration without reward: count-based, with an archive of rare states to go back to.
 
-`CountBasedPlay` takes the action whose known successor was visited least in this layout. Uniform actions hardly ever carry
-a key through a door to the far corner (3 times in 200,000 steps of DoorKey-8x8); this does it 65 times, and sees the
-states between more evenly. `Archive` keeps snapshots of rare states, found without knowing what they mean, from which
-episodes begin again (Go-Explore; Ecoffet et al., 2021, arXiv 2004.12919).
+`CountBasedPlay` takes the action whose known successor was visited least in this layout. Uniform actions hardly ever
+carry a key through a door to the far corner (3 times in 200,000 steps of DoorKey-8x8); this does it 65 times, and sees
+the states between more evenly. `Archive` keeps snapshots of rare states, found without knowing what they mean, from
+which episodes begin again (Go-Explore; Ecoffet et al., 2021, arXiv 2004.12919).
 
 A state's *signature* ignores where things are. Of symbols it is the multiset of cell codes, as a difference from the
 multiset at the start of the layout: a carried key, an opened door or a moved box change it, walking about hardly does.

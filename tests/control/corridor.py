@@ -1,24 +1,26 @@
-"""A toy stack with known optima: a region of cells, and levels that see it in blocks of 4, 16, 64 cells."""
+"""A toy stack with known optima: a corridor of cells, and levels that see it in blocks of 4, 16, 64 cells."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from hplan.types import MacroSpec
+from hplan.types import Capabilities, MacroSpec
 
 BLOCK = 4
 
 
 class Corridor:
-    """Level k of a region of `length` cells: z_k (1,) numbers the block of 4^k cells. Moves: back, stay, on."""
+    """Level k of a corridor of `length` cells: z_k (1,) numbers the block of 4^k cells. Moves: back, stay, on."""
 
-    exact = True
+    gradual = False  # whether latents change by and by
+    compatibility = obstruction = outcomes = policy = landmarks = None
 
     def __init__(self, index: int, length: int = 256) -> None:
         self.index, self.length = index, length
         self.stride = float(BLOCK**index)
         self.macro = MacroSpec("discrete", 3, names=("back", "stay", "on"))
+        self.capabilities = Capabilities(discrete=not self.gradual, events=index > 0 and not self.gradual)
 
     def encode(self, below: Tensor) -> Tensor:
         return below.float() if self.index == 0 else torch.div(below, BLOCK, rounding_mode="floor")
@@ -31,9 +33,6 @@ class Corridor:
 
     def distance(self, z: Tensor, other: Tensor) -> Tensor:
         return (z - other).abs().sum(-1)
-
-    def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
-        return self.distance(z, following) - 1.0
 
     def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
         return torch.zeros(len(z))

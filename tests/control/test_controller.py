@@ -1,16 +1,16 @@
-"""The controller on a region with known optima: decomposition, repair where it is due, and none without need."""
+"""The controller on a corridor with known optima: decomposition, repair where it is due, and none without need."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from control.region import BLOCK, Corridor, latents, stack
+from control.corridor import BLOCK, Corridor, latents, stack
 from torch import Tensor
 
 from hplan.control.controller import Controller
-from hplan.control.plans import ControlConfig
 from hplan.control.memory import EventMemory
+from hplan.control.plans import ControlConfig
 from hplan.levels.calibration import Calibration
 from hplan.planning.energy import GoalObservation
 from hplan.planning.search import BestFirstSearch
@@ -62,7 +62,7 @@ def test_any_number_of_levels_takes_the_shortest_way(count: int) -> None:
     levels = stack(count)
     controller = make(levels)
     assert run(controller, levels) == GOAL - START
-    assert sum(controller.episode.ledger.repairs.values()) == 0
+    assert sum(controller.execution.ledger.repairs.values()) == 0
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -71,8 +71,8 @@ def test_a_push_at_level_0_repairs_level_0_alone(count: int) -> None:
     controller, repairs = make(levels), []
 
     def pushed(step: int, there: int) -> int:
-        if controller.episode.last_repair:
-            repairs.append(controller.episode.last_repair)
+        if controller.execution.last_repair:
+            repairs.append(controller.execution.last_repair)
         return there - 1 if step == 9 else there
 
     assert run(controller, levels, moves=pushed) == GOAL - START + 1
@@ -84,8 +84,8 @@ def test_a_throw_far_away_repairs_the_upper_level() -> None:
     controller = make(levels)
 
     def thrown(step: int, there: int) -> int:
-        if controller.episode.last_repair:
-            repairs.append(controller.episode.last_repair)
+        if controller.execution.last_repair:
+            repairs.append(controller.execution.last_repair)
         return there + 60 if step == 9 else there
 
     assert run(controller, levels, moves=thrown) < GOAL - START
@@ -94,11 +94,11 @@ def test_a_throw_far_away_repairs_the_upper_level() -> None:
 
 def test_a_hop_that_never_arrives_is_remembered_and_planned_again() -> None:
     levels = stack(2)
-    controller = make(levels, retries=1.0, slack=2)
+    controller = make(levels, overrun_factor=1.0, overrun_slack=2)
     stuck = run(controller, levels, moves=lambda step, there: min(there, 20), limit=60)
     assert stuck == 60
-    assert len(controller.episode.memories[1]) > 0
-    assert controller.episode.ledger.repairs[1] >= 2
+    assert len(controller.execution.memories[1]) > 0
+    assert controller.execution.ledger.repairs[1] >= 2
 
 
 def test_clock_replans_every_step_of_a_level_and_never_only_when_used_up() -> None:
@@ -106,7 +106,7 @@ def test_clock_replans_every_step_of_a_level_and_never_only_when_used_up() -> No
     by = {replan: make(levels, replan=replan, reach_evaluations=0) for replan in ("clock", "never", "surprise")}
     for controller in by.values():
         assert run(controller, levels) == GOAL - START
-    calls = {replan: controller.episode.ledger.planner_calls for replan, controller in by.items()}
+    calls = {replan: controller.execution.ledger.planner_calls for replan, controller in by.items()}
     assert calls["clock"][0] == GOAL - START
     assert calls["never"][1] == calls["surprise"][1] == 1
     assert calls["clock"][1] > 10
@@ -115,30 +115,30 @@ def test_clock_replans_every_step_of_a_level_and_never_only_when_used_up() -> No
 def test_the_clock_ticks_also_where_steps_are_done_early() -> None:
     levels, steps = stack(2), 40
     controller = make(levels, replan="clock", reach_evaluations=0)
-    for step in range(steps):  # twice as fast as planned, so that no subgoal step of level 1 lasts as long as it should
+    for step in range(steps):  # twice as fast as planned, so that no hop of level 1 lasts as long as it should
         controller.act(latents(levels, START + 2 * step))
-    assert controller.episode.ledger.planner_calls[1] >= steps // BLOCK
+    assert controller.execution.ledger.planner_calls[1] >= steps // BLOCK
 
 
 def test_the_tree_holds_every_level_and_the_goal_last() -> None:
     levels = stack(3)
     controller = make(levels, reach_evaluations=0)
     controller.act(latents(levels, START))
-    path = controller.episode.tree.path_to_active()
+    path = controller.execution.tree.path_to_active()
     assert [node.level for node in path] == [3, 2, 1, 0]
-    top = controller.episode.tree.children(0)
+    top = controller.execution.tree.children(0)
     assert [node.is_goal for node in top] == [False] * (len(top) - 1) + [True]
-    assert controller.episode.tree.root.evaluations == controller.episode.ledger.evaluations > 0
+    assert controller.execution.tree.root.evaluations == controller.execution.ledger.evaluations > 0
 
 
 def test_levels_whose_goal_is_already_met_are_skipped() -> None:
     levels = stack(3)
     controller = make(levels, goal=7)
     controller.act(latents(levels, START))
-    assert [node.level for node in controller.episode.tree.path_to_active()] == [3, 0] or [
-        node.level for node in controller.episode.tree.path_to_active()
+    assert [node.level for node in controller.execution.tree.path_to_active()] == [3, 0] or [
+        node.level for node in controller.execution.tree.path_to_active()
     ] == [3, 1, 0]
-    assert len(controller.episode.tree.children(0)) <= 2
+    assert len(controller.execution.tree.children(0)) <= 2
 
 
 def test_same_seed_same_actions() -> None:
@@ -151,17 +151,17 @@ def test_same_seed_same_actions() -> None:
 @pytest.mark.parametrize(("replan", "repaired"), [("never", False), ("surprise", True)])
 def test_never_repairs_nothing_however_stuck_it_is(replan: str, repaired: bool) -> None:
     levels = stack(2)
-    controller = make(levels, replan=replan, retries=1.0, slack=2)
+    controller = make(levels, replan=replan, overrun_factor=1.0, overrun_slack=2)
     assert run(controller, levels, moves=lambda step, there: min(there, 20), limit=60) == 60
-    assert bool(controller.episode.ledger.repairs) == repaired
+    assert bool(controller.execution.ledger.repairs) == repaired
 
 
 def test_a_refuted_step_is_not_imagined_for_ever() -> None:
     levels = stack(1)
     controller = make(levels)
     run(controller, levels, moves=lambda step, there: min(there, 20), limit=40)
-    assert len(controller.episode.memories[0]) > 0
-    assert all(int(start) == 20 and int(end) == 21 for start, end in controller.episode.memories[0].steps)
+    assert len(controller.execution.memories[0]) > 0
+    assert all(int(start) == 20 and int(end) == 21 for start, end in controller.execution.memories[0].steps)
 
 
 def test_without_subgoals_level_0_plans_alone_for_what_the_top_level_calls_the_goal() -> None:
@@ -172,25 +172,25 @@ def test_without_subgoals_level_0_plans_alone_for_what_the_top_level_calls_the_g
         before = position
         position += int(controller.act(latents(levels, position))) - 1
         assert position == before + 1
-    assert controller.episode.ledger.planner_calls.keys() == {0}
+    assert controller.execution.ledger.planner_calls.keys() == {0}
 
 
 class Slope(Corridor):
-    """A region whose latents are numbers that change by and by."""
+    """A corridor whose latents are numbers that change by and by."""
 
-    exact = False
+    gradual = True
 
 
 def test_a_level_0_that_stalls_fails_the_hop_above() -> None:
     levels = tuple(Slope(k) for k in range(2))
-    controller = make(levels, subgoal_tolerance=0.0, retries=1000.0)
+    controller = make(levels, subgoal_tolerance=0.0, overrun_factor=1000.0)
     causes = []
     for _ in range(6):
         controller.act(latents(levels, START))  # whatever it does, it stays where it is
-        if controller.episode.last_repair:
-            causes.append((controller.episode.last_repair.level, controller.episode.last_repair.cause))
-    assert (1, "stall") in causes
-    assert len(controller.episode.memories[1]) >= 1
+        if controller.execution.last_repair:
+            causes.append((controller.execution.last_repair.level, controller.execution.last_repair.cause))
+    assert (1, "no-progress") in causes
+    assert len(controller.execution.memories[1]) >= 1
 
 
 @pytest.mark.parametrize(("lowest", "failed"), [(BestFirstSearch, 8), (Sampling, 2)])
@@ -198,15 +198,15 @@ def test_failures_of_level_0_in_one_corner_count_once_a_step_of_the_level_above(
     lowest: type[BestFirstSearch], failed: int
 ) -> None:
     levels = tuple(Slope(k) for k in range(2))
-    controller = make(levels, lowest=lowest, subgoal_tolerance=0.0, retries=1000.0, stalls=1)
+    controller = make(levels, lowest=lowest, subgoal_tolerance=0.0, overrun_factor=1000.0, no_progress_steps=1)
     for _ in range(10):
         controller.act(latents(levels, START))
-    assert sum(controller.episode.memories[1].times) == failed  # level 1 takes 4 steps of the world
-    assert controller.episode.ledger.repairs[1] == 8  # it plans again all the same
+    assert sum(controller.execution.memories[1].times) == failed  # level 1 takes 4 steps of the world
+    assert controller.execution.ledger.repairs[1] == 8  # it plans again all the same
 
 
 class Blind(Corridor):
-    """A region whose second half this level cannot imagine."""
+    """A corridor whose second half this level cannot imagine."""
 
     def predict(self, z: Tensor, macro: Tensor) -> Tensor:
         return torch.minimum(super().predict(z, macro), torch.full_like(z, self.length // 2 // BLOCK**self.index - 1))
@@ -216,23 +216,25 @@ def test_where_the_highest_level_knows_no_way_the_one_below_looks_for_one_at_onc
     levels = (Corridor(0), Corridor(1), Blind(2))
     controller = make(levels, reach_evaluations=8)
     controller.act(latents(levels, START))
-    assert (controller.episode.ledger.planner_calls[2], controller.episode.ledger.planner_calls[1]) == (1, 2), (
-        "a reach_evaluations, then a search"
+    assert (controller.execution.ledger.planner_calls[2], controller.execution.ledger.planner_calls[1]) == (1, 2), (
+        "a glance, then a search"
     )
-    assert controller.episode.plans.top == 1 and controller.episode.plans.under_way(1).result.reached
+    assert controller.execution.plans.top == 1 and controller.execution.plans.under_way(1).result.reached
     assert run(controller, levels) == GOAL - START
 
 
 def test_where_hops_of_the_highest_level_fail_the_one_below_looks_farther() -> None:
     levels = tuple(Slope(k) for k in range(3))
-    controller = make(levels, reach_evaluations=8, evaluations=1000, subgoal_tolerance=0.0, stalls=1, tries=1)
-    glances = []
+    controller = make(
+        levels, reach_evaluations=8, evaluations=1000, subgoal_tolerance=0.0, no_progress_steps=1, failures=1
+    )
+    spent = []
     for _ in range(12):
         controller.act(latents(levels, START))  # whatever it does, it stays where it is
-        glances.append(controller.episode.retries.reach_evaluations)
-    assert glances[0] == 8
-    assert glances == sorted(glances) and glances[-1] == 1000
-    assert set(glances) <= {8, 32, 128, 512, 1000} and len(set(glances)) > 2
+        spent.append(controller.execution.retries.reach_evaluations)
+    assert spent[0] == 8
+    assert spent == sorted(spent) and spent[-1] == 1000
+    assert set(spent) <= {8, 32, 128, 512, 1000} and len(set(spent)) > 2
 
 
 def test_a_highest_level_that_knows_no_way_is_not_asked_at_every_step() -> None:
@@ -242,37 +244,37 @@ def test_a_highest_level_that_knows_no_way_is_not_asked_at_every_step() -> None:
     for _ in range(GOAL - position):
         position += int(controller.act(latents(levels, position))) - 1
     assert position == GOAL
-    assert controller.episode.ledger.planner_calls[2] == 1
+    assert controller.execution.ledger.planner_calls[2] == 1
 
 
 def test_a_level_0_that_moves_does_not_stall() -> None:
     levels = tuple(Slope(k) for k in range(2))
     controller = make(levels, subgoal_tolerance=0.0)
     assert run(controller, levels) == GOAL - START
-    assert controller.episode.ledger.repairs == {}
+    assert controller.execution.ledger.repairs == {}
 
 
 def test_a_hop_below_which_hops_keep_failing_has_failed_itself() -> None:
-    """Level 0 never moves: the subgoal steps of level 1 fail one after another, and after some the subgoal step of level 2 does."""
+    """Level 0 never moves: the hops of level 1 fail one after another, and after some the hop of level 2 does."""
     levels = tuple(Slope(k) for k in range(3))
-    controller = make(levels, subgoal_tolerance=0.0, stalls=1, tries=2)
+    controller = make(levels, subgoal_tolerance=0.0, no_progress_steps=1, failures=2)
     causes = []
     for _ in range(12):
         controller.act(latents(levels, START))
-        if controller.episode.last_repair:
-            causes.append((controller.episode.last_repair.level, controller.episode.last_repair.cause))
-    assert causes.index((1, "stall")) < causes.index((2, "stall"))
-    assert len(controller.episode.memories[2]) >= 1
+        if controller.execution.last_repair:
+            causes.append((controller.execution.last_repair.level, controller.execution.last_repair.cause))
+    assert causes.index((1, "no-progress")) < causes.index((2, "no-progress"))
+    assert len(controller.execution.memories[2]) >= 1
 
 
 def test_a_hop_that_succeeds_makes_up_for_those_that_failed() -> None:
     levels = tuple(Slope(k) for k in range(3))
-    controller = make(levels, subgoal_tolerance=0.0, stalls=1, tries=2)
+    controller = make(levels, subgoal_tolerance=0.0, no_progress_steps=1, failures=2)
     repairs = []
 
     def held_once_a_block(step: int, there: int) -> int:
-        if controller.episode.last_repair:
-            repairs.append(controller.episode.last_repair.level)
+        if controller.execution.last_repair:
+            repairs.append(controller.execution.last_repair.level)
         return there - 1 if step % 9 == 4 else there
 
     run(controller, levels, moves=held_once_a_block)
@@ -280,7 +282,7 @@ def test_a_hop_that_succeeds_makes_up_for_those_that_failed() -> None:
 
 
 class Doubtful(Corridor):
-    """A region in which steps on from cell 8 may end anywhere, as the level knows."""
+    """A corridor in which steps on from cell 8 may end anywhere, as the level knows."""
 
     def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
         return torch.where(z[:, 0] == 8, 5.0, 0.0)
@@ -313,11 +315,11 @@ def test_upper_levels_are_skipped_while_a_lower_one_sees_the_goal_at_a_glance() 
     near, far = make(levels, goal=START + 60), make(levels)
     for controller in (near, far):
         controller.act(latents(levels, START))
-    assert [node.level for node in near.episode.tree.path_to_active()] == [3, 1, 0]
-    assert [node.level for node in far.episode.tree.path_to_active()] == [3, 2, 1, 0]
+    assert [node.level for node in near.execution.tree.path_to_active()] == [3, 1, 0]
+    assert [node.level for node in far.execution.tree.path_to_active()] == [3, 2, 1, 0]
     for controller in (near, far):
-        assert controller.episode.tree.root.evaluations == controller.episode.ledger.evaluations, (
-            "what a reach_evaluations cost is told too"
+        assert controller.execution.tree.root.evaluations == controller.execution.ledger.evaluations, (
+            "what a glance cost is told too"
         )
 
 
@@ -326,7 +328,7 @@ def test_planning_that_fails_spends_no_more_than_its_allowance() -> None:
     controller = make(levels, evaluations=100, allowance=100)
     for step in range(50):
         controller.act(latents(levels, START))  # it never moves, and the goal is out of reach of 100 evaluations
-        assert controller.episode.ledger.evaluations <= 100 + 100 * step + 64 + 8
+        assert controller.execution.ledger.evaluations <= 100 + 100 * step + 64 + 8
 
 
 def test_a_surprise_above_that_leaves_the_plan_below_right_changes_nothing() -> None:
@@ -341,21 +343,21 @@ def test_a_surprise_above_that_leaves_the_plan_below_right_changes_nothing() -> 
     controller.act(latents(levels, START))
     mood = 1
     assert int(controller.act(latents(levels, START + 1))) == 2
-    assert controller.episode.last_repair is not None
+    assert controller.execution.last_repair is not None
     assert (
-        controller.episode.last_repair.level,
-        controller.episode.last_repair.cause,
-        controller.episode.last_repair.dropped,
+        controller.execution.last_repair.level,
+        controller.execution.last_repair.cause,
+        controller.execution.last_repair.dropped,
     ) == (
         1,
         "surprise",
         0,
     )
-    assert controller.episode.ledger.planner_calls[1] == 1
+    assert controller.execution.ledger.planner_calls[1] == 1
 
 
 class Dear(Corridor):
-    """A region in which every step costs 10, as the prior has it."""
+    """A corridor in which every step costs 10, as the prior has it."""
 
     def prior(self, z: Tensor) -> Tensor:
         return torch.full((len(z), 3), -9.0)
@@ -363,17 +365,17 @@ class Dear(Corridor):
 
 def test_a_subgoal_that_costs_far_more_to_reach_than_a_hop_should_is_not_feasible() -> None:
     levels = (Dear(0), Slope(1))
-    controller = make(levels, retries=4.0)  # 16 at the most, and a block is 3 steps away
+    controller = make(levels, overrun_factor=4.0)  # 16 at the most, and a block is 3 steps away
     controller.act(latents(levels, START))
-    assert controller.episode.last_repair is not None
-    assert (controller.episode.last_repair.level, controller.episode.last_repair.cause) == (1, "infeasible")
+    assert controller.execution.last_repair is not None
+    assert (controller.execution.last_repair.level, controller.execution.last_repair.cause) == (1, "infeasible")
     near = make(levels, goal=START + 4)
     near.act(latents(levels, START))
-    assert near.episode.last_repair is None, "to the goal itself any way is worth it"
+    assert near.execution.last_repair is None, "to the goal itself any way is worth it"
 
 
 class Leaping(Corridor):
-    """It takes leaps of several blocks for one subgoal step, which no level below can do without being between them."""
+    """It takes leaps of several blocks for one hop, which no level below can do without being between them."""
 
     def __init__(self, index: int) -> None:
         super().__init__(index)
@@ -389,12 +391,12 @@ class Leaping(Corridor):
 def test_a_hop_that_cannot_be_done_shows_what_can_be_done_instead() -> None:
     levels = (Corridor(0), Leaping(1))
     controller = make(levels, reach_evaluations=0)
-    controller.episode.memories[1] = EventMemory(levels[1], alike=0.0)
+    controller.execution.memories[1] = EventMemory(levels[1], alike=0.0)
     controller.act(latents(levels, START))
-    assert controller.episode.ledger.repairs == {1: 1}, "after one leap that failed no other one is tried from there"
-    ((start, ways),) = controller.episode.memories[1].ways  # type: ignore[attr-defined]
+    assert controller.execution.ledger.repairs == {1: 1}, "after one leap that failed no other one is tried from there"
+    ((start, ways),) = controller.execution.memories[1].ways  # type: ignore[attr-defined]
     assert (start.tolist(), sorted(ways[:, 0].tolist())) == ([1.0], [0.0, 2.0])
-    assert controller.episode.plans.under_way(1).result.macros[0] in (0, 2)
+    assert controller.execution.plans.under_way(1).result.macros[0] in (0, 2)
     assert run(controller, levels) < 2 * (GOAL - START)
 
 
@@ -402,74 +404,74 @@ def test_what_level_1_cannot_do_teaches_level_2_and_no_other() -> None:
     levels = (Corridor(0), Corridor(1), Leaping(2))
     controller = make(levels, reach_evaluations=0)
     controller.act(latents(levels, START))  # of blocks of 16 cells, the goal is 9 on: one leap
-    assert [len(memory) > 0 for memory in controller.episode.memories] == [False, False, True]
-    assert controller.episode.plans.under_way(2).result.macros[0] == 2
+    assert [len(memory) > 0 for memory in controller.execution.memories] == [False, False, True]
+    assert controller.execution.plans.under_way(2).result.macros[0] == 2
 
 
 def test_where_nothing_that_level_0_does_changes_anything_the_hop_above_has_failed() -> None:
     levels = stack(2)
-    controller = make(levels, reach_evaluations=0, stalls=3)
+    controller = make(levels, reach_evaluations=0, no_progress_steps=3)
     causes = []
     for _ in range(5):  # it never moves
         controller.act(latents(levels, START))
-        causes.append(controller.episode.last_repair.cause if controller.episode.last_repair else "")
-    assert causes[:3] == ["", "surprise", "surprise"] and "stall" in causes
-    assert len(controller.episode.memories[1]) > 0
+        causes.append(controller.execution.last_repair.cause if controller.execution.last_repair else "")
+    assert causes[:3] == ["", "surprise", "surprise"] and "no-progress" in causes
+    assert len(controller.execution.memories[1]) > 0
 
 
 def test_a_hop_that_was_left_before_it_was_planned_has_not_failed() -> None:
-    """The world moves the agent out of the subgoal step while level 1 is not looking: by the clock it looks once in 4 steps."""
+    """The world moves the agent out of the hop while level 1 is not looking: by the clock it looks once in 4 steps."""
     levels = (Corridor(0), Corridor(1))
     controller = make(levels, reach_evaluations=0, replan="clock")
     controller.act(latents(levels, START))
     controller.act(latents(levels, START + 30))
-    assert controller.episode.last_repair is not None and controller.episode.last_repair.cause == "infeasible"
-    assert len(controller.episode.memories[1]) == 0
+    assert controller.execution.last_repair is not None and controller.execution.last_repair.cause == "infeasible"
+    assert len(controller.execution.memories[1]) == 0
 
 
 def test_where_repairs_are_in_vain_the_agent_moves_on_for_twice_as_long_each_time() -> None:
     levels = (Dear(0), Slope(1))  # no subgoal is ever feasible
-    controller = make(levels, retries=2)
+    controller = make(levels, repairs_per_step=2)
     calls, repaired = 0, []
     for step in range(20):
         controller.act(latents(levels, START))  # it stays where it is, so that level 0 plans at every step
-        if controller.episode.ledger.planner_calls[1] > calls + 1:
+        if controller.execution.ledger.planner_calls[1] > calls + 1:
             repaired.append(step)
-        calls = controller.episode.ledger.planner_calls[1]
+        calls = controller.execution.ledger.planner_calls[1]
     assert repaired == [0, 2, 5, 10, 19]
 
 
 def test_once_the_highest_level_that_takes_part_gets_on_repairs_are_worth_it_again() -> None:
     for levels in (stack(2), (Corridor(0), Corridor(1), Blind(2))):  # of three, the highest has no plan and no part
         controller = make(levels)
-        controller.episode.retries._until, controller.episode.retries._wait = 100, 64
+        controller.execution.retries._until, controller.execution.retries._wait = 100, 64
         position = START
-        while controller.episode.retries._until and position < GOAL:
+        while controller.execution.retries._until and position < GOAL:
             position += int(controller.act(latents(levels, position))) - 1
-        assert position <= START + 2 * BLOCK, "a subgoal step of level 1 is done"
-        assert controller.episode.retries._wait == 1
+        assert position <= START + 2 * BLOCK, "a hop of level 1 is done"
+        assert controller.execution.retries._wait == 1
 
 
 def test_repairs_that_help_are_not_in_vain() -> None:
     """All repairs of a step are used, and the plan after the last of them will do."""
     levels = (Dear(0), Slope(1))
-    controller = make(levels, retries=2)
+    controller = make(levels, repairs_per_step=2)
     controller.act(latents(levels, START))
-    subgoal step, result = controller.episode.plans.under_way(1), controller.episode.plans.under_way(0).result
-    retries = make(levels, retries=2).episode.retries
-    said = [retries.repairs(7, 0, 1, subgoal step, result, upper.goal) for _ in range(2)]
+    hop, result = controller.execution.plans.under_way(1), controller.execution.plans.under_way(0).result
+    patience = make(levels, repairs_per_step=2).execution.retries
+    said = [patience.repairs(7, 0, 1, hop, result, hop.goal) for _ in range(2)]
     assert said == [True, True]
-    assert retries.repairs(8, 0, 1, subgoal step, result, upper.goal), "the next step repairs as well"
-    assert retries.repairs(8, 0, 1, subgoal step, result, upper.goal)
-    assert not retries.repairs(8, 0, 1, subgoal step, result, upper.goal), "now they were in vain"
-    assert not retries.repairs(9, 0, 1, subgoal step, result, upper.goal)
-    assert retries.repairs(10, 0, 1, subgoal step, result, upper.goal)
+    assert patience.repairs(8, 0, 1, hop, result, hop.goal), "the next step repairs as well"
+    assert patience.repairs(8, 0, 1, hop, result, hop.goal)
+    assert not patience.repairs(8, 0, 1, hop, result, hop.goal), "now they were in vain"
+    assert not patience.repairs(9, 0, 1, hop, result, hop.goal)
+    assert patience.repairs(10, 0, 1, hop, result, hop.goal)
 
 
 def test_a_plan_that_could_spend_nothing_tells_nothing() -> None:
     levels = (Dear(0), Slope(1))
     controller = make(levels, evaluations=100, allowance=0)
-    controller.episode.ledger.evaluations = 100  # all that an episode may
+    controller.execution.ledger.evaluations = 100  # all that an episode may
     controller.act(latents(levels, START))
-    assert controller.episode.ledger.starved
-    assert controller.episode.last_repair is None and len(controller.episode.memories[1]) == 0
+    assert controller.execution.ledger.starved
+    assert controller.execution.last_repair is None and len(controller.execution.memories[1]) == 0

@@ -1,24 +1,24 @@
-"""Costs of subgoal steps: failures are remembered softly, straying is forbidden, and costs add up."""
+"""Costs of hops: failures are remembered softly, straying is forbidden, and costs add up."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import torch
-from control.region import Corridor
+from control.corridor import Corridor
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from hplan.control.memory import DOUBLINGS, EventMemory, FailureMemory, SubgoalRegion, Sum, memories_for, together
 from hplan.control.plans import ControlConfig
-from hplan.control.memory import DOUBLINGS, EventMemory, FailureMemory, Sum, SubgoalRegion, memories_for, together
 from hplan.types import Budget, PlanResult
 
 PLACES = st.integers(0, 40)
 
 
 def at(*cells: float) -> Tensor:
-    """(B, 1) latents of the region."""
+    """(B, 1) latents of the corridor."""
     return torch.tensor(cells)[:, None].float()
 
 
@@ -35,7 +35,7 @@ def test_a_failure_makes_hops_near_it_cost_more_each_time(a: int, b: int, c: int
         memory = memory.add(at(a)[0], at(b)[0])
     near = abs(a - c) < 1.5 and abs(b - d) < 1.5
     assert memory(at(c), at(d)).tolist() == [2.0 * (2.0 ** min(times, DOUBLINGS) - 1) if near else 0.0]
-    assert len(memory) == 1, "the same subgoal step, however often"
+    assert len(memory) == 1, "the same hop, however often"
 
 
 def test_adding_leaves_the_old_memory_as_it_was() -> None:
@@ -130,8 +130,8 @@ def test_without_the_rest_events_are_remembered_like_any_hop(failed: list, asked
     memories = FailureMemory(Corridor(1)), EventMemory(Corridor(1), alike=0.0)
     for a, b in failed:
         memories = tuple(memory.add(at(a)[0], at(b)[0]) for memory in memories)
-    subgoal steps = at(*(a for a, _ in asked)), at(*(b for _, b in asked))
-    assert memories[0](*subgoal steps).tolist() == memories[1](*subgoal steps).tolist()
+    hops = at(*(a for a, _ in asked)), at(*(b for _, b in asked))
+    assert memories[0](*hops).tolist() == memories[1](*hops).tolist()
 
 
 def test_a_hop_notes_the_ways_out_of_its_start_and_no_others() -> None:

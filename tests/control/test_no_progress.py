@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from control.region import Corridor
+from control.corridor import Corridor
 from torch import Tensor
 
 from hplan.control.no_progress import NoProgress
@@ -14,7 +14,7 @@ def at(cell: float) -> Tensor:
 
 
 class Gradual(Corridor):
-    exact = False
+    gradual = True
 
 
 def test_a_gradual_level_stalls_where_it_moves_less_than_its_share() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hplan.levels.spatial import SpatialLevel
 from hypothesis import given
 from hypothesis import strategies as st
 from levels.small_levels import CELLS, EDITS, cells_level, events_level
 from torch import Tensor, nn
 
 from hplan.levels import focus
-from hplan.levels.spatial import SpatialLevel
 from hplan.objectives.criterion import Criterion
 
 MOVER = 5  # the symbol of CELLS that every map here shows once

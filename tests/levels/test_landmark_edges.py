@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hplan.levels.landmark_edges import MOST, LandmarkEdges, crossed
 from hypothesis import given
 from hypothesis import strategies as st
 from levels.line_levels import LineLevel, edges
 from levels.small_levels import vector_stack
 
-from hplan.levels.landmark_edges import MOST, LandmarkEdges, crossed
 from hplan.levels.stack import Stack
 
 

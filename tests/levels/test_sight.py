@@ -6,10 +6,10 @@ import copy
 
 import pytest
 import torch
-from torch import Tensor, nn
-
 from hplan.levels.sight import Sight
 from hplan.levels.vector import VectorLevel
+from torch import Tensor, nn
+
 from hplan.planning.energy import NearLatent
 from hplan.types import UsageError
 

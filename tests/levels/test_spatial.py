@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hplan.levels.cells import event_of, lookup, nearest
+from hplan.levels.spatial import IMPOSSIBLE, SpatialLevel
 from hypothesis import given
 from hypothesis import strategies as st
 from levels.small_levels import CELLS, EDITS, MERGE, cells_level, events_level
 from torch import Tensor
 
-from hplan.levels.cells import event_of, lookup, nearest
-from hplan.levels.spatial import IMPOSSIBLE, SpatialLevel
 from hplan.objectives.criterion import Criterion
 from hplan.types import WorldModel
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from hplan.levels.vector import VectorLevel
+from hplan.play.layouts import Layouts
+from hplan.training.vector import Play, base_level, calibrate, encode_play, level_above, moving, train_vector_level
+
 from hplan.planning.cem import CrossEntropy
 from hplan.planning.energy import NearLatent
 from hplan.planning.search import BestFirstSearch
-from hplan.play.layouts import Layouts
-from hplan.training.vector import Play, base_level, calibrate, encode_play, level_above, moving, train_vector_level
 from hplan.types import ActionSpec, Budget, HplanError, ObservationSpec, WorldModel
 
 PLANE = ObservationSpec("vector", (2,))

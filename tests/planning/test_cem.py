@@ -14,7 +14,7 @@ from torch import Tensor
 from hplan.planning.cem import CrossEntropy
 from hplan.planning.energy import Guide, Guided
 from hplan.planning.mppi import PathIntegral
-from hplan.types import Budget, Energy, MacroSpec, UsageError
+from hplan.types import Budget, Capabilities, Energy, MacroSpec, UsageError
 
 PLANNERS = (CrossEntropy, PathIntegral)
 
@@ -22,7 +22,9 @@ PLANNERS = (CrossEntropy, PathIntegral)
 class Plane:
     """z' = z + macro in two dimensions, at most 1 along each axis a step; it counts what it is asked."""
 
-    index, stride, exact = 0, 1.0, True
+    index, stride, capabilities = 0, 1.0, Capabilities(discrete=True)
+    compatibility: Any = None
+    obstruction = outcomes = policy = landmarks = None
     macro = MacroSpec("continuous", 2, low=(-1.0, -1.0), high=(1.0, 1.0))
 
     def __init__(self) -> None:
@@ -162,7 +164,7 @@ def test_a_step_whose_end_is_chance_is_dear(kind: Any) -> None:
 class Fenced(Plane):
     """A plane on which play has never been beyond x = 1."""
 
-    exact = False
+    capabilities = Capabilities()
 
     def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
         return 100 * (following[:, 0] - 1.0)

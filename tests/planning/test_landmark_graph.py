@@ -8,15 +8,15 @@ from typing import Any
 import networkx as nx
 import pytest
 import torch
+from hplan.levels.landmark_edges import LandmarkEdges
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from levels.line_levels import LineLevel, edges
 from torch import Tensor
 
-from hplan.levels.landmark_edges import LandmarkEdges
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.testing import check_planner
-from hplan.types import Budget, StepCost, Planner, PlanResult
+from hplan.types import Budget, Planner, PlanResult, StepCost
 
 BUDGET = Budget(1000, 500)
 

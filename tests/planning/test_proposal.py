@@ -9,26 +9,26 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hplan.planning.proposal import NEVER, Proposal
+from hplan.planning.proposal import NEVER, PriorProposal
 
 
 def test_what_happens_in_one_place_is_not_crowded_out_by_what_happens_anywhere() -> None:
     chance = torch.full((1, 2, 400), 1e-9)
     chance[0, 0] = 0.9 / 400  # a thing may be put down anywhere
     chance[0, 1, 123] = 0.1 / 400  # one door may be unlocked, and that is less probable than any of these
-    tried = Proposal((1e-6, 0.0), widest=16)(chance.log().flatten(1), types=2)[0] == 0
+    tried = PriorProposal((1e-6, 0.0), widest=16)(chance.log().flatten(1), types=2)[0] == 0
     assert bool(tried[400 + 123])
     assert int(tried.sum()) == 16
 
 
 def test_macro_actions_without_places_are_ranked_by_chance_alone() -> None:
     log_p = torch.tensor([[0.1, 0.4, 0.004, 0.3, 0.196]]).log()
-    assert Proposal((0.005, 0.0), widest=2)(log_p, types=5).tolist() == [[1, 0, 1, 0, 1]]
+    assert PriorProposal((0.005, 0.0), widest=2)(log_p, types=5).tolist() == [[1, 0, 1, 0, 1]]
 
 
 def test_one_last_floor_has_no_width_and_may_exclude() -> None:
     log_p = torch.tensor([[0.5, 0.3, 0.2]]).log()
-    assert Proposal((0.25,), widest=1)(log_p, types=3).tolist() == [[0, 0, -1]]
+    assert PriorProposal((0.25,), widest=1)(log_p, types=3).tolist() == [[0, 0, -1]]
 
 
 @settings(max_examples=100, deadline=None)
@@ -46,7 +46,7 @@ def test_a_round_is_likely_enough_and_takes_the_best_of_every_type_first(
     log_p = torch.log_softmax(3 * torch.randn(3, types * places, generator=generator), -1)
     impossible = torch.rand(log_p.shape, generator=generator) < 0.2
     log_p = log_p.masked_fill(impossible, 10 * NEVER)
-    rounds = Proposal((floor, 0.0), widest)(log_p, types)
+    rounds = PriorProposal((floor, 0.0), widest)(log_p, types)
     assert torch.equal(rounds < 0, impossible)  # nothing else is left out for good
     for chances, turns in zip(log_p.view(3, types, places), rounds.view(3, types, places), strict=True):
         likely, narrow = chances >= math.log(floor), turns == 0
@@ -63,6 +63,6 @@ def test_a_round_is_likely_enough_and_takes_the_best_of_every_type_first(
 @pytest.mark.parametrize("widest", [1, 3])
 def test_rows_do_not_depend_on_one_another(widest: int) -> None:
     log_p = torch.log_softmax(torch.randn(5, 12, generator=torch.Generator().manual_seed(0)), -1)
-    proposal = Proposal((0.05, 0.0), widest)
+    proposal = PriorProposal((0.05, 0.0), widest)
     alone = torch.cat([proposal(row[None], types=3) for row in log_p])
     assert torch.equal(proposal(log_p, types=3), alone)

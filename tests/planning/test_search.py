@@ -14,13 +14,14 @@ from torch import Tensor
 
 from hplan.planning.search import PRIOR_WEIGHT, BestFirstSearch
 from hplan.testing import check_planner
-from hplan.types import Budget, MacroSpec
+from hplan.types import Budget, Capabilities, MacroSpec
 
 
 class Graph:
     """A level whose latents are nodes of a random directed graph; macro m of node n leads to table[n, m]."""
 
-    index, stride, exact = 0, 1.0, True
+    index, stride, capabilities = 0, 1.0, Capabilities(discrete=True)
+    obstruction = outcomes = policy = landmarks = None
 
     def __init__(self, table: Tensor, log_p: Tensor | None = None) -> None:
         self.table = table
@@ -212,7 +213,7 @@ def test_failed_hops_cost_more_and_are_not_forbidden() -> None:
 class Gaps(Graph):
     """Node 0 leads to 2 in one step that no real one is like, or by way of 1."""
 
-    exact = False
+    capabilities = Capabilities()
 
     def __init__(self) -> None:
         super().__init__(torch.tensor([[2, 1], [2, 2], [2, 2]]))
