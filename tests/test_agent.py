@@ -10,17 +10,17 @@ import torch
 from by_name import begin
 from control.corridor import stack as corridor
 from gymnasium import spaces
-from levels.small_levels import spatial_stack
+from levels.small_levels import cells_level, map_stack
 from torch import Tensor
 
 import hplan
 from hplan.agent import Agent, load
 from hplan.codec import Codec
 from hplan.levels.calibration import Calibration
-from hplan.levels.spatial import SpatialLevel
+from hplan.levels.level import Level
 from hplan.levels.stack import Stack
 from hplan.planning.cem import CrossEntropy
-from hplan.planning.choice import default_planner
+from hplan.planning.choice import Planning, search
 from hplan.planning.search import BestFirstSearch
 from hplan.registry import load_task, make_world
 from hplan.testing import check_agent
@@ -51,7 +51,6 @@ def walker(levels: int = 3, **options: Any) -> Agent:
         levels=(Cells(finest), *others),
         calibration=(Calibration(np.full((1, 99), 0.5, np.float32)),) * levels,
         tolerance=(0.0,) * levels,
-        succeeds=(False,) * levels,
     )
     return Agent(stack, **options)
 
@@ -191,9 +190,10 @@ def test_levels_info_and_the_flat_agent() -> None:
 def test_planners_follow_what_the_level_is() -> None:
     class Continuous:
         macro = MacroSpec("continuous", 1, low=(-1.0,), high=(1.0,))
+        index, outcomes = 0, None
 
-    assert isinstance(default_planner(Continuous()), CrossEntropy)
-    assert isinstance(default_planner(corridor(1)[0]), BestFirstSearch)
+    assert isinstance(search(Continuous(), Planning()), CrossEntropy)
+    assert isinstance(search(corridor(1)[0], Planning()), BestFirstSearch)
 
 
 def doorkey() -> Agent:
@@ -201,25 +201,13 @@ def doorkey() -> Agent:
     world = make_world(load_task("minigrid/DoorKey-5x5"), split="train")
     spec = world.codec.observation_spec
     cells = np.unique(begin(world, 0).observation.reshape(-1, spec.shape[-1]), axis=0)
-    torch.manual_seed(0)
-    level = SpatialLevel(
-        index=0,
-        vocabulary=len(cells),
-        macros=world.codec.action_spec.size,
-        channels=8,
-        hidden=16,
-        cardinalities=spec.cardinalities,
-        macro_names=world.codec.action_spec.names,
-    )
-    level.cells.copy_(torch.from_numpy(cells))
-    level.freeze()
+    level = cells_level(0, torch.from_numpy(cells), spec.cardinalities, world.codec.action_spec, wild=False)
     stack = Stack(
         task="minigrid/DoorKey-5x5",
         codec=world.codec,
-        levels=(level.eval().requires_grad_(False),),
+        levels=(level,),
         calibration=(Calibration(np.full((1, 99), 0.5, np.float32)),),
         tolerance=(0.0,),
-        succeeds=(True,),
     )
     world.close()
     return Agent(stack)
@@ -242,7 +230,7 @@ def test_the_same_seed_gives_the_same_actions_and_another_one_others() -> None:
 
 
 def test_saved_and_loaded_by_its_folder_or_cut_to_one_level(tmp_path: Any) -> None:
-    Agent(spatial_stack()).save(tmp_path)
+    Agent(map_stack()).save(tmp_path)
     agent = hplan.load(tmp_path)
     assert (agent.task, agent.name, len(agent.stack.levels)) == ("toy/Grid", str(tmp_path), 2)
     assert agent.train_info == {"env_steps": 10, "device": "cpu"}

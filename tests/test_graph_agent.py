@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from levels.line_levels import LineLevel, edges
+from levels.line_levels import edges, line_level
 
 from hplan.agent import Agent, load
 from hplan.codec import Codec
@@ -17,9 +17,9 @@ from hplan.control.experience import Experience
 from hplan.control.memory import FailureMemory
 from hplan.evaluation.run import evaluate
 from hplan.levels.calibration import Calibration
-from hplan.levels.landmark_edges import LandmarkEdges
+from hplan.levels.heads.landmarks import LandmarkEdges
 from hplan.levels.stack import Stack
-from hplan.planning.choice import chosen_planner
+from hplan.planning.choice import Planning, chosen_planner
 from hplan.planning.energy import NearLatent
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.planning.search import BestFirstSearch
@@ -34,16 +34,15 @@ def stack(known: dict[int, LandmarkEdges]) -> Stack:
     return Stack(
         task="toy/Line",
         codec=Codec.of(spaces.Box(-np.inf, np.inf, (1,)), spaces.Box(-1.0, 1.0, (1,)), "toy/Line"),
-        levels=(LineLevel(0, 1), LineLevel(1, 4, PLACES)),
+        levels=(line_level(0), line_level(1, 4, PLACES)),
         calibration=(Calibration(np.full((1, 999), 0.9, np.float32)),) * 2,
         tolerance=(1.0, 0.5),
-        succeeds=(False, False),
         edges=known,
     )
 
 
 def walker(**options: Any) -> Agent:
-    return Agent(stack({1: KNOWN}), planner=chosen_planner("graph", {1: KNOWN}), **options)
+    return Agent(stack({1: KNOWN}), planner=chosen_planner("graph", Planning({1: KNOWN})), **options)
 
 
 def walk(agent: Agent, start: float, goal: float, steps: int = 60) -> list[float]:
@@ -101,7 +100,7 @@ def test_it_knows_a_way_back_once_it_has_gone_it() -> None:
 
 
 def test_hops_that_failed_become_dearer_from_where_they_began() -> None:
-    level, planner = LineLevel(1, 4, PLACES), LandmarkGraph(torch.tensor(PLACES)[:, None], KNOWN)
+    level, planner = line_level(1, 4, PLACES), LandmarkGraph(torch.tensor(PLACES)[:, None], KNOWN)
     memory = FailureMemory(level)
     for _ in range(3):
         memory = memory.add(torch.tensor([8.5]), torch.tensor([12.0]))  # beside landmark 2, to landmark 3
@@ -114,7 +113,7 @@ def test_hops_that_failed_become_dearer_from_where_they_began() -> None:
 
 
 def test_what_has_no_graph_learns_nothing() -> None:
-    search, level = BestFirstSearch(), LineLevel(1, 4, PLACES)
+    search, level = BestFirstSearch(), line_level(1, 4, PLACES)
     experience = Experience()
     experience.add((torch.zeros(1), torch.zeros(1)), torch.zeros(1))
     assert experience.taught((level,), (search,), (FailureMemory(level),)) == (search,)

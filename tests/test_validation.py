@@ -10,9 +10,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from hplan.control.course import ControlConfig
 
 import hplan
-from hplan.control.course import ControlConfig
 from hplan.registry import task_from_factory
 from hplan.types import HplanError, UsageError
 from hplan.validation import Count, Share, build, checked, validated

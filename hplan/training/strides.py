@@ -43,7 +43,7 @@ from hplan.objectives.collapse import Health, examine, some, warn_of_collapse
 from hplan.objectives.welsch import LONG
 from hplan.play.play import Play
 from hplan.training.vectors import CHUNK, StrideSettings, base_level, encoded, level_above, level_stages, moving
-from hplan.types import ARRIVED, MacroSpec, UsageError
+from hplan.types import ARRIVED, UsageError
 
 CLOSE, CLOSER = 1.0, 0.5  # steps from a goal that count as there; a whole step of a high level is nearly everywhere
 FAR = 1.5  # long steps: a wall that stops a step puts its prediction off by one; what is off by more is chance
@@ -171,16 +171,7 @@ class Strides:
         sizes = {"latent": settings.latent, "hidden": settings.hidden}
         view = play.reach(self.stride)
         if not stack:
-            observation, action = play.observation_spec, play.action_spec
-            macro = MacroSpec(action.kind, action.size, low=action.low, high=action.high, names=action.names)
-            return base_level(
-                observation.shape,
-                macro,
-                encoder=settings.encoder,
-                cardinalities=observation.cardinalities,
-                view=view,
-                **sizes,
-            )
+            return base_level(play.observation_spec, play.action_spec, encoder=settings.encoder, view=view, **sizes)
         below = stack[-1]
         return level_above(
             below, stride=self.stride, codes=settings.codes, identity=settings.identity, view=view, **sizes

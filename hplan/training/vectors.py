@@ -22,7 +22,7 @@ from hplan.objectives.welsch import trust
 from hplan.objectives.whole_batch import own_rows, whole_batch
 from hplan.play.play import Play
 from hplan.training.train import Ratio
-from hplan.types import MacroSpec
+from hplan.types import ActionSpec, ObservationSpec
 from hplan.validation import Count, NonNegative, validated
 
 SAMPLE = 20_000  # latents and windows that statistics are measured on
@@ -60,24 +60,24 @@ class StrideSettings:
 
 
 def base_level(
-    observation: tuple[int, ...],
-    actions: MacroSpec,
+    observation: ObservationSpec,
+    actions: ActionSpec,
     *,
     encoder: str = "auto",
-    cardinalities: tuple[int, ...] = (),
     latent: int = 16,
     hidden: int = 128,
     view: int = 0,
 ) -> Level:
-    """An untrained level 0 for observations of that shape; `view`: pixels to each side that it sees of a layout."""
+    """An untrained level 0 for these spaces; `view`: pixels to each side that it sees of a layout."""
     seen = latent + ((2 * view + 1) ** 2 if view else 0)
-    kind = ("one-hot" if cardinalities else "fourier") if encoder == "auto" else encoder
+    usual = {"vector": "fourier", "symbols": "one-hot"}[observation.kind]
+    kind = usual if encoder == "auto" else encoder
     parts: dict[str, dict[str, Any]] = {}
     if view:
         parts["conditioning"] = {"kind": "map", "latent": latent, "hidden": hidden, "reach": view, "judges": False}
-    parts["encoder"] = {"kind": kind, "inputs": observation, "latent": latent, "hidden": hidden}
-    if cardinalities:
-        parts["encoder"]["cardinalities"] = cardinalities
+    parts["encoder"] = {"kind": kind, "inputs": observation.shape, "latent": latent, "hidden": hidden}
+    if observation.cardinalities:
+        parts["encoder"]["cardinalities"] = observation.cardinalities
     parts["macros"] = {
         "kind": "actions",
         "action": actions.kind,

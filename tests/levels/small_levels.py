@@ -14,7 +14,7 @@ from hplan.levels.calibration import Calibration
 from hplan.levels.level import Level
 from hplan.levels.stack import Stack
 from hplan.training.vectors import base_level, level_above
-from hplan.types import ActionSpec, MacroSpec, ObservationSpec
+from hplan.types import ActionSpec, ObservationSpec
 
 CELLS = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1], [2, 0], [2, 1]])  # a kind of 3, a colour of 2
 GRID = ObservationSpec("symbols", (4, 5, 2), (3, 2))
@@ -22,22 +22,28 @@ MOVES = ActionSpec("discrete", 3, names=("left", "right", "toggle"))
 MERGE = torch.tensor([0, 0, 1, 1, 2, 2])  # the symbols that level 1 tells apart
 EDITS = torch.tensor([[0, 1], [1, 0], [1, 2]])  # the events that level 1 knows; nothing begins with symbol 2
 PLANE = ObservationSpec("vector", (2,))
-PUSH = MacroSpec("continuous", 2, low=(-2.0, -1.0), high=(2.0, 1.0))
+PUSH = ActionSpec("continuous", 2, low=(-2.0, -1.0), high=(2.0, 1.0))
 SIZES = {"channels": 8, "hidden": 16}
 
 
-def cells_level(seed: int = 0) -> Level:
-    """Level 0 over CELLS, whose dynamics makes something of every action."""
+def cells_level(
+    seed: int = 0,
+    cells: torch.Tensor = CELLS,
+    cardinalities: tuple[int, ...] = GRID.cardinalities,
+    moves: ActionSpec = MOVES,
+    wild: bool = True,
+) -> Level:
+    """Level 0 over these cells, untrained. `wild`: its dynamics makes something of every action."""
     torch.manual_seed(seed)
-    vocabulary, actions = len(CELLS), MOVES.size
+    vocabulary, actions = len(cells), moves.size
     parts: dict[str, dict[str, Any]] = {
         "prior": {"kind": "affordance", "channels": 8, "hidden": 5, "macros": actions},
         "encoder": {
             "kind": "cells",
-            "inputs": (2,),
+            "inputs": (len(cardinalities),),
             "latent": 8,
             "hidden": 16,
-            "cardinalities": GRID.cardinalities,
+            "cardinalities": cardinalities,
             "vocabulary": vocabulary,
         },
         "dynamics": {
@@ -49,12 +55,13 @@ def cells_level(seed: int = 0) -> Level:
         },
         "success": {"kind": "map", "channels": 8, "hidden": 8},
         "space": {"kind": "discrete-map", "vocabulary": vocabulary, "channels": 8},
-        "macros": {"kind": "actions", "action": "discrete", "size": actions, "names": MOVES.names},
+        "macros": {"kind": "actions", "action": "discrete", "size": actions, "names": moves.names},
         "uncertainty": {"kind": "outcomes"},
     }
     level = Level(index=0, parts=parts)
-    level.encoder.cells.copy_(CELLS)
-    nn.init.normal_(level.dynamics.change.weight, std=2.0)  # it starts as "nothing changes"
+    level.encoder.cells.copy_(cells)
+    if wild:
+        nn.init.normal_(level.dynamics.change.weight, std=2.0)  # it starts as "nothing changes"
     level.space.set_codes(level.encoder.codes())
     return level.eval().requires_grad_(False)
 
@@ -97,7 +104,7 @@ def vector_stack() -> Stack:
     torch.manual_seed(0)
     low, high = np.array(PUSH.low, np.float32), np.array(PUSH.high, np.float32)
     codec = Codec.of(spaces.Box(-np.inf, np.inf, (2,)), spaces.Box(low, high), "toy/Plane")
-    base = base_level(PLANE.shape, PUSH, latent=6, hidden=16)
+    base = base_level(PLANE, PUSH, latent=6, hidden=16)
     upper = level_above(base, stride=4, codes=8, latent=6)
     upper.success_head = None
     return _stack("toy/Plane", codec, (base.eval(), upper.eval()))

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hplan.levels.spatial import SpatialLevel
 from hypothesis import given
 from hypothesis import strategies as st
 from levels.small_levels import CELLS, EDITS, cells_level, events_level
 from torch import Tensor, nn
 
 from hplan.levels import focus
+from hplan.levels.level import Level
 from hplan.objectives.criterion import Criterion
 
 MOVER = 5  # the symbol of CELLS that every map here shows once
 EDITED = 1  # of EDITS: symbol 1 becomes 0
 
 
-def base() -> SpatialLevel:
+def base() -> Level:
     level = cells_level()
     level.movers[MOVER] = True
     level.focused.fill_(True)
     return level.requires_grad_(False)
 
 
-def above(below: SpatialLevel) -> SpatialLevel:
+def above(below: Level) -> Level:
     level = events_level(below)
     nn.init.normal_(level.predictor.change.weight, std=2.0)
     level.focused.fill_(True)
@@ -74,7 +74,7 @@ def test_a_pasted_window_changes_nothing_else(world: tuple[Tensor, Tensor]) -> N
     assert torch.equal(focus.paste(marked, at, focus.crop(z, at, 1)), z)
 
 
-def situation(name: str, maps: Tensor, at: Tensor) -> tuple[SpatialLevel, Tensor, Tensor]:
+def situation(name: str, maps: Tensor, at: Tensor) -> tuple[Level, Tensor, Tensor]:
     """A level, a latent in which it is `at` that something can happen, and a macro-action that happens there."""
     level, flat = LEVELS[name], maps.flatten(1).clone()
     if name == "actions":

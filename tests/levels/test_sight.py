@@ -7,9 +7,9 @@ import copy
 import pytest
 import torch
 from hplan.levels.sight import Sight
-from hplan.levels.vector import VectorLevel
 from torch import Tensor, nn
 
+from hplan.levels.level import Level
 from hplan.planning.energy import NearLatent
 from hplan.types import UsageError
 
@@ -71,9 +71,9 @@ def test_a_sight_learns_where_latents_are() -> None:
     assert float((found.place(z) - places).detach().abs().mean()) < 0.3
 
 
-def level(view: int, index: int = 1) -> VectorLevel:
+def level(view: int, index: int = 1) -> Level:
     torch.manual_seed(0)
-    made = VectorLevel(index=index, inputs=4, macros=8, stride=4.0, window=8, latent=4, hidden=16, view=view)
+    made = Level(index=index, inputs=4, macros=8, stride=4.0, window=8, latent=4, hidden=16, view=view)
     return made.eval()
 
 
@@ -105,7 +105,7 @@ def test_without_a_layout_nothing_changes_and_with_one_it_must_be_given() -> Non
 
 def test_it_is_rebuilt_from_configuration_and_weights() -> None:
     made = level(2)
-    again = VectorLevel(**copy.deepcopy(made.config)).eval()
+    again = Level(**copy.deepcopy(made.config)).eval()
     again.load_state_dict(made.state_dict())
     z = torch.randn(3, 4)
     assert torch.equal(made.given(IMAGES[:1]).prior(z), again.given(IMAGES[:1]).prior(z))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hplan.levels.cells import event_of, lookup, nearest
-from hplan.levels.spatial import IMPOSSIBLE, SpatialLevel
+from hplan.levels.spatial import IMPOSSIBLE, Level
 from hypothesis import given
 from hypothesis import strategies as st
 from levels.small_levels import CELLS, EDITS, MERGE, cells_level, events_level
 from torch import Tensor
 
+from hplan.levels.macros import event_of, lookup, nearest
 from hplan.objectives.criterion import Criterion
 from hplan.types import WorldModel
 
@@ -28,7 +28,7 @@ def grids(size: int) -> st.SearchStrategy[Tensor]:
 
 
 @pytest.mark.parametrize("level", [BASE, ABOVE], ids=["cells", "events"])
-def test_it_is_a_world_model(level: SpatialLevel) -> None:
+def test_it_is_a_world_model(level: Level) -> None:
     assert isinstance(level, WorldModel)
     assert level.macro.pointed == (level.index > 0)
 

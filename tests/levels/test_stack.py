@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
-from levels.small_levels import spatial_stack, vector_stack
+from levels.small_levels import map_stack, vector_stack
 
-from hplan.levels.stack import CARD, FORMAT, HEAD, WEIGHTS, Stack, macro_text
+from hplan.levels.stack import FORMAT, HEAD, METADATA, WEIGHTS, Stack, macro_text
 from hplan.types import HplanError, UsageError
 
-BOTH = pytest.mark.parametrize("make", [spatial_stack, vector_stack], ids=["spatial", "vector"])
+BOTH = pytest.mark.parametrize("make", [map_stack, vector_stack], ids=["spatial", "vector"])
 
 
 def observation(stack: Stack) -> np.ndarray:
@@ -43,12 +43,12 @@ def test_what_was_saved_is_what_is_loaded(make: Callable[[], Stack], tmp_path: P
     seen = observation(stack)
     assert all(torch.equal(a, b) for a, b in zip(stack.encode(seen), loaded.encode(seen), strict=True))
     loaded.save(tmp_path / "again")
-    for name in (CARD, WEIGHTS):
+    for name in (METADATA, WEIGHTS):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
 def test_encode_gives_one_latent_per_level_and_info_their_shapes() -> None:
-    stack = spatial_stack()
+    stack = map_stack()
     latents = stack.encode(observation(stack))
     assert [tuple(z.shape) for z in latents] == [(8, 4, 5), (3, 4, 5)]
     info = stack.info(latents)
@@ -78,7 +78,7 @@ def refusal(folder: Path) -> str:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    spatial_stack().save(tmp_path)
+    map_stack().save(tmp_path)
     return tmp_path
 
 
@@ -106,9 +106,9 @@ def test_weights_of_another_shape_are_refused_in_one_line(saved: Path) -> None:
     "content", [b"", b"format = 3\n", b"\xff\xfe", b"format = "], ids=["empty", "cut", "bytes", "toml"]
 )
 def test_a_damaged_card_is_named(saved: Path, content: bytes) -> None:
-    (saved / CARD).write_bytes(content)
+    (saved / METADATA).write_bytes(content)
     said = refusal(saved)
-    assert CARD in said and "damaged" in said and len(said.splitlines()) == 1
+    assert METADATA in said and "damaged" in said and len(said.splitlines()) == 1
 
 
 @BOTH
@@ -127,23 +127,23 @@ def test_success_heads_are_kept_where_play_was_rewarded(make: Callable[[], Stack
 
 @pytest.mark.parametrize("change", [{"format": 1}, {"format": str(FORMAT)}])
 def test_another_format_is_refused(saved: Path, change: dict) -> None:
-    card = tomllib.loads((saved / CARD).read_text())
-    (saved / CARD).write_text(tomli_w.dumps(card | change))
+    card = tomllib.loads((saved / METADATA).read_text())
+    (saved / METADATA).write_text(tomli_w.dumps(card | change))
     assert f"this hplan reads {FORMAT}" in refusal(saved)
 
 
 @pytest.mark.parametrize("key", ["kind", "tolerance", "config"])
 def test_a_card_without_a_key_of_a_level_is_named(saved: Path, key: str) -> None:
-    card = tomllib.loads((saved / CARD).read_text())
+    card = tomllib.loads((saved / METADATA).read_text())
     del card["level"][1][key]
-    (saved / CARD).write_text(tomli_w.dumps(card))
+    (saved / METADATA).write_text(tomli_w.dumps(card))
     assert key in refusal(saved)
 
 
 def test_a_level_of_an_unknown_kind_is_refused(saved: Path) -> None:
-    card = tomllib.loads((saved / CARD).read_text())
+    card = tomllib.loads((saved / METADATA).read_text())
     card["level"][0]["kind"] = "liquid"
-    (saved / CARD).write_text(tomli_w.dumps(card))
+    (saved / METADATA).write_text(tomli_w.dumps(card))
     with pytest.raises(HplanError, match="kind 'liquid': this hplan knows spatial and vector"):
         Stack.load(saved)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from hplan.levels.vector import VectorLevel
 from hplan.play.layouts import Layouts
-from hplan.training.vector import Play, base_level, calibrate, encode_play, level_above, moving, train_vector_level
 
+from hplan.levels.level import Level
 from hplan.planning.cem import CrossEntropy
 from hplan.planning.energy import NearLatent
 from hplan.planning.search import BestFirstSearch
+from hplan.training.vectors import Play, base_level, encoded, level_above, moving, train_vector_level
 from hplan.types import ActionSpec, Budget, HplanError, ObservationSpec, WorldModel
 
 PLANE = ObservationSpec("vector", (2,))
@@ -21,7 +21,7 @@ PUSH = ActionSpec("continuous", 2, low=(-2.0, -1.0), high=(2.0, 1.0))
 FOUR = ActionSpec("discrete", 4, names=("left", "right", "down", "up"))
 
 
-def stack(actions: ActionSpec, count: int) -> list[VectorLevel]:
+def stack(actions: ActionSpec, count: int) -> list[Level]:
     torch.manual_seed(0)
     levels = [base_level(PLANE, actions, latent=6, hidden=32)]
     for index in range(1, count):
@@ -49,7 +49,7 @@ def test_every_level_satisfies_the_protocol(actions: ActionSpec, count: int) -> 
 
 def test_a_level_is_rebuilt_from_its_configuration_and_weights() -> None:
     for level in stack(PUSH, 3):
-        copy = VectorLevel(**level.config)
+        copy = Level(**level.config)
         copy.load_state_dict(level.state_dict())
         x = torch.randn(3, level.config["inputs"])
         assert torch.equal(copy.eval().encode(x), level.encode(x))
@@ -87,7 +87,7 @@ def test_in_a_new_layout_ways_lead_where_no_play_was(view: int) -> None:
     torch.manual_seed(0)
     level = base_level(PLANE, FOUR, latent=6, hidden=32, view=view).eval()
     level.features.measure(play.below)
-    calibrate(level, play, seed=0)
+    measure(level, play, seed=0)
     outside = level.keys(level.encode(1 + 4 * torch.rand(500, 2, generator=torch.Generator().manual_seed(0))))
     assert (len(outside.unique(dim=0)) > len(outside[:, 0].unique())) == bool(view)
     near = level.landmarks.float() + 0.1 * level.unit * torch.eye(6)[0]
@@ -102,7 +102,7 @@ def test_a_lattice_helps_out_where_landmarks_are_too_few() -> None:
     found = []
     for count in (2048, 8):
         level.landmarks = level.landmarks[:count].clone()
-        calibrate(level, play, seed=0)
+        measure(level, play, seed=0)
         found.append(level.keys(level.encode(play.below)))
     assert [bool(keys[:, 1:].any()) for keys in found] == [False, True]
     assert len(found[1].unique(dim=0)) > 8 == len(found[1][:, 0].unique())
@@ -116,7 +116,7 @@ def test_levels_learn_a_box_and_plan_in_it(actions: ActionSpec, count: int, tmp_
     below = play
     for level in levels:
         curve = train_vector_level(level, below, steps=300, seed=0, out=tmp_path, batch=64, rollout=2, lr=2e-3)
-        below = encode_play(level, below)
+        below = encoded(level, below)
         assert curve[f"level{level.index}"][-1]["prediction"] < 0.8  # of a step, squared: 1 is "nothing changes"
         spread = below.below.std(0)
         assert int((spread > 0.3).sum()) >= 4  # not collapsed

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
-from hplan.levels.codebook import Codebook
 from hplan.levels.fourier import FourierFeatures
-from hplan.levels.landmarks import farthest_points, nearest_landmark, same_places
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hplan.levels.heads.landmarks import farthest_points, nearest_landmark, same_places
+from hplan.levels.macros import Codebook
 
 
 @given(size=st.integers(1, 5), octaves=st.integers(0, 6))

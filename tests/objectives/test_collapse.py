@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from hplan.levels.spaces import DiscreteMap, VectorSpace
 from hplan.objectives.collapse import examine, macro_sensitivity, warn_of_collapse
 from hplan.types import CollapseWarning, MacroSpec
 
@@ -16,10 +18,14 @@ from hplan.types import CollapseWarning, MacroSpec
 class Toy:
     """Predicts z + `hears` * macro, of which each is as likely as any other, but for those that are `impossible`."""
 
-    index, stride, exact = 3, 1.0, False
+    index, stride = 3, 1.0
+    space: Any = VectorSpace(latent=16)
 
-    def __init__(self, *, hears: float = 1.0, impossible: tuple[int, ...] = (), kind: str = "discrete") -> None:
+    def __init__(
+        self, *, space: Any = None, hears: float = 1.0, impossible: tuple[int, ...] = (), kind: str = "discrete"
+    ) -> None:
         self.hears, self.impossible = hears, list(impossible)
+        self.space = space or self.space
         self.macro = MacroSpec(kind, 3) if kind == "discrete" else MacroSpec(kind, 1, low=(-1.0,), high=(1.0,))  # type: ignore[arg-type]
 
     def prior(self, z: Tensor) -> Tensor:
@@ -38,25 +44,37 @@ def rows(count: int, size: int) -> Tensor:
     return torch.randn(count, size, generator=torch.Generator().manual_seed(0))
 
 
-def symbols(vectors: Tensor) -> Tensor:
-    """Maps (40, C, 2, 2) of these symbols, the first of which is nearly everywhere."""
+def codes(vectors: Tensor) -> DiscreteMap:
+    """The latent space with these symbols."""
+    space = DiscreteMap(vocabulary=len(vectors), channels=vectors.shape[1])
+    space.set_codes(torch.nn.functional.normalize(vectors, dim=1))
+    return space
+
+
+def symbols(count: int) -> Tensor:
+    """Maps (40, 2, 2) of so many symbols, the first of which is nearly everywhere."""
     which = torch.zeros(40, 2, 2, dtype=torch.long)
-    which[torch.arange(40), 0, 0] = torch.arange(40) % len(vectors)
-    return torch.nn.functional.normalize(vectors, dim=1)[which].movedim(-1, 1)
+    which[torch.arange(40), 0, 0] = torch.arange(40) % count
+    return which
 
 
 def level(**options) -> Toy:
     return Toy(**options)
 
 
-HEALTHY = {"vectors": rows(400, 16), "symbols": symbols(rows(9, 16)), "two symbols": symbols(rows(2, 16))}
+HEALTHY = {
+    "vectors": (None, rows(400, 16)),
+    "symbols": (codes(rows(9, 16)), symbols(9)),
+    "two symbols": (codes(rows(2, 16)), symbols(2)),
+}
 
 
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_level_is_not_warned_of(name: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_of_collapse(level(), examine(level(), HEALTHY[name]))  # type: ignore[arg-type]
+        space, z = HEALTHY[name]
+        warn_of_collapse(level(), examine(level(space=space), z))  # type: ignore[arg-type]
 
 
 ALIKE = torch.cat([rows(8, 16), rows(8, 16)[:1] + 1e-3])
@@ -66,7 +84,7 @@ COLLAPSED = {
     "a cloud that shrank": (0.01 * rows(400, 16), {}, r"latents shrink to a point \(median deviation 0.01\)"),
     "a point": (torch.ones(400, 16), {}, "16 of 16 dimensions hardly vary"),
     "half a space": (rows(400, 16) * torch.tensor([1.0, 0.0]).repeat(8), {}, "8 of 16 dimensions hardly vary"),
-    "alike": (symbols(ALIKE), {}, r"two symbols share a latent \(cosine 1.000\)"),
+    "alike": (symbols(9), {"space": codes(ALIKE)}, r"two symbols share a latent \(cosine 1.000\)"),
     "deaf": (rows(400, 16), {"hears": 0.01}, "macro-actions move the prediction by 0.01 of a step"),
 }
 
@@ -79,7 +97,7 @@ def test_a_collapse_is_named_with_its_figure_and_what_to_try(name: str) -> None:
 
 
 def test_of_maps_every_different_cell_counts_once() -> None:
-    found = examine(level(), symbols(rows(9, 16)))  # type: ignore[arg-type]
+    found = examine(level(space=codes(rows(9, 16))), symbols(9))  # type: ignore[arg-type]
     assert found.rank_of == 8, "nine points, centred"
     assert 7 < found.rank <= 8
     assert found.closest < 0.99

@@ -41,21 +41,21 @@ def test_between_unit_vectors_it_is_the_cross_entropy_of_cosines() -> None:
     predicted, codes = (F.normalize(torch.randn(n, 6, generator=generator), dim=-1) for n in (40, 9))
     label = torch.randint(9, (40,), generator=generator)
     expected = F.cross_entropy(predicted @ codes.T / TEMPERATURE, label, reduction="none")
-    assert torch.allclose(InfoNCE().agreement(predicted, codes, label), expected, atol=1e-5)
+    assert torch.allclose(InfoNCE(4).agreement(predicted, codes, label), expected, atol=1e-5)
 
 
 def test_candidates_that_are_all_one_leave_chance() -> None:
     z = torch.ones(8, 3)
-    assert torch.allclose(InfoNCE().agreement(z, z, torch.arange(8)), torch.tensor(math.log(8)), atol=1e-5)
+    assert torch.allclose(InfoNCE(4).agreement(z, z, torch.arange(8)), torch.tensor(math.log(8)), atol=1e-5)
 
 
 def test_a_longer_candidate_is_not_nearer() -> None:
     """Distance decides, unlike under a plain scalar product."""
     candidates = torch.tensor([[1.0, 0.0], [5.0, 0.0]])
-    assert float(InfoNCE().agreement(candidates[:1], candidates, torch.tensor([0]))) < 1e-6
+    assert float(InfoNCE(4).agreement(candidates[:1], candidates, torch.tensor([0]))) < 1e-6
 
 
 def test_candidates_carry_gradient_so_that_they_can_move_apart() -> None:
     candidates = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
-    InfoNCE().agreement(candidates.detach()[:1], candidates, torch.tensor([0])).sum().backward()
+    InfoNCE(4).agreement(candidates.detach()[:1], candidates, torch.tensor([0])).sum().backward()
     assert candidates.grad is not None and bool((candidates.grad.abs().sum(1) > 0).any())

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from hplan.objectives.criterion import Criterion
-from hplan.objectives.objective import NAMES, Objective, make_objective
+from hplan.objectives.objective import Objective
+from hplan.parts import BUILT_IN, find
 from hplan.types import UsageError
 
-EVERY = pytest.mark.parametrize("name", NAMES)
+EVERY = pytest.mark.parametrize("name", BUILT_IN["objective"])
 LABEL = torch.arange(32)
 
 
@@ -21,7 +22,7 @@ def cloud(seed: int = 0) -> Tensor:
 def still(name: str) -> Objective:
     """One that does not learn while it is looked at."""
     torch.manual_seed(0)
-    objective = make_objective(name, 4)
+    objective = find("objective", name)(4)
     assert isinstance(objective, nn.Module)
     return objective.eval()
 
@@ -72,8 +73,8 @@ def test_a_point_is_perfect_to_those_that_do_not_look_at_the_batch(name: str) ->
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="'vcreg' is not known; choose one of vicreg, sigreg, infonce"):
-        make_objective("vcreg", 4)
+    with pytest.raises(UsageError, match="objective 'vcreg' is not known: did you mean vicreg"):
+        find("objective", "vcreg")(4)
 
 
 @EVERY

@@ -40,5 +40,5 @@ def test_directions_follow_from_the_seed() -> None:
     spread = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        spread.append(float(SIGReg().spread(z)))
+        spread.append(float(SIGReg(4).spread(z)))
     assert spread[0] == spread[1] != spread[2]

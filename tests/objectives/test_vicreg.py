@@ -37,6 +37,6 @@ def test_copies_of_one_feature_cost_more_than_independent_ones() -> None:
 
 def test_as_an_objective_it_is_the_error_and_ten_of_variance_and_one_of_covariance() -> None:
     z = torch.randn(64, 4, generator=torch.Generator().manual_seed(0)) / 2
-    assert torch.allclose(VICReg().spread(z), 10 * variance(z) + covariance(z))
-    cost = VICReg().agreement(z, z + 0.5, torch.arange(64))
+    assert torch.allclose(VICReg(4).spread(z), 10 * variance(z) + covariance(z))
+    cost = VICReg(4).agreement(z, z + 0.5, torch.arange(64))
     assert torch.allclose(cost, torch.ones(64), atol=1e-5)

@@ -8,14 +8,14 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from levels.small_levels import CELLS, PLANE, PUSH
+from levels.small_levels import CELLS, PLANE, PUSH, cells_level
 from torch import Tensor, nn
 
-from hplan.levels.spatial import SpatialLevel
+from hplan.levels.dynamics import prediction_loss
 from hplan.objectives.criterion import Criterion
-from hplan.objectives.objective import NAMES
 from hplan.objectives.whole_batch import agreed, own_rows, whole_batch
-from hplan.training.vector import base_level, level_above
+from hplan.parts import BUILT_IN
+from hplan.training.vectors import base_level, joint_loss, level_above
 
 BATCH, STEPS, STRIDE = 16, 3, 4
 
@@ -31,23 +31,23 @@ def figures(name: str, kind: str, rows: slice) -> Tensor:
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     if kind == "spatial":
-        level = SpatialLevel(index=0, vocabulary=len(CELLS), macros=3, channels=8, hidden=16, cardinalities=(3, 2))
-        level.cells.copy_(CELLS)
-        criterion = Criterion(name, 8, level.embed)
+        level = cells_level().train().requires_grad_(True)
+        criterion = Criterion(name, 8, level.encoder)
         before, after = torch.randint(len(CELLS), (2, BATCH, 2, 3), generator=generator)
         after = torch.where(torch.rand(after.shape, generator=generator) < 0.3, after, before)
         macro = torch.randint(3, (BATCH,), generator=generator)
-        loss, _ = level.prediction_loss(before[rows], macro[rows], after[rows], criterion)
+        codes = level.encoder.codes()
+        loss, _, _ = prediction_loss(level, before[rows], macro[rows], after[rows], codes, criterion, rare=True)
     else:
         level = base_level(PLANE, PUSH, latent=6, hidden=16)
         shape = (BATCH, STEPS, 2)
         if kind == "codes":
             level, shape = level_above(level, stride=STRIDE, codes=4, latent=6, hidden=16), (BATCH, STEPS, STRIDE, 2)
         criterion = Criterion(name, 6, level.encoder)
-        below = torch.randn(BATCH, STEPS + 1, level.config["inputs"], generator=generator)
+        below = torch.randn(BATCH, STEPS + 1, 2 if kind == "actions" else 6, generator=generator)
         actions = torch.randn(*shape, generator=generator)
         torch.manual_seed(100 + rows.start)  # two devices need not draw the same random numbers
-        loss, _ = level.loss(below[rows], actions[rows], generator, criterion)
+        loss, _ = joint_loss(level, below[rows], actions[rows], generator, criterion)
     loss.backward()
     trained = nn.ModuleList([level, criterion])
     gradients = [p.grad.flatten() for p in trained.parameters() if p.grad is not None]
@@ -60,7 +60,7 @@ def one_of_two(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     half = BATCH // 2
     for kind in ("actions", "codes", "spatial"):
-        for name in NAMES:
+        for name in BUILT_IN["objective"]:
             found = figures(name, kind, slice(rank * half, rank * half + half))
             dist.all_reduce(found)  # gradients are averaged as data-parallel training does it
             if rank == 0:
@@ -76,7 +76,7 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["actions", "codes", "spatial"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", BUILT_IN["objective"])
 def test_splitting_a_batch_changes_neither_loss_nor_gradient_nor_statistics(name: str, kind: str, split: Path) -> None:
     whole = figures(name, kind, slice(0, BATCH))
     assert torch.allclose(torch.load(split / f"{kind}-{name}.pt"), whole, atol=1e-4, rtol=1e-4)

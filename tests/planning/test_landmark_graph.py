@@ -8,12 +8,13 @@ from typing import Any
 import networkx as nx
 import pytest
 import torch
-from hplan.levels.landmark_edges import LandmarkEdges
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from levels.line_levels import LineLevel, edges
+from levels.line_levels import Known, edges, line_level
 from torch import Tensor
 
+from hplan.levels.heads.landmarks import LandmarkEdges
+from hplan.levels.level import Level
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.testing import check_planner
 from hplan.types import Budget, Planner, PlanResult, StepCost
@@ -42,11 +43,11 @@ class Random:
         return self.table[z[:, 0].long(), following[:, 0].long()]
 
 
-class Anywhere(LineLevel):
-    """Any hop is as real as any other: what edges cost is all that counts."""
-
-    def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
-        return torch.zeros(len(z))
+def anywhere() -> Level:
+    """Any step is as real as any other: what edges cost is all that counts."""
+    level = line_level(stride=1)
+    level.compatibility_head = None
+    return level
 
 
 def graph(known: LandmarkEdges, **options: Any) -> LandmarkGraph:
@@ -54,8 +55,8 @@ def graph(known: LandmarkEdges, **options: Any) -> LandmarkGraph:
     return LandmarkGraph(torch.arange(float(known.count))[:, None], known, **options)
 
 
-def plan(planner: Planner, goal: At, start: float = 0.0, level: LineLevel | None = None, **options: Any) -> PlanResult:
-    level = level or Anywhere(stride=1)
+def plan(planner: Planner, goal: At, start: float = 0.0, level: Level | None = None, **options: Any) -> PlanResult:
+    level = level or anywhere()
     return planner.plan(level, torch.tensor([start]), goal, budget=options.pop("budget", BUDGET), **options)
 
 
@@ -144,24 +145,24 @@ def test_no_landmark_has_an_edge() -> None:
     assert not found.reached and len(found) == 0 and positions(found) == [0]
 
 
-class Gamble(Anywhere):
+def gamble() -> Level:
     """Whatever is done by the second code may end five steps elsewhere."""
-
-    def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
-        return 5.0 * macro
+    level = anywhere()
+    level.uncertainty_head = Known(lambda one, z, macro: 5.0 * macro)
+    return level
 
 
 @pytest.mark.parametrize(("weight", "way"), [(1.0, [0, 1, 2]), (0.0, [0, 2])])
 def test_a_sure_detour_beats_a_gamble(weight: float, way: list[int]) -> None:
     known = edges(3, (0, 2, 1, 1, 9, 0), (0, 1, 1, 0, 9, 0), (1, 2, 1, 0, 9, 0))
-    found = plan(graph(known, uncertainty_weight=weight), At(2), level=Gamble(stride=1))
+    found = plan(graph(known, uncertainty_weight=weight), At(2), level=gamble())
     assert positions(found) == way
 
 
 @pytest.mark.parametrize(("weight", "way"), [(5.0, [0, 1, 2]), (0.0, [0, 2])])
 def test_an_edge_unlike_real_steps_costs_what_it_is_unlike_them(weight: float, way: list[int]) -> None:
     known = edges(3, (0, 2, 1, 1, 9, 0), (0, 1, 1, 1, 9, 0), (1, 2, 1, 1, 9, 0))
-    found = plan(graph(known, compatibility_weight=weight), At(2), level=LineLevel(stride=1))
+    found = plan(graph(known, compatibility_weight=weight), At(2), level=line_level(stride=1))
     assert positions(found) == way
 
 

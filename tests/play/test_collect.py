@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from toy_world import Corridor, Plane
 
-from hplan.play import load_play
 from hplan.play.explore import Archive, Restorable, Start, SymbolSignature
+from hplan.play.play import load_play
 from hplan.play.record import play
 from hplan.registry import load_task
 

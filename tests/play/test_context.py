@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 from by_name import begin
+from hplan.play.minari import export_minari
 from toy_world import Plane
 
 from hplan.codec import Codec
 from hplan.config import TaskConfig
-from hplan.play.minari import export_minari
+from hplan.play.play import load_play
 from hplan.play.record import play
 from hplan.play.store import EpisodeStore, write_episodes
-from hplan.play.windows import load_play
 from hplan.testing import check_task
 from hplan.types import UsageError
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gymnasium import spaces
+from hplan.play.minari import _action_spec, _observation_spec, export_minari, import_minari
+from hplan.play.official import import_ogbench
 from toy_world import Corridor, Plane
 
 from hplan.config import PlayConfig, TaskConfig
-from hplan.play import load_play
-from hplan.play.minari import _action_spec, _observation_spec, export_minari, import_minari
-from hplan.play.official import import_ogbench
+from hplan.play.play import load_play
 from hplan.play.record import play
 from hplan.types import HplanError, ObservationSpec, UsageError
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from hplan.play.layouts import layouts_of
 from test_context import stored
 
-from hplan.play.layouts import layouts_of
-from hplan.play.windows import load_play
+from hplan.play.play import load_play
 
 
 def test_each_image_is_kept_once_and_rows_know_theirs(tmp_path: Path) -> None:

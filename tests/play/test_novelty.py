@@ -8,16 +8,16 @@ import numpy as np
 from toy_world import Corridor, Plane
 
 from hplan.config import PlayConfig, Recipe, TaskConfig
-from hplan.play import PlayData, load_play
 from hplan.play.collect import collect, rare_states
 from hplan.play.explore import CountBasedPlay
+from hplan.play.play import Play, load_play
 from hplan.play.record import play
 from hplan.registry import load_task, make_world
 
 TASK = TaskConfig(name="toy", environment="toy", play=PlayConfig(recipe="explore", episode_steps=60))
 
 
-def played(task: TaskConfig, folder: Path, recipe: Recipe, **options: object) -> PlayData:
+def played(task: TaskConfig, folder: Path, recipe: Recipe, **options: object) -> Play:
     play(replace(task, play=replace(task.play, recipe=recipe)), folder / recipe, seed=0, **options)
     return load_play(folder / recipe)
 
@@ -27,7 +27,7 @@ def test_it_sees_more_than_random_play_and_more_evenly(tmp_path: Path) -> None:
     explored, random = (played(task, tmp_path, recipe, steps=20_000) for recipe in ("explore", "random"))
     assert explored.success.sum() > 2 * random.success.sum()
 
-    def states(data: PlayData) -> int:
+    def states(data: Play) -> int:
         return len({row.tobytes() for row in data.observations})
 
     assert states(explored) > 1.5 * states(random)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hplan.play.shard import EPISODES, ROWS, map_shard, write_shard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hplan.play.explore import SymbolSignature, VectorSignature
-from hplan.play.shard import EPISODES, ROWS, map_shard, write_shard
 from hplan.types import HplanError
 
 NOTHING = {name: np.empty(0) for name in ROWS + EPISODES}

@@ -7,17 +7,17 @@ import pytest
 import torch
 from levels.small_levels import CELLS, GRID, MOVES, PLANE, PUSH, cells_level, events_level, vector_stack
 
-from hplan.play.steps import encode_rows, steps_of
-from hplan.play.windows import PlayData
+from hplan.levels.steps import encode_rows, steps_of
+from hplan.play.play import Play
 from hplan.types import ActionSpec, ObservationSpec
 
 LENGTHS = (6, 3)  # of the two episodes, in steps
 
 
-def play(observations: np.ndarray, actions: np.ndarray, spec: ObservationSpec, moves: ActionSpec) -> PlayData:
+def play(observations: np.ndarray, actions: np.ndarray, spec: ObservationSpec, moves: ActionSpec) -> Play:
     count = len(observations)
     remaining = np.concatenate([np.arange(length, -1, -1) for length in LENGTHS]).astype(np.int32)
-    return PlayData(
+    return Play(
         observations=observations,
         actions=actions,
         rewards=np.zeros(count, np.float32),
@@ -32,7 +32,7 @@ def play(observations: np.ndarray, actions: np.ndarray, spec: ObservationSpec, m
     )
 
 
-def grids() -> PlayData:
+def grids() -> Play:
     """Everything is cell 0, but for one place, whose cell goes through 0 0 2 2 4 4 0, and 0 2 0 2 in the other."""
     maps = torch.zeros(11, 4, 5, dtype=torch.long)
     maps[:, 2, 3] = torch.tensor([0, 0, 2, 2, 4, 4, 0, 0, 2, 0, 2])

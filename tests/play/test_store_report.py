@@ -3,11 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hplan.play.report import inspect_store
 from toy_world import Corridor, Plane
 
 from hplan.config import PlayConfig, TaskConfig
 from hplan.play.record import play
-from hplan.play.report import inspect_store
 
 TASK = TaskConfig(name="toy", environment="toy", play=PlayConfig(episode_steps=30))
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from toy_world import Corridor, Plane
 
 from hplan.config import PlayConfig, TaskConfig
-from hplan.play import PlayData, load_play
+from hplan.play.play import Play, load_play
 from hplan.play.record import play
 from hplan.types import HplanError, UsageError
 
@@ -19,7 +19,7 @@ TASK = TaskConfig(name="toy", environment="toy", play=PlayConfig(episode_steps=2
 
 
 @st.composite
-def plays(draw: st.DrawFn) -> tuple[PlayData, list]:
+def plays(draw: st.DrawFn) -> tuple[Play, list]:
     """Played data of either kind, with its episodes."""
     make = draw(st.sampled_from([Corridor, Plane]))
     task = replace(TASK, play=replace(TASK.play, episode_steps=draw(st.integers(1, 30))))
@@ -32,7 +32,7 @@ def plays(draw: st.DrawFn) -> tuple[PlayData, list]:
 
 @settings(max_examples=20, deadline=None)
 @given(plays(), st.integers(1, 12))
-def test_windows_are_those_of_the_episodes(played: tuple[PlayData, list], horizon: int) -> None:
+def test_windows_are_those_of_the_episodes(played: tuple[Play, list], horizon: int) -> None:
     """No window crosses an episode, none is missing, and action t of a window belongs to its observation t."""
     data, episodes = played
     expected = [
@@ -52,7 +52,7 @@ def test_windows_are_those_of_the_episodes(played: tuple[PlayData, list], horizo
 
 @settings(max_examples=20, deadline=None)
 @given(plays())
-def test_lengths_add_up(played: tuple[PlayData, list]) -> None:
+def test_lengths_add_up(played: tuple[Play, list]) -> None:
     data, episodes = played
     assert len(data) == sum(len(e) + 1 for e in episodes) == data.steps + data.episodes
     assert {len(column) for column in (data.observations, data.actions, data.success, data.terminated)} == {len(data)}
@@ -67,7 +67,7 @@ def test_lengths_add_up(played: tuple[PlayData, list]) -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(plays(), st.floats(0.05, 0.95), st.integers(0, 9))
-def test_a_split_shares_no_layout(played: tuple[PlayData, list], fraction: float, seed: int) -> None:
+def test_a_split_shares_no_layout(played: tuple[Play, list], fraction: float, seed: int) -> None:
     data, _ = played
     if len(set(data.seeds.tolist())) < 2:
         with pytest.raises(HplanError, match="nothing to hold out"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hplan.training.balance import RAREST, EvenDraws
+from hplan.levels.sampling import RAREST, EvenDraws
 
 
 def shares(counts: list[int]) -> list[float]:

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 from control.corridor import Corridor
+from hplan.training.durations import wanted_stride
+from hplan.training.maps import Events
 from levels.small_levels import cells_level
 from torch import Tensor
 
 from hplan.levels.calibration import AHEAD
-from hplan.play.steps import Steps
-from hplan.training.calibration import CHECKED, surprises
-from hplan.training.durations import wanted_stride
-from hplan.training.maps import Events
+from hplan.levels.steps import Steps
+from hplan.training.calibrate import CHECKED, surprises
 
 
 class Walk(Corridor):

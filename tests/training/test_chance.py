@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hplan.play.windows import PlayData
+from hplan.play.play import Play
 from hplan.training import policy, uncertainty, vector, vector_stack
-from hplan.training.chance import cut, unpredictable
-from hplan.training.vector import Play, base_level, train_vector_level
+from hplan.training.strides import cut, unpredictable
+from hplan.training.vectors import Play, base_level, train_vector_level
 from hplan.types import ActionSpec, ObservationSpec
 
 PLANE, PUSH = ObservationSpec("vector", (2,)), ActionSpec("continuous", 2, (-1.0, -1.0), (1.0, 1.0))
@@ -78,7 +78,7 @@ def test_levels_above_never_see_it_and_the_card_counts_it(tmp_path: Path, monkey
         return train_vector_level(level, play, **options)
 
     monkeypatch.setattr(vector_stack, "train_vector_level", train)
-    settings = vector_stack.VectorSettings(
+    settings = vector_stack.StrideSettings(
         base_steps=800, above_steps=5, batch=64, latent=6, hidden=32, codes=4, ratio=4
     )
     trained = vector_stack.train_vector(
@@ -93,11 +93,11 @@ def test_levels_above_never_see_it_and_the_card_counts_it(tmp_path: Path, monkey
         assert not bool(taken[inside].any())
 
 
-def recorded(play: Play) -> PlayData:
+def recorded(play: Play) -> Play:
     rows = len(play.below)
     episode = np.repeat(np.arange(EPISODES, dtype=np.int32), STEPS + 1)
     nothing = np.zeros(rows, bool)
-    return PlayData(
+    return Play(
         play.below.numpy(), play.actions.numpy(), np.zeros(rows, np.float32), nothing, nothing, nothing,
         play.remaining.numpy().astype(np.int32), episode, np.arange(EPISODES), PLANE, PUSH,
     )  # fmt: skip

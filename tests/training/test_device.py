@@ -13,8 +13,7 @@ from hplan.objectives.objective import NAMES
 from hplan.training import policy, success
 from hplan.training.device import Meeting
 from hplan.training.learn import learn
-from hplan.training.policy import train_policy
-from hplan.training.vector import encode_play, train_vector_level
+from hplan.training.vectors import encoded, train_vector_level
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
@@ -60,7 +59,7 @@ def test_levels_over_vectors_learn_on_cuda(objective: str, tmp_path: Path, monke
         base, above = stack(PUSH, 2)
         options = {"steps": 20, "seed": 0, "out": out, "batch": 64, "rollout": 2, "objective": objective}
         curves = train_vector_level(base, play, device=device, **options)
-        seen = encode_play(base, play)
+        seen = encoded(base, play)
         curves |= train_vector_level(above, seen, slow=1.0, device=device, **options)
         curves |= train_policy(above, base, seen, seed=0, out=out, device=device, progress=None)
         ends[device] = [curve[-1]["loss"] for curve in curves.values()]

@@ -7,28 +7,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from levels.line_levels import LineLevel, edges
+from levels.line_levels import edges, line_level
 from torch import Tensor
 from training.test_collapse_warning import Square
 
 from hplan.agent import load
-from hplan.levels.vector import VectorLevel
+from hplan.levels.heads.landmarks import OFTEN, VOUCHED, landmark_edges, reversibility
+from hplan.levels.level import Level
 from hplan.training import policy, uncertainty, vector
-from hplan.training.landmark_edges import OFTEN, VOUCHED, landmark_edges, reversibility
 from hplan.training.learn import learn
-from hplan.training.vector import Play
+from hplan.training.vectors import Play
 
 PLACES = tuple(float(n) for n in range(0, 41, 4))
 
 
-class Suspicious(LineLevel):
+class Suspicious(Level):
     """Only steps on are as real ones are."""
 
     def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
         return torch.where(following[:, 0] > z[:, 0], -1.0, 1.0)
 
 
-class Hesitant(LineLevel):
+class Hesitant(Level):
     """Play never showed the way back."""
 
     def prior(self, z: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ def play(*ways: tuple[int, int]) -> Play:
     return Play(positions, torch.zeros(len(positions), 1), torch.cat(remaining))
 
 
-def pairs(level: LineLevel, shown: Play) -> dict[tuple[int, int], int]:
+def pairs(level: Level, shown: Play) -> dict[tuple[int, int], int]:
     found = landmark_edges(level, shown)
     ends = zip(found.start.tolist(), found.end.tolist(), strict=True)
     return dict(zip(ends, found.crossings.tolist(), strict=True))
@@ -57,12 +57,12 @@ MANY = [(0, 40)] * (OFTEN + 5)
 
 
 @pytest.mark.parametrize("kind", [Suspicious, Hesitant])
-def test_a_world_of_one_way_stays_one_way(kind: type[LineLevel]) -> None:
+def test_a_world_of_one_way_stays_one_way(kind: type[Level]) -> None:
     assert pairs(kind(places=PLACES), play(*MANY)) == dict.fromkeys(ON, VOUCHED)
 
 
 def test_the_levels_own_model_may_vouch_for_a_step_that_was_not_shown() -> None:
-    found = pairs(LineLevel(places=PLACES), play(*MANY))
+    found = pairs(line_level(places=PLACES), play(*MANY))
     assert found == dict.fromkeys(ON, VOUCHED) | dict.fromkeys(BACK, 0)
 
 
@@ -108,7 +108,7 @@ def test_a_trained_agent_keeps_graphs_of_all_levels_above_0_and_plans_on_them(
     assert agent.stack.edges.keys() == {1, 2}
     for k, found in agent.stack.edges.items():
         level = agent.stack.levels[k]
-        assert isinstance(level, VectorLevel)
+        assert isinstance(level, Level)
         distinct = len(level.landmarks.unique(dim=0))
         assert len(found) > 0 and found.count <= distinct
         assert max(found.start.max(), found.end.max()) < found.count and found.macros.max() < level.macro.size

@@ -6,18 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from hplan.play.layouts import Layouts
 from torch import Tensor, nn
 
-from hplan.levels.vector import VectorLevel
-from hplan.play.layouts import Layouts
+from hplan.levels.level import Level
 from hplan.training import fits
-from hplan.training.fits import train_fits
-from hplan.training.vector import Play
+from hplan.training.vectors import Play
 
 SIDES = torch.tensor([(0, 1), (1, 0), (0, -1), (-1, 0)])
 
 
-class Places(VectorLevel):
+class Places(Level):
     """Latents are places: column and row."""
 
     def __init__(self) -> None:

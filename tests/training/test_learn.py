@@ -21,7 +21,7 @@ from two_doors import SMALL, TwoDoors, two_doors
 
 import hplan
 from hplan.agent import Agent
-from hplan.levels.stack import CARD, WEIGHTS
+from hplan.levels.stack import METADATA, WEIGHTS
 from hplan.play.store import Manifest, write_episodes
 from hplan.training import success
 from hplan.training.learn import CURVES, learn
@@ -56,7 +56,7 @@ def weights(out: Path) -> bytes:
 
 
 def test_a_run_directory_holds_the_agent_and_all_it_was_made_of(run: Path) -> None:
-    assert {path.name for path in run.iterdir()} == {"play", "stages", CARD, WEIGHTS, CURVES, REQUEST}
+    assert {path.name for path in run.iterdir()} == {"play", "stages", METADATA, WEIGHTS, CURVES, REQUEST}
     agent = hplan.load(run)
     assert agent.task == "gym:two_doors:TwoDoors-v0"
     assert len(agent.stack.levels) == 2  # walking is fast, doors are slow

@@ -5,12 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given
-from hypothesis import strategies as st
-from torch import Tensor
-
-from hplan.play.windows import PlayData
-from hplan.training import maps as module
 from hplan.training.maps import (
     Maps,
     certainty,
@@ -22,19 +16,25 @@ from hplan.training.maps import (
     movers,
     rare_sampler,
 )
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from hplan.play.play import Play
+from hplan.training import maps as module
 from hplan.types import ActionSpec, ObservationSpec, UsageError
 
 SPEC = ObservationSpec("symbols", (1, 3, 2), (5, 4))
 
 
-def play_of(episodes: list[tuple[np.ndarray, np.ndarray]], spec: ObservationSpec = SPEC) -> PlayData:
+def play_of(episodes: list[tuple[np.ndarray, np.ndarray]], spec: ObservationSpec = SPEC) -> Play:
     """Play of (observations (T + 1, H, W, F), actions (T,)) episodes that the environment ended with success."""
     lengths = [len(actions) for _, actions in episodes]
     last = np.cumsum([n + 1 for n in lengths]) - 1
     rows = last[-1] + 1
     success, terminated = np.zeros(rows, bool), np.zeros(rows, bool)
     success[last[np.asarray(lengths) > 0] - 1] = terminated[last] = True
-    return PlayData(
+    return Play(
         observations=np.concatenate([observations for observations, _ in episodes]),
         actions=np.concatenate([np.append(actions, 0) for _, actions in episodes]).astype(np.int64),
         rewards=np.zeros(rows, np.float32),
@@ -49,7 +49,7 @@ def play_of(episodes: list[tuple[np.ndarray, np.ndarray]], spec: ObservationSpec
     )
 
 
-def random_play(seed: int, lengths: list[int]) -> PlayData:
+def random_play(seed: int, lengths: list[int]) -> Play:
     rng = np.random.default_rng(seed)
     return play_of(
         [

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from hplan.training.trained import Curves
 from levels.test_vector import PUSH, play_in_a_box, stack
 from torch import nn
 from two_doors import SMALL, two_doors
 
-from hplan.levels.spatial import SpatialLevel
-from hplan.levels.vector import VectorLevel
+from hplan.levels.level import Level
 from hplan.objectives.objective import NAMES
 from hplan.training import success
 from hplan.training.learn import learn
-from hplan.training.trained import Curves
-from hplan.training.vector import encode_play, train_vector_level
+from hplan.training.vectors import encoded, train_vector_level
 from hplan.types import UsageError
 
 pytestmark = pytest.mark.training
@@ -24,11 +23,11 @@ EVERY = pytest.mark.parametrize("name", NAMES)
 PLAY = play_in_a_box(PUSH)
 
 
-def train(out: Path, steps: int, count: int = 1, **options) -> tuple[list[VectorLevel], Curves]:
+def train(out: Path, steps: int, count: int = 1, **options) -> tuple[list[Level], Curves]:
     levels, play, curves = stack(PUSH, count), PLAY, {}
     for level in levels:
         curves |= train_vector_level(level, play, steps=steps, seed=0, out=out, batch=32, rollout=2, **options)
-        play = encode_play(level, play)
+        play = encoded(level, play)
     return levels, curves
 
 
@@ -50,7 +49,7 @@ def test_spatial_levels_learn_by_it(name: str, tmp_path: Path, monkeypatch: pyte
         two_doors(400, SMALL | {"objective": name, "base_steps": 10, "above_steps": 5}), tmp_path / "run", device="cpu"
     )
     base = agent.stack.levels[0]
-    assert isinstance(base, SpatialLevel)
+    assert isinstance(base, Level)
     assert bool(torch.isfinite(base.codes).all())
     assert not [key for key in base.state_dict() if "criterion" in key or "copy" in key]  # trained, and not kept
 
@@ -112,7 +111,7 @@ def test_a_level_of_symbols_without_an_encoder_drops_nothing(tmp_path: Path, mon
         for flag in (False, True)
     )
     level, below = bare.levels[1], bare.levels[0]
-    assert isinstance(level, SpatialLevel) and isinstance(below, SpatialLevel)
+    assert isinstance(level, Level) and isinstance(below, Level)
     assert torch.equal(level.codes, below.codes)
     z = below.decode(torch.arange(5)[None, None])
     assert torch.equal(level.encode(z), z)

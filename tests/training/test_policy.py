@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hplan.levels.policy import NARROWEST, WIDEST
 from levels.test_vector import FOUR, PUSH, play_in_a_box, stack
 
-from hplan.levels.policy import NARROWEST, WIDEST
 from hplan.training import policy
-from hplan.training.policy import train_policy
-from hplan.training.vector import encode_play, train_vector_level
+from hplan.training.vectors import encoded, train_vector_level
 
 
 def test_only_a_level_right_above_continuous_actions_has_one() -> None:
@@ -25,7 +24,7 @@ def test_it_heads_for_where_play_went_and_knows_how_surely(tmp_path: Path, monke
     play = play_in_a_box(PUSH)
     base, above = stack(PUSH, 2)
     train_vector_level(base, play, steps=300, seed=0, out=tmp_path, batch=64, rollout=2, lr=2e-3)
-    seen = encode_play(base, play)
+    seen = encoded(base, play)
     train_vector_level(above, seen, steps=300, seed=0, out=tmp_path, batch=64, rollout=2, lr=2e-3)
     curves = train_policy(above, base, seen, seed=0, out=tmp_path, device="cpu", progress=None)
     assert curves["level1-policy"][-1]["action"] < 0.6 * curves["level1-policy"][0]["action"]
@@ -44,6 +43,6 @@ def test_it_heads_for_where_play_went_and_knows_how_surely(tmp_path: Path, monke
 
 def test_a_level_without_one_trains_nothing(tmp_path: Path) -> None:
     base, above = stack(FOUR, 2)
-    play = encode_play(base, play_in_a_box(FOUR, episodes=2))
+    play = encoded(base, play_in_a_box(FOUR, episodes=2))
     assert train_policy(above, base, play, seed=0, out=tmp_path, device="cpu", progress=None) == {}
     assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ import torch
 from training.test_chance import play_on_a_field, recorded
 
 from hplan.training import vector_stack
-from hplan.training.vector import Play, train_vector_level
+from hplan.training.vectors import Play, train_vector_level
 from hplan.types import CollapseWarning
 
 
@@ -25,7 +25,7 @@ def test_a_level_that_could_only_be_slow_by_shrinking_does_without(
         return train_vector_level(level, play, slow=slow, **options)
 
     monkeypatch.setattr(vector_stack, "train_vector_level", train)
-    settings = vector_stack.VectorSettings(
+    settings = vector_stack.StrideSettings(
         base_steps=100, above_steps=100, batch=64, latent=6, hidden=32, codes=4, ratio=4, slow=1e4
     )
     run = {"levels": 2, "settings": settings, "seed": 0, "out": tmp_path, "device": "cpu", "progress": None}

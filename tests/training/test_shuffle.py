@@ -9,11 +9,11 @@ import pytest
 import torch
 from training.test_collapse_warning import Square
 
-from hplan.levels.vector import VectorLevel
+from hplan.levels.level import Level
 from hplan.training import policy, uncertainty, vector, vector_stack
 from hplan.training.learn import learn
-from hplan.training.shuffle import out_of_order
-from hplan.training.vector import Play, train_vector_level
+from hplan.training.strides import out_of_order
+from hplan.training.vectors import Play, train_vector_level
 
 
 def test_every_episode_keeps_its_rows_in_another_order() -> None:
@@ -36,7 +36,7 @@ def test_level_0_learns_from_what_was_and_the_level_above_from_what_was_not(
     monkeypatch.setattr(policy, "STEPS", 5)
     seen: list[Play] = []
 
-    def train(level: VectorLevel, play: Play, **options: Any) -> dict[str, list]:
+    def train(level: Level, play: Play, **options: Any) -> dict[str, list]:
         seen.append(play)
         return train_vector_level(level, play, **options)
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hplan.training.maps import index_maps
+from hplan.training.slow import Pairs, cell_pairs, separations, slow_symbols, train_slow
 from torch import Tensor
 from training.test_maps import play_of
 
 from hplan.levels.timescales import LONGEST, SlowEncoder, cuts, gaps
-from hplan.training.maps import index_maps
-from hplan.training.slow import Pairs, cell_pairs, separations, slow_symbols, train_slow
 from hplan.types import ObservationSpec
 
 # States 0, 1 swap fast; 2, 3 swap fast; the pairs exchange slowly; 4 never changes.

@@ -7,12 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hplan.levels.vector import VectorLevel
+from hplan.levels.level import Level
 from hplan.training.strides import next_ratio, reliable_horizon, travel_time, worth_a_level
-from hplan.training.vector import Play
+from hplan.training.vectors import Play
 
 
-class Line(VectorLevel):
+class Line(Level):
     """A level 0 over positions on a line that predicts every step `drift` too long."""
 
     def __init__(self, drift: float) -> None:

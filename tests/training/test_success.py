@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hplan.levels.cells import SuccessHead
+from hplan.training.success import BEGINNINGS, train_success
 from torch import Tensor, nn
 
-from hplan.levels.cells import SuccessHead
 from hplan.training import success
-from hplan.training.success import BEGINNINGS, train_success
 
 REWARDED = torch.arange(64) >= 48
 Z = torch.where(REWARDED, 5.0, -5.0)[:, None]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from hplan.levels.vector import VectorLevel
 from hplan.training.uncertainty import carried_errors, train_uncertainty
-from hplan.training.vector import Play
+
+from hplan.levels.level import Level
+from hplan.training.vectors import Play
 
 
-class Line(VectorLevel):
+class Line(Level):
     """Positions on a line, moved by the action; latents are positions."""
 
     def __init__(self, index: int = 0, stride: int = 1) -> None:

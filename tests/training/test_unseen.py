@@ -14,12 +14,12 @@ pytest.importorskip("ogbench")
 from hplan.agent import load
 from hplan.evaluation.inspection import inspect
 from hplan.evaluation.run import evaluate
-from hplan.play.windows import load_play
+from hplan.play.play import load_play
 from hplan.registry import load_task, make_world
 from hplan.testing import check_agent
 from hplan.training import fits, policy, uncertainty, vector
 from hplan.training.learn import learn
-from hplan.training.vector_stack import VectorSettings, _hold_out, train_vector
+from hplan.training.strides import StrideSettings, _hold_out, train_vector
 from hplan.types import UsageError
 from hplan.worlds import generated_mazes
 
@@ -82,6 +82,6 @@ def test_thresholds_are_of_layouts_that_training_did_not_see(folder: Path) -> No
 def test_one_layout_tells_nothing_of_what_walls_mean(folder: Path, tmp_path: Path) -> None:
     play = load_play(folder / "play")
     alone = play.select((play.contexts == play.contexts[0]).all((1, 2)))
-    run = {"settings": VectorSettings(base_steps=1), "seed": 0, "out": tmp_path, "device": "cpu", "progress": None}
+    run = {"settings": StrideSettings(base_steps=1), "seed": 0, "out": tmp_path, "device": "cpu", "progress": None}
     with pytest.raises(UsageError, match="all episodes to learn from are in one layout"):
         train_vector(alone, levels="auto", **run)

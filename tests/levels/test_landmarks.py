@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hplan.levels.landmark_edges import MOST, LandmarkEdges, crossed
 from hypothesis import given
 from hypothesis import strategies as st
-from levels.line_levels import LineLevel, edges
+from levels.line_levels import edges, line_level
 from levels.small_levels import vector_stack
 
+from hplan.levels.heads.landmarks import MOST, LandmarkEdges, crossed
 from hplan.levels.stack import Stack
 
 
@@ -28,7 +28,7 @@ def course(*positions: float) -> torch.Tensor:
 
 
 def test_a_step_of_the_level_crosses_from_the_landmark_near_its_begin_to_the_one_near_its_end() -> None:
-    level = LineLevel(places=(0.0, 4.0, 8.0))
+    level = line_level(places=(0.0, 4.0, 8.0))
     z = torch.arange(9.0)[:, None]
     found = crossed(level, 3, z, torch.zeros(9, 1), torch.arange(5))
     assert table(found) == [(0, 1, 1, 1, 0), (1, 2, 1, 1, 0)], "moments in a row are one crossing"
@@ -36,19 +36,19 @@ def test_a_step_of_the_level_crosses_from_the_landmark_near_its_begin_to_the_one
 
 
 def test_a_crossing_beside_the_landmarks_takes_longer() -> None:
-    level = LineLevel(places=(0.0, 4.0))
+    level = line_level(places=(0.0, 4.0))
     found = crossed(level, 2, course(1, 2, 3, 4, 5), torch.zeros(5, 1), torch.arange(1))
     assert found.steps.tolist() == [1.5], "a quarter of a step off at either end"
 
 
 def test_one_way_is_one_way_and_coming_again_is_another_crossing() -> None:
-    level = LineLevel(stride=1, places=(0.0, 1.0))
+    level = line_level(stride=1, places=(0.0, 1.0))
     found = crossed(level, 2, course(0, 1, 1, 0, 1), torch.zeros(5, 1), torch.tensor([0, 1, 3]))
     assert table(found) == [(0, 1, 1, 2, 0)]
 
 
 def test_a_course_too_short_for_a_step_crosses_nothing() -> None:
-    level = LineLevel(places=(0.0, 4.0))
+    level = line_level(places=(0.0, 4.0))
     nothing = crossed(level, 2, course(0, 1), torch.zeros(2, 1), torch.arange(0))
     assert len(nothing) == 0 and len(nothing.joined(edges(2))) == 0
     assert table(edges(2, (0, 1, 1, 0, 3, 0)).joined(nothing)) == [(0, 1, 0, 3, 0)]
