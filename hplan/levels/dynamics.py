@@ -89,13 +89,13 @@ class LocalConvolution(nn.Module):
         """The features next to the centre alone: codes (V + 1, C), (B, H, W), (B,), (B,) -> (B, 3, 3, C)."""
         windows = codes[crop(z, at, SIGHT, outside=len(codes) - 1)]
         if self.pointed:
-            macro = macro // z[0].numel() * WINDOW + WINDOW // 2  # the event is at the centre
+            macro = macro // z.shape[1:].numel() * WINDOW + WINDOW // 2  # the event is at the centre
         return self.features(windows, macro)[:, _INNER, _INNER]
 
     def centre(self, z: Tensor, macro: Tensor) -> Tensor:
         """(B,): the flat cell of maps (B, H, W) next to which a step changes them. A map without a mover, which only a
         mistaken level imagines, has it in the corner."""
-        return macro % z[0].numel() if self.pointed else self.mover(z)
+        return macro % z.shape[1:].numel() if self.pointed else self.mover(z)
 
     def mover(self, z: Tensor) -> Tensor:
         """(B, H, W) -> (B,): the flat cell of the mover."""

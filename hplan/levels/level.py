@@ -60,10 +60,12 @@ class Level(nn.Module):
         global generator. Raises UsageError for a kind that is not known."""
         super().__init__()
         self.index, self.stride = index, float(stride)
-        self.parts = {role: dict(spec) for role, spec in parts.items()}
+        self.parts = {
+            role: {key: tuple(value) if isinstance(value, list) else value for key, value in spec.items()}
+            for role, spec in parts.items()
+        }
         for role, spec in self.parts.items():
-            options = {key: tuple(value) if isinstance(value, list) else value for key, value in spec.items()}
-            kind = str(options.pop("kind"))
+            kind, options = str(spec["kind"]), {key: value for key, value in spec.items() if key != "kind"}
             setattr(self, ATTRIBUTE[role], find("macro" if role == "macros" else role, kind)(**options))
         for attribute in ATTRIBUTE.values():
             if not hasattr(self, attribute):

@@ -94,7 +94,9 @@ def events_level(below: Level) -> Level:
 
 def map_stack(task: str = "toy/Grid") -> Stack:
     base, high = cells_level(), np.broadcast_to(np.array([2, 1]), GRID.shape).astype(np.uint8)
-    codec = Codec.of(spaces.Box(np.zeros_like(high), high), spaces.Discrete(3), task, action_names=MOVES.names)
+    codec = Codec.of(
+        spaces.Box(np.zeros_like(high), high, dtype=np.uint8), spaces.Discrete(3), task, action_names=MOVES.names
+    )
     upper = events_level(base)
     upper.success_head = None
     return _stack(task, codec, (base, upper))

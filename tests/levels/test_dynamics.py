@@ -1,4 +1,4 @@
-"""Windows of a map around one cell, and levels that look at nothing else."""
+"""Windows of a map around one cell, and dynamics that look at nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from levels.small_levels import CELLS, EDITS, cells_level, events_level
 from torch import Tensor, nn
 
-from hplan.levels import focus
+from hplan.levels.dynamics import RADIUS, crop, paste, prediction_loss
 from hplan.levels.level import Level
 from hplan.objectives.criterion import Criterion
 
@@ -19,15 +19,15 @@ EDITED = 1  # of EDITS: symbol 1 becomes 0
 
 def base() -> Level:
     level = cells_level()
-    level.movers[MOVER] = True
-    level.focused.fill_(True)
+    level.dynamics.movers[MOVER] = True
+    level.dynamics.local.fill_(True)
     return level.requires_grad_(False)
 
 
 def above(below: Level) -> Level:
     level = events_level(below)
-    nn.init.normal_(level.predictor.change.weight, std=2.0)
-    level.focused.fill_(True)
+    nn.init.normal_(level.dynamics.change.weight, std=2.0)
+    level.dynamics.local.fill_(True)
     return level.requires_grad_(False)
 
 
@@ -46,16 +46,17 @@ def worlds(symbols: int) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
     return st.tuples(st.integers(1, 3), st.integers(1, 12), st.integers(1, 12), st.integers(0, 10_000)).map(world)
 
 
-def test_no_map_has_no_focus() -> None:
+def test_no_map_has_no_centre() -> None:
     for level in LEVELS.values():
-        assert level.focus_of(torch.empty(0, 9, 9, dtype=torch.long), torch.empty(0, dtype=torch.long)).shape == (0,)
+        assert level.dynamics.centre(
+            torch.empty(0, 9, 9, dtype=torch.long), torch.empty(0, dtype=torch.long)
+        ).shape == (0,)
 
 
 @given(worlds(4), st.integers(0, 3))
 def test_a_window_is_what_lies_around_the_cell(world: tuple[Tensor, Tensor], radius: int) -> None:
     maps, at = world
-    windows = focus.crop(maps, at, radius, outside=-1)
-    assert torch.equal(focus.crop(maps[:, None], at, radius, outside=-1)[:, 0], windows)
+    windows = crop(maps, at, radius, outside=-1)
     for one, cell, window in zip(maps, at.tolist(), windows.tolist(), strict=True):
         row, column = divmod(cell, one.shape[1])
         for i in range(-radius, radius + 1):
@@ -67,11 +68,10 @@ def test_a_window_is_what_lies_around_the_cell(world: tuple[Tensor, Tensor], rad
 @given(worlds(4))
 def test_a_pasted_window_changes_nothing_else(world: tuple[Tensor, Tensor]) -> None:
     maps, at = world
-    z = maps[:, None].float()
-    assert torch.equal(focus.paste(z, at, focus.crop(z, at, 1)), z)
-    marked = focus.paste(z, at, torch.full((len(z), 1, 3, 3), 9.0))
-    assert bool((focus.crop(marked, at, 1, outside=9) == 9).all())
-    assert torch.equal(focus.paste(marked, at, focus.crop(z, at, 1)), z)
+    assert torch.equal(paste(maps, at, crop(maps, at, 1, outside=-1)), maps)
+    marked = paste(maps, at, torch.full((len(maps), 3, 3), 9))
+    assert bool((crop(marked, at, 1, outside=9) == 9).all())
+    assert torch.equal(paste(marked, at, crop(maps, at, 1, outside=-1)), maps)
 
 
 def situation(name: str, maps: Tensor, at: Tensor) -> tuple[Level, Tensor, Tensor]:
@@ -84,42 +84,41 @@ def situation(name: str, maps: Tensor, at: Tensor) -> tuple[Level, Tensor, Tenso
     else:
         flat %= len(EDITS)
         macro = EDITED * flat.shape[1] + at
-    return level, level.decode(flat.view(maps.shape)), macro
+    return level, flat.view(maps.shape), macro
 
 
 @pytest.mark.parametrize("name", LEVELS)
 @given(worlds(len(CELLS)))
-def test_a_step_changes_nothing_but_next_to_the_focus(name: str, world: tuple[Tensor, Tensor]) -> None:
+def test_a_step_changes_nothing_but_next_to_the_centre(name: str, world: tuple[Tensor, Tensor]) -> None:
     level, z, macro = situation(name, *world)
     following = level.predict(z, macro)
-    assert torch.equal(following, level.decode(level.symbols(following)))
-    assert torch.equal(focus.paste(following, world[1], focus.crop(z, world[1], focus.REACH)), z)
+    assert torch.equal(paste(following, world[1], crop(z, world[1], RADIUS, outside=-1)), z)
 
 
 @pytest.mark.parametrize("name", LEVELS)
-def test_what_is_far_from_the_focus_makes_no_difference(name: str) -> None:
+def test_what_is_far_from_the_centre_makes_no_difference(name: str) -> None:
     generator = torch.Generator().manual_seed(0)
     maps, at = torch.randint(MOVER, (4, 15, 15), generator=generator), torch.full((4,), 7 * 15 + 7)
     other = torch.randint(MOVER, (4, 15, 15), generator=generator)
     other[:, 4:11, 4:11] = maps[:, 4:11, 4:11]
     level, z, macro = situation(name, maps, at)
     _, w, _ = situation(name, other, at)
-    near = [focus.crop(level.predict(one, macro), at, focus.REACH) for one in (z, w)]
+    near = [crop(level.predict(one, macro), at, RADIUS, outside=-1) for one in (z, w)]
     assert torch.equal(*near)
-    assert not torch.equal(near[0], focus.crop(z, at, focus.REACH))  # and it does predict something
+    assert not torch.equal(near[0], crop(z, at, RADIUS, outside=-1))  # and it does predict something
 
 
-def test_where_an_action_can_do_anything_is_asked_of_the_focus_alone() -> None:
+def test_where_an_action_can_do_anything_is_asked_next_to_the_mover_alone() -> None:
     generator = torch.Generator().manual_seed(0)
     maps = torch.randint(MOVER, (2, 15, 15), generator=generator)
     maps[:, 7, 7] = MOVER
     other = maps.clone()
     other[:, :3] = 0
-    assert torch.equal(BASE.prior(BASE.decode(maps)), BASE.prior(BASE.decode(other)))
+    assert torch.equal(BASE.prior(maps), BASE.prior(other))
 
 
 def test_a_map_without_a_mover_is_predicted_all_the_same() -> None:
-    z = BASE.decode(torch.zeros(2, 9, 9, dtype=torch.long))
+    z = torch.zeros(2, 9, 9, dtype=torch.long)
     following = BASE.predict(z, torch.tensor([0, 1]))
     following[..., :2, :2] = z[..., :2, :2]
     assert torch.equal(following, z)  # but for the corner
@@ -127,31 +126,33 @@ def test_a_map_without_a_mover_is_predicted_all_the_same() -> None:
 
 def test_only_cells_of_the_map_are_uncertain() -> None:
     level = base()
-    level.certainty_.fill_(0.5)
+    level.uncertainty_head.certainty.fill_(0.5)
     maps = torch.zeros(2, 9, 9, dtype=torch.long)
     maps[0, 4, 4] = maps[1, 0, 0] = MOVER
-    within, corner = level.uncertainty(level.decode(maps), torch.tensor([1, 1])).tolist()
+    within, corner = level.uncertainty(maps, torch.tensor([1, 1])).tolist()
     assert 0 < within <= 9
     assert 0 < corner <= 4
 
 
-def test_a_focused_level_learns_what_happens_at_the_border() -> None:
-    level = cells_level().train()
-    level.movers[MOVER] = True
-    level.focused.fill_(True)
+def test_a_local_level_learns_what_happens_at_the_border() -> None:
+    level = cells_level().train().requires_grad_(True)
+    level.dynamics.movers[MOVER] = True
+    level.dynamics.local.fill_(True)
     before = torch.zeros(9, 9, 9, dtype=torch.long)
     at = torch.arange(9) * 10  # the diagonal, corners included
     before.flatten(1)[torch.arange(9), at] = MOVER
     after = before.clone()
     after.flatten(1)[torch.arange(9), (at + 1) % 81] = 1  # beyond the last cell, far away: that cannot be learned
-    criterion, action = Criterion("infonce", 8, level.embed), torch.zeros(9, dtype=torch.long)
+    criterion, action = Criterion("infonce", 8, level.encoder), torch.zeros(9, dtype=torch.long)
     optimizer = torch.optim.Adam([p for p in level.parameters() if p.requires_grad], lr=1e-2)
     for _ in range(200):
-        loss, figures = level.prediction_loss(before, action, after, criterion)
+        codes = level.encoder.codes()
+        loss, _, figures = prediction_loss(level, before, action, after, codes, criterion, rare=True)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert float(figures["exact"]) == 1.0
-    predicted = level.symbols(level.predict(level.decode(before), action))
+    level.space.set_codes(level.encoder.codes())
+    predicted = level.predict(before, action)
     assert torch.equal(predicted[:8], after[:8])
     assert torch.equal(predicted[8], before[8])

@@ -6,20 +6,21 @@ import copy
 
 import pytest
 import torch
-from hplan.levels.sight import Sight
 from torch import Tensor, nn
 
+from hplan.levels.heads.conditioning import MapConditioning
 from hplan.levels.level import Level
 from hplan.planning.energy import NearLatent
-from hplan.types import UsageError
+from hplan.training.vectors import base_level, level_above
+from hplan.types import ActionSpec, ObservationSpec, UsageError
 
 IMAGES = torch.stack([torch.arange(12.0).view(3, 4), -torch.arange(12.0).view(3, 4)])
 
 
-def sight(reach: int = 1) -> Sight:
+def conditioning(reach: int = 1) -> MapConditioning:
     """The first two numbers of a latent are column and row."""
     torch.manual_seed(0)
-    found = Sight(4, 8, reach)
+    found = MapConditioning(latent=4, hidden=8, reach=reach, judges=False)
     found.where = FirstTwo()
     return found
 
@@ -29,12 +30,17 @@ class FirstTwo(nn.Module):
         return z[..., :2]
 
 
+def pairwise(level: Level, z: Tensor) -> Tensor:
+    assert level.compatibility is not None
+    return level.compatibility(z, z)
+
+
 def at(column: float, row: float) -> Tensor:
     return torch.tensor([column, row, 7.0, 7.0])
 
 
 def test_the_square_is_around_the_place_and_moves_with_it() -> None:
-    seen = sight().given(IMAGES[:1], None)
+    seen = conditioning().given(IMAGES[:1], None)
     assert seen.size == 9
     square = seen(at(1, 1)[None]).view(3, 3)
     assert torch.equal(square, IMAGES[0, :, :3])
@@ -43,12 +49,12 @@ def test_the_square_is_around_the_place_and_moves_with_it() -> None:
 
 
 def test_beyond_the_edge_it_goes_on_as_at_the_edge() -> None:
-    corner = sight().given(IMAGES[:1], None)(at(-5, 9)[None])
+    corner = conditioning().given(IMAGES[:1], None)(at(-5, 9)[None])
     assert torch.equal(corner, torch.full((1, 9), 8.0))
 
 
 def test_every_row_looks_at_its_own_image() -> None:
-    seen = sight(2).given(IMAGES, torch.tensor([1, 0]))
+    seen = conditioning(2).given(IMAGES, torch.tensor([1, 0]))
     z = torch.stack([at(1, 1), at(1, 1)])
     one, other = seen(z)
     assert torch.equal(one, -other)
@@ -58,39 +64,39 @@ def test_every_row_looks_at_its_own_image() -> None:
     assert torch.equal(seen(path), torch.stack([seen(path[:, i]) for i in range(2)], 1))
 
 
-def test_a_sight_learns_where_latents_are() -> None:
+def test_conditioning_learns_where_latents_are() -> None:
     torch.manual_seed(1)
-    found, z = Sight(4, 32, 1), torch.randn(512, 4)
+    found, z = MapConditioning(latent=4, hidden=32, reach=1, judges=False), torch.randn(512, 4)
     places = z[:, :2] * 3 + 10
     found.measure(places)
     optimizer = torch.optim.Adam(found.where.parameters(), 1e-2)
     for _ in range(300):
         optimizer.zero_grad()
-        found.loss(z, places).backward()
+        found.place_loss(z, places).backward()
         optimizer.step()
     assert float((found.place(z) - places).detach().abs().mean()) < 0.3
 
 
-def level(view: int, index: int = 1) -> Level:
+def level(view: int) -> Level:
     torch.manual_seed(0)
-    made = Level(index=index, inputs=4, macros=8, stride=4.0, window=8, latent=4, hidden=16, view=view)
-    return made.eval()
+    base = base_level(ObservationSpec("vector", (2,)), ActionSpec("continuous", 2, (-1, -1), (1, 1)), latent=4)
+    return level_above(base, stride=4, codes=8, latent=4, hidden=16, view=view).eval()
 
 
 def test_a_given_level_shares_its_weights_and_plans_by_what_it_sees() -> None:
     blank = level(1)
-    blank.fit_threshold.zero_()  # as if it were trained
+    blank.conditioning.threshold.zero_()  # as if it were trained
     z, macro = torch.randn(5, 4), torch.arange(5)
-    here, there = blank.given(IMAGES[:1]), blank.given(torch.zeros(1, 3, 4))
+    here, there = blank.conditioned(IMAGES[:1]), blank.conditioned(torch.zeros(1, 3, 4))
     assert not torch.allclose(here.predict(z, macro), there.predict(z, macro))
     assert not torch.allclose(here.prior(z), there.prior(z))
-    assert not torch.allclose(here.compatibility(z, z), there.compatibility(z, z))
+    assert not torch.allclose(pairwise(here, z), pairwise(there, z))
     assert torch.equal(here.encode(z), there.encode(z))
     assert torch.equal(here.distance(z, z + 1), there.distance(z, z + 1))
     with torch.no_grad():
-        next(blank.predictor.parameters()).add_(1.0)
+        next(blank.dynamics.parameters()).add_(1.0)
     assert all(a is b for a, b in zip(blank.parameters(), here.parameters(), strict=True))
-    both = blank.given(torch.stack([IMAGES[0], torch.zeros(3, 4)]), torch.tensor([0, 0, 1, 1, 1]))
+    both = blank.conditioned(torch.stack([IMAGES[0], torch.zeros(3, 4)]), torch.tensor([0, 0, 1, 1, 1]))
     mixed = both.predict(z, macro)
     assert torch.allclose(mixed[:2], here.predict(z, macro)[:2], atol=1e-6)
     assert torch.allclose(mixed[2:], there.predict(z, macro)[2:], atol=1e-6)
@@ -98,7 +104,7 @@ def test_a_given_level_shares_its_weights_and_plans_by_what_it_sees() -> None:
 
 def test_without_a_layout_nothing_changes_and_with_one_it_must_be_given() -> None:
     plain = level(0)
-    assert plain.sight is None and plain.given(IMAGES) is plain
+    assert plain.conditioning is None and plain.obstruction is None and plain.conditioned(IMAGES) is plain
     with pytest.raises(UsageError, match=r"agent.reset\(context=image\)"):
         level(1).prior(torch.randn(2, 4))
 
@@ -108,17 +114,17 @@ def test_it_is_rebuilt_from_configuration_and_weights() -> None:
     again = Level(**copy.deepcopy(made.config)).eval()
     again.load_state_dict(made.state_dict())
     z = torch.randn(3, 4)
-    assert torch.equal(made.given(IMAGES[:1]).prior(z), again.given(IMAGES[:1]).prior(z))
+    assert torch.equal(made.conditioned(IMAGES[:1]).prior(z), again.conditioned(IMAGES[:1]).prior(z))
 
 
 def test_near_but_behind_a_wall_is_up_to_twice_as_far() -> None:
     made = level(1)
     z = torch.randn(6, 4)
-    made.fit_threshold.fill_(-100.0)  # no step fits
-    walled = NearLatent(made.given(IMAGES[:1]), z[0], threshold=0.5)
+    made.conditioning.threshold.fill_(-100.0)  # no step fits
+    walled = NearLatent(made.conditioned(IMAGES[:1]), z[0], threshold=0.5)
     assert not walled(z)[0].any()  # whatever a classifier of steps says: what is there is there
     assert torch.allclose(walled(z), 2 * made.distance(z, z[:1]))
-    made.fit_threshold.fill_(100.0)  # every step does
-    assert torch.allclose(NearLatent(made.given(IMAGES[:1]), z[0], 0.5)(z), made.distance(z, z[:1]))
+    made.conditioning.threshold.fill_(100.0)  # every step does
+    assert torch.allclose(NearLatent(made.conditioned(IMAGES[:1]), z[0], 0.5)(z), made.distance(z, z[:1]))
     plain = level(0)
     assert torch.equal(NearLatent(plain, z[0], 0.5)(z), plain.distance(z, z[:1]))
