@@ -186,7 +186,7 @@ def test_data_is_made_looked_at_and_found_damaged(tmp_path: Path, capsys: pytest
     assert "300 of 300 steps" in capsys.readouterr().out
     assert main(make) == 2, "without --resume a folder that holds play is not touched"
     assert "resume" in capsys.readouterr().err
-    shard = next(folder.glob("*.npz"))
+    shard = next(folder.glob("*.safetensors"))
     shard.write_bytes(shard.read_bytes()[:-100])
     assert main(["data", "inspect", str(folder)]) == 1
     assert f"DAMAGED {shard.name}" in capsys.readouterr().out

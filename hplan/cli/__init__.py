@@ -19,10 +19,10 @@ import typer
 
 from hplan import __version__
 from hplan.cli import commands, data, experiments, look
-from hplan.types import CollapseWarning, HplanError, NoSuccessWarning, UsageError
+from hplan.types import CollapseWarning, HplanError, NoSuccessWarning, PrecisionWarning, UsageError
 from hplan.validation import near
 
-NEWS = (CollapseWarning, NoSuccessWarning)  # of training, for people
+NEWS = (CollapseWarning, NoSuccessWarning, PrecisionWarning)  # of play and training, for people
 LEARN, LOOK, MORE = "Learn and measure", "Look", "Play and experiments"
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -76,7 +76,7 @@ def import_minari(dataset: str, out: Path | str) -> EpisodeStore:
         codec=codec,
         versions=versions(),
     )
-    return write_episodes(out, manifest, _minari_episodes(source, dataset, codec.encode))
+    return write_episodes(out, manifest, _minari_episodes(source, dataset, codec))
 
 
 def _minari() -> ModuleType:
@@ -88,7 +88,7 @@ def _minari() -> ModuleType:
     return minari
 
 
-def _minari_episodes(source: Any, dataset: str, encode: Callable[[Any], np.ndarray]) -> Iterator[Episode]:
+def _minari_episodes(source: Any, dataset: str, codec: Codec) -> Iterator[Episode]:
     seeds = [one.get("seed") for one in source.storage.get_episode_metadata(source.episode_indices)]
     known, ordinary = None not in seeds, None
     for number, one in enumerate(source.iterate_episodes()):
@@ -103,8 +103,8 @@ def _minari_episodes(source: Any, dataset: str, encode: Callable[[Any], np.ndarr
             success = (np.arange(steps) == steps - 1) & ended & (one.rewards[-1] > max(ordinary, 0.0))
         violations = [_flag(infos, name, steps, where) for name in VIOLATION if name in infos]
         yield Episode(
-            observations=_observations(source, one.observations, steps, encode, where),
-            actions=canonical_actions(source.action_space, one.actions, where),
+            observations=_observations(codec, one.observations, steps, where),
+            actions=canonical_actions(codec.action_space, one.actions, where),
             rewards=_float32(one.rewards),
             success=success,
             violation=np.any([np.zeros(steps, bool), *violations], axis=0),
@@ -119,9 +119,9 @@ def _best_ordinary_reward(source: Any) -> float:
     return max((float(some.max(initial=-np.inf)) for some in rewards), default=-np.inf)
 
 
-def _observations(source: Any, raw: Any, steps: int, encode: Callable[[Any], np.ndarray], where: str) -> np.ndarray:
+def _observations(codec: Codec, raw: Any, steps: int, where: str) -> np.ndarray:
     """(T + 1, *shape), canonical, of what Minari has for each part of the space."""
-    rows = list(iterate(batch_space(source.observation_space, steps + 1), raw))
+    rows = list(iterate(batch_space(codec.observation_space, steps + 1), raw))
     if len(rows) != steps + 1:
         raise HplanError(
             f"{where} has {len(rows)} observations for {steps} steps; expected {steps + 1}, one after each"
@@ -129,9 +129,9 @@ def _observations(source: Any, raw: Any, steps: int, encode: Callable[[Any], np.
     for step, row in enumerate(rows):
         try:
             with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is told as such
-                rows[step] = encode(row)
-        except (ValueError, HplanError) as error:
-            raise HplanError(f"{where}, step {step}: {error}") from error
+                rows[step] = codec.encode(row)
+        except UsageError as error:
+            raise HplanError(f"{where}, step {step}: {str(error).removeprefix(f'{codec.where}: ')}") from error
     return np.stack(rows)
 
 

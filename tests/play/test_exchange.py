@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
+import warnings
 from pathlib import Path
+from typing import Any
 
+import minari
 import numpy as np
 import pytest
 from gymnasium import spaces
-from hplan.play.minari import _action_spec, _observation_spec, export_minari, import_minari
-from hplan.play.official import import_ogbench
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from minari.data_collector import EpisodeBuffer
 from toy_world import Corridor, Plane
 
+from hplan.codec import Codec
 from hplan.config import PlayConfig, TaskConfig
+from hplan.play.exchange import canonical_actions, export_minari, import_minari, import_ogbench
 from hplan.play.play import load_play
 from hplan.play.record import play
-from hplan.types import HplanError, ObservationSpec, UsageError
+from hplan.play.store import EpisodeStore
+from hplan.types import ActionSpec, HplanError, ObservationSpec, UsageError
 
 LENGTHS = (4, 1, 6)  # steps
 
@@ -57,26 +65,260 @@ def test_ogbench_file_that_is_missing_or_visual(ogbench_file: Path, tmp_path: Pa
         import_ogbench("visual-antmaze-medium-navigate", tmp_path / "store", file=ogbench_file)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def data_sets(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINARI_DATASETS_PATH", str(tmp_path_factory.mktemp("minari")))
+        yield
+
+
+def columns(values: list[Any]) -> Any:
+    """Elements of a space, as Minari keeps them: an array of each part."""
+    if isinstance(values[0], dict):
+        return {key: columns([value[key] for value in values]) for key in values[0]}
+    if isinstance(values[0], tuple):
+        return tuple(columns(list(part)) for part in zip(*values, strict=True))
+    return np.array(values)
+
+
+NUMBERS = itertools.count()
+T = 5
+LINE, ENDS = spaces.Box(-np.inf, np.inf, (2,), np.float32), np.arange(T + 1) == T
+PUSH, MOVES = spaces.Box(-1, 1, (1,), np.float32), spaces.Discrete(3)
+
+
+def data_set(
+    observation_space: spaces.Space = LINE,
+    action_space: spaces.Space = PUSH,
+    *,
+    observations: Any = None,
+    actions: Any = None,
+    rewards: Any = (0.0,) * T,
+    infos: Any = None,
+    seeds: tuple[int | None, ...] = (None,),
+    terminated: bool = True,
+) -> str:
+    """A Minari data set of episodes of T steps, of samples where nothing is given."""
+    name, buffers = f"hplan/case{next(NUMBERS)}-v0", []
+    for number, seed in enumerate(seeds):
+        for space in (observation_space, action_space):
+            space.seed(number)
+        seen = [observation_space.sample() for _ in range(T + 1)] if observations is None else observations
+        acted = [action_space.sample() for _ in range(T)] if actions is None else actions
+        ends = [False] * (T - 1) + [True]
+        buffers.append(
+            EpisodeBuffer(
+                id=number,
+                seed=seed,
+                observations=columns(list(seen)),
+                actions=columns(list(acted)),
+                rewards=list(rewards),
+                terminations=ends if terminated else [False] * T,
+                truncations=[False] * T if terminated else ends,
+                infos=infos,
+            )
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that there is no author, no environment and no reference score
+        minari.create_dataset_from_buffers(
+            name,
+            buffer=buffers,
+            observation_space=observation_space,
+            action_space=action_space,
+            algorithm_name="made up",
+            description="made up",
+            requirements=[],
+        )
+    return name
+
+
+def assert_same(one: EpisodeStore, other: EpisodeStore) -> None:
+    assert len(one) == len(other)
+    for ours, theirs in zip(one, other, strict=True):
+        for name in ("observations", "actions", "rewards", "success", "violation"):
+            assert np.array_equal(getattr(ours, name), getattr(theirs, name)), name
+            assert getattr(ours, name).dtype == getattr(theirs, name).dtype, name
+        assert (ours.terminated, ours.seed) == (theirs.terminated, theirs.seed)
+    assert one.manifest.observation_spec == other.manifest.observation_spec
+
+
 @pytest.mark.parametrize("make", [Corridor, Plane])
-def test_minari_there_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: type) -> None:
-    pytest.importorskip("minari")
-    pytest.importorskip("h5py")
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+def test_minari_there_and_back(tmp_path: Path, make: type) -> None:
     task = TaskConfig(name="toy", environment="toy", play=PlayConfig(episode_steps=20))
     store = play(task, tmp_path / "store", steps=100, seed=0, make=make)
-    assert export_minari(tmp_path / "store", "hplan/toy-v0") == len(store)
-    back = import_minari("hplan/toy-v0", tmp_path / "back")
-    assert len(back) == len(store)
-    for one, other in zip(store, back, strict=True):
-        for name in ("observations", "actions", "rewards", "success", "violation"):
-            assert np.array_equal(getattr(one, name), getattr(other, name)), name
-            assert getattr(one, name).dtype == getattr(other, name).dtype, name
-        assert one.terminated == other.terminated
-    assert back.manifest.observation_spec == store.manifest.observation_spec
-    with pytest.raises(UsageError, match="toy-v0"):
-        export_minari(tmp_path / "store", "hplan/toy-v0")
-    with pytest.raises(UsageError, match=r"minari download hplan/absent-v0.* here are hplan/toy-v0"):
+    name = f"hplan/{make.__name__}-v0"
+    assert export_minari(tmp_path / "store", name) == len(store)
+    assert_same(store, import_minari(name, tmp_path / "back"))
+    with pytest.raises(UsageError, match=f"{make.__name__}-v0"):
+        export_minari(tmp_path / "store", name)
+    with pytest.raises(UsageError, match=rf"minari download hplan/absent-v0.* here are .*{name}"):
         import_minari("hplan/absent-v0", tmp_path / "absent")
+
+
+counts = st.lists(st.integers(1, 5), min_size=1, max_size=4)
+discrete = st.builds(lambda n, start: spaces.Discrete(n, start=start), st.integers(1, 500), st.integers(-3, 3))
+many = st.builds(lambda n, start: spaces.MultiDiscrete(n, start=np.full(len(n), start)), counts, st.integers(-2, 2))
+binary = st.builds(spaces.MultiBinary, st.one_of(st.integers(1, 20), st.just([2, 3])))
+shapes = st.sampled_from([(1,), (3,), (2, 3), (2, 3, 2)])
+integers = st.builds(lambda low, span, shape: spaces.Box(low, low + span, shape, np.int64), st.integers(-3, 3),
+                     st.integers(1, 9), shapes)  # fmt: skip
+floats = st.builds(
+    lambda shape, kind: spaces.Box(-2, 3, shape, kind), shapes, st.sampled_from([np.float32, np.float64])
+)
+leaves = st.one_of(discrete, many, binary, integers, floats)
+goals = st.builds(
+    lambda own, goal: spaces.Dict(observation=own, achieved_goal=goal, desired_goal=goal),
+    st.builds(lambda n: spaces.Box(-2, 3, (n,)), st.integers(1, 3)),
+    st.builds(lambda n: spaces.Box(-2, 3, (n,)), st.integers(1, 3)),
+)
+observed = st.one_of(
+    leaves,
+    goals,
+    st.dictionaries(st.sampled_from("abc"), st.one_of(discrete, many, floats), min_size=1).map(spaces.Dict),
+    st.lists(st.one_of(discrete, binary, floats), min_size=1, max_size=3).map(spaces.Tuple),
+)
+acted = st.one_of(discrete.filter(lambda space: space.n <= 256), many, binary.filter(lambda b: b.n != 20), floats)
+
+
+@settings(max_examples=40, deadline=None)
+@given(observed, acted, st.lists(st.integers(0, 2**31), min_size=1, max_size=3), st.booleans())
+def test_all_spaces_of_play_are_imported_and_come_back_the_same(
+    tmp_path_factory: pytest.TempPathFactory,
+    observation_space: spaces.Space,
+    action_space: spaces.Space,
+    seeds: list[int],
+    terminated: bool,
+) -> None:
+    try:
+        decode = Codec.of(observation_space, action_space, "made up").decode
+    except UsageError:  # more combinations than play takes
+        return
+    folder = tmp_path_factory.mktemp("stores")
+    name = data_set(observation_space, action_space, seeds=tuple(seeds), terminated=terminated)
+    store = import_minari(name, folder / "one")
+    load_play(folder / "one")
+    for episode, theirs in zip(store, minari.load_dataset(name).iterate_episodes(), strict=True):
+        raw = [np.asarray(decode(action)) for action in episode.actions]
+        assert np.allclose(raw, theirs.actions), "an action is the one that was taken"
+        assert episode.observations.shape == (T + 1, *store.manifest.observation_spec.shape)
+        assert episode.terminated == terminated
+    assert [episode.seed for episode in store] == seeds
+    again = name.replace("-v0", "-v1")
+    export_minari(folder / "one", again)
+    assert_same(store, import_minari(again, folder / "two"))
+
+
+def test_goals_are_left_out_of_what_is_observed(tmp_path: Path) -> None:
+    """As in play: what is achieved, then the rest; and the observation alone where all three are of one space."""
+    place, rest = spaces.Box(-1, 1, (2,), np.float64), spaces.Box(-1, 1, (3,), np.float64)
+    space = spaces.Dict(observation=rest, achieved_goal=place, desired_goal=place)
+    seen = [{"observation": np.full(3, i / 9), "achieved_goal": [-i / 9, 0], "desired_goal": [1, 1]} for i in range(6)]
+    store = import_minari(data_set(space, observations=seen), tmp_path / "a")
+    assert np.allclose(next(iter(store)).observations[3], [-3 / 9, 0, 3 / 9, 3 / 9, 3 / 9])
+    same = spaces.Dict(observation=place, achieved_goal=place, desired_goal=place)
+    store = import_minari(data_set(same), tmp_path / "b")
+    assert store.manifest.observation_spec == ObservationSpec("vector", (2,))
+
+
+HUGE = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+
+
+@pytest.mark.parametrize(
+    ("odd", "told"),
+    [
+        (
+            {"observations": [np.full(2, np.nan if i == 2 else i) for i in range(6)]},
+            r"step 2: observation array\(\[nan, nan\]\) .*not finite",
+        ),
+        ({"observations": [np.full(2, np.inf)] * (T + 1)}, "step 0: observation .*inf.*not finite"),
+        (
+            {"observations": [np.full(2, 1e300)] * (T + 1), "observation_space": HUGE},
+            "step 0: observation .*1.e.300.*not finite",
+        ),
+        ({"rewards": [0.0, np.nan, 0.0, 0.0, 0.0]}, "rewards hold nan at step 1"),
+        ({"rewards": [1e300] * T}, "rewards hold inf at step 0"),
+        ({"actions": [np.full(1, np.nan, np.float32)] * T}, "actions hold nan at step 0"),
+        ({"actions": [1, 2, 3, 1, 2], "action_space": MOVES}, "step 2: action 3 is outside its space Discrete"),
+        ({"observations": [0, 1, 2, 3, 4, 9], "observation_space": spaces.Discrete(5)}, "step 5: .*9"),
+        ({"observations": np.zeros((T, 2), np.float32)}, "has 5 observations for 5 steps; expected 6"),
+        ({"infos": {"success": {"left": ENDS, "right": ENDS}}}, r"info 'success' has parts \['left', 'right'\]"),
+        ({"infos": {"success": np.zeros((T, 2))}}, r"info 'success' has shape \(5, 2\); expected one"),
+        ({"infos": {"is_success": ["no"] * T}}, "info 'is_success' has shape"),
+    ],
+)
+def test_odd_episodes_are_named(tmp_path: Path, odd: dict[str, Any], told: str) -> None:
+    with pytest.raises(HplanError, match=rf"episode 0.*{told}") as caught:
+        import_minari(data_set(**odd), tmp_path / "store")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "store/manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("infos", "rewards", "expected"),
+    [
+        ({"is_success": ENDS}, [0.0] * T, [4]),
+        ({"success": ENDS[1:], "is_success": ~ENDS}, [0.0] * T, [4]),
+        ({"success": np.array([np.nan] * T + [1.0])}, [0.0] * T, [4]),
+        ({"success": np.arange(T + 1)[:, None] == 3}, [0.0] * T, [2]),
+        ({}, [0.0, 0.0, 0.0, 0.0, 1.0], [4]),
+        ({}, [1.0] * T, []),  # every step is paid, so that ending is none
+        ({}, [0.0] * T, []),
+        ({"success": ~ENDS[1:] & ENDS[1:]}, [0.0, 0.0, 0.0, 0.0, 1.0], []),
+    ],
+)
+def test_success_is_that_of_play(tmp_path: Path, infos: dict[str, Any], rewards: list[float], expected: list) -> None:
+    one = next(iter(import_minari(data_set(infos=infos or None, rewards=rewards), tmp_path / "store")))
+    assert np.flatnonzero(one.success).tolist() == expected
+
+
+def test_a_time_limit_is_no_success(tmp_path: Path) -> None:
+    store = import_minari(data_set(rewards=[0, 0, 0, 0, 1.0], terminated=False), tmp_path / "store")
+    assert not next(iter(store)).success.any()
+
+
+@pytest.mark.parametrize("name", ["violation", "constraint_violation", "cost"])
+def test_violations_are_those_of_play(tmp_path: Path, name: str) -> None:
+    store = import_minari(data_set(infos={name: np.array([0, 0, 0, 2.5, 0, np.nan])}), tmp_path / "store")
+    assert np.flatnonzero(next(iter(store)).violation).tolist() == [2]
+
+
+def test_episodes_without_seeds_are_layouts_of_their_own(tmp_path: Path) -> None:
+    assert [e.seed for e in import_minari(data_set(seeds=(None, 7, 7)), tmp_path / "some")] == [0, 1, 2]
+    assert [e.seed for e in import_minari(data_set(seeds=(9, 7, 7)), tmp_path / "all")] == [9, 7, 7]
+
+
+@pytest.mark.parametrize(
+    ("space", "spec"),
+    [
+        (spaces.Discrete(500), ObservationSpec("symbols", (1, 1, 1), (500,))),
+        (spaces.Box(0, 3, (2, 2, 1), np.int64), ObservationSpec("symbols", (2, 2, 1), (4,))),
+        (spaces.Box(-np.inf, np.inf, (3,)), ObservationSpec("vector", (3,))),
+    ],
+)
+def test_spaces_of_other_data_sets(tmp_path: Path, space: spaces.Space, spec: ObservationSpec) -> None:
+    manifest = import_minari(data_set(space, spaces.MultiDiscrete([2, 3])), tmp_path / "store").manifest
+    assert (manifest.observation_spec, manifest.action_spec) == (spec, ActionSpec("discrete", 6))
+
+
+@pytest.mark.parametrize(
+    ("spaces_", "told"),
+    [
+        ((spaces.Box(0, 255, (8, 8, 3), np.uint8), MOVES), "observation space Box"),
+        ((LINE, spaces.Box(0, 3, (1,), np.int64)), "action space Box"),
+        ((LINE, spaces.Box(-np.inf, np.inf, (1,), np.float32)), "action space Box"),
+    ],
+)
+def test_spaces_that_play_refuses_are_refused(tmp_path: Path, spaces_: tuple, told: str) -> None:
+    with pytest.raises(UsageError, match=f"{told}.* is not supported"):
+        import_minari(data_set(*spaces_), tmp_path / "store")
+
+
+def test_canonical_actions_undo_the_codec() -> None:
+    space = spaces.MultiDiscrete([[2, 3], [1, 4]], start=[[0, 1], [5, -1]])
+    decode = Codec.of(LINE, space, "made up").decode
+    assert canonical_actions(space, np.stack([decode(a) for a in range(24)]), "here").tolist() == list(range(24))
+    with pytest.raises(HplanError, match=r"here, step 1: action 1\.5 is outside"):
+        canonical_actions(MOVES, np.array([1.0, 1.5]), "here")
 
 
 @pytest.mark.parametrize("job", [export_minari, import_minari])
@@ -84,23 +326,3 @@ def test_without_minari_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "minari", None)
     with pytest.raises(UsageError, match=r"pip install 'hplan\[data\]'"):
         job(str(tmp_path), str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("space", "kind"),
-    [
-        (spaces.Discrete(500), ("symbols", (1, 1, 1), (500,))),
-        (spaces.Box(0, 3, (2, 2, 1), np.int64), ("symbols", (2, 2, 1), (4,))),
-        (spaces.Box(-np.inf, np.inf, (3,)), ("vector", (3,), ())),
-    ],
-)
-def test_spaces_of_other_datasets(space: spaces.Space, kind: tuple) -> None:
-    assert _observation_spec(space) == ObservationSpec(*kind)
-
-
-def test_spaces_that_are_not_supported_are_told() -> None:
-    with pytest.raises(UsageError, match=r"Box.*hplan reads vectors") as caught:
-        _observation_spec(spaces.Box(-1, 1, (9, 9, 9)))
-    assert "\n" not in str(caught.value)
-    with pytest.raises(UsageError, match=r"MultiBinary.*hplan reads Discrete"):
-        _action_spec(spaces.MultiBinary(3))

@@ -6,8 +6,10 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up_play import made_up
 from toy_world import Corridor, Plane
 
 from hplan.config import PlayConfig, TaskConfig
@@ -40,11 +42,15 @@ def test_windows_are_those_of_the_episodes(played: tuple[Play, list], horizon: i
         for number, e in enumerate(episodes)
         for t in range(len(e) - horizon + 1)
     ]
+    if not expected:
+        with pytest.raises(HplanError, match=f"no episode of play has {horizon} steps"):
+            data.starts(horizon)
+        return
     starts = data.starts(horizon)
-    assert starts.dtype == np.int64
+    assert starts.dtype == torch.int64
     assert len(starts) == len(expected) == sum(max(0, len(e) - horizon + 1) for e in episodes)
-    for i, (number, observations, actions, rewards) in zip(starts, expected, strict=True):
-        assert (data.episode[i : i + horizon + 1] == number).all()
+    for i, (number, observations, actions, rewards) in zip(starts.tolist(), expected, strict=True):
+        assert bool((data.episode[i : i + horizon + 1] == number).all())
         assert np.array_equal(data.observations[i : i + horizon + 1], observations)
         assert np.array_equal(data.actions[i : i + horizon], actions)
         assert np.array_equal(data.rewards[i : i + horizon], rewards)
@@ -63,36 +69,60 @@ def test_lengths_add_up(played: tuple[Play, list]) -> None:
     for column in (data.actions, data.rewards, data.success, data.violation):
         assert not column[last].any()  # nothing follows the last observation
     assert data.seeds.tolist() == [e.seed for e in episodes]
+    assert data.lengths.tolist() == [len(e) for e in episodes]
+    again = Play.of(episodes, data.observation_spec, data.action_spec)
+    for name in ("observations", "actions", "success", "terminated", "remaining", "episode", "seeds"):
+        assert torch.equal(getattr(again, name), getattr(data, name)), name
 
 
 @settings(max_examples=20, deadline=None)
-@given(plays(), st.floats(0.05, 0.95), st.integers(0, 9))
-def test_a_split_shares_no_layout(played: tuple[Play, list], fraction: float, seed: int) -> None:
-    data, _ = played
-    if len(set(data.seeds.tolist())) < 2:
-        with pytest.raises(HplanError, match="nothing to hold out"):
-            data.split(fraction, seed)
-        return
-    train, held = data.split(fraction, seed)
-    assert len(train) + len(held) == len(data)
-    assert min(train.episodes, held.episodes) > 0
-    assert not set(train.seeds.tolist()) & set(held.seeds.tolist())
-    assert np.array_equal(held.starts(2), data.split(fraction, seed)[1].starts(2))
-    for part in (train, held):
-        assert np.array_equal(np.unique(part.episode), np.arange(part.episodes))
-        assert len(part.starts(1)) == part.steps
+@given(plays(), st.data())
+def test_outcomes_are_where_successful_steps_end(played: tuple[Play, list], data: st.DataObject) -> None:
+    play, episodes = played
+    kept = torch.tensor(data.draw(st.lists(st.booleans(), min_size=play.episodes, max_size=play.episodes)))
+    expected: dict[bool, list[int]] = {True: [], False: []}
+    row = 0
+    for number, episode in enumerate(episodes):
+        for reached in [False, *episode.success.tolist()]:
+            if kept[number]:
+                expected[reached].append(row)
+            row += 1
+    assert [rows.tolist() for rows in play.outcomes(kept)] == [expected[True], expected[False]]
+    assert len(torch.cat(play.outcomes())) == len(play)
+    chosen = play.select(kept).outcomes()
+    assert [len(rows) for rows in chosen] == [len(expected[True]), len(expected[False])], "none is lost on the way"
+
+
+def test_levels_see_latents_where_there_are_any() -> None:
+    play = made_up([(3, 0), (2, 1)])
+    assert play.below is play.observations
+    latents = torch.arange(7.0)[:, None]
+    above = play.with_latents(latents)
+    assert above.below is latents and above.observations is play.observations
+    assert above.select(torch.tensor([False, True])).below.flatten().tolist() == [4, 5, 6]
+    with pytest.raises(UsageError, match="6 latents for 7 rows"):
+        play.with_latents(latents[1:])
+
+
+def test_windows_can_be_cut_without_losing_episodes() -> None:
+    """As where chance decides: `remaining` ends there, and the episode goes on."""
+    play = made_up([(4, 0), (4, 1)])
+    cut = replace(play, remaining=torch.tensor([1, 0, 2, 1, 0, 4, 3, 2, 1, 0]))
+    assert cut.starts(2).tolist() == [2, 5, 6, 7]
+    assert cut.select(torch.tensor([True, False])).starts(1).tolist() == [0, 2, 3]
+    assert cut.lengths.tolist() == [4, 4]
 
 
 def test_loading_refuses_what_is_damaged_and_keeps_the_rest(tmp_path: Path) -> None:
     play(TASK, tmp_path, steps=90, seed=0, make=Corridor, shard_steps=30)
     whole = load_play(tmp_path)
-    shard = tmp_path / "shard-00001.npz"
+    shard = tmp_path / "shard-00001.safetensors"
     shard.write_bytes(shard.read_bytes()[::-1])  # same size: only the hash tells
-    with pytest.raises(HplanError, match=r"shard-00001\.npz: altered"):
+    with pytest.raises(HplanError, match=r"shard-00001\.safetensors: altered"):
         load_play(tmp_path)
     rest = load_play(tmp_path, skip_damaged=True)
     assert (whole.steps, rest.steps) == (90, 60)
-    for path in tmp_path.glob("*.npz"):
+    for path in tmp_path.glob("*.safetensors"):
         path.unlink()
     with pytest.raises(HplanError, match="no readable episodes"):
         load_play(tmp_path, skip_damaged=True)
@@ -107,3 +137,12 @@ def test_wrong_calls_are_told(tmp_path: Path) -> None:
         data.starts(0)
     with pytest.raises(UsageError, match="between 0 and 1"):
         data.split(1.5, 0)
+
+
+def test_play_of_one_shard_is_mapped_and_of_bytes(tmp_path: Path) -> None:
+    play(TASK, tmp_path, steps=90, seed=0, make=Corridor)
+    before = (tmp_path / "shard-00000.safetensors").read_bytes()
+    data = load_play(tmp_path)
+    assert data.observations.dtype == torch.uint8
+    data.observations.fill_(7)
+    assert (tmp_path / "shard-00000.safetensors").read_bytes() == before, "nothing gets to the disk"
