@@ -1,7 +1,7 @@
 """The Python blocks of README and docs are run as they stand, page by page, each page in a folder of its own.
 
-A block below `<!-- skip: reason -->` is not run; one below `<!-- training -->` makes its page a test that trains. A block
-with a title, ```python title="my_part.py", is written to a file of that name, from where the page imports it.
+A block below `<!-- skip: reason -->` is not run; one below `<!-- training -->` makes its page a test that trains. A
+block with a title, ```python title="my_part.py", is written to a file of that name, from where the page imports it.
 """
 
 from __future__ import annotations
