@@ -45,4 +45,4 @@ types: setup  ## pyright
 	$(BIN)/pyright
 
 docs: setup  ## the site, into runs/site; a link that leads nowhere is an error
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
