@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-smoke test lint types
+.PHONY: help setup demo demo-smoke test lint types docs
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hplan needs Python 3.11 or newer, this is %d.%d: make PYTHON=python3.12 setup" % sys.version_info[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) $(TORCH_ARGS) torch
-	$(PIP) --editable '.[dev,envs,data,viz,track]'
+	$(PIP) --editable '.[dev,docs,envs,data,viz,track]'
 	@touch $@
 
 demo: setup  ## play, train and watch a stack of world models solve unseen DoorKey layouts; writes runs/demo/report.html
@@ -43,3 +43,6 @@ lint: setup  ## ruff: style and formatting
 
 types: setup  ## pyright
 	$(BIN)/pyright
+
+docs: setup  ## the site, into runs/site; a link that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

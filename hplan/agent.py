@@ -46,7 +46,8 @@ def load(
 ) -> Agent:
     """An agent from a run directory or by the name of a shipped one. `levels`: keep this many of the lowest; `method`
     "flat" keeps one. planner, proposal, energy: who plans, what a search tries, and what `reset()` aims for instead of
-    the task's success; names of `hplan.parts`, MODULE:NAME, or objects (docs/extending.md). `settings`: fields of
+    the task's success; names of `hplan.parts`, MODULE:NAME, or objects; the class of an energy is made with the levels
+    of the agent (docs/extending.md). `settings`: fields of
     `ControlConfig` and of `planner_settings` to change, and `remember` (`Agent`).
     Raises UsageError for an unknown name or setting, HplanError for a damaged agent."""
     stack = Stack.load(agent_path(path))
@@ -66,7 +67,7 @@ def load(
     stack = stack.lowest(levels) if levels else stack
     who = _planner_for(stack, planner, proposal, **check_planner_settings(chosen))
     what = found("energy", energy)
-    what = what() if isinstance(what, type) else what
+    what = what(stack.levels) if isinstance(what, type) else what
     return Agent(stack, replan=replan, planner=who, config=config, remember=remember, energy=what, name=str(path))
 
 
