@@ -6,7 +6,6 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -16,17 +15,15 @@ import hplan
 ROOT = Path(hplan.__file__).parent
 # A part may import parts of its own rank or of a lower one. `view` is apart: it sees the plan tree and the types alone.
 RANKS = (
-    ("types", "__init__"),
-    ("files", "threads", "validation", "parts", "spaces"),
-    ("config", "encodings"),
-    ("codec",),
-    ("worlds",),
+    ("types", "files", "threads", "validation", "__init__"),
+    ("config",),
+    ("worlds", "codec", "encodings", "spaces"),
     ("registry",),
     ("play", "levels", "objectives"),
     ("planning",),
-    ("control", "goals"),
+    ("control",),
     ("report",),
-    ("agent",),
+    ("agent", "goals"),
     ("training", "evaluation"),
     ("testing", "doctor"),
     ("cli",),
@@ -73,20 +70,6 @@ def test_imports_point_one_way(name: str) -> None:
             assert other in VIEW_SEES, f"{name} imports {other}; a view sees only {sorted(VIEW_SEES)}"
 
 
-def test_no_module_imports_itself_by_way_of_others() -> None:
-    """Those of one rank do not either; what an entrance loads when it is first used does not count."""
-    graph = {
-        name: {
-            other
-            for other in imported(name, path)
-            if other in MODULES and other not in {name, *ENTRANCES} and (name, other) not in UPWARD
-        }
-        for name, path in MODULES.items()
-        if name not in ENTRANCES
-    }
-    TopologicalSorter(graph).prepare()  # CycleError names the modules of one
-
-
 @pytest.mark.parametrize("name", [name for name in MODULES if part(name) not in ("cli", "report")])
 def test_the_library_does_not_print(name: str) -> None:
     calls = (node for node in ast.walk(ast.parse(MODULES[name].read_text())) if isinstance(node, ast.Call))
@@ -109,7 +92,7 @@ def test_texts_are_read_and_written_as_utf_8(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in MODULES if name != "hplan.types"])  # the vocabulary, in one place
 def test_no_file_is_long(name: str) -> None:
     length = len(MODULES[name].read_text().splitlines())
-    assert length <= 400, f"{name} has {length} lines; is there more than one concept in it?"
+    assert length <= 260, f"{name} has {length} lines; is there more than one concept in it?"
 
 
 @pytest.mark.parametrize("call", [["--help"], ["eval", "--help"], ["list"], ["evla"]])

@@ -8,21 +8,20 @@ from typing import Any
 import pytest
 import torch
 from control.corridor import Corridor
-from levels.plays import play_of
+from hplan.training.durations import wanted_stride
+from hplan.training.maps import Events
 from levels.small_levels import cells_level
 from torch import Tensor
 
 from hplan.levels.calibration import AHEAD
 from hplan.levels.steps import Steps
 from hplan.training.calibrate import CHECKED, surprises
-from hplan.training.events import wanted_stride
-from hplan.training.symbols import EventSteps
 
 
 class Walk(Corridor):
     """Latents are numbers of rows; a step is `stride` rows on, and predicted `drift` too far."""
 
-    gradual = True
+    exact = False
 
     def __init__(self, index: int, drift: float) -> None:
         super().__init__(index)
@@ -35,11 +34,9 @@ class Walk(Corridor):
 def steps(level: Any, rows: int) -> Steps:
     stride = round(level.stride)
     begin = torch.arange(rows - stride)
-    latents = torch.arange(float(rows))[:, None]
     return Steps(
         level,
-        play_of(latents, torch.zeros(rows, dtype=torch.long), torch.arange(rows - 1, -1, -1)),
-        latents,
+        lambda at: at.float()[:, None],
         begin,
         end=begin + stride,
         macros=torch.zeros(len(begin), dtype=torch.long),
@@ -73,19 +70,24 @@ def test_where_nothing_happened_there_is_no_surprise() -> None:
 
 def test_a_level_of_symbols_is_uncertain_where_its_world_is() -> None:
     level = cells_level()
-    z = torch.zeros(2, 4, 5, dtype=torch.long)
+    z = level.decode(torch.zeros(2, 4, 5, dtype=torch.long))
     macro = torch.zeros(2, dtype=torch.long)
     assert level.uncertainty(z, macro).tolist() == [0.0, 0.0]
-    level.uncertainty_head.certainty.fill_(0.5)
+    level.certainty_.fill_(0.5)
     doubt = level.uncertainty(z, macro)
-    assert bool((doubt > 0).all()) and bool((doubt < 20 / level.space.typical_change).all())
+    assert bool((doubt > 0).all()) and bool((doubt < 20 / level.typical_change).all())
+
+
+class Cells(Corridor):
+    def decode(self, symbols: Tensor) -> Tensor:
+        return symbols.flatten(1).float()
 
 
 def test_the_stride_of_events_is_that_of_plans_and_not_of_play() -> None:
     """Play wandered for 10 steps from cell 1 before it entered the next block, which begins at cell 4."""
-    below, level = Corridor(0), Corridor(1)
-    play = torch.tensor([1, 2, 1, 0, 1, 2, 1, 2, 3, 3, 4.0])[:, None]
+    below, level = Cells(0), Cells(1)
+    play = torch.tensor([1, 2, 1, 0, 1, 2, 1, 2, 3, 3, 4])[:, None, None]
     blocks = play // 4
     one = torch.tensor([9])
-    happened = EventSteps(one, blocks[one], blocks[one + 1], torch.tensor([2]), torch.tensor([10.0]), torch.zeros(1, 2))
+    happened = Events(one, blocks[one], blocks[one + 1], torch.tensor([2]), torch.tensor([10.0]), torch.zeros(1, 2))
     assert wanted_stride(level, below, play, happened, seed=0) == 3.0  # type: ignore[arg-type]

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from levels.plays import play_of
 
-from hplan.levels.heads import policy, uncertainty
-from hplan.levels.level import Level
-from hplan.levels.stage import Stages
 from hplan.play.play import Play
-from hplan.training import strides, vectors
-from hplan.training.fit import Run
-from hplan.training.learn import train
-from hplan.training.strides import Strides, cut, unpredictable
-from hplan.training.train import run_stages
-from hplan.training.vectors import StrideSettings, base_level, level_stages
+from hplan.training import policy, uncertainty, vector, vector_stack
+from hplan.training.strides import cut, unpredictable
+from hplan.training.vectors import Play, base_level, train_vector_level
 from hplan.types import ActionSpec, ObservationSpec
 
 PLANE, PUSH = ObservationSpec("vector", (2,)), ActionSpec("continuous", 2, (-1.0, -1.0), (1.0, 1.0))
@@ -31,8 +24,8 @@ PAD, EXITS = torch.tensor([5.0, 5.0]), torch.tensor([[1.0, 1.0], [9.0, 1.0], [1.
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little is trained, and what is trained on frozen latents plays no part here."""
-    monkeypatch.setattr(vectors, "SUPPORT_STEPS", 5)
-    monkeypatch.setattr(vectors, "SQUARED", 100)
+    monkeypatch.setattr(vector, "SUPPORT_STEPS", 5)
+    monkeypatch.setattr(vector, "SQUARED", 100)
     monkeypatch.setattr(uncertainty, "STEPS", 5)
     monkeypatch.setattr(policy, "STEPS", 5)
 
@@ -55,7 +48,7 @@ def play_on_a_field(radius: float) -> Play:
         observations.append(at)
     actions.append(torch.zeros_like(heading))
     remaining = torch.arange(STEPS, -1, -1).repeat(EPISODES)
-    return play_of(torch.stack(observations, 1).flatten(0, 1), torch.stack(actions, 1).flatten(0, 1), remaining)
+    return Play(torch.stack(observations, 1).flatten(0, 1), torch.stack(actions, 1).flatten(0, 1), remaining)
 
 
 def jumps(play: Play) -> torch.Tensor:
@@ -69,11 +62,9 @@ def jumps(play: Play) -> torch.Tensor:
 @pytest.mark.parametrize("radius", [0.0, 1.0], ids=["certain", "with a pad"])
 def test_what_level_0_cannot_predict_is_exactly_what_chance_decides(radius: float, tmp_path: Path) -> None:
     play = play_on_a_field(radius)
-    parts = base_level(PLANE, PUSH, latent=6, hidden=32).parts
     torch.manual_seed(0)
-    level = Level(index=0, parts=parts | {"encoder": parts["encoder"] | {"octaves": 3}})
-    settings = StrideSettings(base_steps=400, batch=64)
-    run_stages(level_stages(level, play, settings, rollout=2, seed=0), Run(0, tmp_path))
+    level = base_level(PLANE, PUSH, latent=6, hidden=32, octaves=3)
+    train_vector_level(level, play, steps=400, seed=0, out=tmp_path, batch=64, rollout=2)
     assert bool(jumps(play).any()) == (radius > 0)
     assert torch.equal(unpredictable(level, play), jumps(play))
 
@@ -82,13 +73,17 @@ def test_what_level_0_cannot_predict_is_exactly_what_chance_decides(radius: floa
 def test_levels_above_never_see_it_and_the_card_counts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Play] = []
 
-    def stages(level: Level, play: Play, settings: StrideSettings, **options: Any) -> Stages:
+    def train(level, play: Play, **options):
         seen.append(play)
-        return level_stages(level, play, settings, **options)
+        return train_vector_level(level, play, **options)
 
-    monkeypatch.setattr(strides, "level_stages", stages)
-    settings = StrideSettings(base_steps=800, above_steps=5, batch=64, latent=6, hidden=32, codes=4, ratio=4)
-    trained = train(play_on_a_field(1.0), Strides, settings, levels=3, run=Run(0, tmp_path))
+    monkeypatch.setattr(vector_stack, "train_vector_level", train)
+    settings = vector_stack.StrideSettings(
+        base_steps=800, above_steps=5, batch=64, latent=6, hidden=32, codes=4, ratio=4
+    )
+    trained = vector_stack.train_vector(
+        recorded(play_on_a_field(1.0)), levels=3, settings=settings, seed=0, out=tmp_path, device="cpu", progress=None
+    )
     play, *above = seen
     taken = jumps(play)
     assert 0 < trained.facts["chances"] == int(taken.sum())
@@ -98,8 +93,18 @@ def test_levels_above_never_see_it_and_the_card_counts_it(tmp_path: Path, monkey
         assert not bool(taken[inside].any())
 
 
+def recorded(play: Play) -> Play:
+    rows = len(play.below)
+    episode = np.repeat(np.arange(EPISODES, dtype=np.int32), STEPS + 1)
+    nothing = np.zeros(rows, bool)
+    return Play(
+        play.below.numpy(), play.actions.numpy(), np.zeros(rows, np.float32), nothing, nothing, nothing,
+        play.remaining.numpy().astype(np.int32), episode, np.arange(EPISODES), PLANE, PUSH,
+    )  # fmt: skip
+
+
 @given(st.lists(st.booleans(), min_size=12, max_size=12), st.integers(1, 5))
 def test_no_window_has_chance_inside_and_no_other_is_lost(chance: list[bool], horizon: int) -> None:
-    play = play_of(torch.zeros(12, 1), torch.zeros(12, 1), torch.tensor([5, 4, 3, 2, 1, 0] * 2))
+    play = Play(torch.zeros(12, 1), torch.zeros(12, 1), torch.tensor([5, 4, 3, 2, 1, 0] * 2))
     kept = torch.nonzero(cut(play, torch.tensor(chance)).remaining >= horizon)[:, 0].tolist()
     assert kept == [row for row in play.starts(horizon).tolist() if not any(chance[row : row + horizon])]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from two_doors import SMALL, two_doors
 
-from hplan.levels.heads import policy, success
 from hplan.objectives import collapse
+from hplan.training import policy, success
 from hplan.training.learn import learn
 from hplan.types import CollapseWarning
 

@@ -6,17 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.test_vectors import PUSH, play_in_a_box, stack
+from levels.test_vector import PUSH, play_in_a_box, stack
 from two_doors import two_doors
 
-from hplan.levels.heads import policy, success
-from hplan.levels.heads.policy import policy_stages
-from hplan.parts import names
+from hplan.objectives.objective import NAMES
+from hplan.training import policy, success
 from hplan.training.device import Meeting
-from hplan.training.fit import Run
 from hplan.training.learn import learn
-from hplan.training.train import run_stages
-from hplan.training.vectors import StrideSettings, encoded, level_stages
+from hplan.training.vectors import encoded, train_vector_level
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
@@ -53,17 +50,17 @@ def test_an_agent_of_symbols_learns_on_cuda(tmp_path: Path, monkeypatch: pytest.
 
 @cuda
 @pytest.mark.training
-@pytest.mark.parametrize("objective", names("objective"))
+@pytest.mark.parametrize("objective", NAMES)
 def test_levels_over_vectors_learn_on_cuda(objective: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy, "STEPS", 20)
     play, ends = play_in_a_box(PUSH), {}
     for device in ("cpu", "cuda"):
-        run = Run(0, tmp_path / device, device)
+        out = tmp_path / device
         base, above = stack(PUSH, 2)
-        settings = StrideSettings(base_steps=20, above_steps=20, batch=64, objective=objective)
-        curves = run_stages(level_stages(base, play, settings, rollout=2, seed=0), run)
+        options = {"steps": 20, "seed": 0, "out": out, "batch": 64, "rollout": 2, "objective": objective}
+        curves = train_vector_level(base, play, device=device, **options)
         seen = encoded(base, play)
-        curves |= run_stages(level_stages(above, seen, settings, rollout=2, slow=1.0, seed=0), run)
-        curves |= run_stages(policy_stages(above, base, seen), run)
+        curves |= train_vector_level(above, seen, slow=1.0, device=device, **options)
+        curves |= train_policy(above, base, seen, seed=0, out=out, device=device, progress=None)
         ends[device] = [curve[-1]["loss"] for curve in curves.values()]
     assert ends["cuda"] == pytest.approx(ends["cpu"], rel=0.05, abs=0.05)

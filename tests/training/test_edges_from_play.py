@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from levels.line_levels import Known, edges, line_level
-from levels.plays import play_of
+from levels.line_levels import edges, line_level
+from torch import Tensor
 from training.test_collapse_warning import Square
 
 from hplan.agent import load
-from hplan.levels.heads import policy, uncertainty
 from hplan.levels.heads.landmarks import OFTEN, VOUCHED, landmark_edges, reversibility
 from hplan.levels.level import Level
-from hplan.play.play import Play
-from hplan.training import vectors
+from hplan.training import policy, uncertainty, vector
 from hplan.training.learn import learn
+from hplan.training.vectors import Play
 
 PLACES = tuple(float(n) for n in range(0, 41, 4))
 
 
-def suspicious() -> Level:
+class Suspicious(Level):
     """Only steps on are as real ones are."""
-    level = line_level(places=PLACES)
-    level.compatibility_head = Known(lambda level, z, following: torch.where(following > z, -1.0, 1.0)[:, 0])
-    return level
+
+    def compatibility(self, z: Tensor, following: Tensor) -> Tensor:
+        return torch.where(following[:, 0] > z[:, 0], -1.0, 1.0)
 
 
-def hesitant() -> Level:
+class Hesitant(Level):
     """Play never showed the way back."""
-    level = line_level(places=PLACES)
-    level.prior_head = Known(lambda level, z: torch.tensor([1e-9, 1.0]).log().expand(len(z), 2))
-    return level
+
+    def prior(self, z: Tensor) -> Tensor:
+        return torch.tensor([1e-9, 1.0]).log().expand(len(z), 2)
 
 
 def play(*ways: tuple[int, int]) -> Play:
@@ -45,7 +43,7 @@ def play(*ways: tuple[int, int]) -> Play:
         below.append(torch.linspace(start, end, steps + 1))
         remaining.append(torch.arange(steps, -1, -1))
     positions = torch.cat(below)[:, None]
-    return play_of(positions, torch.zeros(len(positions), 1), torch.cat(remaining))
+    return Play(positions, torch.zeros(len(positions), 1), torch.cat(remaining))
 
 
 def pairs(level: Level, shown: Play) -> dict[tuple[int, int], int]:
@@ -58,9 +56,9 @@ ON, BACK = [(n, n + 1) for n in range(10)], [(n + 1, n) for n in range(10)]
 MANY = [(0, 40)] * (OFTEN + 5)
 
 
-@pytest.mark.parametrize("kind", [suspicious, hesitant])
-def test_a_world_of_one_way_stays_one_way(kind: Callable[[], Level]) -> None:
-    assert pairs(kind(), play(*MANY)) == dict.fromkeys(ON, VOUCHED)
+@pytest.mark.parametrize("kind", [Suspicious, Hesitant])
+def test_a_world_of_one_way_stays_one_way(kind: type[Level]) -> None:
+    assert pairs(kind(places=PLACES), play(*MANY)) == dict.fromkeys(ON, VOUCHED)
 
 
 def test_the_levels_own_model_may_vouch_for_a_step_that_was_not_shown() -> None:
@@ -71,7 +69,7 @@ def test_the_levels_own_model_may_vouch_for_a_step_that_was_not_shown() -> None:
 def test_where_steps_can_be_undone_every_edge_leads_back_too() -> None:
     """Most of the way was gone both ways, and the last step only once and only on."""
     shown = play(*[(0, 36), (36, 0)] * (OFTEN + 5), (36, 40))
-    level = suspicious()  # it would vouch for no way back
+    level = Suspicious(places=PLACES)  # it would vouch for no way back
     found = landmark_edges(level, shown)
     known = pairs(level, shown)
     assert known.keys() == {*ON, *BACK}
@@ -101,12 +99,12 @@ def test_a_way_back_may_take_others_and_three_times_as_long() -> None:
 def test_a_trained_agent_keeps_graphs_of_all_levels_above_0_and_plans_on_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vectors, "SUPPORT_STEPS", 20)
+    monkeypatch.setattr(vector, "SUPPORT_STEPS", 20)
     monkeypatch.setattr(uncertainty, "STEPS", 20)
     monkeypatch.setattr(policy, "STEPS", 20)
     settings = {"base_steps": 60, "above_steps": 30, "batch": 32, "hidden": 16, "ratio": 4}
     learn(Square, tmp_path, steps=3000, levels=3, settings=settings, device="cpu")
-    agent = load(tmp_path, planner="graph")
+    agent = load(tmp_path, settings={"planner": "graph"})
     assert agent.stack.edges.keys() == {1, 2}
     for k, found in agent.stack.edges.items():
         level = agent.stack.levels[k]

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from levels.plays import play_of
+from hplan.play.layouts import Layouts
 from torch import Tensor, nn
 
-from hplan.levels.heads import conditioning
-from hplan.levels.heads.conditioning import conditioning_stages
 from hplan.levels.level import Level
-from hplan.training.fit import Run
-from hplan.training.train import run_stages
-from hplan.types import ObservationSpec
+from hplan.training import fits
+from hplan.training.vectors import Play
 
 SIDES = torch.tensor([(0, 1), (1, 0), (0, -1), (-1, 0)])
 
 
-def places() -> Level:
+class Places(Level):
     """Latents are places: column and row."""
-    torch.manual_seed(0)
-    parts: dict[str, dict[str, Any]] = {
-        "conditioning": {"kind": "map", "latent": 2, "hidden": 32, "reach": 1, "judges": True},
-        "encoder": {"kind": "identity"},
-        "macros": {"kind": "codes", "size": 4, "width": 2, "latent": 2, "hidden": 32},
-        "compatibility": {"kind": "contrastive", "seen": 11, "latent": 2, "hidden": 32},
-        "dynamics": {"kind": "residual", "seen": 11, "macro": 2, "latent": 2, "hidden": 32},
-        "space": {"kind": "vector", "latent": 2, "landmarks": 1},
-    }
-    level = Level(index=1, parts=parts)
-    level.conditioning.where = nn.Identity()
-    return level.eval().requires_grad_(False)
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        super().__init__(index=1, inputs=2, macros=4, stride=1, latent=2, hidden=32, window=2, view=1)
+        assert self.sight is not None
+        self.sight.where = nn.Identity()
+
+    def encode(self, below: Tensor) -> Tensor:
+        return below
 
 
 def layout(generator: torch.Generator, middle: float = 1.0) -> Tensor:
@@ -54,36 +47,33 @@ def steps(walls: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.mark.training
 def test_steps_into_walls_do_not_fit_in_unseen_layouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conditioning, "STEPS", 200)
-    monkeypatch.setattr(conditioning, "BATCH", 256)
+    monkeypatch.setattr(fits, "STEPS", 200)
+    monkeypatch.setattr(fits, "BATCH", 256)
     generator = torch.Generator().manual_seed(0)
     images = torch.stack([layout(generator) for _ in range(8)])
     pairs, of = [], []
     for number, walls in enumerate(images):
         start, end, blocked = steps(walls)
         pairs.append(torch.stack([start, end], 1)[~blocked].flatten(0, 1))  # episodes of one step
-        of += [number] * (len(pairs[-1]) // 2)
+        of += [number] * len(pairs[-1])
     below = torch.cat(pairs)
     remaining = torch.tensor([1, 0]).repeat(len(below) // 2)
-    spec = ObservationSpec("vector", (2,), context=(9, 9), context_frame=(0.0, 0.0, 1.0))
-    play = play_of(below, torch.zeros(len(below), 2), remaining, contexts=images[of].byte(), spec=spec)
-    level = places()
+    play = Play(below, torch.zeros(len(below), 2), remaining, Layouts(images, torch.tensor(of), below))
+    level = Places().eval().requires_grad_(False)
     new = layout(generator.manual_seed(99), middle=0.0)  # where all others have a wall
-    unseen = level.conditioned(new[None])
+    unseen = level.given(new[None])
     start, end, blocked = steps(new)
-    assert unseen.obstruction is not None and bool(
-        (unseen.obstruction(start, end) < 0).all()
-    )  # before it is trained it says nothing
-    curves = run_stages(conditioning_stages(level, play, seed=0), Run(0, tmp_path))
+    assert bool((unseen.misfit(start, end) < 0).all())  # before it is trained it says nothing
+    curves = train_fits(level, play, seed=0, out=tmp_path, device="cpu", progress=None)
     assert list(curves) == ["level1-fits"]
-    energy = unseen.obstruction(start, end)
+    energy = unseen.misfit(start, end)
     assert float((energy[blocked] > 0).float().mean()) > 0.95
     assert float((energy[~blocked] <= 0).float().mean()) > 0.9
     into = ~blocked & (end == 4.0).all(1)
     assert bool(into.any()) and bool((energy[into] <= 0).all())
-    assert unseen.compatibility is not None and torch.equal(unseen.compatibility(start, end), energy)
+    assert torch.equal(unseen.compatibility(start, end), energy)
 
 
 def test_there_is_nothing_to_learn_where_no_layout_is_seen(tmp_path: Path) -> None:
-    play = play_of(torch.zeros(4, 2), torch.zeros(4, 2), torch.tensor([1, 0, 1, 0]))
-    assert run_stages(conditioning_stages(places(), play, seed=0), Run(0, tmp_path)) == {}
+    play = Play(torch.zeros(4, 2), torch.zeros(4, 2), torch.tensor([1, 0, 1, 0]))
+    assert train_fits(Places(), play, seed=0, out=tmp_path, device="cpu", progress=None) == {}

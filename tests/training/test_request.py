@@ -52,9 +52,8 @@ def compiled(text: str) -> Any:
 def asked(factory: Callable[[], Any], **changes: Any) -> dict[str, Any]:
     task = task_from_factory(factory, "environment")
     world = make_world(task)
-    specs = world.codec.observation_spec, world.codec.action_spec
-    options = {"steps": 10, "seed": 0, "levels": "auto", "settings": {}, "abstraction": "events"}
-    return describe(task, specs, None, **options | changes)
+    specs = world.observation_spec, world.action_spec
+    return describe(task, specs, None, **{"steps": 10, "seed": 0, "levels": "auto", "settings": {}, **changes})
 
 
 @pytest.mark.parametrize(
@@ -127,8 +126,8 @@ def test_two_environments_of_one_name_do_not_share_a_run(tmp_path: Path) -> None
 def test_an_edited_task_file_is_another_run(edit: dict[str, Any], said: str, tmp_path: Path) -> None:
     task = load_task("minigrid/DoorKey-5x5")
     world = make_world(task)
-    options: dict[str, Any] = {"steps": 10, "seed": 0, "levels": 1, "settings": {}, "abstraction": "events"}
-    specs = world.codec.observation_spec, world.codec.action_spec
+    options: dict[str, Any] = {"steps": 10, "seed": 0, "levels": 1, "settings": {}}
+    specs = world.observation_spec, world.action_spec
     claim(tmp_path, describe(task, specs, None, **options), resume=True)
     parts = {k: replace(getattr(task, k), **v) if k in ("play", "changes") else v for k, v in edit.items()}
     with pytest.raises(UsageError, match=said):

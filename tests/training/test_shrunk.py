@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from training.test_chance import play_on_a_field
+from training.test_chance import play_on_a_field, recorded
 
-from hplan.levels.level import Level
-from hplan.levels.stage import Stages
-from hplan.play.play import Play
-from hplan.training import strides
-from hplan.training.fit import Run
-from hplan.training.learn import train
-from hplan.training.strides import Strides
-from hplan.training.vectors import StrideSettings, level_stages
+from hplan.training import vector_stack
+from hplan.training.vectors import Play, train_vector_level
 from hplan.types import CollapseWarning
 
 
@@ -27,27 +20,26 @@ def test_a_level_that_could_only_be_slow_by_shrinking_does_without(
 ) -> None:
     asked: list[tuple[int, float]] = []
 
-    def stages(level: Level, play: Play, settings: StrideSettings, *, slow: float = 0.0, **options: Any) -> Stages:
+    def train(level, play: Play, *, slow: float = 0.0, **options):
         asked.append((level.index, slow))
-        return level_stages(level, play, settings, slow=slow, **options)
+        return train_vector_level(level, play, slow=slow, **options)
 
-    monkeypatch.setattr(strides, "level_stages", stages)
-    settings = StrideSettings(
+    monkeypatch.setattr(vector_stack, "train_vector_level", train)
+    settings = vector_stack.StrideSettings(
         base_steps=100, above_steps=100, batch=64, latent=6, hidden=32, codes=4, ratio=4, slow=1e4
     )
-    run = Run(0, tmp_path)
+    run = {"levels": 2, "settings": settings, "seed": 0, "out": tmp_path, "device": "cpu", "progress": None}
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*shrink to a point")  # it is the one that is kept that is looked at
-        trained = train(play_on_a_field(0.0), Strides, settings, levels=2, run=run)
+        trained = vector_stack.train_vector(recorded(play_on_a_field(0.0)), **run)
     assert asked == [(0, 0.0), (1, 1e4), (1, 0.0)]
     assert {"level1", "level1-again"} <= trained.curves.keys()
     level = trained.levels[1]
     z = level.encode(trained.levels[0].encode(play_on_a_field(0.0).below))
     assert float(z.std(0).median()) > 0.1
-    again = train(play_on_a_field(0.0), Strides, settings, levels=2, run=run)  # all of it is loaded
+    again = vector_stack.train_vector(recorded(play_on_a_field(0.0)), **run)  # all of it is loaded
     assert all(torch.equal(a, b) for a, b in zip(level.parameters(), again.levels[1].parameters(), strict=True))
     with pytest.warns(CollapseWarning, match="^level 1 collapsed: .*shrink to a point"):
-        alone = train(play_on_a_field(0.0), Strides, settings, levels="auto", run=run)
+        alone = vector_stack.train_vector(recorded(play_on_a_field(0.0)), **run | {"levels": "auto"})
     assert alone.facts["left_out"] == 4
-    assert len(alone.levels) == 1  # whose steps lead anywhere is not worth a level
-    assert not {"level1-again", "level1-policy", "level1-uncertainty"} & alone.curves.keys()  # nor worth learning more
+    assert len(alone.levels) == 1 and "level1" not in alone.curves  # whose steps lead anywhere is not worth a level

@@ -6,35 +6,39 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from levels.line_levels import Known, line_level
-from levels.plays import play_of
 
 from hplan.levels.level import Level
-from hplan.play.play import Play
-from hplan.training.strides import Strides, reliable_horizon, travel_time, worth_a_level
-from hplan.training.vectors import StrideSettings
+from hplan.training.strides import next_ratio, reliable_horizon, travel_time, worth_a_level
+from hplan.training.vectors import Play
 
 
-def line(drift: float) -> Level:
+class Line(Level):
     """A level 0 over positions on a line that predicts every step `drift` too long."""
-    level = line_level(index=0)
-    level.dynamics = Known(lambda level, z, macro: z + macro + drift)
-    return level.eval()
+
+    def __init__(self, drift: float) -> None:
+        super().__init__(index=0, inputs=1, macros=1, macro_kind="continuous", macro_low=(-1.0,), macro_high=(1.0,))
+        self.drift = drift
+
+    def encode(self, below: torch.Tensor) -> torch.Tensor:
+        return below
+
+    def predict(self, z: torch.Tensor, macro: torch.Tensor) -> torch.Tensor:
+        return z + macro + self.drift
 
 
 def walk(length: int, episodes: int = 4) -> Play:
     """Episodes that go from 0 to `length` in steps of one."""
     below = torch.arange(length + 1.0).repeat(episodes)[:, None]
-    return play_of(below, torch.ones(len(below), 1), torch.arange(length, -1, -1).repeat(episodes))
+    return Play(below, torch.ones(len(below), 1), torch.arange(length, -1, -1).repeat(episodes))
 
 
 @pytest.mark.parametrize(("drift", "steps"), [(0.0, 16), (0.2, 2), (0.09, 5), (0.7, 1)])
 def test_a_level_is_reliable_until_its_error_is_half_a_step(drift: float, steps: int) -> None:
-    assert reliable_horizon(line(drift), walk(40)) == steps
+    assert reliable_horizon(Line(drift).eval(), walk(40)) == steps
 
 
 def test_episodes_too_short_for_one_step_say_nothing() -> None:
-    level = line(0.0)
+    level = Line(0.0).eval()
     level.stride = 50.0
     assert reliable_horizon(level, walk(40)) == 1
 
@@ -48,17 +52,13 @@ def test_travel_time_stitches_episodes() -> None:
     """No episode is longer than 30 steps, and yet the far end is 90 away."""
     starts = range(0, 61, 10)
     below = torch.cat([torch.arange(s, s + 31.0) for s in starts])[:, None]
-    play = play_of(below, torch.ones(len(below), 1), torch.arange(30, -1, -1).repeat(len(starts)))
+    play = Play(below, torch.ones(len(below), 1), torch.arange(30, -1, -1).repeat(len(starts)))
     assert travel_time(play, seed=0) > 45
 
 
 def test_a_place_that_is_never_left_takes_a_step() -> None:
-    play = play_of(torch.zeros(11, 1), torch.zeros(11, 1), torch.arange(10, -1, -1))
+    play = Play(torch.zeros(11, 1), torch.zeros(11, 1), torch.arange(10, -1, -1))
     assert travel_time(play, seed=0) == 1.0
-
-
-def next_ratio(trip: float, reliable: int) -> int:
-    return Strides(StrideSettings(), walk(4), walk(4), count=None, seed=0).next_ratio(trip, reliable)
 
 
 @given(st.floats(1, 1e5), st.integers(1, 16))

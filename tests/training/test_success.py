@@ -7,13 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hplan.levels.cells import SuccessHead
+from hplan.training.success import BEGINNINGS, train_success
 from torch import Tensor, nn
 
-from hplan.levels.heads import success
-from hplan.levels.heads.success import BEGINNINGS, MapSuccess, success_stages
-from hplan.levels.stage import Curve
-from hplan.training.fit import Run
-from hplan.training.train import run_stages
+from hplan.training import success
 
 REWARDED = torch.arange(64) >= 48
 Z = torch.where(REWARDED, 5.0, -5.0)[:, None]
@@ -33,14 +31,14 @@ class Head(nn.Module):
         self.resets += 1
         self.open.fill_(float(self.resets >= self.stuck))
 
-    def forward(self, level: SimpleNamespace | None, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor) -> Tensor:
         return self.linear(z)[:, 0] * self.open
 
 
-def trained(stuck: int, out: Path) -> tuple[Head, dict[str, Curve]]:
-    level = SimpleNamespace(index=0, success_head=Head(stuck))
-    curves = run_stages(success_stages(level, Z.__getitem__, REWARDED, seed=0), Run(0, out))
-    return level.success_head, curves
+def trained(stuck: int, out: Path) -> tuple[Head, dict[str, list]]:
+    level = SimpleNamespace(index=0, success=Head(stuck))
+    curves = train_success(level, Z.__getitem__, REWARDED, seed=0, out=out, device="cpu", progress=None)
+    return level.success, curves
 
 
 @pytest.mark.training
@@ -51,7 +49,7 @@ def test_a_classifier_that_does_not_tell_begins_again(
     monkeypatch.setattr(success, "STEPS", 400)
     head, curves = trained(stuck, tmp_path)
     assert list(curves) == ["level0-success", *(f"level0-success-{n}" for n in range(2, begun + 1))]
-    assert bool(((head(None, Z) > 0) == REWARDED).all()) == (begun < BEGINNINGS)
+    assert bool(((head(Z) > 0) == REWARDED).all()) == (begun < BEGINNINGS)
     monkeypatch.setattr(success.F, "binary_cross_entropy_with_logits", None)  # after a kill: nothing is trained anew
     again, resumed = trained(stuck, tmp_path)
     assert resumed == curves
@@ -59,7 +57,7 @@ def test_a_classifier_that_does_not_tell_begins_again(
 
 
 def test_another_beginning_of_a_head_over_cells_is_as_if_it_had_just_been_made() -> None:
-    head = MapSuccess(channels=4, hidden=8)
+    head = SuccessHead(4, 8)
     before = {key: value.clone() for key, value in head.state_dict().items()}
     with torch.no_grad():
         head.bias.fill_(7.0)
@@ -69,7 +67,7 @@ def test_another_beginning_of_a_head_over_cells_is_as_if_it_had_just_been_made()
 
 
 def test_without_a_reward_there_is_nothing_to_learn(tmp_path: Path) -> None:
-    level = SimpleNamespace(index=0, success_head=Head(0))
+    level = SimpleNamespace(index=0, success=Head(0))
     none = torch.zeros(64, dtype=torch.bool)
-    assert run_stages(success_stages(level, Z.__getitem__, none, seed=0), Run(0, tmp_path)) == {}
-    assert level.success_head is None
+    kept = {"seed": 0, "out": tmp_path, "device": "cpu", "progress": None}
+    assert train_success(level, Z.__getitem__, none, **kept) == {}

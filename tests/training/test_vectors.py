@@ -7,17 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from levels.plays import play_of
+from hplan.play.layouts import Layouts
 
 from hplan.levels.level import Level
-from hplan.levels.stage import Stages
 from hplan.planning.cem import CrossEntropy
 from hplan.planning.energy import NearLatent
 from hplan.planning.search import BestFirstSearch
-from hplan.play.play import Play
-from hplan.training.fit import Run
-from hplan.training.train import run_stages
-from hplan.training.vectors import StrideSettings, base_level, encoded, level_above, level_stages, measure, moving
+from hplan.training.vectors import Play, base_level, encoded, level_above, moving, train_vector_level
 from hplan.types import ActionSpec, Budget, HplanError, ObservationSpec, WorldModel
 
 PLANE = ObservationSpec("vector", (2,))
@@ -55,7 +51,7 @@ def test_a_level_is_rebuilt_from_its_configuration_and_weights() -> None:
     for level in stack(PUSH, 3):
         copy = Level(**level.config)
         copy.load_state_dict(level.state_dict())
-        x = torch.randn(3, 6 if level.index else 2)
+        x = torch.randn(3, level.config["inputs"])
         assert torch.equal(copy.eval().encode(x), level.encode(x))
 
 
@@ -79,22 +75,22 @@ def play_in_a_box(actions: ActionSpec, episodes: int = 40, steps: int = 60) -> P
         observations.append(at)
     taken.append(torch.zeros_like(taken[0]))
     remaining = torch.arange(steps, -1, -1).repeat(episodes)
-    return play_of(torch.stack(observations, 1).flatten(0, 1), torch.stack(taken, 1).flatten(0, 1), remaining)
+    return Play(torch.stack(observations, 1).flatten(0, 1), torch.stack(taken, 1).flatten(0, 1), remaining)
 
 
 @pytest.mark.parametrize("view", [0, 1])
 def test_in_a_new_layout_ways_lead_where_no_play_was(view: int) -> None:
     play = play_in_a_box(FOUR)
     if view:
-        spec = ObservationSpec("vector", (2,), context=(2, 2), context_frame=(0.0, 0.0, 1.0))
-        play = replace(play, contexts=torch.zeros(play.episodes, 2, 2, dtype=torch.uint8), observation_spec=spec)
+        layout = torch.zeros(len(play.below), dtype=torch.long)
+        play = replace(play, layouts=Layouts(torch.zeros(1, 2, 2), layout, play.below))
     torch.manual_seed(0)
     level = base_level(PLANE, FOUR, latent=6, hidden=32, view=view).eval()
-    level.encoder.measure(play.below)
+    level.features.measure(play.below)
     measure(level, play, seed=0)
     outside = level.keys(level.encode(1 + 4 * torch.rand(500, 2, generator=torch.Generator().manual_seed(0))))
     assert (len(outside.unique(dim=0)) > len(outside[:, 0].unique())) == bool(view)
-    near = level.space.points.float() + 0.1 * level.space.unit * torch.eye(6)[0]
+    near = level.landmarks.float() + 0.1 * level.unit * torch.eye(6)[0]
     assert not level.keys(near)[:, 1:].any()
 
 
@@ -102,25 +98,14 @@ def test_a_lattice_helps_out_where_landmarks_are_too_few() -> None:
     play = play_in_a_box(FOUR)
     torch.manual_seed(0)
     level = base_level(PLANE, FOUR, latent=6, hidden=32).eval()
-    level.encoder.measure(play.below)
+    level.features.measure(play.below)
     found = []
     for count in (2048, 8):
-        level.space.points = level.space.points[:count].clone()
+        level.landmarks = level.landmarks[:count].clone()
         measure(level, play, seed=0)
         found.append(level.keys(level.encode(play.below)))
     assert [bool(keys[:, 1:].any()) for keys in found] == [False, True]
     assert len(found[1].unique(dim=0)) > 8 == len(found[1][:, 0].unique())
-
-
-def quicker(stages: Stages) -> Stages:
-    """The first of them learns at twice its rate."""
-    first = next(stages)
-    curve = yield replace(first, lr=2 * first.lr)
-    while True:
-        try:
-            curve = yield stages.send(curve)
-        except StopIteration:
-            return
 
 
 @pytest.mark.training
@@ -128,10 +113,9 @@ def quicker(stages: Stages) -> Stages:
 def test_levels_learn_a_box_and_plan_in_it(actions: ActionSpec, count: int, tmp_path: Path) -> None:
     play = play_in_a_box(actions)
     levels = stack(actions, count)
-    settings = StrideSettings(base_steps=300, above_steps=300, batch=64)
     below = play
     for level in levels:
-        curve = run_stages(quicker(level_stages(level, below, settings, rollout=2, seed=0)), Run(0, tmp_path))
+        curve = train_vector_level(level, below, steps=300, seed=0, out=tmp_path, batch=64, rollout=2, lr=2e-3)
         below = encoded(level, below)
         assert curve[f"level{level.index}"][-1]["prediction"] < 0.8  # of a step, squared: 1 is "nothing changes"
         spread = below.below.std(0)
@@ -151,12 +135,12 @@ def test_levels_learn_a_box_and_plan_in_it(actions: ActionSpec, count: int, tmp_
 
 def test_windows_that_lead_nowhere_do_not_count_as_moving() -> None:
     below = torch.cat([torch.arange(20.0), torch.full((20,), 19.0)])[:, None]
-    moved = moving(play_of(below, torch.zeros(40, 1), torch.arange(39, -1, -1)), 4)
+    moved = moving(Play(below, torch.zeros(40, 1), torch.arange(39, -1, -1)), 4)
     assert bool(moved[:16].all())
     assert not bool(moved[19:].any())
 
 
 def test_play_without_a_window_long_enough_says_so() -> None:
-    play = play_of(torch.zeros(3, 1), torch.zeros(3, 1), torch.tensor([2, 1, 0]))
+    play = Play(torch.zeros(3, 1), torch.zeros(3, 1), torch.tensor([2, 1, 0]))
     with pytest.raises(HplanError, match="no episode of play has 8 steps"):
         play.starts(8)

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hplan.training.maps import index_maps
+from hplan.training.slow import Pairs, cell_pairs, separations, slow_symbols, train_slow
 from torch import Tensor
-from training.test_symbols import played
+from training.test_maps import play_of
 
-from hplan.levels.timescales import (
-    LONGEST,
-    Pairs,
-    SlowEncoder,
-    cell_pairs,
-    cuts,
-    functions_of,
-    gaps,
-    slow_stages,
-    slow_symbols,
-)
-from hplan.training.events import Events, EventSettings
-from hplan.training.fit import Run, fit
+from hplan.levels.timescales import LONGEST, SlowEncoder, cuts, gaps
 from hplan.types import ObservationSpec
 
 # States 0, 1 swap fast; 2, 3 swap fast; the pairs exchange slowly; 4 never changes.
@@ -45,21 +34,7 @@ def codes(size: int, channels: int = 8) -> Tensor:
 
 
 def learned(pairs: Pairs, out: Path, steps: int = 60) -> SlowEncoder:
-    torch.manual_seed(0)
-    slow = SlowEncoder(pairs.latents.shape[1], functions_of(len(pairs.latents)))
-    stages = slow_stages(slow, pairs, "slow")
-    fit(replace(next(stages), steps=steps), Run(0, out))
-    assert next(stages, None) is None  # it settles
-    return slow
-
-
-def found(cells: list[str], out: Path, ratio: int = 0) -> list[int]:
-    """Functions of the levels that play with these kinds of cells side by side has."""
-    play = played([cells_of(number, cells) for number in range(20)], spec_of(cells))
-    events = Events(EventSettings(ratio=ratio), play, play, count=None, seed=0)
-    events.pairs = cell_pairs(codes(len(events.cells)), events.maps, events.starts)
-    events.slow = learned(events.pairs, out)
-    return [gap.functions for gap in events._separations()]
+    return train_slow(pairs, name="slow", steps=steps, seed=0, out=out, device="cpu", progress=None)[0]
 
 
 def table(pairs: Pairs, size: int) -> list[list[float]]:
@@ -157,7 +132,11 @@ def test_the_same_stage_gives_the_same_functions_whether_it_was_trained_or_found
 def test_levels_are_what_is_slower_than_something_and_still_happens(
     cells: list[str], expected: list[int], tmp_path: Path
 ) -> None:
-    assert found(cells, tmp_path) == expected
+    play = play_of([cells_of(number, cells) for number in range(20)], spec_of(cells))
+    maps = index_maps(play, play.observation_spec)
+    pairs = cell_pairs(codes(len(maps.cells)), maps.maps, maps.starts)
+    found = separations(learned(pairs, tmp_path), pairs, maps, play.episode)
+    assert [gap.functions for gap in found] == expected
 
 
 def test_cuts_by_hand_drop_what_is_faster_than_a_power_of_the_ratio() -> None:
@@ -178,4 +157,8 @@ def test_cuts_by_hand_drop_what_is_faster_than_a_power_of_the_ratio() -> None:
 def test_by_hand_any_cut_is_a_level_that_drops_something_and_on_which_something_happens(
     cells: list[str], ratio: int, expected: list[int], tmp_path: Path
 ) -> None:
-    assert found(cells, tmp_path, ratio) == expected
+    play = play_of([cells_of(number, cells) for number in range(20)], spec_of(cells))
+    maps = index_maps(play, play.observation_spec)
+    pairs = cell_pairs(codes(len(maps.cells)), maps.maps, maps.starts)
+    slow = learned(pairs, tmp_path)
+    assert [gap.functions for gap in separations(slow, pairs, maps, play.episode, ratio)] == expected
