@@ -28,7 +28,7 @@ import numpy as np
 from gymnasium import spaces
 
 from hplan.encodings import counts_of, first_leaf, is_its_own_goal, least_of, observations, rows_of, unsupported
-from hplan.spaces import built, described, is_goal_space, line
+from hplan.gym_spaces import built, described, is_goal_space, line
 from hplan.types import ActionSpec, ObservationSpec, UsageError
 
 _MOST_ACTIONS = 256

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from hplan.types import UsageError
-from hplan.validation import Count, build, validated
+from hplan.validation import Count, Number, build, validated
 
 Recipe = Literal["explore", "random", "navigate", "stitch"]
 GoalKind = Literal["success", "observation"]
@@ -51,7 +51,7 @@ class PlayConfig:
     recipe: Recipe = "explore"
     steps: Mapping[str, Count] = field(default_factory=lambda: {"quick": 100_000, "full": 1_000_000})
     episode_steps: Count = 1000
-    restart_rare: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    restart_rare: Annotated[Number, Field(ge=0, lt=1)] = 0.0
 
 
 @validated
@@ -63,7 +63,7 @@ class ChangeConfig:
     """
 
     kind: Change = "none"
-    chance: Annotated[float, Field(gt=0, le=1)] = 0.2
+    chance: Annotated[Number, Field(gt=0, le=1)] = 0.2
     when: Interval = (0.1, 0.4)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from hplan.spaces import GOAL_KEYS, is_goal_space, line, parts_of
+from hplan.gym_spaces import GOAL_KEYS, is_goal_space, line, parts_of
 from hplan.types import ObservationSpec, UsageError
 
 _MOST_VALUES = 64  # of one symbol of an integer Box: more are measurements or pixels

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hplan.types import UsageError
 
@@ -55,6 +57,15 @@ def check_writable(*paths: str | os.PathLike[str] | None) -> None:
             raise UsageError(
                 f"{path} cannot be written: {folder} is no folder that you may write to; name another file"
             )
+
+
+def plain(value: Any) -> Any:
+    """As JSON can have it: keys are text, tuples are lists, and a number that is not finite is None."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from hplan.gym_spaces import is_goal_space
 from hplan.levels.stack import Stack
 from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess, lifted
-from hplan.spaces import is_goal_space
 from hplan.types import Energy
 
 

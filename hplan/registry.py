@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hplan.config import EnvFactory, SuccessRule, TaskConfig, read_task
-from hplan.types import HplanError, UsageError
+from hplan.config import EnvFactory, SuccessRule, Task, TaskConfig, read_task
+from hplan.types import UsageError
+from hplan.validation import checked
 
 if TYPE_CHECKING:  # Gymnasium takes a while, and `hplan list` needs none of it
     from hplan.worlds.split import Split, SplitEnv
@@ -47,7 +48,8 @@ def load_task(name: str, success: SuccessRule = "auto") -> TaskConfig:
     return task if success == "auto" else replace(task, success=success)
 
 
-def task_of(task: str | TaskConfig | EnvFactory, success: SuccessRule = "auto") -> TaskConfig:
+@checked
+def task_of(task: Task, success: SuccessRule = "auto") -> TaskConfig:
     """The task that a caller names: itself, its name, or a function that makes a Gymnasium environment. Raises
     UsageError for anything else."""
     if isinstance(task, TaskConfig):
@@ -61,11 +63,6 @@ def task_from_factory(factory: EnvFactory, name: str = "", success: SuccessRule 
     `name`: if empty, the function's or the class's own. Raises UsageError where it returns anything but a new
     gymnasium.Env each time, HplanError where it fails.
     """
-    if not callable(factory):
-        raise UsageError(
-            f"expected the name of a task or a function that makes an environment, got {type(factory).__name__}: pass "
-            "a function such as `lambda: MyEnv()`, for hplan runs several and closes them"
-        )
     from hplan.worlds.gym import GYM_PLAY
     from hplan.worlds.views import with_goal_kind
 
@@ -73,32 +70,10 @@ def task_from_factory(factory: EnvFactory, name: str = "", success: SuccessRule 
         given = getattr(factory, "__name__", "")
         name = given if given.isidentifier() else "environment"  # a lambda is called <lambda>, a partial nothing
     task = TaskConfig(name, environment=name, success=success, play=GYM_PLAY, factory=factory)
-    _check_factory(factory, name)
     return with_goal_kind(task)
 
 
-def _check_factory(factory: EnvFactory, name: str) -> None:
-    """Environments are made and closed as they are needed: one that somebody else holds must not be among them."""
-    from gymnasium import Env
-
-    try:
-        first, second = factory(), factory()
-    except UsageError:
-        raise
-    except Exception as error:  # whatever a user's constructor may raise
-        raise HplanError(f"{name}: making the environment raised {type(error).__name__}: {error}") from error
-    if not isinstance(first, Env) or not isinstance(second, Env):
-        raise UsageError(f"{name}: the function returned {first!r}; expected a gymnasium.Env")
-    if first.unwrapped is second.unwrapped:
-        raise UsageError(
-            f"{name}: the function returns the same environment again; expected a function that makes a new one each "
-            "time, such as lambda: gymnasium.make(...)"
-        )
-    first.close()
-    second.close()
-
-
-def make(task: str | TaskConfig | EnvFactory) -> SplitEnv:
+def make(task: Task) -> SplitEnv:
     """A task's environment as it is evaluated: its view, limit and success, on evaluation layouts. Success ends an
     episode; `info` has `success` and `violation`, after `reset` also `goal`, `goal_name`, `context` or `mission` where
     there are any. Raises UsageError for an unknown task, or one whose environment cannot be made."""

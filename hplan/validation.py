@@ -28,13 +28,15 @@ def _as_python(value: Any) -> Any:
     return value.item() if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () else value
 
 
-Count = Annotated[int, BeforeValidator(_as_python), Field(ge=1)]
-Whole = Annotated[int, BeforeValidator(_as_python), Field(ge=0)]
-Seed = Annotated[int, BeforeValidator(_as_python), Field(ge=0, lt=2**31)]  # times the episodes of one, within 64 bits
-Positive = Annotated[float, BeforeValidator(_as_python), Field(gt=0)]
-NonNegative = Annotated[float, BeforeValidator(_as_python), Field(ge=0)]
-Share = Annotated[float, BeforeValidator(_as_python), Field(ge=0, le=1)]
-Rate = Annotated[float, BeforeValidator(_as_python), Field(gt=0, lt=1)]
+Integer = Annotated[int, BeforeValidator(_as_python)]
+Number = Annotated[float, BeforeValidator(_as_python)]
+Count = Annotated[Integer, Field(ge=1)]
+Whole = Annotated[Integer, Field(ge=0)]
+Seed = Annotated[Integer, Field(ge=0, lt=2**31)]  # times the episodes of one, within 64 bits
+Positive = Annotated[Number, Field(gt=0)]
+NonNegative = Annotated[Number, Field(ge=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Rate = Annotated[Number, Field(gt=0, lt=1)]
 
 _EXPECTED = {  # by pydantic's type of error, filled in with its context
     "literal_error": "{expected}",
@@ -152,7 +154,7 @@ def _explained(error: ValidationError, values: Any, known: Iterable[str], name: 
         bounds = one.get("ctx", {}).items()
         text = pattern.format_map({k: f"{v:g}" if isinstance(v, float) else v for k, v in bounds})
         expected += [text] if text not in expected else []
-    value = repr(first["input"])
+    value = repr(_as_python(first["input"]))
     value = value if len(value) <= SHOWN else f"{value[:SHOWN]}..."
     choices = [word for one in errors for word in one.get("ctx", {}).get("expected", "").split("'")[1::2]]
     close = get_close_matches(str(first["input"]), choices, n=1, cutoff=0.6)

@@ -217,16 +217,15 @@ def test_a_wrong_setting_is_refused_before_anything_is_played(
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("patients=3", "patience"),
-        ('patience="long"', "patience is 'long'; expected a number"),
-        ("patience=-1", "patience is -1; expected more than 0"),
+        ("overrun_facter=3", "did you mean overrun_factor"),
+        ('overrun_factor="long"', "overrun_factor is 'long'; expected a number"),
+        ("overrun_factor=-1", "overrun_factor is -1; expected more than 0"),
         ("alpha=5", "alpha is 5; expected less than 1"),
         ("alpha=nan", "alpha is nan; expected a finite number"),
-        ("retries=2.5", "retries is 2.5; expected a whole number"),
-        ("retries=true", "retries is True; expected a whole number"),
+        ("repairs_per_step=2.5", "repairs_per_step is 2.5; expected a whole number"),
+        ("repairs_per_step=true", "repairs_per_step is True; expected a whole number"),
         ("candidates=0", "candidates is 0; expected 1 or more"),
         ("floors=[2]", "floors is 2; expected 1 at most"),
-        ("planner=grph", "expected one of auto, search, graph"),
         ("remember=1", "remember is 1; expected true or false"),
     ],
 )
@@ -234,6 +233,22 @@ def test_settings_of_controller_and_search_are_refused_where_there_are_none(
     setting: str, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["eval", "minigrid/DoorKey-8x8", "--set", setting]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["eval", "watch"])
+@pytest.mark.parametrize(
+    ("planner", "said"),
+    [
+        ("grph", "planner 'grph' is not known: did you mean graph?"),
+        ("nowhere:Planner", "planner 'nowhere:Planner' cannot be imported"),
+        ("math:pie", "planner 'math:pie' cannot be imported"),
+    ],
+)
+def test_planners_that_are_not_there_are_told(
+    command: str, planner: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "minigrid/DoorKey-8x8", "--planner", planner]) == 2
     assert said in capsys.readouterr().err
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import math
 import os
 import subprocess
 import sys
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hplan.files import LOCK, check_writable, locked, sweep, write_atomically
+from hplan.files import LOCK, check_writable, locked, plain, sweep, write_atomically
 from hplan.types import UsageError
 
 
@@ -82,3 +84,18 @@ def test_where_no_file_can_be_written_is_told_before_it_is_made(tmp_path: Path) 
     for name, said in (("", "is a folder; name a file"), ("file/result.json", "file is no folder that you may write")):
         with pytest.raises(UsageError, match=said):
             check_writable(tmp_path / name)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda part: st.lists(part) | st.tuples(part) | st.dictionaries(st.integers() | st.text(), part),
+)
+
+
+@given(VALUES)
+def test_what_is_plain_is_what_json_gives_back(value: object) -> None:
+    assert json.loads(json.dumps(plain(value), allow_nan=False)) == plain(value)
+
+
+def test_only_what_json_lacks_is_changed() -> None:
+    assert plain({0: (1, 2.5), "a": [math.nan, math.inf, True, None]}) == {"0": [1, 2.5], "a": [None, None, True, None]}

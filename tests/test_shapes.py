@@ -10,9 +10,9 @@ import torch
 from jaxtyping import TypeCheckError
 from torch import Tensor
 
-from hplan.objectives.objective import NAMES, make_objective
 from hplan.objectives.slowness import slowness
 from hplan.objectives.vamp2 import vamp2
+from hplan.parts import BUILT_IN, find
 
 N, K, D = 4, 6, 3
 
@@ -21,7 +21,7 @@ def rows(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", BUILT_IN["objective"])
 @pytest.mark.parametrize(
     ("predicted", "candidates", "label"),
     [
@@ -34,7 +34,7 @@ def rows(*shape: int) -> Tensor:
 )
 def test_objectives_take_rows_of_one_width(name: str, predicted: Tensor, candidates: Tensor, label: Tensor) -> None:
     with pytest.raises(TypeCheckError, match=r"label|candidates|predicted"):
-        make_objective(name, D).agreement(predicted, candidates, label)
+        find("objective", name)(D).agreement(predicted, candidates, label)
 
 
 def test_what_would_broadcast_is_caught() -> None:

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from hplan.agent import Agent
 from hplan.config import TaskConfig
-from hplan.evaluation.result import plain
-from hplan.files import write_atomically
+from hplan.files import plain, write_atomically
 from hplan.levels.calibration import Calibration
 from hplan.levels.level import Level
 from hplan.levels.stack import macro_text

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hplan.config import TaskConfig
-from hplan.evaluation.result import plain
-from hplan.files import write_atomically
+from hplan.files import plain, write_atomically
 from hplan.registry import make_world
 from hplan.types import Result, UsageError
 from hplan.worlds.optimal import optimal_steps

@@ -15,7 +15,7 @@ from typing import Any
 
 from hplan.evaluation.episode import Record
 from hplan.evaluation.statistics import wilson
-from hplan.files import write_atomically
+from hplan.files import plain, write_atomically
 from hplan.types import Result
 
 PACKAGES = ("torch", "lightning", "numpy", "gymnasium", "minigrid", "ogbench", "mujoco", "stable-baselines3")
@@ -107,12 +107,3 @@ def _mean(values: Sequence[float]) -> float:
 def _per_level(counts: Sequence[dict[str, int]]) -> dict[str, float]:
     levels = sorted({level for one in counts for level in one}, key=int)
     return {level: sum(one.get(level, 0) for one in counts) / len(counts) for level in levels}
-
-
-def plain(value: Any) -> Any:
-    """As JSON can have it: tuples are lists, and a number that is not finite is None."""
-    if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -16,9 +16,8 @@ from hplan.codec import Codec
 from hplan.play.manifest import Manifest
 from hplan.play.store import EpisodeStore, versions, write_episodes
 from hplan.types import ActionSpec, Episode, HplanError, ObservationSpec, UsageError
+from hplan.worlds.outcome import SUCCESS, VIOLATION
 
-SUCCESS = ("success", "is_success")  # infos that say it, the first one that is there
-VIOLATION = ("violation", "constraint_violation", "cost")  # infos of which each says it
 _PREFIX, _SUFFIX = "ogbench/", "-v0"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hplan.control.plan_tree import PlanTree
+from hplan.files import plain
 from hplan.types import HplanError, Repair, UsageError
 
 
@@ -37,7 +38,7 @@ class TraceStep:
     def to_json(self) -> str:
         """One line, without its newline."""
         values = {**vars(self), "tree": self.tree.to_dict(), "repair": self.repair and asdict(self.repair)}
-        return json.dumps(_plain(values), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return json.dumps(plain(values), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> TraceStep:
@@ -54,15 +55,6 @@ class TraceStep:
             return cls(**{**values, "tree": PlanTree.from_dict(values["tree"])})
         except (KeyError, TypeError, AttributeError, ValueError, UsageError) as error:
             raise ValueError(f"not a step of a trace ({type(error).__name__}: {error})") from error
-
-
-def _plain(value: Any) -> Any:
-    """JSON without NaN and infinities, which become null."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass(frozen=True)

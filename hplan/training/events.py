@@ -51,7 +51,7 @@ from hplan.training.symbols import (
 )
 from hplan.training.train import Ratio
 from hplan.types import Budget, UsageError
-from hplan.validation import Count, validated
+from hplan.validation import Count, Integer, validated
 
 CHANCES = 4  # times as many steps where chances have to be learned from noise
 ROUNDS = 3  # of training level 0, each of the later ones on what the one before got wrong
@@ -72,9 +72,9 @@ class EventSettings:
 
     base_steps: Count = 1200
     above_steps: Count = 400
-    batch: Annotated[int, Field(ge=8)] = 256
+    batch: Annotated[Integer, Field(ge=8)] = 256
     channels: Count = 24
-    hidden: Annotated[int, Field(ge=3)] = 48
+    hidden: Annotated[Integer, Field(ge=3)] = 48
     objective: str = "infonce"  # hplan.parts has the names
     ratio: Ratio = 0  # levels are cut at processes of so many steps, its square, ...; 0: at gaps between time scales
     identity: bool = False  # levels above take the symbols below as they are, for ablation

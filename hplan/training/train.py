@@ -21,8 +21,9 @@ from hplan.levels.stage import Curve, Stages
 from hplan.play.play import Play
 from hplan.training.calibrate import calibrate_stack
 from hplan.training.fit import Run, fit
+from hplan.validation import Integer
 
-Ratio = Literal[0] | Annotated[int, Field(ge=2, le=1_000_000)]  # of two levels; no play is as long as the largest
+Ratio = Literal[0] | Annotated[Integer, Field(ge=2, le=1_000_000)]  # of two levels; no play is as long as the largest
 HELD_OUT = 0.15  # of the layouts are kept for calibration: moments of one are alike, so it takes many for a threshold
 
 

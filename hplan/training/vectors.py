@@ -23,7 +23,7 @@ from hplan.objectives.whole_batch import own_rows, whole_batch
 from hplan.play.play import Play
 from hplan.training.train import Ratio
 from hplan.types import ActionSpec, ObservationSpec
-from hplan.validation import Count, NonNegative, validated
+from hplan.validation import Count, Integer, NonNegative, validated
 
 SAMPLE = 20_000  # latents and windows that statistics are measured on
 LANDMARKS = 2048  # at most; as far apart as latents are the same place (`NEAR`)
@@ -45,10 +45,10 @@ class StrideSettings:
 
     base_steps: Count = 6000
     above_steps: Count = 2500
-    batch: Annotated[int, Field(ge=8)] = 128
+    batch: Annotated[Integer, Field(ge=8)] = 128
     codes: Count = 64
     latent: Count = 16  # numbers of a latent
-    hidden: Annotated[int, Field(ge=4)] = 128
+    hidden: Annotated[Integer, Field(ge=4)] = 128
     encoder: str = "auto"  # hplan.parts has the names; auto: Fourier features of numbers, one-hot symbols
     objective: str = "vicreg"  # hplan.parts has the names
     inverse: bool = True  # latents of level 0 have to tell the action between them

@@ -24,7 +24,7 @@ from gymnasium.utils import EzPickle
 
 from hplan.codec import Codec
 from hplan.config import PlayConfig, SuccessRule, TaskConfig
-from hplan.spaces import is_goal_space
+from hplan.gym_spaces import is_goal_space
 from hplan.types import UsageError
 from hplan.worlds.layers import count_anew, own_limit
 

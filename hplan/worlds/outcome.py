@@ -10,7 +10,8 @@ import numpy as np
 
 from hplan.types import UsageError
 
-_BROKEN = ("violation", "cost", "constraint_violation")  # what environments say of a broken rule in `info`
+SUCCESS = ("success", "is_success")  # entries of `info` that say it, the first one that is there
+VIOLATION = ("violation", "cost", "constraint_violation")  # entries of which each says that a rule is broken
 _PLAIN = (float, bool, int)
 
 
@@ -51,7 +52,7 @@ class Outcome(gymnasium.Wrapper):
         success = self.succeeds(reward, terminated, info)
         if not terminated:
             self._paid = max(self._paid, reward)
-        broken = any(key in info and _one(info[key]) > 0 for key in _BROKEN)
+        broken = any(key in info and _one(info[key]) > 0 for key in VIOLATION)
         info = {**info, "success": success, "violation": bool(broken)}
         return (
             observation,
@@ -68,7 +69,7 @@ class Outcome(gymnasium.Wrapper):
         """Whether a step that returned these from here is the task's success."""
         if self._ending_succeeds:
             return terminated
-        for key in ("success", "is_success"):
+        for key in SUCCESS:
             if key in info:
                 return bool(_one(info[key]))
         return terminated and reward > max(0.0, self._paid)

@@ -20,7 +20,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from hplan.codec import Codec
 from hplan.config import TaskConfig
-from hplan.spaces import is_goal_space, line
+from hplan.gym_spaces import is_goal_space, line
 from hplan.types import HplanError, UsageError
 from hplan.worlds.gym import GymView, find_spec
 from hplan.worlds.layers import shows_its_own, stripped
@@ -106,8 +106,8 @@ def _refuse_the_same_again(env: gymnasium.Env, task: TaskConfig) -> None:
     other = _environment(task)
     if other.unwrapped is env.unwrapped:
         raise UsageError(
-            f"{task.name}: the function returns the same environment each time; write one that makes a new one, such "
-            "as `lambda: MyEnv()`, for hplan runs several and closes them"
+            f"{task.name}: the function returns the same environment again; expected a function that makes a new one "
+            "each time, such as `lambda: MyEnv()`, for hplan runs several and closes them"
         )
     other.close()
 

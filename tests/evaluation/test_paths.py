@@ -37,7 +37,7 @@ class Eastwards:
         self.world, self.taken = world, 0
         self.world.view.max_steps = steps
         levels = (Doubling(), Doubling())
-        self.stack = SimpleNamespace(given=lambda context: SimpleNamespace(levels=levels))
+        self.stack = SimpleNamespace(conditioned=lambda context: SimpleNamespace(levels=levels))
         self.planner_calls: dict[int, int] = {}
         self.repairs: dict[int, int] = {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import gymnasium
@@ -331,10 +332,16 @@ class Counted(Corridor):
 
 def test_an_environment_in_the_place_of_a_function_is_refused_and_stays_open(tmp_path: Any) -> None:
     env = Counted()
-    for task in (env, lambda: env, lambda: Pay(env)):
-        for call in (lambda: hplan.learn(task, out=tmp_path / "a"), lambda: hplan.make(task)):  # noqa: B023
-            with pytest.raises(UsageError, match="function"):
-                call()
+    calls = (
+        lambda task: hplan.learn(task, out=tmp_path / "a"),
+        lambda task: hplan.evaluate("minigrid/DoorKey-8x8", task),
+        hplan.make,
+    )
+    for task, call in product((env, lambda: env, lambda: Pay(env)), calls):
+        with pytest.raises(UsageError, match="function that makes a new"):
+            call(task)
+    with pytest.raises(UsageError, match=r"task is 3; expected text or a table \(TaskConfig\) or a function"):
+        hplan.make(3)  # type: ignore[arg-type]
     assert Counted.closed == 0
 
 
