@@ -119,18 +119,18 @@ def test_what_has_no_graph_learns_nothing() -> None:
     assert experience.taught((level,), (search,), (FailureMemory(level),)) == (search,)
 
 
-def test_a_graph_is_asked_for_by_a_setting_and_has_to_be_there(tmp_path: Path) -> None:
+def test_a_graph_is_asked_for_by_name_and_has_to_be_there(tmp_path: Path) -> None:
     stack({1: KNOWN}).save(tmp_path / "known")
     stack({}).save(tmp_path / "unknown")
-    agent = load(tmp_path / "known", settings={"planner": "graph", "uncertainty_weight": 0.5})
+    agent = load(tmp_path / "known", planner="graph", settings={"uncertainty_weight": 0.5})
     assert isinstance(agent.planners[1], LandmarkGraph) and agent.planners[1].uncertainty_weight == 0.5
     assert isinstance(load(tmp_path / "known").planners[1], BestFirstSearch)
     with pytest.raises(UsageError, match="no level of this agent has a landmark graph"):
-        load(tmp_path / "unknown", settings={"planner": "graph"})
+        load(tmp_path / "unknown", planner="graph")
     with pytest.raises(UsageError, match="no level of this agent has a landmark graph"):
-        load(tmp_path / "known", method="flat", settings={"planner": "graph"})
+        load(tmp_path / "known", method="flat", planner="graph")
     with pytest.raises(UsageError, match="expected one of auto, search, graph"):
-        load(tmp_path / "known", settings={"planner": "magic"})
+        load(tmp_path / "known", planner="magic")
 
 
 def test_only_graphs_remember_and_only_in_turn() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import tomllib
-from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import tomli_w
 import torch
 
 import hplan
+from hplan.evaluation.episode import begin, play
 from hplan.registry import load_task, make_world, shipped_agents
 
 HERE = Path(__file__).parent
@@ -36,32 +37,14 @@ def figures(name: str) -> dict[str, Any]:
 
 def trees(name: str) -> dict[str, list[str]]:
     """Lines of the first plan of an episode, and of the plan after its first repair if that comes within five steps."""
-    agent, observations = episode(name)
-    drawn = {"first": str(agent.plan(next(observations))).splitlines()}
-    for step, _ in enumerate(observations):
-        if agent.last_repair is not None:
-            return drawn | {"repaired": str(agent.tree).splitlines()}
-        if step == REPAIRED_WITHIN:
-            break
-    return drawn
-
-
-def episode(name: str) -> tuple[hplan.agent.Agent, Iterator[Any]]:
-    """An agent at the start of an episode, and its observations. Each one after the first lets the agent act once."""
     agent = hplan.load(name)
-    world = make_world(load_task(agent.task), split="eval")
-    start = world.reset(seed=FIRST_EPISODE)
-    agent.reset(goal=start.goal, context=start.context, seed=FIRST_EPISODE)
-
-    def observations() -> Iterator[Any]:
-        observation, ended = start.observation, False
-        yield observation
-        while not ended:
-            transition = world.step(agent.act(observation))
-            observation, ended = transition.observation, transition.success or transition.terminated
-            yield observation
-
-    return agent, observations()
+    env = make_world(load_task(agent.task), split="eval")
+    observation, _ = begin(agent, env, FIRST_EPISODE)
+    drawn = {"first": str(agent.plan(observation)).splitlines()}
+    for moment in islice(play(agent, env, observation, FIRST_EPISODE), REPAIRED_WITHIN + 1):
+        if moment.repair is not None:
+            return drawn | {"repaired": str(agent.tree).splitlines()}
+    return drawn
 
 
 def stored_figures() -> dict[str, dict[str, Any]]:

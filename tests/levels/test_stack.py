@@ -16,14 +16,14 @@ from levels.small_levels import map_stack, vector_stack
 from hplan.levels.stack import FORMAT, METADATA, WEIGHTS, Stack, macro_text
 from hplan.types import HplanError, UsageError
 
-BOTH = pytest.mark.parametrize("make", [map_stack, vector_stack], ids=["spatial", "vector"])
+BOTH = pytest.mark.parametrize("make", [map_stack, vector_stack], ids=["maps", "vectors"])
 
 
 def observation(stack: Stack) -> np.ndarray:
     spec, rng = stack.observation_spec, np.random.default_rng(0)
     if spec.kind == "vector":
         return rng.random(spec.shape, np.float32)
-    return rng.integers(0, spec.metadatainalities, spec.shape)
+    return rng.integers(0, spec.cardinalities, spec.shape)
 
 
 @BOTH
@@ -106,7 +106,7 @@ def test_weights_of_another_shape_are_refused_in_one_line(saved: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"format = 3\n", b"\xff\xfe", b"format = "], ids=["empty", "cut", "bytes", "toml"]
 )
-def test_a_damaged_metadata_is_named(saved: Path, content: bytes) -> None:
+def test_damaged_metadata_is_named(saved: Path, content: bytes) -> None:
     (saved / METADATA).write_bytes(content)
     said = refusal(saved)
     assert METADATA in said and "damaged" in said and len(said.splitlines()) == 1
@@ -129,7 +129,7 @@ def test_another_format_is_refused(saved: Path, change: dict) -> None:
 
 
 @pytest.mark.parametrize("key", ["parts", "tolerance", "stride"])
-def test_a_metadata_without_a_key_of_a_level_is_named(saved: Path, key: str) -> None:
+def test_metadata_without_a_key_of_a_level_is_named(saved: Path, key: str) -> None:
     metadata = tomllib.loads((saved / METADATA).read_text())
     del metadata["level"][1][key]
     (saved / METADATA).write_text(tomli_w.dumps(metadata))
