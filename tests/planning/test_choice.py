@@ -14,6 +14,7 @@ from hplan.planning.choice import Planning, chosen_planner, planner_settings, se
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.planning.mppi import PathIntegral
 from hplan.planning.search import BestFirstSearch
+from hplan.planning.value_iteration import ValueIteration
 from hplan.types import Planner, UsageError, WorldModel
 
 LEVEL, BASE = line_level(1, 4, tuple(float(n) for n in range(0, 41, 4))), line_level(0)
@@ -60,6 +61,13 @@ def test_a_search_relies_on_a_prior_as_far_as_the_level_says() -> None:
     assert 0 < events.capabilities.prior_weight < 0.1 < steps.capabilities.prior_weight
     own = search(Corridor(1), Planning(settings={"prior_weight": 0.7}))
     assert isinstance(own, BestFirstSearch) and own.prior_weight == 0.7
+
+
+def test_where_the_world_leaves_much_to_chance_a_policy_is_planned_and_rare_chances_are_left_to_repair() -> None:
+    level = cells_level()
+    for certainty, kind in ((1.0, BestFirstSearch), (0.91, BestFirstSearch), (0.89, ValueIteration)):
+        level.uncertainty_head.certainty.fill_(certainty)
+        assert isinstance(search(level, Planning()), kind)
 
 
 class Mine:

@@ -1,4 +1,4 @@
-"""What edges between landmarks remember: crossings of a course that is known, sums, and what they cost."""
+"""Landmarks lie evenly over play; what edges between them remember: crossings that are known, sums, and costs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,27 @@ from hypothesis import strategies as st
 from levels.line_levels import edges, line_level
 from levels.small_levels import vector_stack
 
-from hplan.levels.heads.landmarks import MOST, LandmarkEdges, crossed
+from hplan.levels.heads.landmarks import MOST, LandmarkEdges, crossed, farthest_points, nearest_landmark
 from hplan.levels.stack import Stack
+
+
+@given(seed=st.integers(0, 1000), radius=st.floats(0.1, 2.0))
+def test_landmarks_cover_everything_and_keep_their_distance(seed: int, radius: float) -> None:
+    z = torch.randn(100, 2, generator=torch.Generator().manual_seed(seed))
+    chosen = z[farthest_points(z, 100, radius)]
+    assert float(torch.cdist(z, chosen).min(1).values.max()) <= radius + 1e-4
+    apart = torch.cdist(chosen, chosen) + 1e9 * torch.eye(len(chosen))
+    assert float(apart.min()) > radius - 1e-4
+
+
+@given(seed=st.integers(0, 1000))
+def test_the_nearest_landmark_is_the_nearest(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    z, landmarks = torch.randn(20, 3, generator=generator), torch.randn(7, 3, generator=generator)
+    found = torch.cdist(z, landmarks)
+    assert torch.allclose(
+        found.gather(1, nearest_landmark(z, landmarks)[:, None])[:, 0], found.min(1).values, atol=1e-4
+    )
 
 
 def table(found: LandmarkEdges) -> list[tuple]:

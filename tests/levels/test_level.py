@@ -11,7 +11,6 @@ from torch import Tensor
 
 from hplan.levels.dynamics import prediction_loss
 from hplan.levels.level import Level
-from hplan.levels.macros import event_of
 from hplan.objectives.criterion import Criterion
 from hplan.types import Capabilities, WorldModel
 
@@ -89,20 +88,6 @@ def test_the_posterior_names_the_event_that_happened(symbols: Tensor, kind: int,
     macro, known = ABOVE.macros.hindsight(ABOVE, z, following, torch.empty(0))
     assert bool(known.all())
     assert macro.tolist() == [kind * before.shape[1] + place] * len(symbols)
-
-
-def test_an_unknown_change_is_no_event() -> None:
-    before, after = torch.tensor([[[2, 0]]]), torch.tensor([[[0, 0]]])
-    assert not bool(event_of(before, after, EDITS)[1])
-
-
-def test_of_several_changes_the_first_kind_and_then_the_first_cell_is_the_event() -> None:
-    before, after = torch.tensor([[[3, 1, 0], [1, 1, 2]]]), torch.tensor([[[0, 4, 0], [2, 2, 5]]])
-    edits = torch.tensor([[2, 1], [1, 2], [1, 4]])
-    macro, known = event_of(before, after, edits)
-    assert (macro.tolist(), known.tolist()) == ([1 * 6 + 3], [True])
-    none = event_of(before[:0], after[:0], edits)
-    assert [len(part) for part in none] == [0, 0]
 
 
 def test_actions_that_never_did_anything_are_not_proposed() -> None:

@@ -1,0 +1,42 @@
+"""Codes that follow what they stand for, and events of maps."""
+
+from __future__ import annotations
+
+import torch
+from levels.small_levels import EDITS
+
+from hplan.levels.macros import Codes, event_of
+
+
+def test_a_codebook_finds_the_clusters_of_what_it_follows() -> None:
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.tensor([[4.0, 0.0], [-4.0, 0.0], [0.0, 4.0]])
+    book = Codes(size=6, width=2)
+    for _ in range(400):
+        x = centres[torch.randint(3, (64,), generator=generator)] + 0.1 * torch.randn(64, 2, generator=generator)
+        book.follow(x, book.nearest(x), generator)
+    assert float(torch.cdist(centres, book.codes).min(1).values.max()) < 0.3
+
+
+def test_quantisation_passes_the_gradient_straight_through() -> None:
+    book = Codes(size=4, width=2)
+    x = torch.randn(8, 2, requires_grad=True)
+    index, vectors, commitment = book.quantise(x)
+    assert torch.allclose(vectors, book.codes[index])
+    vectors.sum().backward()
+    assert torch.equal(x.grad, torch.ones(8, 2))
+    assert float(commitment.detach()) > 0
+
+
+def test_an_unknown_change_is_no_event() -> None:
+    before, after = torch.tensor([[[2, 0]]]), torch.tensor([[[0, 0]]])
+    assert not bool(event_of(before, after, EDITS)[1])
+
+
+def test_of_several_changes_the_first_kind_and_then_the_first_cell_is_the_event() -> None:
+    before, after = torch.tensor([[[3, 1, 0], [1, 1, 2]]]), torch.tensor([[[0, 4, 0], [2, 2, 5]]])
+    edits = torch.tensor([[2, 1], [1, 2], [1, 4]])
+    macro, known = event_of(before, after, edits)
+    assert (macro.tolist(), known.tolist()) == ([1 * 6 + 3], [True])
+    none = event_of(before[:0], after[:0], edits)
+    assert [len(part) for part in none] == [0, 0]
