@@ -99,7 +99,7 @@ def test_it_knows_a_way_back_once_it_has_gone_it() -> None:
     assert agent.planners[1].plan(level, start, home, budget=Budget(1, 99)).reached
 
 
-def test_hops_that_failed_become_dearer_from_where_they_began() -> None:
+def test_subgoal_steps_that_failed_become_dearer_from_where_they_began() -> None:
     level, planner = line_level(1, 4, PLACES), LandmarkGraph(torch.tensor(PLACES)[:, None], KNOWN)
     memory = FailureMemory(level)
     for _ in range(3):

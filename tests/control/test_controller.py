@@ -92,7 +92,7 @@ def test_a_throw_far_away_repairs_the_upper_level() -> None:
     assert 1 in {r.level for r in repairs}
 
 
-def test_a_hop_that_never_arrives_is_remembered_and_planned_again() -> None:
+def test_a_subgoal_step_that_never_arrives_is_remembered_and_planned_again() -> None:
     levels = stack(2)
     controller = make(levels, overrun_factor=1.0, overrun_slack=2)
     stuck = run(controller, levels, moves=lambda step, there: min(there, 20), limit=60)
@@ -115,7 +115,7 @@ def test_clock_replans_every_step_of_a_level_and_never_only_when_used_up() -> No
 def test_the_clock_ticks_also_where_steps_are_done_early() -> None:
     levels, steps = stack(2), 40
     controller = make(levels, replan="clock", reach_evaluations=0)
-    for step in range(steps):  # twice as fast as planned, so that no hop of level 1 lasts as long as it should
+    for step in range(steps):  # twice as fast as planned, so that no subgoal step of level 1 lasts as long as it should
         controller.act(latents(levels, START + 2 * step))
     assert controller.execution.ledger.planner_calls[1] >= steps // BLOCK
 
@@ -156,7 +156,7 @@ def test_never_repairs_nothing_however_stuck_it_is(replan: str, repaired: bool) 
     assert bool(controller.execution.ledger.repairs) == repaired
 
 
-def test_a_refuted_step_is_not_imagined_for_ever() -> None:
+def test_a_step_that_failed_is_not_imagined_for_ever() -> None:
     levels = stack(1)
     controller = make(levels)
     run(controller, levels, moves=lambda step, there: min(there, 20), limit=40)
@@ -181,7 +181,7 @@ class Slope(Corridor):
     gradual = True
 
 
-def test_a_level_0_that_stalls_fails_the_hop_above() -> None:
+def test_a_level_0_that_makes_no_progress_fails_the_subgoal_step_above() -> None:
     levels = tuple(Slope(k) for k in range(2))
     controller = make(levels, subgoal_tolerance=0.0, overrun_factor=1000.0)
     causes = []
@@ -217,13 +217,13 @@ def test_where_the_highest_level_knows_no_way_the_one_below_looks_for_one_at_onc
     controller = make(levels, reach_evaluations=8)
     controller.act(latents(levels, START))
     assert (controller.execution.ledger.planner_calls[2], controller.execution.ledger.planner_calls[1]) == (1, 2), (
-        "a glance, then a search"
+        "a bounded check, then a search"
     )
     assert controller.execution.plans.top == 1 and controller.execution.plans.under_way(1).result.reached
     assert run(controller, levels) == GOAL - START
 
 
-def test_where_hops_of_the_highest_level_fail_the_one_below_looks_farther() -> None:
+def test_where_subgoal_steps_of_the_highest_level_fail_the_one_below_looks_farther() -> None:
     levels = tuple(Slope(k) for k in range(3))
     controller = make(
         levels, reach_evaluations=8, evaluations=1000, subgoal_tolerance=0.0, no_progress_steps=1, failures=1
@@ -247,15 +247,15 @@ def test_a_highest_level_that_knows_no_way_is_not_asked_at_every_step() -> None:
     assert controller.execution.ledger.planner_calls[2] == 1
 
 
-def test_a_level_0_that_moves_does_not_stall() -> None:
+def test_a_level_0_that_moves_makes_progress() -> None:
     levels = tuple(Slope(k) for k in range(2))
     controller = make(levels, subgoal_tolerance=0.0)
     assert run(controller, levels) == GOAL - START
     assert controller.execution.ledger.repairs == {}
 
 
-def test_a_hop_below_which_hops_keep_failing_has_failed_itself() -> None:
-    """Level 0 never moves: the hops of level 1 fail one after another, and after some the hop of level 2 does."""
+def test_a_subgoal_step_below_which_subgoal_steps_keep_failing_has_failed_itself() -> None:
+    """Level 0 never moves: the steps of level 1 fail one after another, and after some that of level 2 does."""
     levels = tuple(Slope(k) for k in range(3))
     controller = make(levels, subgoal_tolerance=0.0, no_progress_steps=1, failures=2)
     causes = []
@@ -267,7 +267,7 @@ def test_a_hop_below_which_hops_keep_failing_has_failed_itself() -> None:
     assert len(controller.execution.memories[2]) >= 1
 
 
-def test_a_hop_that_succeeds_makes_up_for_those_that_failed() -> None:
+def test_a_subgoal_step_that_succeeds_makes_up_for_those_that_failed() -> None:
     levels = tuple(Slope(k) for k in range(3))
     controller = make(levels, subgoal_tolerance=0.0, no_progress_steps=1, failures=2)
     repairs = []
@@ -310,7 +310,7 @@ def test_a_threshold_is_that_of_the_look_ahead() -> None:
     assert seen == [0.0, 0.0, 2.5, 3.5, 3.5]
 
 
-def test_upper_levels_are_skipped_while_a_lower_one_sees_the_goal_at_a_glance() -> None:
+def test_upper_levels_are_skipped_while_a_lower_one_reaches_the_goal_within_a_few_evaluations() -> None:
     levels = stack(3)
     near, far = make(levels, goal=START + 60), make(levels)
     for controller in (near, far):
@@ -319,7 +319,7 @@ def test_upper_levels_are_skipped_while_a_lower_one_sees_the_goal_at_a_glance() 
     assert [node.level for node in far.execution.tree.path_to_active()] == [3, 2, 1, 0]
     for controller in (near, far):
         assert controller.execution.tree.root.evaluations == controller.execution.ledger.evaluations, (
-            "what a glance cost is told too"
+            "what the check cost is told too"
         )
 
 
@@ -363,7 +363,7 @@ class Dear(Corridor):
         return torch.full((len(z), 3), -9.0)
 
 
-def test_a_subgoal_that_costs_far_more_to_reach_than_a_hop_should_is_not_feasible() -> None:
+def test_a_subgoal_that_costs_far_more_to_reach_than_a_subgoal_step_should_is_not_feasible() -> None:
     levels = (Dear(0), Slope(1))
     controller = make(levels, overrun_factor=4.0)  # 16 at the most, and a block is 3 steps away
     controller.act(latents(levels, START))
@@ -375,7 +375,7 @@ def test_a_subgoal_that_costs_far_more_to_reach_than_a_hop_should_is_not_feasibl
 
 
 class Leaping(Corridor):
-    """It takes leaps of several blocks for one hop, which no level below can do without being between them."""
+    """It takes leaps of several blocks for one subgoal step, which no level below can do without being between them."""
 
     def __init__(self, index: int) -> None:
         super().__init__(index)
@@ -388,7 +388,7 @@ class Leaping(Corridor):
         return torch.zeros(len(z), 6)
 
 
-def test_a_hop_that_cannot_be_done_shows_what_can_be_done_instead() -> None:
+def test_a_subgoal_step_that_cannot_be_done_shows_what_can_be_done_instead() -> None:
     levels = (Corridor(0), Leaping(1))
     controller = make(levels, reach_evaluations=0)
     controller.execution.memories[1] = EventMemory(levels[1], alike=0.0)
@@ -408,7 +408,7 @@ def test_what_level_1_cannot_do_teaches_level_2_and_no_other() -> None:
     assert controller.execution.plans.under_way(2).result.macros[0] == 2
 
 
-def test_where_nothing_that_level_0_does_changes_anything_the_hop_above_has_failed() -> None:
+def test_where_nothing_that_level_0_does_changes_anything_the_subgoal_step_above_has_failed() -> None:
     levels = stack(2)
     controller = make(levels, reach_evaluations=0, no_progress_steps=3)
     causes = []
@@ -419,8 +419,8 @@ def test_where_nothing_that_level_0_does_changes_anything_the_hop_above_has_fail
     assert len(controller.execution.memories[1]) > 0
 
 
-def test_a_hop_that_was_left_before_it_was_planned_has_not_failed() -> None:
-    """The world moves the agent out of the hop while level 1 is not looking: by the clock it looks once in 4 steps."""
+def test_a_subgoal_step_that_was_left_before_it_was_planned_has_not_failed() -> None:
+    """The world moves the agent on while level 1 is not looking: by the clock it looks once in 4 steps."""
     levels = (Corridor(0), Corridor(1))
     controller = make(levels, reach_evaluations=0, replan="clock")
     controller.act(latents(levels, START))
@@ -448,7 +448,7 @@ def test_once_the_highest_level_that_takes_part_gets_on_repairs_are_worth_it_aga
         position = START
         while controller.execution.retries._until and position < GOAL:
             position += int(controller.act(latents(levels, position))) - 1
-        assert position <= START + 2 * BLOCK, "a hop of level 1 is done"
+        assert position <= START + 2 * BLOCK, "a subgoal step of level 1 is done"
         assert controller.execution.retries._wait == 1
 
 
@@ -457,15 +457,15 @@ def test_repairs_that_help_are_not_in_vain() -> None:
     levels = (Dear(0), Slope(1))
     controller = make(levels, repairs_per_step=2)
     controller.act(latents(levels, START))
-    hop, result = controller.execution.plans.under_way(1), controller.execution.plans.under_way(0).result
-    patience = make(levels, repairs_per_step=2).execution.retries
-    said = [patience.repairs(7, 0, 1, hop, result, hop.goal) for _ in range(2)]
+    step, result = controller.execution.plans.under_way(1), controller.execution.plans.under_way(0).result
+    retries = make(levels, repairs_per_step=2).execution.retries
+    said = [retries.repairs(7, 0, 1, step, result, step.goal) for _ in range(2)]
     assert said == [True, True]
-    assert patience.repairs(8, 0, 1, hop, result, hop.goal), "the next step repairs as well"
-    assert patience.repairs(8, 0, 1, hop, result, hop.goal)
-    assert not patience.repairs(8, 0, 1, hop, result, hop.goal), "now they were in vain"
-    assert not patience.repairs(9, 0, 1, hop, result, hop.goal)
-    assert patience.repairs(10, 0, 1, hop, result, hop.goal)
+    assert retries.repairs(8, 0, 1, step, result, step.goal), "the next step repairs as well"
+    assert retries.repairs(8, 0, 1, step, result, step.goal)
+    assert not retries.repairs(8, 0, 1, step, result, step.goal), "now they were in vain"
+    assert not retries.repairs(9, 0, 1, step, result, step.goal)
+    assert retries.repairs(10, 0, 1, step, result, step.goal)
 
 
 def test_a_plan_that_could_spend_nothing_tells_nothing() -> None:

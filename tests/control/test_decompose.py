@@ -29,13 +29,13 @@ class Leading(Gradual):
 
 
 def take(made: Decomposition, k: int, *ends: float) -> None:
-    """Level k has a plan through these latents that reaches its goal, and the first hop of it under way."""
+    """Level k has a plan through these latents that reaches its goal, and the first subgoal step of it under way."""
     goal, _ = made.goal_of(k)
     path = torch.tensor(ends)[:, None]
-    hops = len(ends) - 1
-    result = PlanResult(torch.zeros(hops), path, torch.zeros(hops + 1), torch.ones(hops), True, evaluations=0)
-    nodes = tuple(range(1, hops + 1))
-    made[k] = LevelPlan(goal, result, nodes, made.hands_goal(k, goal, result), path[0], 0, torch.zeros(hops))
+    steps = len(ends) - 1
+    result = PlanResult(torch.zeros(steps), path, torch.zeros(steps + 1), torch.ones(steps), True, evaluations=0)
+    nodes = tuple(range(1, steps + 1))
+    made[k] = LevelPlan(goal, result, nodes, made.hands_goal(k, goal, result), path[0], 0, torch.zeros(steps))
 
 
 def planned(levels: tuple[Corridor, ...]) -> Decomposition:
@@ -48,7 +48,7 @@ def planned(levels: tuple[Corridor, ...]) -> Decomposition:
 
 
 @pytest.mark.parametrize("gradual", [False, True])
-def test_a_last_hop_hands_down_the_subgoal_above_where_symbols_tell_it_and_else_its_own_end(gradual: bool) -> None:
+def test_a_last_step_hands_down_the_subgoal_above_where_symbols_tell_it_and_else_its_own_end(gradual: bool) -> None:
     levels = tuple(Gradual(k) for k in range(3)) if gradual else stack(3)
     energy, node = planned(levels).goal_of(0)
     assert node == 1
@@ -67,7 +67,7 @@ def test_the_task_s_own_goal_is_handed_down_as_it_is() -> None:
     assert not reached(energy, torch.tensor([GOAL + 1.0]))  # in the same block
 
 
-def test_a_level_that_knows_how_to_go_about_a_hop_guides_the_one_below() -> None:
+def test_a_level_that_knows_how_to_go_about_a_subgoal_step_guides_the_one_below() -> None:
     levels = (Gradual(0), Leading(1), Gradual(2))
     made = planned(levels)
     energy, _ = made.goal_of(0)
@@ -79,7 +79,7 @@ def test_a_level_that_knows_how_to_go_about_a_hop_guides_the_one_below() -> None
 
 
 @pytest.mark.parametrize(("block", "done"), [(4, True), (8, False), (10, True), (11, True), (12, False)])
-def test_a_hop_is_done_when_it_arrived_or_its_plan_is_carried_out_and_came_near(block: int, done: bool) -> None:
+def test_a_step_is_done_when_it_arrived_or_its_plan_is_carried_out_and_came_near(block: int, done: bool) -> None:
     """To block 0 of 16, within one of it; level 1 planned its way to block 11 of 4, as it thought near enough."""
     levels = tuple(Gradual(k) for k in range(3))
     goal = GoalObservation(levels, latents(levels, GOAL), (0.0,) * 3)

@@ -1,4 +1,4 @@
-"""Costs of hops: failures are remembered softly, straying is forbidden, and costs add up."""
+"""Costs of subgoal steps: failures are remembered softly, straying is forbidden, and costs add up."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def at(*cells: float) -> Tensor:
     return torch.tensor(cells)[:, None].float()
 
 
-def test_without_failures_hops_cost_nothing_extra() -> None:
+def test_without_failures_subgoal_steps_cost_nothing_extra() -> None:
     memory = FailureMemory(Corridor(0))
     assert len(memory) == 0
     assert memory(at(1, 2), at(2, 3)).tolist() == [0.0, 0.0]
 
 
 @given(PLACES, PLACES, PLACES, PLACES, st.integers(1, 4))
-def test_a_failure_makes_hops_near_it_cost_more_each_time(a: int, b: int, c: int, d: int, times: int) -> None:
+def test_a_failure_makes_subgoal_steps_near_it_cost_more_each_time(a: int, b: int, c: int, d: int, times: int) -> None:
     memory = FailureMemory(Corridor(0), radius=1.5, penalty=2.0)
     for _ in range(times):
         memory = memory.add(at(a)[0], at(b)[0])
     near = abs(a - c) < 1.5 and abs(b - d) < 1.5
     assert memory(at(c), at(d)).tolist() == [2.0 * (2.0 ** min(times, DOUBLINGS) - 1) if near else 0.0]
-    assert len(memory) == 1, "the same hop, however often"
+    assert len(memory) == 1, "the same subgoal step, however often"
 
 
 def test_adding_leaves_the_old_memory_as_it_was() -> None:
@@ -45,12 +45,12 @@ def test_adding_leaves_the_old_memory_as_it_was() -> None:
     assert bool(new(at(1), at(2)).isfinite().all())  # soft: never a ban
 
 
-def test_a_hop_has_a_direction() -> None:
+def test_a_subgoal_step_has_a_direction() -> None:
     memory = FailureMemory(Corridor(0)).add(at(1)[0], at(9)[0])
     assert memory(at(1, 9), at(9, 1)).tolist() == [2.0, 0.0]
 
 
-def test_below_a_hop_only_its_two_ends_are_allowed_as_the_level_above_sees_them() -> None:
+def test_below_a_subgoal_step_only_its_two_ends_are_allowed_as_the_level_above_sees_them() -> None:
     # Blocks of 4 cells: from block 2 (cells 8 to 11) to block 3 (12 to 15).
     within = SubgoalRegion((Corridor(1),), torch.tensor([2.0]), torch.tensor([3.0]), allowance=0.9)
     following = at(7, 8, 11, 12, 15, 16)
@@ -58,7 +58,7 @@ def test_below_a_hop_only_its_two_ends_are_allowed_as_the_level_above_sees_them(
     assert within(at(9).expand(6, 1), following).tolist() == [inf, 0.0, 0.0, 0.0, 0.0, inf]
 
 
-def test_a_hop_two_levels_up_is_seen_through_both() -> None:
+def test_a_subgoal_step_two_levels_up_is_seen_through_both() -> None:
     # Blocks of 16 cells: from block 0 to block 1.
     within = SubgoalRegion((Corridor(1), Corridor(2)), torch.tensor([0.0]), torch.tensor([1.0]), allowance=0.9)
     assert within(at(0, 0, 0), at(15, 31, 32)).isinf().tolist() == [False, False, True]
@@ -85,20 +85,20 @@ def test_the_latest_failures_are_remembered_and_no_others(places: list[int], mos
     assert len(memory.times) == len(memory)
 
 
-def test_where_all_ways_on_are_known_any_other_hop_is_a_last_resort() -> None:
+def test_where_all_ways_on_are_known_any_other_subgoal_step_is_a_last_resort() -> None:
     memory = EventMemory(Corridor(1), penalty=2.0).only(at(3)[0], at(2, 4))
-    refuted = 2.0 * (2.0**DOUBLINGS - 1)
-    assert memory(at(3, 3, 3, 5), at(2, 4, 9, 9)).tolist() == [0.0, 0.0, refuted, 0.0]
+    dear = 2.0 * (2.0**DOUBLINGS - 1)
+    assert memory(at(3, 3, 3, 5), at(2, 4, 9, 9)).tolist() == [0.0, 0.0, dear, 0.0]
     assert len(memory) == 1
     nowhere = memory.only(at(3)[0], at(4)[:0])
-    assert nowhere(at(3), at(4)).tolist() == [refuted], "what is known last counts"
+    assert nowhere(at(3), at(4)).tolist() == [dear], "what is known last counts"
     assert len(nowhere) == 1
-    assert nowhere.arrived(at(3)[0])(at(3), at(4)).tolist() == [refuted], "it is still there"
+    assert nowhere.arrived(at(3)[0])(at(3), at(4)).tolist() == [dear], "it is still there"
     assert len(nowhere.arrived(at(4)[0])) == 1, "other places may lead there"
     assert len(nowhere.arrived(at(4)[0]).arrived(at(3)[0])) == 0, "it came back, perhaps elsewhere in it"
 
 
-def test_what_no_way_leads_to_is_refuted_for_as_long_as_the_level_stays() -> None:
+def test_what_no_way_leads_to_costs_more_for_as_long_as_the_level_stays() -> None:
     memory = (
         EventMemory(Corridor(1), alike=0.5).only(at(3)[0], at(2, 4)).add(at(3)[0], at(9)[0]).add(at(3)[0], at(9)[0])
     )
@@ -108,7 +108,7 @@ def test_what_no_way_leads_to_is_refuted_for_as_long_as_the_level_stays() -> Non
     assert memory.add(at(3)[0], at(2)[0])(at(3), at(2)).item() == 2.5, "a way that failed has failed"
 
 
-def test_a_hop_that_failed_from_like_places_costs_a_little_more_the_nearer_they_are() -> None:
+def test_a_subgoal_step_that_failed_from_like_places_costs_a_little_more_the_nearer_they_are() -> None:
     doors = torch.eye(4)
     memory = EventMemory(Corridor(1), alike=0.5).add(torch.zeros(4), doors[3])  # opening the last door, none open
     starts = torch.stack([doors[0], doors[0] + doors[1], doors[0]])
@@ -126,15 +126,15 @@ def test_events_remember_what_failed_elsewhere_and_steps_do_not() -> None:
 
 
 @given(st.lists(st.tuples(PLACES, PLACES), max_size=6), st.lists(st.tuples(PLACES, PLACES), min_size=1, max_size=6))
-def test_without_the_rest_events_are_remembered_like_any_hop(failed: list, asked: list) -> None:
+def test_without_the_rest_events_are_remembered_like_any_subgoal_step(failed: list, asked: list) -> None:
     memories = FailureMemory(Corridor(1)), EventMemory(Corridor(1), alike=0.0)
     for a, b in failed:
         memories = tuple(memory.add(at(a)[0], at(b)[0]) for memory in memories)
-    hops = at(*(a for a, _ in asked)), at(*(b for _, b in asked))
-    assert memories[0](*hops).tolist() == memories[1](*hops).tolist()
+    steps = at(*(a for a, _ in asked)), at(*(b for _, b in asked))
+    assert memories[0](*steps).tolist() == memories[1](*steps).tolist()
 
 
-def test_a_hop_notes_the_ways_out_of_its_start_and_no_others() -> None:
+def test_a_subgoal_step_notes_the_ways_out_of_its_start_and_no_others() -> None:
     # From block 2 (cells 8 to 11) to block 4: cell 7 is in block 1, 12 in block 3.
     within = SubgoalRegion((Corridor(1),), torch.tensor([2.0]), torch.tensor([4.0]), allowance=0.9)
     assert within.ways().shape == (0, 1)
@@ -143,7 +143,7 @@ def test_a_hop_notes_the_ways_out_of_its_start_and_no_others() -> None:
     assert sorted(within.ways()[:, 0].tolist()) == [1.0, 3.0, 4.0]
 
 
-def test_ways_out_of_a_hop_two_levels_up_are_of_that_level() -> None:
+def test_ways_out_of_a_subgoal_step_two_levels_up_are_of_that_level() -> None:
     # From block 1 of 16 cells to block 4: cells 15 and 12 are of two blocks of 4, and of one of 16.
     within = SubgoalRegion((Corridor(1), Corridor(2)), torch.tensor([1.0]), torch.tensor([4.0]), allowance=0.9)
     within(at(16, 17, 31), at(15, 11, 32))

@@ -218,7 +218,7 @@ def test_the_same_generator_gives_the_same_plan(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", PLANNERS)
-def test_an_extra_cost_of_hops_is_paid_and_avoided(kind: Any) -> None:
+def test_an_extra_cost_of_steps_is_paid_and_avoided(kind: Any) -> None:
     def upper_half(z: Tensor, following: Tensor) -> Tensor:
         return 500.0 * (following[:, 1] > 0.1)
 

@@ -33,7 +33,7 @@ class At:
 
 
 class Random:
-    """Costs of hops between the nodes of a graph, given once."""
+    """Costs of steps between the nodes of a graph, given once."""
 
     def __init__(self, count: int, generator: torch.Generator) -> None:
         dear = torch.rand(count, count, generator=generator) < 0.3
@@ -88,10 +88,10 @@ def test_the_way_is_one_of_the_graph_and_none_is_shorter(count: int, most: int, 
     found = plan(graph(known, reach=0.0), At(count - 1), step_cost=cost)
     assert found.evaluations == 0
     assert found.reached == nx.has_path(network, 0, count - 1)
-    hops = [(int(a), int(b)) for a, b in zip(positions(found), positions(found)[1:], strict=False)]
-    assert all(network.has_edge(*hop) for hop in hops)
-    for hop, paid in zip(hops, found.costs.tolist(), strict=True):
-        assert paid == pytest.approx(network.edges[hop]["weight"], abs=1e-4)
+    ways = [(int(a), int(b)) for a, b in zip(positions(found), positions(found)[1:], strict=False)]
+    assert all(network.has_edge(*way) for way in ways)
+    for way, paid in zip(ways, found.costs.tolist(), strict=True):
+        assert paid == pytest.approx(network.edges[way]["weight"], abs=1e-4)
     if found.reached:
         best = nx.shortest_path_length(network, 0, count - 1, weight="weight")
         assert float(found.costs.sum()) == pytest.approx(best, abs=1e-3)
@@ -166,7 +166,7 @@ def test_an_edge_unlike_real_steps_costs_what_it_is_unlike_them(weight: float, w
     assert positions(found) == way
 
 
-def test_a_hop_that_is_forbidden_is_not_taken() -> None:
+def test_a_step_that_is_forbidden_is_not_taken() -> None:
     known = edges(3, (0, 2, 1, 1, 9, 0), (0, 1, 1, 1, 9, 0), (1, 2, 1, 1, 9, 0))
 
     def forbid(z: Tensor, following: Tensor) -> Tensor:

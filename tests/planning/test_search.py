@@ -195,7 +195,7 @@ def test_an_unreachable_goal_gives_the_way_to_the_least_energy() -> None:
     assert int(found.latents[-1]) == 3
 
 
-def test_failed_hops_cost_more_and_are_not_forbidden() -> None:
+def test_failed_steps_cost_more_and_are_not_forbidden() -> None:
     table = torch.tensor([[1, 2], [3, 3], [4, 4], [3, 3], [3, 3]])
 
     def cost(z: Tensor, following: Tensor) -> Tensor:
@@ -223,7 +223,7 @@ class Gaps(Graph):
 
 
 @pytest.mark.parametrize(("weight", "steps"), [(1.0, 2), (0.0, 1)])
-def test_a_hop_unlike_real_ones_costs_what_it_is_unlike_them(weight: float, steps: int) -> None:
+def test_a_step_unlike_real_ones_costs_what_it_is_unlike_them(weight: float, steps: int) -> None:
     search = BestFirstSearch(compatibility_weight=weight)
     assert len(search.plan(Gaps(), torch.zeros(1), At(2), budget=Budget(100, 10))) == steps
 
