@@ -1,4 +1,4 @@
-"""Fourier features: the normalised vector and its octaves."""
+"""What encoders hand to their networks: the normalised vector and its octaves, one-hot symbols, slow symbols."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hplan.levels.encoders import FourierEncoder, IdentityEncoder
+from hplan.levels.encoders import FourierEncoder, IdentityEncoder, OneHotEncoder, SlowSymbols
 
 
 def fourier(size: int, octaves: int) -> FourierEncoder:
@@ -33,3 +33,18 @@ def test_a_constant_feature_is_zero_and_not_nan() -> None:
     features.measure(play)
     assert bool(torch.isfinite(features(play)).all())
     assert float(features(play)[:, 1].abs().max()) == 0.0
+
+
+def test_symbols_that_are_no_map_are_one_hot_by_feature() -> None:
+    encoder = OneHotEncoder(inputs=(1, 2, 2), latent=4, cardinalities=(3, 2))
+    encoder.network = IdentityEncoder()  # type: ignore[assignment]
+    symbols = torch.tensor([[[[2, 0], [0, 1]]], [[[1, 1], [9, 9]]]], dtype=torch.uint8)
+    first, second = [0, 0, 1, 1, 0, 1, 0, 0, 0, 1], [0, 1, 0, 0, 1, 0, 0, 1, 0, 1]
+    assert encoder(symbols).tolist() == [first, second], "beyond what there is, the last symbol"
+    assert encoder(symbols[:, None]).tolist() == [[first], [second]], "any number of axes before"
+
+
+def test_symbols_of_events_are_looked_up() -> None:
+    encoder = SlowSymbols(vocabulary=3)
+    encoder.table.copy_(torch.tensor([1, 0, 1]))
+    assert encoder(torch.tensor([[[0, 1], [2, 2]]])).tolist() == [[[1, 0], [1, 1]]]
