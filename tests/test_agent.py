@@ -17,7 +17,6 @@ import hplan
 from hplan.agent import Agent, load
 from hplan.codec import Codec
 from hplan.levels.calibration import Calibration
-from hplan.levels.level import Level
 from hplan.levels.stack import Stack
 from hplan.planning.cem import CrossEntropy
 from hplan.planning.choice import Planning, search
