@@ -11,14 +11,15 @@ import torch.distributed as dist
 from jaxtyping import Int64, Shaped
 from torch import Tensor
 
+if dist.is_available():  # now, since its functions keep the process group that there is when they are imported
+    from torch.distributed.nn.functional import all_gather
+
 
 def whole_batch(x: Shaped[Tensor, " B *z"]) -> Shaped[Tensor, " WB *z"]:
     """The rows of all W devices, by rank. Differentiable; x itself on a single device."""
     if not _split():
         return x
-    from torch.distributed.nn.functional import all_gather
-
-    return torch.cat(all_gather(x.contiguous()))
+    return torch.cat(all_gather(x.contiguous(), dist.group.WORLD))
 
 
 def own_rows(x: Shaped[Tensor, " B *z"]) -> Int64[Tensor, " B"]:
