@@ -7,11 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hplan.levels.cells import SuccessHead
-from hplan.training.success import BEGINNINGS, train_success
+from levels.plays import play_of
 from torch import Tensor, nn
 
-from hplan.training import success
+from hplan.levels.heads import success
+from hplan.levels.heads.success import BEGINNINGS, MapSuccess, success_rows, success_stages
+from hplan.training.fit import Run
+from hplan.training.train import run_stages
 
 REWARDED = torch.arange(64) >= 48
 Z = torch.where(REWARDED, 5.0, -5.0)[:, None]
@@ -31,14 +33,14 @@ class Head(nn.Module):
         self.resets += 1
         self.open.fill_(float(self.resets >= self.stuck))
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, level: SimpleNamespace, z: Tensor) -> Tensor:
         return self.linear(z)[:, 0] * self.open
 
 
-def trained(stuck: int, out: Path) -> tuple[Head, dict[str, list]]:
-    level = SimpleNamespace(index=0, success=Head(stuck))
-    curves = train_success(level, Z.__getitem__, REWARDED, seed=0, out=out, device="cpu", progress=None)
-    return level.success, curves
+def trained(stuck: int, out: Path, rows: Tensor = REWARDED) -> tuple[SimpleNamespace, dict[str, list]]:
+    level = SimpleNamespace(index=0, success_head=Head(stuck))
+    curves = run_stages(success_stages(level, Z.__getitem__, rows, 0), Run(0, out))  # type: ignore[arg-type]
+    return level, curves
 
 
 @pytest.mark.training
@@ -47,17 +49,19 @@ def test_a_classifier_that_does_not_tell_begins_again(
     stuck: int, begun: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(success, "STEPS", 400)
-    head, curves = trained(stuck, tmp_path)
+    level, curves = trained(stuck, tmp_path)
+    head = level.success_head
     assert list(curves) == ["level0-success", *(f"level0-success-{n}" for n in range(2, begun + 1))]
-    assert bool(((head(Z) > 0) == REWARDED).all()) == (begun < BEGINNINGS)
+    assert bool(((head(level, Z) > 0) == REWARDED).all()) == (begun < BEGINNINGS)
     monkeypatch.setattr(success.F, "binary_cross_entropy_with_logits", None)  # after a kill: nothing is trained anew
     again, resumed = trained(stuck, tmp_path)
     assert resumed == curves
-    assert all(torch.equal(a, b) for a, b in zip(head.parameters(), again.parameters(), strict=True))
+    pairs = zip(head.parameters(), again.success_head.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_another_beginning_of_a_head_over_cells_is_as_if_it_had_just_been_made() -> None:
-    head = SuccessHead(4, 8)
+def test_another_beginning_of_a_head_over_maps_is_as_if_it_had_just_been_made() -> None:
+    head = MapSuccess(channels=4, hidden=8)
     before = {key: value.clone() for key, value in head.state_dict().items()}
     with torch.no_grad():
         head.bias.fill_(7.0)
@@ -66,8 +70,14 @@ def test_another_beginning_of_a_head_over_cells_is_as_if_it_had_just_been_made()
     assert not torch.equal(head.state_dict()["cell.0.weight"], before["cell.0.weight"])
 
 
-def test_without_a_reward_there_is_nothing_to_learn(tmp_path: Path) -> None:
-    level = SimpleNamespace(index=0, success=Head(0))
-    none = torch.zeros(64, dtype=torch.bool)
-    kept = {"seed": 0, "out": tmp_path, "device": "cpu", "progress": None}
-    assert train_success(level, Z.__getitem__, none, **kept) == {}
+def test_without_a_reward_there_is_no_head_and_nothing_to_learn(tmp_path: Path) -> None:
+    level, curves = trained(0, tmp_path, rows=torch.zeros(64, dtype=torch.bool))
+    assert curves == {} and level.success_head is None
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_row_that_a_rewarded_step_ended_in_is_a_success() -> None:
+    happened = torch.zeros(6, dtype=torch.bool)
+    happened[[0, 4]] = True  # steps 0 -> 1 and 4 -> 5
+    play = play_of(torch.zeros(6, 1), torch.zeros(6, 1), torch.tensor([2, 1, 0, 2, 1, 0]), success=happened)
+    assert success_rows(play).tolist() == [False, True, False, False, False, True]
