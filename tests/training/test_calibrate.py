@@ -1,27 +1,27 @@
-"""What thresholds and strides are made of, on levels whose errors and distances are known."""
+"""What thresholds are made of, on levels whose errors and distances are known."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from control.corridor import Corridor
-from hplan.training.durations import wanted_stride
-from hplan.training.maps import Events
-from levels.small_levels import cells_level
+from levels.line_levels import line_level
+from levels.plays import play_of
 from torch import Tensor
 
 from hplan.levels.calibration import AHEAD
 from hplan.levels.steps import Steps
-from hplan.training.calibrate import CHECKED, surprises
+from hplan.play.play import Play
+from hplan.training.calibrate import CHECKED, calibrate_stack, surprises
 
 
 class Walk(Corridor):
     """Latents are numbers of rows; a step is `stride` rows on, and predicted `drift` too far."""
 
-    exact = False
+    gradual = True
 
     def __init__(self, index: int, drift: float) -> None:
         super().__init__(index)
@@ -31,12 +31,18 @@ class Walk(Corridor):
         return z + self.stride + self.drift
 
 
-def steps(level: Any, rows: int) -> Steps:
+def walk(rows: int) -> Play:
+    """One episode that goes on by one a row."""
+    return play_of(torch.arange(float(rows))[:, None], torch.ones(rows, 1), torch.arange(rows - 1, -1, -1))
+
+
+def steps(level: Walk, rows: int) -> Steps:
     stride = round(level.stride)
     begin = torch.arange(rows - stride)
     return Steps(
-        level,
-        lambda at: at.float()[:, None],
+        level,  # type: ignore[arg-type]
+        walk(rows),
+        torch.arange(float(rows))[:, None],
         begin,
         end=begin + stride,
         macros=torch.zeros(len(begin), dtype=torch.long),
@@ -68,26 +74,10 @@ def test_where_nothing_happened_there_is_no_surprise() -> None:
     assert surprises(never, seed=0).shape == (1, 0)
 
 
-def test_a_level_of_symbols_is_uncertain_where_its_world_is() -> None:
-    level = cells_level()
-    z = level.decode(torch.zeros(2, 4, 5, dtype=torch.long))
-    macro = torch.zeros(2, dtype=torch.long)
-    assert level.uncertainty(z, macro).tolist() == [0.0, 0.0]
-    level.certainty_.fill_(0.5)
-    doubt = level.uncertainty(z, macro)
-    assert bool((doubt > 0).all()) and bool((doubt < 20 / level.typical_change).all())
-
-
-class Cells(Corridor):
-    def decode(self, symbols: Tensor) -> Tensor:
-        return symbols.flatten(1).float()
-
-
-def test_the_stride_of_events_is_that_of_plans_and_not_of_play() -> None:
-    """Play wandered for 10 steps from cell 1 before it entered the next block, which begins at cell 4."""
-    below, level = Cells(0), Cells(1)
-    play = torch.tensor([1, 2, 1, 0, 1, 2, 1, 2, 3, 3, 4])[:, None, None]
-    blocks = play // 4
-    one = torch.tensor([9])
-    happened = Events(one, blocks[one], blocks[one + 1], torch.tensor([2]), torch.tensor([10.0]), torch.zeros(1, 2))
-    assert wanted_stride(level, below, play, happened, seed=0) == 3.0  # type: ignore[arg-type]
+def test_every_level_is_calibrated_on_what_the_level_below_makes_of_play() -> None:
+    """Level 0 predicts each step exactly, level 1 every fourth row; of its way there, two rows are the farthest off."""
+    base, above = calibrate_stack((line_level(0), line_level(1, stride=4)), walk(3000), seed=0)
+    assert base.errors.shape == above.errors.shape == (AHEAD, CHECKED)
+    assert not base.errors.any()
+    assert {*np.unique(above.errors).tolist()} == {0.0, 0.25, 0.5}, "in steps of the level"
+    assert base.thresholds() == (0.0,) * AHEAD and above.thresholds() == (0.5,) * AHEAD
