@@ -1,5 +1,5 @@
-"""Spectra, their gaps, and the sets that slow coordinates tell apart; slow functions learned from pairs, against the exact
-ones of chains."""
+"""Spectra, their gaps, and the sets that slow coordinates tell apart; slow functions learned from pairs, against the
+exact ones of chains."""
 
 from __future__ import annotations
 

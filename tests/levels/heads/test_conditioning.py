@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
+from levels.plays import play_of
 from torch import Tensor, nn
 
-from hplan.levels.heads.conditioning import MapConditioning
+from hplan.levels.heads import conditioning as module
+from hplan.levels.heads.conditioning import MapConditioning, conditioning_stages
 from hplan.levels.level import Level
 from hplan.planning.energy import NearLatent
+from hplan.training.fit import Run
+from hplan.training.train import run_stages
 from hplan.training.vectors import base_level, level_above
 from hplan.types import ActionSpec, ObservationSpec, UsageError
 
@@ -128,3 +133,66 @@ def test_near_but_behind_a_wall_is_up_to_twice_as_far() -> None:
     assert torch.allclose(NearLatent(made.conditioned(IMAGES[:1]), z[0], 0.5)(z), made.distance(z, z[:1]))
     plain = level(0)
     assert torch.equal(NearLatent(plain, z[0], 0.5)(z), plain.distance(z, z[:1]))
+
+
+# ----------------------------------------------- which steps there can be, as a rule about walls that holds anywhere
+
+SIDES = torch.tensor([(0, 1), (1, 0), (0, -1), (-1, 0)])
+MAZE = ObservationSpec("vector", (2,), context=(9, 9), context_frame=(0.0, 0.0, 1.0))
+
+
+def places() -> Level:
+    """A level whose latents are places, column and row, and a step of which leads to one beside it."""
+    base = base_level(ObservationSpec("vector", (2,)), ActionSpec("continuous", 2, (-1, -1), (1, 1)), latent=2)
+    torch.manual_seed(0)
+    made = level_above(base, stride=1, codes=4, identity=True, hidden=32, view=1)
+    made.conditioning.where = nn.Identity()
+    return made.eval().requires_grad_(False)
+
+
+def layout(generator: torch.Generator, middle: float = 1.0) -> Tensor:
+    """(9, 9) with walls around and some within; one in the middle, if so."""
+    walls = torch.ones(9, 9)
+    walls[1:-1, 1:-1] = (torch.rand(7, 7, generator=generator) < 0.3).float()
+    walls[4, 4] = middle
+    return walls
+
+
+def moves(walls: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """From every free place to all beside it: (K, 2) column and row, where to, and whether there is a wall."""
+    rows, columns = torch.nonzero(walls == 0, as_tuple=True)
+    start = torch.stack([columns, rows], 1).repeat_interleave(4, 0)
+    end = start + SIDES.repeat(len(rows), 1)
+    return start.float(), end.float(), walls[end[:, 1], end[:, 0]] > 0
+
+
+@pytest.mark.training
+def test_steps_into_walls_are_obstructed_in_unseen_layouts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STEPS", 200)
+    monkeypatch.setattr(module, "BATCH", 256)
+    generator = torch.Generator().manual_seed(0)
+    ways, contexts = [], []
+    for walls in (layout(generator) for _ in range(8)):
+        start, end, blocked = moves(walls)
+        ways.append(torch.stack([start, end], 1)[~blocked].flatten(0, 1))  # episodes of one step
+        contexts.append(walls.byte().expand(len(ways[-1]) // 2, 9, 9))
+    below = torch.cat(ways)
+    remaining = torch.tensor([1, 0]).repeat(len(below) // 2)
+    play = play_of(below, torch.zeros(len(below), 2), remaining, contexts=torch.cat(contexts), spec=MAZE)
+    level, new = places(), layout(generator.manual_seed(99), middle=0.0)  # where all others have a wall
+    unseen = level.conditioned(new[None])
+    start, end, blocked = moves(new)
+    assert unseen.obstruction is not None and unseen.compatibility is not None
+    assert bool((unseen.obstruction(start, end) < 0).all())  # before it is trained it says nothing
+    assert len(run_stages(conditioning_stages(level, play, seed=0), Run(0, tmp_path))) == 1
+    energy = unseen.obstruction(start, end)
+    assert float((energy[blocked] > 0).float().mean()) > 0.95
+    assert float((energy[~blocked] <= 0).float().mean()) > 0.9
+    into = ~blocked & (end == 4.0).all(1)
+    assert bool(into.any()) and bool((energy[into] <= 0).all())
+    assert torch.equal(unseen.compatibility(start, end), energy)
+
+
+def test_there_is_nothing_to_learn_where_no_layout_is_seen(tmp_path: Path) -> None:
+    play = play_of(torch.zeros(4, 2), torch.zeros(4, 2), torch.tensor([1, 0, 1, 0]))
+    assert run_stages(conditioning_stages(places(), play, seed=0), Run(0, tmp_path)) == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -11,11 +12,24 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from levels.line_levels import edges, line_level
+from levels.line_levels import Known, edges, line_level
+from levels.plays import play_of
 from levels.small_levels import vector_stack
 
-from hplan.levels.heads.landmarks import MOST, LandmarkEdges, crossed, farthest_points, nearest_landmark
+from hplan.levels.heads.landmarks import (
+    MOST,
+    OFTEN,
+    VOUCHED,
+    LandmarkEdges,
+    crossed,
+    farthest_points,
+    landmark_edges,
+    nearest_landmark,
+    reversibility,
+)
+from hplan.levels.level import Level
 from hplan.levels.stack import Stack
+from hplan.play.play import Play
 
 
 @given(seed=st.integers(0, 1000), radius=st.floats(0.1, 2.0))
@@ -124,3 +138,79 @@ def test_they_travel_with_the_stack_and_are_cut_with_it(tmp_path: Path) -> None:
     assert not loaded.lowest(1).edges
     loaded.save(tmp_path / "again")
     assert Stack.load(tmp_path / "again").edges[1].steps.tolist() == [1.5, 1.0]
+
+
+# ------------------------------------------------- from play: what may be concluded beyond what was shown depends on
+# whether steps can be undone
+
+PLACES = tuple(float(n) for n in range(0, 41, 4))
+
+
+def suspicious() -> Level:
+    """Only steps on are as real ones are."""
+    level = line_level(places=PLACES)
+    level.compatibility_head = Known(lambda level, z, following: torch.where(following[:, 0] > z[:, 0], -1.0, 1.0))
+    return level
+
+
+def hesitant() -> Level:
+    """Play never showed the way back."""
+    level = line_level(places=PLACES)
+    level.prior_head = Known(lambda level, z: torch.tensor([1e-9, 1.0]).log().expand(len(z), 2))
+    return level
+
+
+def ways(*ends: tuple[int, int]) -> Play:
+    """Episodes from one position to another, a position a step."""
+    below = torch.cat([torch.linspace(start, end, abs(end - start) + 1) for start, end in ends])[:, None]
+    remaining = torch.cat([torch.arange(abs(end - start), -1, -1) for start, end in ends])
+    return play_of(below, torch.zeros(len(below), 1), remaining)
+
+
+def pairs(level: Level, shown: Play) -> dict[tuple[int, int], int]:
+    found = landmark_edges(level, shown)
+    ends = zip(found.start.tolist(), found.end.tolist(), strict=True)
+    return dict(zip(ends, found.crossings.tolist(), strict=True))
+
+
+ON, BACK = [(n, n + 1) for n in range(10)], [(n + 1, n) for n in range(10)]
+MANY = [(0, 40)] * (OFTEN + 5)
+
+
+@pytest.mark.parametrize("made", [suspicious, hesitant])
+def test_a_world_of_one_way_stays_one_way(made: Callable[[], Level]) -> None:
+    assert pairs(made(), ways(*MANY)) == dict.fromkeys(ON, VOUCHED)
+
+
+def test_the_levels_own_model_may_vouch_for_a_step_that_was_not_shown() -> None:
+    found = pairs(line_level(places=PLACES), ways(*MANY))
+    assert found == dict.fromkeys(ON, VOUCHED) | dict.fromkeys(BACK, 0)
+
+
+def test_where_steps_can_be_undone_every_edge_leads_back_too() -> None:
+    """Most of the way was gone both ways, and the last step only once and only on."""
+    shown = ways(*[(0, 36), (36, 0)] * (OFTEN + 5), (36, 40))
+    level = suspicious()  # it would vouch for no way back
+    found = landmark_edges(level, shown)
+    known = pairs(level, shown)
+    assert known.keys() == {*ON, *BACK}
+    assert (known[9, 10], known[10, 9]) == (1, 0)
+    assert found.macros[(found.start == 10) & (found.end == 9)].tolist() == [0], "by the code that leads back"
+    costs = dict(zip(zip(found.start.tolist(), found.end.tolist(), strict=True), found.costs().tolist(), strict=True))
+    assert costs[10, 9] == 2.0 > costs[9, 10] > costs[8, 9]
+
+
+def test_reversibility_is_a_share_of_what_was_crossed_often() -> None:
+    often = (1.0, 1, OFTEN, 0)
+    assert reversibility(edges(4, (0, 1, *often), (1, 0, *often), (1, 2, *often), (2, 3, 1.0, 1, 1, 0))) == 2 / 3
+    assert reversibility(edges(4, (0, 1, 1.0, 1, 1, 0), (1, 0, 1.0, 1, 1, 0))) == 0.0, "too little was seen to say"
+    assert reversibility(edges(4)) == 0.0
+
+
+def test_a_way_back_may_take_others_and_three_times_as_long() -> None:
+    """Once round a ring: back from the end of an edge it is all the rest of the way."""
+
+    def ring(count: int) -> float:
+        return reversibility(edges(count, *((n, (n + 1) % count, 1.0, 1, OFTEN, 0) for n in range(count))))
+
+    assert (ring(4), ring(5)) == (1.0, 0.0)

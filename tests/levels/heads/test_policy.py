@@ -25,7 +25,7 @@ def test_it_heads_for_where_play_went_and_knows_how_surely(tmp_path: Path, monke
     monkeypatch.setattr(policy, "STEPS", 400)
     play = play_in_a_box(PUSH)
     base, above = stack(PUSH, 2)
-    train([base, above], play, tmp_path, steps=300)
+    train([base, above], play, tmp_path, steps=300, lr=2e-3)
     seen = encoded(base, play)
     curves = run_stages(policy_stages(above, base, seen), Run(0, tmp_path))
     assert curves["level1-policy"][-1]["action"] < 0.6 * curves["level1-policy"][0]["action"]
