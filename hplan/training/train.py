@@ -68,7 +68,8 @@ class Abstraction(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """What training hands on. One entry per level in every tuple, as in `hplan.levels.stack.Stack`; curves by stage."""
+    """What training hands on. One entry per level in every tuple, as in `hplan.levels.stack.Stack`; curves by stage, of
+    the levels that were kept."""
 
     levels: tuple[Level, ...]
     calibration: tuple[Calibration, ...]
@@ -88,9 +89,10 @@ def train_stack(abstraction: Abstraction, run: Run) -> Trained:
         level = abstraction.draft(stack)
         if level is None:
             break
-        curves |= run_stages(abstraction.stages(level, stack), run)
+        learned = run_stages(abstraction.stages(level, stack), run)
         if not abstraction.finish(level):
             break
+        curves |= learned
         stack = (*stack, level.eval().requires_grad_(False))
     return Trained(
         levels=stack,
