@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from levels.test_vector import PUSH, play_in_a_box, stack
+from training.box import PUSH, play_in_a_box, stack, train
 from two_doors import two_doors
 
-from hplan.objectives.objective import NAMES
-from hplan.training import policy, success
+from hplan.levels.heads import policy, success
+from hplan.levels.heads.policy import policy_stages
+from hplan.parts import names
 from hplan.training.device import Meeting
+from hplan.training.fit import Run
 from hplan.training.learn import learn
-from hplan.training.vectors import encoded, train_vector_level
+from hplan.training.train import run_stages
+from hplan.training.vectors import encoded
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
@@ -50,17 +53,14 @@ def test_an_agent_of_symbols_learns_on_cuda(tmp_path: Path, monkeypatch: pytest.
 
 @cuda
 @pytest.mark.training
-@pytest.mark.parametrize("objective", NAMES)
+@pytest.mark.parametrize("objective", names("objective"))
 def test_levels_over_vectors_learn_on_cuda(objective: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy, "STEPS", 20)
     play, ends = play_in_a_box(PUSH), {}
     for device in ("cpu", "cuda"):
         out = tmp_path / device
         base, above = stack(PUSH, 2)
-        options = {"steps": 20, "seed": 0, "out": out, "batch": 64, "rollout": 2, "objective": objective}
-        curves = train_vector_level(base, play, device=device, **options)
-        seen = encoded(base, play)
-        curves |= train_vector_level(above, seen, slow=1.0, device=device, **options)
-        curves |= train_policy(above, base, seen, seed=0, out=out, device=device, progress=None)
+        curves, _ = train([base, above], play, out, steps=20, objective=objective, slow=1.0, device=device)
+        curves |= run_stages(policy_stages(above, base, encoded(base, play)), Run(0, out, device))
         ends[device] = [curve[-1]["loss"] for curve in curves.values()]
     assert ends["cuda"] == pytest.approx(ends["cpu"], rel=0.05, abs=0.05)

@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hplan.levels.stage import Stage, stage_seed
 from hplan.levels.tensors import read_tensors
-from hplan.training.fit import fit, stage_seed
+from hplan.training.fit import Progress, Run, fit
 from hplan.types import HplanError
 
 STEPS = 60
@@ -29,13 +30,13 @@ def problem(module: nn.Module):
     return loss
 
 
-def train(out: Path, steps: int = STEPS, seed: int = 0, **options) -> tuple[nn.Module, list]:
+def train(
+    out: Path, steps: int = STEPS, seed: int = 0, lr: float = 1e-3, progress: Progress | None = None
+) -> tuple[nn.Module, list]:
     torch.manual_seed(3)
     module = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
-    curve = fit(
-        module, problem(module), name="toy", steps=steps, seed=seed, out=out, snapshot_every=7, warmup=5, **options
-    )
-    return module, curve
+    stage = Stage("toy", module, problem(module), steps, lr)
+    return module, fit(stage, Run(seed, out, progress=progress), snapshot_every=7, warmup=5)
 
 
 def test_it_learns_and_keeps_a_curve(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_step(tmp_path: Path) -> None:
         return module(torch.ones(1, 1)).sum() * (float("nan") if step == 3 else 1.0), {}
 
     with pytest.raises(HplanError, match="step 3"):
-        fit(module, loss, name="bad", steps=10, seed=0, out=tmp_path)
+        fit(Stage("bad", module, loss, 10), Run(0, tmp_path))
 
 
 def test_snapshots_are_safetensors_with_their_step(tmp_path: Path) -> None:

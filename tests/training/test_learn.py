@@ -17,16 +17,18 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from two_doors import SMALL, TwoDoors, two_doors
 
 import hplan
 from hplan.agent import Agent
+from hplan.codec import Codec
+from hplan.levels.heads import success
 from hplan.levels.stack import METADATA, WEIGHTS
 from hplan.play.store import Manifest, write_episodes
-from hplan.training import success
 from hplan.training.learn import CURVES, learn
 from hplan.training.request import REQUEST
-from hplan.types import ActionSpec, Episode, HplanError, NoSuccessWarning, ObservationSpec, UsageError
+from hplan.types import Episode, HplanError, NoSuccessWarning, UsageError
 
 pytestmark = pytest.mark.training
 
@@ -60,7 +62,7 @@ def test_a_run_directory_holds_the_agent_and_all_it_was_made_of(run: Path) -> No
     agent = hplan.load(run)
     assert agent.task == "gym:two_doors:TwoDoors-v0"
     assert len(agent.stack.levels) == 2  # walking is fast, doors are slow
-    assert agent.stack.succeeds == (True, True)
+    assert all(level.success is not None for level in agent.stack.levels)
     assert agent.levels_info[1]["stride"] > 1
     train = agent.train_info
     assert (train["env_steps"], train["device"], train["seed"]) == (2000, "cpu", 0)
@@ -163,7 +165,7 @@ def learn_and_tell(out: Path, pipe: Connection) -> None:
 
 def test_killed_five_times_it_ends_with_the_same_bytes(run: Path, tmp_path: Path) -> None:
     context, chance, out = get_context("forkserver"), random.Random(0), tmp_path / "killed"
-    context.set_forkserver_preload(["hplan.training.learn", "hplan.training.spatial", "lightning.fabric"])
+    context.set_forkserver_preload(["hplan.training.learn", "hplan.training.events", "lightning.fabric"])
     stages = set()
     for attempt in range(5):
         ours, theirs = context.Pipe(duplex=False)
@@ -184,16 +186,6 @@ def test_killed_five_times_it_ends_with_the_same_bytes(run: Path, tmp_path: Path
     small(out)
     assert weights(out) == weights(run)
     assert not list(out.rglob("*.tmp"))
-
-
-def test_a_level_learns_to_look_where_things_can_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("spatial", "spatial_base"):
-        monkeypatch.setattr(f"hplan.training.{module}.WINDOW", 8)  # maps here have 9 cells
-    agent = small(tmp_path / "run")
-    base, above = agent.stack.levels
-    assert base.focused and above.focused
-    assert base.movers.sum() == 2  # alone, and in a door
-    assert hplan.load(tmp_path / "run").stack.levels[0].focused
 
 
 def test_stages_of_another_format_are_not_gone_on_with(run: Path, tmp_path: Path) -> None:
@@ -223,7 +215,7 @@ def test_threads_and_the_callers_random_numbers_do_not_matter_and_are_left_alone
 def test_same_seed_same_weights_whatever_the_environment_says_of_threads(tmp_path: Path) -> None:
     code = """
 from two_doors import two_doors
-from hplan.training import success
+from hplan.levels.heads import success
 from hplan.training.learn import learn
 import sys
 success.STEPS = 20
@@ -285,9 +277,10 @@ def test_play_of_other_spaces_is_refused_before_training(tmp_path: Path) -> None
         )
         for seed in range(3)
     ]
-    spaces = ObservationSpec("vector", (4,)), ActionSpec("continuous", 1, (-1.0,), (1.0,))
-    write_episodes(tmp_path / "play", Manifest("other", "Other-v0", "official", 0, 0, {}, *spaces, {}), episodes)
-    with pytest.raises(UsageError, match=r"action.kind 'continuous' there and 'discrete' here"):
+    codec = Codec.of(spaces.Box(-np.inf, np.inf, (4,)), spaces.Box(-1.0, 1.0, (1,)), "other")
+    write_episodes(tmp_path / "play", Manifest("other", "Other-v0", "official", 0, 0, {}, codec, {}), episodes)
+    said = "that is play of other with .*kind='vector'.*; gym:two_doors:TwoDoors-v0 has .*kind='symbols'"
+    with pytest.raises(UsageError, match=said):
         small(tmp_path / "run", play_from=tmp_path / "play")
     assert not (tmp_path / "run").exists()
 

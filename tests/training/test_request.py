@@ -18,6 +18,7 @@ from hplan.training.request import claim, describe, differences, fingerprint
 from hplan.types import UsageError
 
 SIZE = 3
+OPTIONS: dict[str, Any] = {"steps": 10, "seed": 0, "levels": "auto", "settings": {}, "abstraction": "auto"}
 
 
 class Lane(gymnasium.Env):
@@ -52,8 +53,8 @@ def compiled(text: str) -> Any:
 def asked(factory: Callable[[], Any], **changes: Any) -> dict[str, Any]:
     task = task_from_factory(factory, "environment")
     world = make_world(task)
-    specs = world.observation_spec, world.action_spec
-    return describe(task, specs, None, **{"steps": 10, "seed": 0, "levels": "auto", "settings": {}, **changes})
+    specs = world.codec.observation_spec, world.codec.action_spec
+    return describe(task, specs, None, **OPTIONS | changes)
 
 
 @pytest.mark.parametrize(
@@ -126,13 +127,12 @@ def test_two_environments_of_one_name_do_not_share_a_run(tmp_path: Path) -> None
 def test_an_edited_task_file_is_another_run(edit: dict[str, Any], said: str, tmp_path: Path) -> None:
     task = load_task("minigrid/DoorKey-5x5")
     world = make_world(task)
-    options: dict[str, Any] = {"steps": 10, "seed": 0, "levels": 1, "settings": {}}
-    specs = world.observation_spec, world.action_spec
-    claim(tmp_path, describe(task, specs, None, **options), resume=True)
+    specs = world.codec.observation_spec, world.codec.action_spec
+    claim(tmp_path, describe(task, specs, None, **OPTIONS), resume=True)
     parts = {k: replace(getattr(task, k), **v) if k in ("play", "changes") else v for k, v in edit.items()}
     with pytest.raises(UsageError, match=said):
-        claim(tmp_path, describe(replace(task, **parts), specs, None, **options), resume=True)
-    claim(tmp_path, describe(replace(task, probes=("door",)), specs, None, **options), resume=True)  # reports alone
+        claim(tmp_path, describe(replace(task, **parts), specs, None, **OPTIONS), resume=True)
+    claim(tmp_path, describe(replace(task, probes=("door",)), specs, None, **OPTIONS), resume=True)  # reports alone
 
 
 def test_differences_name_the_key() -> None:

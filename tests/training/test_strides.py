@@ -1,5 +1,5 @@
-"""Levels of strides: the rule for strides and depth on worlds whose travel time and whose model's errors are known, what
-chance decided, the time-shuffled control, and a level that is left out."""
+"""Levels of strides: the rule for strides and depth on worlds whose travel time and whose model's errors are known;
+what chance decided, the time-shuffled control, and a level that is left out."""
 
 from __future__ import annotations
 
@@ -283,7 +283,7 @@ def test_a_trained_agent_keeps_graphs_of_all_levels_above_0_and_plans_on_them(tm
     for k, found in agent.stack.edges.items():
         level = agent.stack.levels[k]
         assert level.landmarks is not None
-        assert 0 < len(found) and found.count <= len(level.landmarks.unique(dim=0))
+        assert len(found) > 0 and found.count <= len(level.landmarks.unique(dim=0))
         assert max(found.start.max(), found.end.max()) < found.count and found.macros.max() < level.macro.size
         assert (found.steps >= 1).all() and (found.start != found.end).all()
     there, here = np.array([0.9, 0.9], np.float32), np.array([0.1, 0.1], np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,16 @@ pytest.importorskip("ogbench")
 from hplan.agent import load
 from hplan.evaluation.inspection import inspect
 from hplan.evaluation.run import evaluate
+from hplan.levels.heads import conditioning, policy, uncertainty
 from hplan.play.play import load_play
 from hplan.registry import load_task, make_world
 from hplan.testing import check_agent
-from hplan.training import fits, policy, uncertainty, vector
-from hplan.training.learn import learn
-from hplan.training.strides import StrideSettings, _hold_out, train_vector
+from hplan.training import vectors
+from hplan.training.fit import Run
+from hplan.training.learn import learn, train
+from hplan.training.strides import Strides
+from hplan.training.train import HELD_OUT
+from hplan.training.vectors import StrideSettings
 from hplan.types import UsageError
 from hplan.worlds import generated_mazes
 
@@ -32,16 +37,16 @@ SMALL = {"base_steps": 30, "above_steps": 20, "batch": 32, "hidden": 16, "ratio"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("unseen") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vector, "SUPPORT_STEPS", 10)
+        patch.setattr(vectors, "SUPPORT_STEPS", 10)
         patch.setattr(uncertainty, "STEPS", 10)
-        patch.setattr(fits, "STEPS", 10)
+        patch.setattr(conditioning, "STEPS", 10)
         patch.setattr(policy, "STEPS", 10)
         learn(TASK, out, steps=8000, levels=3, settings=SMALL, device="cpu")
     return out
 
 
 def test_levels_see_as_far_as_their_steps_go(folder: Path) -> None:
-    reaches = [level.config["view"] for level in load(folder).stack.levels]
+    reaches = [level.parts["conditioning"]["reach"] for level in load(folder).stack.levels]
     assert reaches[0] == 1 and reaches == sorted(reaches) and reaches[2] >= 3
 
 
@@ -73,15 +78,15 @@ def test_evaluation_and_inspection_show_it(folder: Path, monkeypatch: pytest.Mon
 
 def test_thresholds_are_of_layouts_that_training_did_not_see(folder: Path) -> None:
     data = load_play(folder / "play")
-    seen, held = _hold_out(data, seed=0)
+    seen, held = data.split(HELD_OUT, seed=0)
     assert seen.contexts is not None and held.contexts is not None
-    shown, kept = ({image.tobytes() for image in part.contexts} for part in (seen, held))
+    shown, kept = ({image.numpy().tobytes() for image in part.contexts} for part in (seen, held))
     assert shown and kept and not shown & kept
 
 
 def test_one_layout_tells_nothing_of_what_walls_mean(folder: Path, tmp_path: Path) -> None:
     play = load_play(folder / "play")
-    alone = play.select((play.contexts == play.contexts[0]).all((1, 2)))
-    run = {"settings": StrideSettings(base_steps=1), "seed": 0, "out": tmp_path, "device": "cpu", "progress": None}
+    assert play.contexts is not None
+    alone = replace(play, contexts=play.contexts[:1].expand_as(play.contexts))
     with pytest.raises(UsageError, match="all episodes to learn from are in one layout"):
-        train_vector(alone, levels="auto", **run)
+        train(alone, Strides, StrideSettings(base_steps=1), levels="auto", run=Run(0, tmp_path))

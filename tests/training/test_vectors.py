@@ -1,5 +1,5 @@
-"""Levels over vectors: they satisfy the protocol at any index, and learn a world that is small enough to check, by every
-objective: what collapses, what a kill changes, what an ablation leaves out."""
+"""Levels over vectors: they satisfy the protocol at any index, and learn a world that is small enough to check, by
+every objective: what collapses, what a kill changes, what an ablation leaves out."""
 
 from __future__ import annotations
 
