@@ -19,7 +19,7 @@ def whole_batch(x: Shaped[Tensor, " B *z"]) -> Shaped[Tensor, " WB *z"]:
     """The rows of all W devices, by rank. Differentiable; x itself on a single device."""
     if not _split():
         return x
-    return torch.cat(all_gather(x.contiguous(), dist.group.WORLD))  # pyright: ignore[reportPossiblyUnbound]
+    return torch.cat(all_gather(x.contiguous(), dist.group.WORLD))  # pyright: ignore[reportPossiblyUnboundVariable]
 
 
 def own_rows(x: Shaped[Tensor, " B *z"]) -> Int64[Tensor, " B"]:
