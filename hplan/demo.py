@@ -104,7 +104,7 @@ def pages(agent: Agent, seed: int) -> list[LevelPage]:
                 "macro-actions": info["macro"],
                 "surprise threshold": f"{agent.thresholds[info['level']]:.2f} level steps",
             },
-            maps=[("latent code of each cell", np.asarray(level.keys(z[None])).reshape(z.shape[1:]))],
+            maps=[("latent code of each cell", np.asarray(level.keys(z[None])).reshape(z.shape))],
         )
         for info, level, z in zip(agent.levels_info, agent.stack.levels, latents, strict=True)
     ]
