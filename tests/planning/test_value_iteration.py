@@ -7,7 +7,7 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -181,15 +181,17 @@ STATES = 4
 ENDS = st.tuples(st.integers(0, STATES - 1), st.integers(0, STATES - 1), st.integers(5, 10)).map(
     lambda e: {e[0]: 1.0} if e[0] == e[1] or e[2] == 10 else {e[0]: e[2] / 10, e[1]: 1 - e[2] / 10}
 )
+ROUNDING = 1e-9  # the values of the policies come from a linear solve, which leaves 2e-16 where there is no way
 
 
 @settings(max_examples=60)
 @given(st.lists(st.tuples(ENDS, ENDS), min_size=STATES, max_size=STATES))
+@example([({0: 1.0}, {0: 1.0}), ({0: 1.0}, {0: 1.0}), ({0: 1.0}, {0: 0.5, 1: 0.5}), ({0: 1.0}, {1: 0.6, 0: 0.4})])
 def test_the_first_action_is_as_good_as_the_best_policy(rows: list[tuple[dict[int, float], dict[int, float]]]) -> None:
     level = Process({state: list(row) for state, row in enumerate(rows)}, STATES)
     found = plan(level)
     best, each = best_values(level, STATES)
-    assert (len(found) > 0) == (best[0] > 0), "where nothing leads to the goal, there is nothing to do"
+    assert (len(found) > 0) == (best[0] > ROUNDING), "where nothing leads to the goal, there is nothing to do"
     if len(found):
         assert each[0, int(found.macros[0])] == pytest.approx(best[0], abs=5e-3)
 
