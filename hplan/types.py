@@ -324,7 +324,7 @@ class LearningPlanner(Protocol):
 # ------------------------------------------------------------------------------------------------- control and the plan
 
 Status = Literal["pending", "active", "reached", "failed", "dropped"]
-Cause = Literal["", "start", "surprise", "no-progress", "overrun", "used-up", "clock", "infeasible", "new-goal"]
+Cause = Literal["", "start", "surprise", "no-progress", "overrun", "used-up", "clock", "infeasible"]
 
 
 @dataclass(frozen=True)

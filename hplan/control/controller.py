@@ -82,7 +82,7 @@ class Controller:
             execution.tree = execution.tree.update(node.id, spent_steps=node.spent_steps + 1)
             if self.replan == "surprise" and self.surprise.exceeded(k) and not (k and finished):
                 if k == 0 and self.levels[0].capabilities.discrete:
-                    execution.refute(plan.result.latents[plan.at], plan.target())
+                    execution.remember_failure(plan.result.latents[plan.at], plan.target())
                 if not self._holds(k, latents):
                     execution.drop(k, "surprise")
             elif self.replan == "clock" and execution.step - plan.planned >= max(self.levels[k].stride, 1):
@@ -93,12 +93,12 @@ class Controller:
                 execution.fail(k, "overrun")
 
     def _check_progress(self, latents: tuple[Tensor, ...]) -> None:
-        """Level 0 expects to move, and does not: that step is refuted, and after a few of them the subgoal step above
+        """Level 0 expects to move, and does not: that step has failed, and after a few of them the subgoal step above
         failed."""
         plan, above = self.execution.plans[0], self.execution.plans.above(0)
-        refuted = self.no_progress.refuted(plan.target() if plan and len(plan.result) else None, latents[0])
-        if refuted and self.replan == "surprise":
-            self.execution.refute(*refuted)
+        failed = self.no_progress.failed_step(plan.target() if plan and len(plan.result) else None, latents[0])
+        if failed and self.replan == "surprise":
+            self.execution.remember_failure(*failed)
         if above is not None and self.replan == "surprise" and self.no_progress.is_over():
             self.execution.fail(above, "no-progress", by=0, start=latents[above])
 

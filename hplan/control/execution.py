@@ -91,7 +91,7 @@ class Execution:
         self.drop(k, cause)
         return k
 
-    def refute(self, start: Tensor, end: Tensor) -> None:
+    def remember_failure(self, start: Tensor, end: Tensor) -> None:
         """Level 0 took a step from `start` that should have led to `end`, and did not: it must not be imagined for
         ever."""
         self.memories[0] = self.memories[0].add(start, end)

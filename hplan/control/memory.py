@@ -83,7 +83,7 @@ class EventMemory(FailureMemory):
     here: Tensor | None = None
 
     def add(self, z: Tensor, following: Tensor) -> Self:
-        """A subgoal step that is none of the known ways is refuted as long as the level stays there; later only for
+        """A subgoal step that is none of the known ways has failed as long as the level stays there; later only for
         `alike`."""
         ends = next((ends for start, ends in self.ways if torch.equal(start, z)), following[None])
         if any(torch.equal(end, following) for end in ends):

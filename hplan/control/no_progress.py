@@ -19,7 +19,7 @@ class NoProgress:
         self.short = 0
         self.before: Tensor | None = None
 
-    def refuted(self, expected: Tensor | None, z: Tensor) -> tuple[Tensor, Tensor] | None:
+    def failed_step(self, expected: Tensor | None, z: Tensor) -> tuple[Tensor, Tensor] | None:
         """Once a step: (where it began, where it should have led) if level 0, which expected to be at `expected` (*z)
         if anywhere, is at z far short of it. Of symbols, what was not as expected is a surprise anyway: None."""
         start, self.before = self.before, z

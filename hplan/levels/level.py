@@ -144,7 +144,7 @@ class Level(nn.Module):
         if self.conditioning is None:
             return self
         found = copy(self)
-        found._modules = self._modules | {"conditioning": self.conditioning.given(images, of)}
+        found._modules = self._modules | {"conditioning": self.conditioning.in_layout(images, of)}
         return found
 
     def context(self, z: Tensor) -> Tensor:

@@ -19,21 +19,21 @@ class Gradual(Corridor):
 
 def test_a_gradual_level_makes_no_progress_where_it_moves_less_than_its_share() -> None:
     progress = NoProgress(Gradual(0), share=0.5, limit=2)
-    assert progress.refuted(at(4), at(0)) is None, "nothing to compare with yet"
-    assert progress.refuted(at(4), at(3)) is None
-    assert progress.refuted(at(7), at(4)) == (at(3), at(7))
+    assert progress.failed_step(at(4), at(0)) is None, "nothing to compare with yet"
+    assert progress.failed_step(at(4), at(3)) is None
+    assert progress.failed_step(at(7), at(4)) == (at(3), at(7))
     assert not progress.is_over()
-    assert progress.refuted(at(8), at(5)) is not None
+    assert progress.failed_step(at(8), at(5)) is not None
     assert progress.is_over() and not progress.is_over(), "asked so, it counts anew"
 
 
 def test_symbols_make_no_progress_where_nothing_changes_though_something_should() -> None:
     progress = NoProgress(Corridor(0), share=0.5, limit=2)
     for expected, z in ((1, 0), (4, 0), (4, 1)):  # the last is short of it by far, but not nothing
-        assert progress.refuted(at(expected), at(z)) is None, "to be elsewhere than expected is a surprise anyway"
+        assert progress.failed_step(at(expected), at(z)) is None, "to be elsewhere than expected is a surprise anyway"
     assert not progress.is_over()
-    progress.refuted(at(1), at(1))  # to stay was the plan
+    progress.failed_step(at(1), at(1))  # to stay was the plan
     assert not progress.is_over()
-    progress.refuted(at(2), at(1))
-    progress.refuted(at(2), at(1))
+    progress.failed_step(at(2), at(1))
+    progress.failed_step(at(2), at(1))
     assert progress.is_over()

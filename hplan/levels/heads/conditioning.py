@@ -59,7 +59,7 @@ class MapConditioning(nn.Module):
         self.images: Tensor | None = None
         self.of: Tensor | None = None
 
-    def given(self, images: Tensor, of: Tensor | None) -> MapConditioning:
+    def in_layout(self, images: Tensor, of: Tensor | None) -> MapConditioning:
         """A copy that shares its weights and looks at images (E, rows, columns): row b of a batch at images[of[b]], and
         every row at the first where `of` is None."""
         found = copy(self)
@@ -136,8 +136,8 @@ def conditioning_stages(level: Level, play: Play, seed: int) -> Stages:
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         at, z, following = some(BATCH, generator)
         other = (layouts.of[at] + torch.randint(1, count, (BATCH,), generator=generator)) % count
-        real = -part.given(layouts.images, layouts.of[at]).logits(z, following)
-        unreal = part.given(layouts.images, other).logits(z, following)
+        real = -part.in_layout(layouts.images, layouts.of[at]).logits(z, following)
+        unreal = part.in_layout(layouts.images, other).logits(z, following)
         value = F.softplus(real).mean() + F.softplus(unreal).mean()
         return value, {"obstruction": value.detach()}
 
@@ -146,4 +146,4 @@ def conditioning_stages(level: Level, play: Play, seed: int) -> Stages:
     network.requires_grad_(False)
     at, z, following = some(SAMPLE, torch.Generator().manual_seed(seed))
     with torch.no_grad():
-        part.threshold.copy_((-part.given(layouts.images, layouts.of[at]).logits(z, following)).quantile(0.99))
+        part.threshold.copy_((-part.in_layout(layouts.images, layouts.of[at]).logits(z, following)).quantile(0.99))

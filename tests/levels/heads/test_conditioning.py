@@ -45,7 +45,7 @@ def at(column: float, row: float) -> Tensor:
 
 
 def test_the_square_is_around_the_place_and_moves_with_it() -> None:
-    seen = conditioning().given(IMAGES[:1], None)
+    seen = conditioning().in_layout(IMAGES[:1], None)
     assert seen.size == 9
     square = seen(at(1, 1)[None]).view(3, 3)
     assert torch.equal(square, IMAGES[0, :, :3])
@@ -54,12 +54,12 @@ def test_the_square_is_around_the_place_and_moves_with_it() -> None:
 
 
 def test_beyond_the_edge_it_goes_on_as_at_the_edge() -> None:
-    corner = conditioning().given(IMAGES[:1], None)(at(-5, 9)[None])
+    corner = conditioning().in_layout(IMAGES[:1], None)(at(-5, 9)[None])
     assert torch.equal(corner, torch.full((1, 9), 8.0))
 
 
 def test_every_row_looks_at_its_own_image() -> None:
-    seen = conditioning(2).given(IMAGES, torch.tensor([1, 0]))
+    seen = conditioning(2).in_layout(IMAGES, torch.tensor([1, 0]))
     z = torch.stack([at(1, 1), at(1, 1)])
     one, other = seen(z)
     assert torch.equal(one, -other)
