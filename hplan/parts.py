@@ -27,20 +27,25 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "space": {
         "vector": "hplan.levels.spaces:VectorSpace",
         "discrete-map": "hplan.levels.spaces:DiscreteMap",
+        "reach-map": "hplan.levels.reach:ReachMap",
     },
     "dynamics": {
         "residual": "hplan.levels.dynamics:ResidualNetwork",
         "local-convolution": "hplan.levels.dynamics:LocalConvolution",
+        "local-window": "hplan.levels.dynamics:LocalWindow",
+        "event-edit": "hplan.levels.reach:EventEdit",
     },
     "macro": {
         "actions": "hplan.levels.macros:Actions",
         "codes": "hplan.levels.macros:Codes",
         "events": "hplan.levels.macros:Events",
+        "reach-events": "hplan.levels.reach:ReachEvents",
     },
     "prior": {
         "categorical": "hplan.levels.heads.prior:CategoricalPrior",
         "affordance": "hplan.levels.heads.prior:AffordancePrior",
         "event": "hplan.levels.heads.prior:EventPrior",
+        "possible-events": "hplan.levels.reach:PossibleEvents",
     },
     "success": {
         "vector": "hplan.levels.heads.success:VectorSuccess",

@@ -15,7 +15,7 @@ An *energy* is a scalar cost, low is compatible. A *predictor evaluation* is one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -159,11 +159,26 @@ class Policy(Protocol):
     def __call__(self, below: Tensor, target: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
+class Possible(Protocol):
+    """(B, *z) -> rows (N,), macros (N,) int64, steps (N,) float32: all macro-actions that can come next, at which latent
+    of the batch, and how many environment steps each of them is expected to take."""
+
+    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
+
+
+class Approach(Protocol):
+    """z (*z), macro () -> a function of latents of the level below, (B, *below) -> (B,): how many of its steps the
+    macro-action still takes from there, at least; infinite where it cannot be done from."""
+
+    def __call__(self, z: Tensor, macro: Tensor) -> Callable[[Tensor], Tensor]: ...
+
+
 @runtime_checkable
 class WorldModel(Protocol):
     """A level as a planner sees it: propose, predict, score. Every method is batched and free of side effects.
 
-    What not every level has is None there: `compatibility`, `obstruction`, `outcomes`, `policy`, `landmarks`.
+    What not every level has is None there: `compatibility`, `obstruction`, `outcomes`, `policy`, `landmarks`,
+    `possible`, `approach`.
     """
 
     index: int
@@ -230,6 +245,16 @@ class WorldModel(Protocol):
     def landmarks(self) -> Tensor | None:
         """(K, *z): real latents that lie about evenly over play, the first few of them too; None where there are
         none."""
+        ...
+
+    @property
+    def possible(self) -> Possible | None:
+        """None where the prior alone says what can follow."""
+        ...
+
+    @property
+    def approach(self) -> Approach | None:
+        """None where nothing is known of the way to a macro-action."""
         ...
 
 

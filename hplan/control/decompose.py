@@ -7,7 +7,7 @@ from torch import Tensor
 from hplan.control.memory import SubgoalRegion
 from hplan.control.plan_tree import ROOT
 from hplan.control.plans import NEARBY, LevelPlan
-from hplan.planning.energy import GivenEnergy, Goal, Lifted, NearLatent, guided, reached
+from hplan.planning.energy import GivenEnergy, Goal, Lifted, NearLatent, guided, informed, reached
 from hplan.types import Energy, PlanResult, WorldModel
 
 
@@ -46,11 +46,13 @@ class Decomposition:
         return None
 
     def goal_of(self, k: int) -> tuple[Energy, int]:
-        """The energy that level k plans for, and the node of the plan tree that it refines. A level that acts is guided
-        where the one above it knows how play went about such a upper."""
+        """The energy that level k plans for, and the node of the plan tree that it refines. It is guided where the level
+        above knows how play went about such a step, and informed where that one knows how far it is."""
         energy, node = self._goal_of(k)
         if self.above(k) == k + 1:
-            energy = guided(energy, self.levels[k + 1], self.under_way(k + 1).target())
+            upper, plan = self.levels[k + 1], self.under_way(k + 1)
+            energy = guided(energy, upper, plan.target())
+            energy = informed(energy, upper, plan.start, plan.result.macros[plan.at])
         return energy, node
 
     def _goal_of(self, k: int) -> tuple[Energy, int]:

@@ -38,7 +38,7 @@ class FailureMemory:
 
     def add(self, z: Tensor, following: Tensor) -> Self:
         for i, (start, end) in enumerate(self.steps):
-            if torch.equal(start, z) and torch.equal(end, following):
+            if self._same(start, z) and self._same(end, following):
                 return replace(self, times=(*self.times[:i], self.times[i] + 1, *self.times[i + 1 :]))
         latest = slice(max(len(self.steps) + 1 - self.most, 0), None)
         return replace(self, steps=(*self.steps, (z, following))[latest], times=(*self.times, 1)[latest])
@@ -46,6 +46,10 @@ class FailureMemory:
     def arrived(self, z: Tensor) -> Self:
         """The level plans from z (*z) now."""
         return self
+
+    def _same(self, z: Tensor, other: Tensor) -> bool:
+        """Whether two latents (*z) are one place, as the level sees it."""
+        return bool(self.level.distance(z[None], other[None])[0] == 0)
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -85,10 +89,10 @@ class EventMemory(FailureMemory):
     def add(self, z: Tensor, following: Tensor) -> Self:
         """A subgoal step that is none of the known ways has failed as long as the level stays there; later only for
         `alike`."""
-        ends = next((ends for start, ends in self.ways if torch.equal(start, z)), following[None])
-        if any(torch.equal(end, following) for end in ends):
+        ends = next((ends for start, ends in self.ways if self._same(start, z)), following[None])
+        if any(self._same(end, following) for end in ends):
             return super().add(z, following)
-        if any(torch.equal(start, z) and torch.equal(end, following) for start, end in self.steps):
+        if any(self._same(start, z) and self._same(end, following) for start, end in self.steps):
             return self
         noted = super().add(z, following)
         return replace(noted, times=(*noted.times[:-1], 0))
@@ -98,12 +102,12 @@ class EventMemory(FailureMemory):
         return replace(self, here=z, ways=(*self._without(z), (z, ends))[-self.most :])
 
     def arrived(self, z: Tensor) -> EventMemory:
-        if self.here is not None and torch.equal(self.here, z):
+        if self.here is not None and self._same(self.here, z):
             return self
         return replace(self, here=z, ways=self._without(z))
 
     def _without(self, z: Tensor) -> tuple[tuple[Tensor, Tensor], ...]:
-        return tuple(way for way in self.ways if not torch.equal(way[0], z))
+        return tuple(way for way in self.ways if not self._same(way[0], z))
 
     def __len__(self) -> int:
         return len(self.steps) + len(self.ways)

@@ -86,7 +86,7 @@ class LevelPlan:
     def is_left(self, level: WorldModel, z: Tensor) -> bool:
         """Whether a level of events is at z (*z) and no more where the current subgoal step began: something else
         happened."""
-        return level.capabilities.events and not torch.equal(z, self.start)
+        return level.capabilities.events and bool(level.distance(z[None], self.start[None])[0] > 0)
 
     def target(self) -> Tensor:
         """(*z) that the current subgoal step leads to, as predicted."""

@@ -1,12 +1,14 @@
 """Dynamics: the latent one step later, (B, *z) and macro-actions (B,) or (B, A) -> (B, *z).
 
-`ResidualNetwork` moves vectors; `LocalConvolution` changes the symbols of a map, next to one cell where play showed
-that a step changes nothing else. Then its cost does not grow with the map: it reads a window of 7 x 7 cells.
+`ResidualNetwork` moves vectors. Of maps of symbols, `LocalWindow` changes what is next to the mover, and reads as much
+around it as play showed to matter; `LocalConvolution` changes a whole map, or what is next to an event. The cost of
+what is local does not grow with the map.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 RADIUS = 1  # cells around the centre that a step may change
 SIGHT = RADIUS + 2  # cells around it that two convolutions can see from there
 WINDOW = (2 * SIGHT + 1) ** 2  # cells of a window: maps that are no larger are predicted as a whole
+Embed = Callable[[Tensor], Tensor]  # symbols (...) -> (..., C)
+Codes = tuple[Tensor, Tensor | None]  # of the ground, (V, C), and of the mover's tokens, (T, D)
 _INNER = slice(SIGHT - RADIUS, SIGHT + RADIUS + 1)
 
 
@@ -44,19 +48,52 @@ class ResidualNetwork(nn.Module):
         return z + self.rate * self.network(torch.cat([level.context(z), vector], -1))
 
 
+class LocalWindow(nn.Module):
+    """What the cells next to the mover will be one step later, from a window of `radius` cells around it: the residual
+    of a network over the window and the macro-action. Everything else stays."""
+
+    local, pointed = True, False
+
+    def __init__(self, *, channels: int, hidden: int, macros: int, radius: int = RADIUS) -> None:
+        super().__init__()
+        self.radius = radius
+        cells, changed = (2 * radius + 1) ** 2, (2 * RADIUS + 1) ** 2
+        self.macro = nn.Embedding(macros, hidden)
+        self.read = nn.Linear(cells * channels, hidden)
+        self.hidden = nn.Linear(hidden, hidden)
+        self.change = nn.Linear(hidden, changed * channels)
+        nn.init.zeros_(self.change.weight)
+        nn.init.zeros_(self.change.bias)
+
+    def forward(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
+        """(B, H, W), (B,) -> (B, H, W)."""
+        at = self.centre(level, z, macro)
+        return paste(z, at, level.space.snap(self.near(level, level.space.embed, z, at, macro)))
+
+    def near(self, level: Level, embed: Embed, z: Tensor, at: Tensor, macro: Tensor) -> Tensor:
+        """(B, H, W), (B,), (B,) -> features of the cells around `at`, (B, 3, 3, C)."""
+        windows = embed(crop(z, at, self.radius, outside=level.space.outside))
+        h = F.relu(self.read(windows.flatten(1)) * (1 + self.macro(macro)))
+        h = F.relu(self.hidden(h)) + h
+        inner = slice(self.radius - RADIUS, self.radius + RADIUS + 1)
+        return level.space.unit(windows[:, inner, inner] + self.change(h).view(len(z), 3, 3, -1))
+
+    def centre(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
+        return level.space.mover(z)
+
+
 class LocalConvolution(nn.Module):
     """What every cell will be one step later; the same weights run on any size of map.
 
     Two 3 x 3 convolutions and a 1 x 1 around a residual path that starts as "nothing changes", with the macro-action
     and a global maximum (what exists anywhere) added. A plain macro acts on all cells alike; a *pointed* one,
-    (type, cell), at its cell. `local`: a step changes nothing but next to one cell, the *centre*: that of a pointed
-    macro, else the cell with one of the symbols that `movers` (V,) marks, of which every map shows one.
+    (type, cell), at its cell. `local`: a step changes nothing but next to that cell, the *centre*.
     """
 
-    movers: Tensor
+    radius = SIGHT
     local: Tensor
 
-    def __init__(self, *, vocabulary: int, channels: int, hidden: int, macros: int, pointed: bool) -> None:
+    def __init__(self, *, channels: int, hidden: int, macros: int, pointed: bool) -> None:
         super().__init__()
         self.pointed = pointed
         self.macro = nn.Embedding(macros, hidden)
@@ -68,38 +105,31 @@ class LocalConvolution(nn.Module):
         for parameter in self.change.parameters():
             nn.init.zeros_(parameter)
         self.register_buffer("local", torch.tensor(False))
-        self.register_buffer("movers", torch.zeros(vocabulary, dtype=torch.bool))
 
     def forward(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
         """(B, H, W), (B,) -> (B, H, W)."""
         space = level.space
         if not self.local:
-            return space.snap(self.features(space.embed(z), macro))
-        at = self.centre(z, macro)
-        return paste(z, at, space.snap(self.near(space.codes, z, at, macro)))
+            return space.snap(self.features(space, space.embed(z), macro))
+        at = self.centre(level, z, macro)
+        return paste(z, at, space.snap(self.near(level, space.embed, z, at, macro)))
 
-    def features(self, maps: Tensor, macro: Tensor) -> Tensor:
+    def features(self, space: Any, maps: Tensor, macro: Tensor) -> Tensor:
         """(B, H, W, C), (B,) -> (B, H, W, C), unit vectors that are not snapped yet."""
         z = maps.movedim(-1, 1).contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU
         h = F.relu(self.conv1(z) + self._placed(macro, z))
         h = F.relu(self.conv2(h) + self.spread(h.amax((-2, -1)))[:, :, None, None])
-        return F.normalize(z + self.change(F.relu(self.mix(h))), dim=1).movedim(1, -1)
+        return space.unit((z + self.change(F.relu(self.mix(h)))).movedim(1, -1))
 
-    def near(self, codes: Tensor, z: Tensor, at: Tensor, macro: Tensor) -> Tensor:
-        """The features next to the centre alone: codes (V + 1, C), (B, H, W), (B,), (B,) -> (B, 3, 3, C)."""
-        windows = codes[crop(z, at, SIGHT, outside=len(codes) - 1)]
-        if self.pointed:
-            macro = macro // z.shape[1:].numel() * WINDOW + WINDOW // 2  # the event is at the centre
-        return self.features(windows, macro)[:, _INNER, _INNER]
+    def near(self, level: Level, embed: Embed, z: Tensor, at: Tensor, macro: Tensor) -> Tensor:
+        """The features next to the centre alone: (B, H, W), (B,), (B,) -> (B, 3, 3, C)."""
+        windows = embed(crop(z, at, SIGHT, outside=level.space.outside))
+        macro = macro // z.shape[1:].numel() * WINDOW + WINDOW // 2  # the event is at the centre
+        return self.features(level.space, windows, macro)[:, _INNER, _INNER]
 
-    def centre(self, z: Tensor, macro: Tensor) -> Tensor:
-        """(B,): the flat cell of maps (B, H, W) next to which a step changes them. A map without a mover, which only a
-        mistaken level imagines, has it in the corner."""
-        return macro % z.shape[1:].numel() if self.pointed else self.mover(z)
-
-    def mover(self, z: Tensor) -> Tensor:
-        """(B, H, W) -> (B,): the flat cell of the mover."""
-        return self.movers[z].flatten(1).long().argmax(1)
+    def centre(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
+        """(B,): the flat cell of maps (B, H, W) next to which a step changes them."""
+        return macro % z.shape[1:].numel()
 
     def _placed(self, macro: Tensor, z: Tensor) -> Tensor:
         if not self.pointed:
@@ -113,46 +143,51 @@ class LocalConvolution(nn.Module):
 
 
 def prediction_loss(
-    level: Level,
-    before: Tensor,
-    macro: Tensor,
-    after: Tensor,
-    codes: Tensor,
-    criterion: Criterion,
-    *,
-    rare: bool,
+    level: Level, before: Tensor, macro: Tensor, after: Tensor, codes: Codes, criterion: Criterion, *, rare: bool
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """How well each predicted cell agrees with its own symbol, by `criterion`; what the dynamics read, (B, H, W, C);
-    and figures. Symbols before and after (B, H, W); codes (V, C), with gradient while the encoder learns.
+    and figures. Symbols before and after (B, H, W); codes as `CellEncoder.codes`, with gradient while the encoder
+    learns.
 
     The candidates are the whole vocabulary, so that under InfoNCE no two cells that play can tell apart may share a
     latent: it cannot collapse. `rare`: changed cells weigh as much as all the others together; in a stochastic world
     that would bend the chances, and all cells weigh alike.
     """
-    dynamics, copy = level.dynamics, criterion.follow(level.encoder)
-    candidates = copy.codes() if isinstance(copy, CellEncoder) else codes  # above level 0 they do not learn
-    beyond = F.pad(codes, (0, 0, 0, 1))  # the cells outside a map, as a convolution pads it
+    dynamics, space, copy = level.dynamics, level.space, criterion.follow(level.encoder)
+    ground, tokens = codes
+    tokens = space.token_codes if tokens is None else tokens
+    others = copy.codes() if isinstance(copy, CellEncoder) else codes  # above level 0 they do not learn
+    candidates = (others[0], space.token_codes if others[1] is None else others[1])
+    beyond = F.pad(ground, (0, 0, 0, 1))  # the cells outside a map, as a convolution pads it
+
+    def embed(z: Tensor) -> Tensor:
+        return space.embedded(z, beyond, tokens)
+
     if dynamics.local:
-        at = dynamics.centre(before, macro)
-        read = beyond[crop(before, at, SIGHT, outside=len(codes))]
-        predicted = dynamics.near(beyond, before, at, macro)
+        at = dynamics.centre(level, before, macro)
+        read = embed(crop(before, at, dynamics.radius, outside=space.outside))
+        predicted = dynamics.near(level, embed, before, at, macro)
         before, after = crop(before, at, RADIUS, outside=-1), crop(after, at, RADIUS, outside=-1)
     else:
-        read = codes[before]
-        predicted = dynamics.features(read, macro)
-    inside = before >= 0
-    objective = criterion.objective
-    each = objective.agreement(predicted[inside], candidates, after[inside])
+        read = embed(before)
+        predicted = dynamics.features(space, read, macro)
+    inside, objective = before >= 0, criterion.objective
+    each = torch.zeros((), device=predicted.device)
+    right, label = torch.ones_like(inside), space.labels(after.clamp(min=0))
+    own = space.factors(predicted, ground, tokens)
+    for (part, known), (_, targets), true in zip(own, space.factors(predicted, *candidates), label, strict=True):
+        each = each + objective.agreement(part[inside], targets, true[inside])
+        with torch.no_grad():
+            right &= (part @ known.T).argmax(-1) == true
     changed = (before != after)[inside].float()
     loss = each.mean()
     if rare and (level.uncertainty_head is None or level.uncertainty_head.certain):
         count = whole_batch(changed.sum()[None]).mean().clamp(min=1)  # on each device, where there are several
         loss = (each * changed).sum() / count + 0.5 * (each * (1 - changed)).sum() / len(before)
     # Unit vectors in C dimensions vary by one in each of them if they are this much longer.
-    spread = objective.spread(codes * codes.shape[1] ** 0.5)
+    spread = objective.spread(ground * ground.shape[1] ** 0.5)
     with torch.no_grad():
-        right = ((predicted @ codes.T).argmax(-1) == after) | ~inside
-        exact = right.flatten(1).all(1).float().mean()
+        exact = (right | ~inside).flatten(1).all(1).float().mean()
     return loss + spread, read, {"prediction": loss.detach(), "spread": spread.detach(), "exact": exact}
 
 

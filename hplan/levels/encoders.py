@@ -128,13 +128,34 @@ class IdentityEncoder(nn.Module):
         return below
 
 
-class CellEncoder(nn.Module):
-    """Features of single cells to unit vectors: (..., F) int64 -> (..., latent). `cells` (V, F) are those that play
-    showed, the vocabulary."""
+class FeatureCodes(nn.Module):
+    """Features of single cells to unit vectors: (..., F) int64 -> (..., latent), by a sum of embeddings and a network,
+    so that features which were never seen together have a code as well."""
 
     offsets: Tensor
     highest: Tensor
+
+    def __init__(self, cardinalities: tuple[int, ...], latent: int, hidden: int) -> None:
+        super().__init__()
+        self.register_buffer("offsets", torch.tensor([0, *cardinalities[:-1]]).cumsum(0), persistent=False)
+        self.register_buffer("highest", torch.tensor(cardinalities) - 1, persistent=False)
+        self.embedding = nn.Embedding(sum(cardinalities), hidden)
+        self.mix = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, latent))
+
+    def forward(self, features: Tensor) -> Tensor:
+        features = torch.minimum(features.long(), self.highest)
+        return F.normalize(self.mix(self.embedding(features + self.offsets).sum(-2)), dim=-1)
+
+
+class CellEncoder(nn.Module):
+    """Cells (..., F) int64 to symbols (...) int64: ground * T + token, as `hplan.levels.spaces.DiscreteMap` has them.
+
+    `cells` (V, F - M) are the kinds of ground and `tokens` (T, M) those of the mover, whose features are `mover` (M,),
+    the first token nothing; with no such features T = 1. A cell that is neither is the one with the nearest code.
+    """
+
     cells: Tensor
+    tokens: Tensor
 
     def __init__(
         self,
@@ -144,22 +165,39 @@ class CellEncoder(nn.Module):
         cardinalities: tuple[int, ...],
         vocabulary: int,
         hidden: int = 48,
+        mover: tuple[int, ...] = (),
+        tokens: int = 1,
         **_: Any,
     ) -> None:
         super().__init__()
-        self.register_buffer("offsets", torch.tensor([0, *cardinalities[:-1]]).cumsum(0), persistent=False)
-        self.register_buffer("highest", torch.tensor(cardinalities) - 1, persistent=False)
-        self.register_buffer("cells", torch.zeros(vocabulary, inputs[-1], dtype=torch.long))
-        self.embedding = nn.Embedding(sum(cardinalities), hidden)
-        self.mix = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, latent))
+        self.mover, self.ground = list(mover), [f for f in range(inputs[-1]) if f not in mover]
+        self.register_buffer("cells", torch.zeros(vocabulary, len(self.ground), dtype=torch.long))
+        self.register_buffer("tokens", torch.zeros(tokens, len(mover), dtype=torch.long))
+        self.ground_codes = FeatureCodes(tuple(cardinalities[f] for f in self.ground), latent, hidden)
+        self.token_codes = FeatureCodes(tuple(cardinalities[f] for f in mover), latent, hidden) if mover else None
 
     def forward(self, cells: Tensor) -> Tensor:
-        cells = torch.minimum(cells.long(), self.highest)
-        return F.normalize(self.mix(self.embedding(cells + self.offsets).sum(-2)), dim=-1)
+        cells = cells.long()
+        found = _looked_up(cells[..., self.ground], self.cells, self.ground_codes)
+        if self.token_codes is None:
+            return found
+        return found * len(self.tokens) + _looked_up(cells[..., self.mover], self.tokens, self.token_codes)
 
-    def codes(self) -> Tensor:
-        """(V, latent): what it says of the vocabulary now; differentiable."""
-        return self(self.cells)
+    def codes(self) -> tuple[Tensor, Tensor | None]:
+        """(V, latent) and (T, latent): what it says of the vocabulary now; differentiable."""
+        return self.ground_codes(self.cells), None if self.token_codes is None else self.token_codes(self.tokens)
+
+
+def _looked_up(features: Tensor, known: Tensor, codes: FeatureCodes) -> Tensor:
+    """Features (..., F) -> (...): which row of `known` (V, F) they are, or has the nearest code."""
+    weights = torch.cumprod(torch.cat([torch.ones(1, dtype=torch.long), codes.highest[:-1] + 1]), 0)
+    flat, order = (known @ weights).sort()
+    asked = torch.minimum(features, codes.highest) @ weights
+    at = torch.searchsorted(flat, asked).clamp(max=len(flat) - 1)
+    found, strange = order[at], flat[at] != asked
+    if bool(strange.any()):
+        found[strange] = (codes(features[strange]) @ codes(known).T).argmax(-1)
+    return found
 
 
 class SlowSymbols(nn.Module):

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from hplan.parts import find
-from hplan.types import Capabilities, MacroSpec, Outcomes, Pairwise, Policy
+from hplan.types import Approach, Capabilities, MacroSpec, Outcomes, Pairwise, Policy, Possible
 
 if TYPE_CHECKING:
     from hplan.play.play import Play
@@ -135,6 +135,16 @@ class Level(nn.Module):
     @property
     def landmarks(self) -> Tensor | None:
         return getattr(self.space, "points", None)
+
+    @property
+    def possible(self) -> Possible | None:
+        possible = getattr(self.prior_head, "possible", None)
+        return None if possible is None else partial(possible, self)
+
+    @property
+    def approach(self) -> Approach | None:
+        approach = getattr(self.dynamics, "approach", None)
+        return None if approach is None else partial(approach, self)
 
     # ------------------------------------------------------------------------------------------------- the rest
 

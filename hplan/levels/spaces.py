@@ -59,40 +59,91 @@ class VectorSpace(nn.Module):
 class DiscreteMap(nn.Module):
     """Maps (H, W) int64 of symbols: every cell keeps its place and is one of V known symbols.
 
-    `codes` (V + 1, C) are unit vectors, one a symbol; the last row is zero, for what lies beyond the border of a map.
-    Predictions snap to the nearest code, so that equal futures are equal. `typical_change`: cells that a step changes.
+    A symbol is ground * T + token: what a cell is, and what of the *mover* is there. Token 0 is nothing; where play
+    shows no mover apart from the ground, T = 1. Both have codes of their own, so that what varies independently is
+    predicted independently: a mover in a doorway is known from movers and doorways (product quantisation; Jégou, Douze
+    and Schmid, 2011).
+
+    `codes` (grounds + 1, C) are unit vectors, the last one zero, for what lies beyond the border of a map; `token_codes`
+    (T, D). Predictions snap to the nearest code, so that equal futures are equal. `movers` (V,): symbols of which every
+    map of play shows exactly one. `typical_change`: cells that a step changes.
     """
 
     discrete = True
     codes: Tensor
+    token_codes: Tensor
+    movers: Tensor
     typical_change: Tensor
 
-    def __init__(self, *, vocabulary: int, channels: int) -> None:
+    def __init__(self, *, vocabulary: int, channels: int, tokens: int = 1, token_channels: int = 0) -> None:
+        """`vocabulary`: kinds of ground."""
         super().__init__()
-        self.outside, self.channels = vocabulary, channels
+        self.outside, self.tokens = vocabulary * tokens, tokens
+        self.ground_channels, self.channels = channels, channels + token_channels
         self.register_buffer("codes", torch.zeros(vocabulary + 1, channels))
+        self.register_buffer("token_codes", torch.zeros(tokens, token_channels))
+        self.register_buffer("movers", torch.zeros(vocabulary * tokens, dtype=torch.bool))
         self.register_buffer("typical_change", torch.tensor(1.0))
 
     @property
     def symbols(self) -> Tensor:
-        """(V, C): the codes of the symbols alone."""
-        return self.codes[: self.outside]
+        """(V, C + D): the codes of the symbols alone."""
+        return self.embed(torch.arange(self.outside, device=self.codes.device))
 
-    def set_codes(self, codes: Tensor) -> None:
-        """Take codes (V, C)."""
+    def set_codes(self, codes: Tensor, token_codes: Tensor | None = None) -> None:
+        """Take codes (grounds, C) and (T, D)."""
         self.codes.copy_(F.pad(codes.detach(), (0, 0, 0, 1)))
+        if token_codes is not None:
+            self.token_codes.copy_(token_codes.detach())
 
     def embed(self, z: Tensor) -> Tensor:
-        """(B, H, W) -> (B, H, W, C)."""
-        return self.codes[z]
+        """(..., H, W) -> (..., H, W, C + D)."""
+        return self.embedded(z, self.codes, self.token_codes)
 
-    def similarity(self, features: Tensor) -> Tensor:
-        """(..., C) -> (..., V): cosine of features with every code."""
-        return features @ self.symbols.T
+    def embedded(self, z: Tensor, codes: Tensor, token_codes: Tensor) -> Tensor:
+        """The same by other codes (grounds + 1, C) and (T, D)."""
+        if self.tokens == 1:
+            return codes[z]
+        return torch.cat([codes[z // self.tokens], token_codes[z % self.tokens]], -1)
+
+    def factors(self, features: Tensor, codes: Tensor, token_codes: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Each factor of features (..., C + D) and the codes that it can be: of the ground, and of a token."""
+        if self.tokens == 1:
+            return [(features, codes)]
+        return [(features[..., : self.ground_channels], codes), (features[..., self.ground_channels :], token_codes)]
+
+    def labels(self, z: Tensor) -> list[Tensor]:
+        """Of symbols (...), which code each factor is."""
+        return [z] if self.tokens == 1 else [z // self.tokens, z % self.tokens]
+
+    def unit(self, features: Tensor) -> Tensor:
+        """Features (..., C + D), every factor at length one."""
+        if self.tokens == 1:
+            return F.normalize(features, dim=-1)
+        parts = features.split([self.ground_channels, self.channels - self.ground_channels], -1)
+        return torch.cat([F.normalize(part, dim=-1) for part in parts], -1)
+
+    def similarity(self, features: Tensor) -> list[Tensor]:
+        """(..., C + D) -> cosines of each factor with every code of it, (..., grounds) and (..., T)."""
+        own = self.factors(features, self.codes[:-1], self.token_codes)
+        return [part @ codes.T for part, codes in own]
 
     def snap(self, features: Tensor) -> Tensor:
-        """(..., C) -> (...): the nearest symbol. What is a symbol already stays."""
-        return self.similarity(features).argmax(-1) if features.is_floating_point() else features
+        """(..., C + D) -> (...): the nearest symbol. What is a symbol already stays."""
+        if not features.is_floating_point():
+            return features
+        found = [cosines.argmax(-1) for cosines in self.similarity(features)]
+        return found[0] if self.tokens == 1 else found[0] * self.tokens + found[1]
+
+    def mover(self, z: Tensor) -> Tensor:
+        """(B, H, W) -> (B,): the flat cell of the mover. A map without one, which only a mistaken level imagines, has
+        it in the corner."""
+        there = self.movers[z] if self.tokens == 1 else z % self.tokens > 0
+        return there.flatten(1).long().argmax(1)
+
+    def changed(self, z: Tensor, following: Tensor) -> Tensor:
+        """(B, H, W) twice -> (B,) bool: whether anything happened, as far as this level sees."""
+        return (z != following).flatten(1).any(1)
 
     def distance(self, z: Tensor, other: Tensor) -> Tensor:
         return (z != other).flatten(1).sum(1) / self.typical_change

@@ -64,7 +64,7 @@ def steps_of(level: Level, play: Play, latents: Tensor) -> Steps:
     begin = torch.nonzero(play.remaining >= (1 if eventful else stride))[:, 0]
     if eventful:
         stride = 1
-        changed = [(latents[rows] != latents[rows + 1]).flatten(1).any(1) for rows in begin.split(CHUNK)]
+        changed = [level.space.changed(latents[rows], latents[rows + 1]) for rows in begin.split(CHUNK)]
         begin = begin[torch.cat(changed)] if changed else begin
     parts = [
         level.macros.hindsight(

@@ -11,6 +11,7 @@ from hplan.parts import found
 from hplan.planning.cem import HORIZON, CrossEntropy
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.planning.mppi import PathIntegral
+from hplan.planning.novelty import NoveltySearch
 from hplan.planning.search import BestFirstSearch
 from hplan.planning.value_iteration import ValueIteration
 from hplan.types import Planner, UsageError, WorldModel
@@ -80,6 +81,8 @@ def auto(level: WorldModel, planning: Planning) -> Planner:
 def search(level: WorldModel, planning: Planning) -> Planner:
     """Best-first search where macro-actions are discrete, the cross-entropy method where they are continuous, and value
     iteration where steps of the level end in several ways."""
+    if level.possible is not None:
+        return NoveltySearch()
     if level.outcomes is not None:
         return ValueIteration()
     if level.macro.kind == "continuous":

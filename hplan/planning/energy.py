@@ -61,6 +61,27 @@ class Guided:
         return self.energy(z)
 
 
+@dataclass(frozen=True)
+class Informed:
+    """An energy, and how many steps are `left` to it at least, (B, *z) -> (B,): an admissible heuristic for search."""
+
+    energy: Energy
+    left: Callable[[Tensor], Tensor]
+
+    @property
+    def threshold(self) -> float:
+        return self.energy.threshold
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return self.energy(z)
+
+
+def informed(energy: Energy, upper: WorldModel, z: Tensor, macro: Tensor) -> Energy:
+    """An energy of the level below `upper`, which is at z (*z) and is to take `macro` (), with the steps that are left
+    to it, if that one knows."""
+    return energy if upper.approach is None else Informed(energy, upper.approach(z, macro))
+
+
 def guided(energy: Energy, upper: WorldModel, target: Tensor) -> Energy:
     """An energy of the level below `upper`, guided there if that one learned how play goes about its steps. target
     (*z), of `upper`."""

@@ -22,6 +22,7 @@ UNCERTAINTY_WEIGHT = 1.0  # steps of cost of a step for each step by which its e
 FLOORS = (0.005, 0.0)  # macro-actions less probable than this are not tried, unless the search above failed
 SMALL = 4096  # evaluations that are not shared out between the rounds of a search
 LEAST = 1.0 - 1e-6  # that a step costs, but for rounding
+INFORMED = 8  # steps imagined at once where the way to the goal is known: more are mostly beside it
 
 
 class BestFirstSearch:
@@ -34,6 +35,9 @@ class BestFirstSearch:
     that cost no more than the way to the goal, but for the rest of its last batch (as in partial expansion; Yoshizumi,
     Miura and Ishida, 2000). Steps within one least step of the cheapest cannot follow from one another: up to `batch`
     of them go into one call of the predictor.
+
+    Where the goal tells how many steps are `left` to it at least (`hplan.planning.energy.Informed`), the search is A*
+    (Hart, Nilsson and Raphael, 1968), and nothing is imagined from where there is no way.
 
     The search starts narrow and widens only while the goal is not reached (`PriorProposal`). Where it never is, the
     answer is the path to the least energy.
@@ -81,20 +85,26 @@ class BestFirstSearch:
     def _grow(self, tree: _Tree, evaluations: int, step_cost: StepCost | None) -> None:
         """Imagine steps until the goal is reached at least cost, so many are spent in all, or none is left."""
         while (cheapest := tree.cheapest()) < tree.goal_cost:
-            room = min(self.batch, evaluations - tree.evaluations)
+            room = min(INFORMED if tree.left else self.batch, evaluations - tree.evaluations)
             if room <= 0:
                 return
             limit = min(cheapest + LEAST, tree.goal_cost)
-            if nodes := [node for _, node in tree.pop(tree.closed, limit, self.batch)]:
-                log_p = tree.level.prior(tree.latents(nodes))
-                tree.open(nodes, 1.0 - self.prior_weight * log_p, self.proposal(log_p, tree.level.macro.size))
+            if nodes := [node for *_, node in tree.pop(tree.closed, limit, self.batch)]:
+                self._open(tree, nodes)
             elif steps := tree.pop(tree.steps, limit, room):
-                costs, nodes, macros = zip(*steps, strict=True)
+                _, _, nodes, costs, macros = zip(*steps, strict=True)
                 z = tree.latents(nodes)
                 macro = torch.tensor(macros, device=z.device)
                 following = tree.level.predict(z, macro)
                 extra = self._extra(tree.level, z, macro, following, step_cost)
                 tree.add(nodes, macros, following, [cost + more for cost, more in zip(costs, extra, strict=True)])
+
+    def _open(self, tree: _Tree, nodes: Sequence[int]) -> None:
+        """What can follow these nodes joins the queue."""
+        log_p = tree.level.prior(tree.latents(nodes))
+        costs, rounds = 1.0 - self.prior_weight * log_p, self.proposal(log_p, tree.level.macro.size)
+        rows, macros = torch.nonzero(rounds >= 0, as_tuple=True)
+        tree.open(nodes, rows, macros, costs[rows, macros], rounds[rows, macros])
 
     def _extra(
         self, level: WorldModel, z: Tensor, macro: Tensor, following: Tensor, step_cost: StepCost | None
@@ -125,6 +135,7 @@ class _Node:
     macro: int = -1
     cost: float = 0.0
     depth: int = 0
+    rest: float = 0.0  # cost from here to the goal, at least
 
 
 class _Tree:
@@ -136,14 +147,18 @@ class _Tree:
 
     def __init__(self, level: WorldModel, start: Tensor, goal: Energy, horizon: int) -> None:
         self.level, self.goal, self.horizon = level, goal, horizon
-        root = _Node(start, self._keys(start[None])[0], float(goal(start[None])[0]))
+        self.left: Callable[[Tensor], Tensor] | None = getattr(goal, "left", None)
+        energy = goal(start[None])
+        root = _Node(start, self._keys(start[None])[0], float(energy[0]), rest=self._rest(start[None], energy)[0])
         self.nodes, self.known = [root], {root.key: 0}
         self.goal_node = 0 if root.energy <= goal.threshold else -1
         self.turn, self.evaluations = 0, 0
-        # Queues are ordered by what the next step costs, counted from the start, or costs at least.
-        self.closed: list[tuple[float, int]] = [(LEAST, 0)] if horizon > 0 else []  # nodes without a prior
-        self.steps: list[tuple[float, int, int]] = []  # (cost, node, macro) to imagine
-        self.later: list[tuple[int, tuple[float, int, int]]] = []  # (round, step) for when the search is wider
+        # Queues are ordered by what a way to the goal costs at least, or one step more where nothing is known of it.
+        # Of equal ones those come first which are nearer to the goal.
+        self.closed: list[tuple[float, float, int]] = []  # (cost, rest, node) without a prior
+        self.steps: list[tuple[float, float, int, float, int]] = []  # (cost, rest, node, its own cost, macro)
+        self.later: list[tuple[int, Any]] = []  # (round, step) for when the search is wider
+        self._wait(0)
 
     @property
     def reached(self) -> bool:
@@ -153,6 +168,21 @@ class _Tree:
     def goal_cost(self) -> float:
         """Of the cheapest known way to the goal."""
         return self.nodes[self.goal_node].cost if self.reached else math.inf
+
+    def novel(self, key: bytes) -> bool:
+        """Whether a latent that was not met before is kept."""
+        return True
+
+    def _rest(self, z: Tensor, energies: Tensor) -> list[float]:
+        """Cost that is left to the goal from each of (B, *z), at least."""
+        if self.left is None:
+            return [0.0] * len(z)
+        return torch.where(energies <= self.goal.threshold, 0.0, LEAST * self.left(z)).tolist()
+
+    def _wait(self, number: int) -> None:
+        node = self.nodes[number]
+        if node.depth < self.horizon and math.isfinite(node.rest):
+            heapq.heappush(self.closed, (node.cost + max(node.rest, LEAST), node.rest, number))
 
     def cheapest(self) -> float:
         """The least cost of anything that is not imagined yet in this round."""
@@ -173,17 +203,17 @@ class _Tree:
         taken = []
         while queue and queue[0][0] < limit and len(taken) < most:
             entry = heapq.heappop(queue)
-            if self.known[self.nodes[entry[1]].key] == entry[1]:
+            if self.known[self.nodes[entry[2]].key] == entry[2]:
                 taken.append(entry)
         return taken
 
-    def open(self, nodes: Sequence[int], costs: Tensor, rounds: Tensor) -> None:
-        """costs, rounds (B, M): of the steps from these nodes, and when each is tried: now, later or never."""
-        rows, macros = torch.nonzero(rounds >= 0, as_tuple=True)
-        for row, macro, cost, turn in zip(
-            rows.tolist(), macros.tolist(), costs[rows, macros].tolist(), rounds[rows, macros].tolist(), strict=True
-        ):
-            step = (self.nodes[nodes[row]].cost + cost, nodes[row], macro)
+    def open(self, nodes: Sequence[int], rows: Tensor, macros: Tensor, costs: Tensor, rounds: Tensor) -> None:
+        """Steps (N,) from these nodes: from which of them, by what, at what cost, and in which round each is tried."""
+        steps = zip(rows.tolist(), macros.tolist(), costs.tolist(), rounds.tolist(), strict=True)
+        for row, macro, cost, turn in steps:
+            node = self.nodes[nodes[row]]
+            rest = max(node.rest - LEAST, 0.0)  # after one step, at least
+            step = (node.cost + cost + rest, rest, nodes[row], node.cost + cost, macro)
             if turn <= self.turn:
                 heapq.heappush(self.steps, step)
             else:
@@ -192,16 +222,18 @@ class _Tree:
     def add(self, parents: Sequence[int], macros: Sequence[int], following: Tensor, costs: list[float]) -> None:
         """What the steps from `parents` led to, (B, *z), and what each path costs by now; infinite is forbidden."""
         self.evaluations += len(following)
-        energies, keys = self.goal(following).tolist(), self._keys(following)
+        reached = self.goal(following)
+        energies, rests, keys = reached.tolist(), self._rest(following, reached), self._keys(following)
         for i, (parent, cost, key) in enumerate(zip(parents, costs, keys, strict=True)):
             before = self.known.get(key)
             if cost >= (math.inf if before is None else self.nodes[before].cost):
                 continue
+            if before is None and not self.novel(key):
+                continue
             number = self.known[key] = len(self.nodes)
             depth = self.nodes[parent].depth + 1
-            self.nodes.append(_Node(following[i], key, energies[i], parent, macros[i], cost, depth))
-            if depth < self.horizon:
-                heapq.heappush(self.closed, (cost + LEAST, number))
+            self.nodes.append(_Node(following[i], key, energies[i], parent, macros[i], cost, depth, rests[i]))
+            self._wait(number)
             if energies[i] <= self.goal.threshold and cost < self.goal_cost:
                 self.goal_node = number
 

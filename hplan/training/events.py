@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from hplan.levels.dynamics import WINDOW, prediction_loss
+from hplan.levels.dynamics import RADIUS, WINDOW, crop, prediction_loss
 from hplan.levels.heads.landmarks import LandmarkEdges
 from hplan.levels.heads.success import success_rows, success_stages
 from hplan.levels.level import Level
@@ -38,13 +38,17 @@ from hplan.objectives.criterion import Criterion
 from hplan.planning.energy import Lifted, NearLatent
 from hplan.planning.search import BestFirstSearch
 from hplan.play.play import Play
+from hplan.training.reach import reach_level
+from hplan.training.reach import wanted_stride as reach_stride
 from hplan.training.symbols import (
+    CHUNK,
     EventSteps,
     RareDraws,
     certainty,
     change_kinds,
     changes,
     count_events,
+    deciding_radius,
     event_steps,
     index_maps,
     movers,
@@ -60,6 +64,7 @@ MINED = 40_000  # rows that are looked through for mistakes after a round
 ABSORBED = 0.05  # of a batch of level 0 are ended episodes, in which every action changes nothing
 MOST_ENDS = 65_536  # ended episodes that these are drawn from
 PRIOR_CELLS = 4096  # in a batch of the prior, about: it looks at whole maps, many times over
+WIDTH = 4  # times wider is a network over a window than one over each cell
 SHOWN = 12  # slowest functions whose time scales, in steps, the metadata tells; the first is the constant
 LEAST_EVENTS, LONGER = 2, 2  # of a level: events in the busiest tenth of episodes, steps of the one below in each
 TRIED = 50  # events that are planned to find how long a step is, but for those left when all have spent too much
@@ -92,9 +97,10 @@ class Events:
         as play has time scales apart; fewer keep the widest gaps, or the fastest cuts of `settings.ratio`."""
         self.settings, self.play, self.held, self.count, self.seed = settings, play, held, count, seed
         self.edges: dict[int, LandmarkEdges] = {}  # maps have no landmarks
-        self.cells, self.maps = index_maps(play)  # of the highest level so far
+        self.vocabulary, self.maps = index_maps(play)  # of the highest level so far
         self.starts = play.starts(1)
         self.success = success_rows(play)
+        self.moves = bool(self.vocabulary.mover)  # a mover apart from the ground: events are what it can reach
         self.facts: dict[str, Any] = {}
         self.pairs: Pairs | None = None
         self.slow: SlowEncoder | None = None
@@ -107,7 +113,7 @@ class Events:
 
     def prepare(self, stack: tuple[Level, ...]) -> Stages:
         """Before the next level can be drafted: the time scales of the symbols of the highest one."""
-        if not stack or len(stack) == self.count or (len(stack) > 1 and not self.gaps):
+        if not stack or len(stack) == self.count or self.moves or (len(stack) > 1 and not self.gaps):
             return
         below = stack[len(stack) - 1]
         self.pairs = cell_pairs(below.space.symbols, self.maps, self.starts)
@@ -123,6 +129,8 @@ class Events:
         if not stack:
             torch.manual_seed(self.seed)
             return self._base()
+        if self.moves:
+            return self._reach(stack[0]) if len(stack) == 1 != self.count else None
         if not self.gaps:
             return None
         assert self.pairs is not None and self.slow is not None
@@ -135,10 +143,16 @@ class Events:
 
     def stages(self, level: Level, stack: tuple[Level, ...]) -> Stages:
         """What `level` learns, above `stack`."""
-        yield from self._base_stages(level) if level.index == 0 else self._event_stages(level)
+        if level.index == 0:
+            yield from self._base_stages(level)
+        elif not self.moves:
+            yield from self._event_stages(level)
         maps = self.maps
         yield from success_stages(level, maps.__getitem__, self.success, self.seed)
-        if level.index:
+        if level.index and self.moves:
+            level.eval()
+            level.stride = reach_stride(level, maps, self.play, self.seed)
+        elif level.index:
             assert self.happened is not None
             level.eval()
             level.stride = wanted_stride(level, stack[-1], self.maps_below, self.happened, self.seed)
@@ -153,13 +167,25 @@ class Events:
     def _base(self) -> Level:
         settings, play = self.settings, self.play
         actions, observations = play.action_spec, play.observation_spec
-        vocabulary, sizes = len(self.cells), {"channels": settings.channels, "hidden": settings.hidden}
+        known = self.vocabulary
+        vocabulary, tokens = len(known.cells), len(known.tokens)
+        token_channels = settings.channels if tokens > 1 else 0
+        channels, starts = settings.channels + token_channels, self.starts
+        alone = movers(self.maps, starts, vocabulary) if tokens == 1 and self.maps[0].numel() > WINDOW else None
+        local = tokens > 1 or (alone is not None and bool(alone.any()))
+        radius, certain = 0, 0.0
+        if local:
+            there = self.maps[starts] % tokens > 0 if alone is None else alone[self.maps[starts]]
+            at = there.flatten(1).long().argmax(1)
+            radius, certain = deciding_radius(self.maps, play.actions, starts, at)
+            self.facts["window"] = 2 * radius + 1
+        sizes: dict[str, Any] = {"channels": channels, "macros": actions.size}
         level = Level(
             index=0,
             parts={
                 "prior": {
                     "kind": "affordance",
-                    "channels": settings.channels,
+                    "channels": channels,
                     "hidden": settings.hidden // 3,
                     "macros": actions.size,
                 },
@@ -170,30 +196,34 @@ class Events:
                     "hidden": settings.hidden,
                     "cardinalities": observations.cardinalities,
                     "vocabulary": vocabulary,
+                    "mover": known.mover,
+                    "tokens": tokens,
                 },
-                "dynamics": {
-                    "kind": "local-convolution",
+                "dynamics": {"kind": "local-window", "hidden": WIDTH * settings.hidden, "radius": radius, **sizes}
+                if local
+                else {"kind": "local-convolution", "hidden": settings.hidden, "pointed": False, **sizes},
+                "success": {"kind": "map", "channels": channels, "hidden": settings.hidden // 2},
+                "space": {
+                    "kind": "discrete-map",
                     "vocabulary": vocabulary,
-                    "macros": actions.size,
-                    "pointed": False,
-                    **sizes,
+                    "channels": settings.channels,
+                    "tokens": tokens,
+                    "token_channels": token_channels,
                 },
-                "success": {"kind": "map", "channels": settings.channels, "hidden": settings.hidden // 2},
-                "space": {"kind": "discrete-map", "vocabulary": vocabulary, "channels": settings.channels},
                 "macros": {"kind": "actions", "action": "discrete", "size": actions.size, "names": actions.names},
                 "uncertainty": {"kind": "outcomes"},
             },
         )
-        level.encoder.cells.copy_(self.cells)
-        starts, taken = self.starts, play.actions[self.starts]
+        level.encoder.cells.copy_(known.cells)
+        level.encoder.tokens.copy_(known.tokens)
+        taken = play.actions[starts]
         changed = changes(self.maps, starts).float()
         level.prior_head.supported.copy_(torch.zeros(actions.size).index_add_(0, taken, changed) > 0)
         if bool((changed > 0).any()):
             level.space.typical_change.copy_(changed[changed > 0].median())
-        if self.maps[0].numel() > WINDOW:
-            level.dynamics.movers.copy_(movers(self.maps, starts, vocabulary))
-            level.dynamics.local.fill_(bool(level.dynamics.movers.any()))
-        level.uncertainty_head.certainty.fill_(certainty(self.maps, play.actions, starts))
+        if alone is not None:
+            level.space.movers.copy_(alone)
+        level.uncertainty_head.certainty.fill_(certain if local else certainty(self.maps, play.actions, starts))
         return level
 
     def _base_stages(self, level: Level) -> Stages:
@@ -204,11 +234,14 @@ class Events:
         # ends in which is what has to be learned.
         certain = level.uncertainty_head.certain
         rare, steps = settings.rare and certain, settings.base_steps * (1 if certain else CHANCES)
-        kinds = change_kinds(maps, actions, starts) if rare else torch.zeros(len(starts), dtype=torch.long)
-        draws = RareDraws.of(kinds)
+        local, failed = bool(level.dynamics.local), self._failed()
+        at = torch.cat([level.space.mover(maps[rows]) for rows in starts.split(CHUNK)]) if local else None
+        kinds = change_kinds(maps, actions, starts, at) if rare else torch.zeros(len(starts), dtype=torch.long)
+        draws = RareDraws.of(2 * kinds + failed[starts])
         ends = torch.nonzero(self.play.terminated)[:, 0]
         ends = ends[:: max(len(ends) // MOST_ENDS, 1)]
-        absorbed = int(settings.batch * ABSORBED) if len(ends) else 0
+        # A window does not show whether the episode has ended.
+        absorbed = int(settings.batch * ABSORBED) if len(ends) and not local else 0
         criterion = Criterion(settings.objective, settings.channels, level.encoder)
         prior = level.prior_head
 
@@ -220,17 +253,21 @@ class Events:
                 rows = starts[draws(settings.batch - absorbed - known, generator)]
                 if known:
                     rows = torch.cat([rows, hard[torch.randint(len(hard), (known,), generator=generator)]])
-                taken, following = actions[rows], rows + 1
+                taken, following, fails = actions[rows], rows + 1, failed[rows]
                 if absorbed:
                     over = ends[torch.randint(len(ends), (absorbed,), generator=generator)]
                     chosen = torch.randint(level.macro.size, (absorbed,), generator=generator)
                     taken = torch.cat([taken, chosen])
                     rows, following = torch.cat([rows, over]), torch.cat([following, over])
+                    fails = torch.cat([fails, torch.zeros_like(fails[:absorbed])])
                 before, after = maps[rows], maps[following]
                 codes = level.encoder.codes()
                 total, read, figures = prediction_loss(level, before, taken, after, codes, criterion, rare=rare)
+                if local:
+                    where = level.space.mover(before)
+                    before, after = (crop(each, where, RADIUS, outside=0) for each in (before, after))
                 happened = (before != after).flatten(1).any(1).float()
-                return total + prior.loss(read, taken, happened), figures
+                return total + prior.loss(read, taken, happened, fails.float()), figures
 
             return loss
 
@@ -240,12 +277,26 @@ class Events:
             name = "level0" if turn == 0 else f"level0-hard{turn}"
             share = 1.0 if rounds == 1 else FIRST if turn == 0 else (1 - FIRST) / (rounds - 1)
             yield Stage(name, world, prediction(hard), round(steps * share), lr=1e-3 if turn else 2e-3)
-            level.space.set_codes(level.encoder.codes())
+            level.space.set_codes(*level.encoder.codes())
             if turn + 1 < rounds:
                 hard = mispredicted(level, maps, actions, starts, torch.Generator().manual_seed(turn))
         level.encoder.requires_grad_(False)
 
+    def _failed(self) -> Tensor:
+        """(N,) bool: the step from this row ended the episode without success. Where play never succeeded, who knows
+        what an end means: none."""
+        play = self.play
+        failed = torch.zeros(len(play), dtype=torch.bool)
+        if bool(play.success.any()):
+            failed[:-1] = play.terminated[1:] & ~play.success[:-1]
+        return failed
+
     # ----------------------------------------------------------------------------------------------- levels of events
+
+    def _reach(self, base: Level) -> Level:
+        torch.manual_seed(self.seed + 1)
+        level, self.maps = reach_level(base, self.vocabulary, self.maps, self.play, self.settings.hidden // 2)
+        return level
 
     def _above(self, below: Level, slow: Symbols, happened: EventSteps) -> Level:
         settings, (vocabulary, channels) = self.settings, slow.sets.shape
@@ -257,7 +308,6 @@ class Events:
                 "prior": {"kind": "event", "types": types, **sizes},
                 "dynamics": {
                     "kind": "local-convolution",
-                    "vocabulary": vocabulary,
                     "macros": types,
                     "pointed": True,
                     **sizes,
@@ -281,7 +331,7 @@ class Events:
         height, width = self.maps.shape[1:]
         kinds = happened.macro // (height * width)
         draws = RareDraws.of(kinds if rare else torch.zeros_like(kinds))
-        codes, prior = level.space.symbols, level.prior_head
+        codes, prior = (level.space.codes[:-1], None), level.prior_head
         criterion = Criterion(settings.objective, level.space.channels, level.encoder)
 
         def prediction(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hplan.levels.dynamics import SIGHT, crop
+from hplan.levels.dynamics import crop
 from hplan.levels.encoders import mlp
 
 if TYPE_CHECKING:
@@ -40,30 +40,34 @@ class CategoricalPrior(nn.Module):
 
 class AffordancePrior(nn.Module):
     """Of a map and the environment's actions: log p(doing m here changes anything), the log-sum-exp of what each cell's
-    surroundings say, as one place where an action can take hold is enough. `supported` (M,): what ever did in play."""
+    surroundings say, as one place where an action can take hold is enough. What is likelier than not to end the episode
+    in failure is impossible. `supported` (M,): what ever changed anything in play."""
 
     weight, floors = 1.0, (0.005, 0.0)
     supported: Tensor
 
     def __init__(self, *, channels: int, macros: int, hidden: int = 16) -> None:
         super().__init__()
-        self.cell = nn.Sequential(nn.Conv2d(channels, hidden, 3, padding=1), nn.ReLU(), nn.Conv2d(hidden, macros, 1))
-        self.bias = nn.Parameter(torch.full((macros,), -3.0))
+        self.cell = nn.Sequential(nn.Conv2d(channels, hidden, 3, padding=1), nn.ReLU(), nn.Conv2d(hidden, 2 * macros, 1))
+        self.bias = nn.Parameter(torch.full((2 * macros,), -3.0))
         self.register_buffer("supported", torch.ones(macros, dtype=torch.bool))
 
     def forward(self, level: Level, z: Tensor) -> Tensor:
         if level.dynamics.local:
-            z = crop(z, level.dynamics.mover(z), SIGHT, outside=level.space.outside)
-        return torch.where(self.supported, self.log_p(level.space.embed(z)), IMPOSSIBLE)
+            z = crop(z, level.space.mover(z), level.dynamics.radius, outside=level.space.outside)
+        able, fails = self.logits(level.space.embed(z)).chunk(2, -1)
+        return torch.where(self.supported & (fails < 0), F.logsigmoid(able), IMPOSSIBLE)
 
-    def log_p(self, maps: Tensor) -> Tensor:
-        """(B, H, W, C) -> (B, M)."""
-        return F.logsigmoid(self.cell(maps.movedim(-1, 1)).flatten(2).logsumexp(-1) + self.bias)
+    def logits(self, maps: Tensor) -> Tensor:
+        """(B, H, W, C) -> (B, 2 * M): of each action changing anything, and of its ending in failure."""
+        return self.cell(maps.movedim(-1, 1)).flatten(2).logsumexp(-1) + self.bias
 
-    def loss(self, maps: Tensor, macro: Tensor, happened: Tensor) -> Tensor:
-        """Binary cross-entropy of `happened` (B,), whether doing `macro` (B,) changed any cell of maps (B, H, W, C)."""
-        able = self.log_p(maps.detach()).gather(1, macro[:, None])[:, 0].clamp(max=-1e-6)
-        return -(happened * able + (1 - happened) * torch.log1p(-able.exp())).mean()
+    def loss(self, maps: Tensor, macro: Tensor, happened: Tensor, failed: Tensor) -> Tensor:
+        """Binary cross-entropy of `happened` and `failed` (B,), whether doing `macro` (B,) changed any cell of maps
+        (B, H, W, C), and ended in failure."""
+        logits = torch.stack(self.logits(maps.detach()).chunk(2, -1), -1)
+        taken = logits.gather(1, macro[:, None, None].expand(-1, 1, 2))[:, 0]
+        return F.binary_cross_entropy_with_logits(taken, torch.stack([happened, failed], -1)) * 2
 
 
 class EventPrior(nn.Module):

@@ -65,12 +65,14 @@ class OutcomeChances(nn.Module):
             return torch.zeros(len(z), device=z.device)
         space, dynamics = level.space, level.dynamics
         if dynamics.local:
-            at = dynamics.centre(z, macro)
-            features = dynamics.near(space.codes, z, at, macro)
+            at = dynamics.centre(level, z, macro)
+            features = dynamics.near(level, space.embed, z, at, macro)
             inside = crop(torch.ones_like(z), at, RADIUS, outside=0)
         else:
-            features, inside = dynamics.features(space.embed(z), macro), torch.ones_like(z)
-        chance = (space.similarity(features) / TEMPERATURE).softmax(-1).amax(-1)
+            features, inside = dynamics.features(space, space.embed(z), macro), torch.ones_like(z)
+        chance = torch.ones(())
+        for cosines in space.similarity(features):
+            chance = chance * (cosines / TEMPERATURE).softmax(-1).amax(-1)
         return ((1 - chance) * inside).flatten(1).sum(1) / space.typical_change
 
     def outcomes(self, level: Level, z: Tensor, macro: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,8 +80,8 @@ class OutcomeChances(nn.Module):
         larger ones the likeliest alone, since which cells change together is not modelled."""
         if z[0].numel() > 1:
             return level.predict(z, macro)[:, None], torch.ones(len(z), 1)
-        features = level.dynamics.features(level.space.embed(z), macro)
-        chance = (level.space.similarity(features) / TEMPERATURE).softmax(-1)[:, 0, 0]
+        features = level.dynamics.features(level.space, level.space.embed(z), macro)
+        chance = (level.space.similarity(features)[0] / TEMPERATURE).softmax(-1)[:, 0, 0]
         top, symbols = chance.topk(min(OUTCOMES, chance.shape[-1]))
         return symbols[..., None, None], top / top.sum(1, keepdim=True)
 

@@ -1,0 +1,215 @@
+"""What a level of events with a mover in it learns from play: what is carried, where the mover gets to, what events do.
+
+Nothing here is a network: play is counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+
+from hplan.levels.level import Level
+from hplan.levels.reach import FAR, ReachMap, what_happened
+from hplan.play.play import Play
+from hplan.training.symbols import CHUNK, LARGEST_TYPES, Vocabulary
+
+ALIKE = 0.5  # share of the steps between two tokens that leave the ground alone, from which they carry the same
+USUAL = 0.01  # share of the mover's steps that a move has to have
+OFTEN = 2  # times that play went on from a kind of ground, or did an event
+SOLVES = 0.5  # share of entries into a kind of ground that succeed, from which to enter it is an event
+TRIED = 500  # events that tell how long a step is
+
+
+@dataclass(frozen=True)
+class MoverSteps:
+    """Steps of play from rows (K,), as far as the mover matters: where it was and came to be (K,), its tokens (K,), and
+    whether the ground stayed as it was (K,) bool. `under` (K,): the ground that it came to."""
+
+    rows: Tensor
+    at: Tensor
+    to: Tensor
+    token: Tensor
+    following: Tensor
+    still: Tensor
+    under: Tensor
+
+    @classmethod
+    def of(cls, maps: Tensor, starts: Tensor, tokens: int) -> MoverSteps:
+        """maps (N, H, W) of symbols, ground * tokens + token."""
+        found: list[tuple[Tensor, ...]] = []
+        for rows in starts.split(CHUNK):
+            before, after = maps[rows].flatten(1), maps[rows + 1].flatten(1)
+            at, to = ((part % tokens > 0).long().argmax(1) for part in (before, after))
+            still = (before // tokens == after // tokens).all(1)
+            one, other = (part.gather(1, cell[:, None])[:, 0] for part, cell in ((before, at), (after, to)))
+            found.append((rows, at, to, one % tokens, other % tokens, still, other // tokens))
+        return cls(*(torch.cat(each) for each in zip(*found, strict=True)))
+
+
+def carried(vocabulary: Vocabulary, steps: MoverSteps) -> Tensor:
+    """(T,): what each token carries, from 1; 0 of the token that is nothing.
+
+    Tokens that steps turn into one another which leave the ground alone carry the same. So do tokens, seen or not, that
+    share all features which no such step changes.
+    """
+    tokens, size = vocabulary.tokens, len(vocabulary.tokens)
+    pair = steps.token * size + steps.following
+    counts, still = (
+        torch.bincount(pair[rows], minlength=size * size).view(size, size)
+        for rows in (torch.ones_like(steps.still), steps.still)
+    )
+    alike = (still >= ALIKE * counts) & (still > 0)
+    one, other = torch.nonzero(alike, as_tuple=True)
+    lasting = (tokens[one] == tokens[other]).all(0)  # features
+    names, same = torch.unique(tokens[:, lasting], dim=0, return_inverse=True)
+    if len(names) == 1 and lasting.sum() == 0:
+        same = torch.arange(size)  # no feature lasts: only what play showed
+    links = torch.cat([torch.stack([one, other]), torch.stack([torch.arange(size), size + same])], 1)
+    links = links[:, (links[0] > 0)]  # the token that is nothing is by itself
+    graph = coo_matrix((torch.ones(links.shape[1]).numpy(), links.numpy()), shape=(2 * size, 2 * size))
+    component = torch.from_numpy(connected_components(graph, directed=False)[1]).long()[:size]
+    component[0] = -1
+    return torch.unique(component, return_inverse=True)[1]
+
+
+def reach_level(below: Level, vocabulary: Vocabulary, maps: Tensor, play: Play, hidden: int) -> tuple[Level, Tensor]:
+    """The level of events above `below`, whose maps (N, H, W) of play have a mover, and its own maps of play. Its
+    success head alone is not trained."""
+    starts, tokens = play.starts(1), len(vocabulary.tokens)
+    steps = MoverSteps.of(maps, starts, tokens)
+    holds, grounds = carried(vocabulary, steps), len(vocabulary.cells)
+    kinds = int(holds.max()) + 1
+    table = (torch.arange(grounds)[:, None] * kinds + holds).flatten()
+    passable, moves = _passable(steps, play, grounds), _moves(steps, holds, maps.shape[-1])
+    codes, token_codes = below.space.codes[:-1], _means(below.space.token_codes, holds, kinds)
+    space = ReachMap(
+        vocabulary=grounds,
+        channels=codes.shape[1],
+        tokens=kinds,
+        token_channels=token_codes.shape[1],
+        moves=len(moves),
+    )
+    space.set_codes(codes, token_codes)
+    space.passable.copy_(passable)
+    space.moves.copy_(moves)
+    found = _events(space, table[maps], starts, play.actions)
+    level = Level(
+        index=below.index + 1,
+        parts={
+            "encoder": {"kind": "slow-symbols", "vocabulary": len(table)},
+            "prior": {"kind": "possible-events"},
+            "dynamics": {"kind": "event-edit"},
+            "success": {"kind": "map", "channels": space.channels, "hidden": hidden},
+            "space": {
+                "kind": "reach-map",
+                "vocabulary": grounds,
+                "channels": codes.shape[1],
+                "tokens": kinds,
+                "token_channels": token_codes.shape[1],
+                "moves": len(moves),
+            },
+            "macros": {"kind": "reach-events", "types": len(found.edits), "offsets": len(found.offsets)},
+        },
+    )
+    level.encoder.table.copy_(table)
+    level.space.load_state_dict(space.state_dict())
+    events = level.macros
+    events.edits.copy_(found.edits[:, :4])
+    events.enters.copy_(found.edits[:, 4] > 0)
+    events.contacts.copy_(found.contacts)
+    events.offsets.copy_(found.offsets)
+    events.chance.copy_(found.chance)
+    return level, table[maps]
+
+
+def _passable(steps: MoverSteps, play: Play, grounds: int) -> Tensor:
+    """(grounds,) bool: what play stood on and went on from, and where it did not succeed by being there."""
+    moved = steps.at != steps.to
+    left = torch.zeros(len(play), dtype=torch.bool)
+    left[steps.rows[moved]] = True  # the mover went on from where it was at that row
+    stood = steps.under[left[(steps.rows + 1).clamp(max=len(play) - 1)] & (play.remaining[steps.rows] > 1)]
+    entries = torch.bincount(steps.under[moved], minlength=grounds)
+    solved = torch.bincount(steps.under[moved & play.success[steps.rows]], minlength=grounds)
+    return (torch.bincount(stood, minlength=grounds) >= OFTEN) & (solved <= SOLVES * entries)
+
+
+def _moves(steps: MoverSteps, holds: Tensor, width: int) -> Tensor:
+    """(R, 2): rows and columns that the mover goes in a step that does nothing else."""
+    plain = steps.still & (steps.at != steps.to) & (holds[steps.token] == holds[steps.following])
+    at, to = steps.at[plain], steps.to[plain]
+    gone, counts = torch.unique(
+        torch.stack([to // width - at // width, to % width - at % width], 1), dim=0, return_counts=True
+    )
+    return gone[counts >= USUAL * counts.sum()]
+
+
+def _means(codes: Tensor, groups: Tensor, count: int) -> Tensor:
+    """(T, D) -> (count, D): the direction of the mean of each group (T,)."""
+    sums = torch.zeros(count, codes.shape[1]).index_add_(0, groups, codes)
+    return torch.nn.functional.normalize(sums, dim=1)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Of the events of play: see `hplan.levels.reach.ReachEvents`; edits (types, 5) with `enters` last."""
+
+    edits: Tensor
+    contacts: Tensor
+    offsets: Tensor
+    chance: Tensor
+
+
+def _events(space: ReachMap, maps: Tensor, starts: Tensor, actions: Tensor) -> _Found:
+    every: list[tuple[Tensor, ...]] = []
+    for rows in starts.split(CHUNK):
+        z, following = maps[rows], maps[rows + 1]
+        some = space.changed(z, following)
+        edit, cell, at, known = what_happened(space, z[some], following[some])
+        every.append((edit[known], cell[known], at[known], actions[rows][some][known]))
+    edit, cell, at, action = (torch.cat(each) for each in zip(*every, strict=True))
+    width = maps.shape[-1]
+    edits, kind, counts = torch.unique(edit, dim=0, return_inverse=True, return_counts=True)
+    kept = counts.argsort(descending=True, stable=True)[:LARGEST_TYPES]
+    kept = kept[counts[kept] >= OFTEN] if bool((counts >= OFTEN).any()) else kept
+    offset = torch.stack([cell // width - at // width, cell % width - at % width], 1)
+    offsets, which = torch.unique(offset, dim=0, return_inverse=True)
+    seen = torch.zeros(len(edits), len(offsets), dtype=torch.long).index_put_(
+        (kind, which), torch.ones_like(kind), accumulate=True
+    )
+    # Where one event can be done from, others can: play met some of them on one side alone. What is seen elsewhere now
+    # and then is something else that moved by chance.
+    contacts = torch.zeros_like(seen, dtype=torch.bool)
+    for enters in (False, True):
+        own = (edits[:, 4] > 0) == enters
+        contacts[own] = (seen[own].sum(0) >= USUAL * max(int(seen[own].sum()), 1)) & (seen[own].sum(0) > 0)
+    # What play did when it happened: the same action with the same before may end in several ways.
+    most = torch.zeros(len(edits), int(action.max()) + 1, dtype=torch.long).index_put_(
+        (kind, action), torch.ones_like(kind), accumulate=True
+    )
+    asked = torch.cat([edits[:, [0, 2]], most.argmax(1)[:, None]], 1)
+    _, group = torch.unique(asked, dim=0, return_inverse=True)
+    total = torch.zeros(int(group.max()) + 1, dtype=torch.long).index_add_(0, group, counts)
+    kept = kept[contacts[kept].any(1)]
+    used = contacts[kept].any(0)
+    return _Found(edits[kept], contacts[kept][:, used], offsets[used], (counts / total[group])[kept])
+
+
+@torch.inference_mode()
+def wanted_stride(level: Level, maps: Tensor, play: Play, seed: int) -> float:
+    """Environment steps of an event when it is wanted: the mean over events of play from where the one before had left
+    the mover."""
+    starts = play.starts(1)
+    changed = torch.cat([level.space.changed(maps[rows], maps[rows + 1]) for rows in starts.split(CHUNK)])
+    rows = starts[changed]
+    same = torch.nonzero(play.episode[rows[1:]] == play.episode[rows[:-1]])[:, 0]
+    same = same[torch.randperm(len(same), generator=torch.Generator().manual_seed(seed))[:TRIED]]
+    if not len(same):
+        return 1.0
+    space, at, after = level.space, rows[same] + 1, rows[same + 1]
+    place = space.parts(maps[after])[1]
+    steps = space.reach(maps[at]).gather(1, place[:, None])[:, 0]
+    return float(steps[steps < FAR].float().mean() + 1) if bool((steps < FAR).any()) else 1.0
