@@ -31,17 +31,21 @@ KEPT = 20_000  # answers about reach that a space remembers
 class ReachMap(DiscreteMap):
     """Maps (H, W) int64: ground * K + what the mover that is there carries, from 1; 0 where it is not.
 
-    passable (grounds,): what the mover can stand on and go on from. moves (R, 2): rows and columns that a step goes.
-    Two latents are the same if ground and carried are, and the mover is within the same reach.
+    passable (grounds,): what the mover can stand on and go on from. Its steps that do nothing else are `moves` (R, 4):
+    from one *pose* to another, so many rows and columns away; `poses` (T,) of the tokens of the level below. Two latents are the same if ground and carried are, and the mover is within the same reach.
     """
 
     passable: Tensor
     moves: Tensor
+    poses: Tensor
 
-    def __init__(self, *, vocabulary: int, channels: int, tokens: int, token_channels: int, moves: int) -> None:
+    def __init__(
+        self, *, vocabulary: int, channels: int, tokens: int, token_channels: int, moves: int, tokens_below: int
+    ) -> None:
         super().__init__(vocabulary=vocabulary, channels=channels, tokens=tokens, token_channels=token_channels)
         self.register_buffer("passable", torch.zeros(vocabulary, dtype=torch.bool))
-        self.register_buffer("moves", torch.zeros(moves, 2, dtype=torch.long))
+        self.register_buffer("moves", torch.zeros(moves, 4, dtype=torch.long))
+        self.register_buffer("poses", torch.zeros(tokens_below, dtype=torch.long))
         self._known: dict[bytes, np.ndarray] = {}
 
     def parts(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -55,9 +59,9 @@ class ReachMap(DiscreteMap):
         does not get to."""
         ground, at, _ = self.parts(z)
         free = self.passable[ground].numpy(force=True)
-        return torch.from_numpy(self._steps(free, at.numpy(force=True), z.shape[1:], self.moves)).to(z.device)
+        return torch.from_numpy(self._steps(free, at.numpy(force=True), z.shape[1:])).to(z.device)
 
-    def _steps(self, free: np.ndarray, at: np.ndarray, shape: torch.Size, moves: Tensor) -> np.ndarray:
+    def _steps(self, free: np.ndarray, at: np.ndarray, shape: torch.Size) -> np.ndarray:
         """As `reach`, remembered: free (B, N) bool, at (B,)."""
         keys = [row.tobytes() + int(cell).to_bytes(4, "little") for row, cell in zip(free, at, strict=True)]
         new = {key: i for i, key in enumerate(keys) if key not in self._known}
@@ -66,9 +70,11 @@ class ReachMap(DiscreteMap):
                 self._known.clear()
                 new = {key: i for i, key in enumerate(keys)}
             rows = list(new.values())
-            sources = np.zeros((len(rows), free.shape[1]), bool)
-            sources[np.arange(len(rows)), at[rows]] = True
-            steps = flood(free[rows].reshape(-1, *shape), sources.reshape(-1, *shape), moves.tolist())
+            sources = np.zeros((len(rows), 1, free.shape[1]), bool)
+            sources[np.arange(len(rows)), :, at[rows]] = True
+            gone = torch.unique(self.moves[:, 2:], dim=0).tolist()  # whatever the pose
+            moves = [[0, 0, *move] for move in gone if move != [0, 0]]
+            steps = flood(free[rows].reshape(-1, *shape), sources.reshape(-1, 1, *shape), moves)[:, 0]
             self._known |= dict(zip(new, steps, strict=True))
         return np.stack([self._known[key] for key in keys]).astype(np.int64)
 
@@ -99,47 +105,54 @@ class ReachMap(DiscreteMap):
 
 
 def flood(free: np.ndarray, sources: np.ndarray, moves: list[list[int]]) -> np.ndarray:
-    """Fewest steps from the nearest source to every free cell, `FAR` where there is no way: (B, H, W) bool twice ->
-    (B, H * W) int16. Sources need not be free."""
-    most = max((abs(value) for move in moves for value in move), default=0)
-    room = ((0, 0), (most, most), (most, most))
-    open_, front = np.pad(free & ~sources, room), np.pad(sources, room)
+    """Fewest steps from the nearest source, `FAR` where there is no way: free (B, H, W) bool, sources (B, P, H, W) bool
+    by pose -> (B, P, H * W) int16. A move goes from pose p to pose q, so many rows and columns away, as (p, q, rows,
+    columns), to a free cell; a source need not be free."""
+    most = max((abs(value) for move in moves for value in move[2:]), default=0)
+    room = ((0, 0), (0, 0), (most, most), (most, most))
+    front = np.pad(sources, room)
+    unseen = np.pad(np.broadcast_to(free[:, None], sources.shape) | sources.any(1, keepdims=True), room) & ~front
     steps = np.where(front, 0, FAR).astype(np.int16)
     height, width = free.shape[1:]
-    inner = (slice(None), slice(most, most + height), slice(most, most + width))
+    rows, columns = slice(most, most + height), slice(most, most + width)
     distance = 0
     while front.any():
         distance += 1
         following = np.zeros_like(front)
-        for rows, columns in moves:
-            source = (slice(None), slice(most - rows, most - rows + height), slice(most - columns, most - columns + width))
-            following[inner] |= front[source]
-        front = following & open_
-        open_ &= ~front
+        for before, after, down, right in moves:
+            source = front[:, before, most - down : most - down + height, most - right : most - right + width]
+            following[:, after, rows, columns] |= source
+        front = following & unseen
+        unseen &= ~front
         steps[front] = distance
-    return steps[inner].reshape(len(free), -1)
+    return steps[:, :, rows, columns].reshape(len(free), sources.shape[1], -1)
 
 
 class ReachEvents(nn.Module):
     """Events of a `ReachMap`: (type, cell) pairs. edits (types, 4): the ground of the cell before and after, and what
-    is carried before and after. contacts (types, N): at which `offsets` (N, 2) from the mover to the cell play showed
-    it. enters (types,): the mover is in the cell afterwards. chance (types,): how often it ended so, of the times that
-    play did the same."""
+    is carried before and after. enters (types,): the mover is in the cell afterwards. faces (2, P, N): in which pose,
+    at which of `offsets` (N, 2) from the mover to the cell, play showed events that do not enter it and such that do.
+    chance (types,): how often it ended so, of the times that play did the same."""
 
     edits: Tensor
-    contacts: Tensor
-    offsets: Tensor
     enters: Tensor
+    faces: Tensor
+    offsets: Tensor
     chance: Tensor
 
-    def __init__(self, *, types: int, offsets: int) -> None:
+    def __init__(self, *, types: int, offsets: int, poses: int) -> None:
         super().__init__()
         self.spec = MacroSpec("discrete", types, pointed=True)
         self.register_buffer("edits", torch.zeros(types, 4, dtype=torch.long))
-        self.register_buffer("contacts", torch.zeros(types, offsets, dtype=torch.bool))
-        self.register_buffer("offsets", torch.zeros(offsets, 2, dtype=torch.long))
         self.register_buffer("enters", torch.zeros(types, dtype=torch.bool))
+        self.register_buffer("faces", torch.zeros(2, poses, offsets, dtype=torch.bool))
+        self.register_buffer("offsets", torch.zeros(offsets, 2, dtype=torch.long))
         self.register_buffer("chance", torch.ones(types))
+
+    @property
+    def contacts(self) -> Tensor:
+        """(2, N) bool: at which offsets events can be done, in whatever pose."""
+        return self.faces.any(1)
 
     def hindsight(self, level: Level, z: Tensor, following: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         edit, cell, _, known = what_happened(level.space, z, following)
@@ -184,20 +197,25 @@ class EventEdit(nn.Module):
         """As `hplan.types.Approach`: steps of the mover to where it can do the event from, and one for the event."""
         space, events, count = level.space, level.macros, z.numel()
         kind, cell = int(macro) // count, int(macro) % count
-        width, sources = z.shape[-1], np.zeros((1, *z.shape), bool)
+        width, sources = z.shape[-1], np.zeros((1, events.faces.shape[1], *z.shape), bool)
         ground, at, _ = space.parts(z[None])
         free = space.passable[ground].view(1, *z.shape).numpy(force=True)
         row, column = cell // width, cell % width
-        for rows, columns in events.offsets[events.contacts[kind]].tolist():
+        own = events.faces[int(events.enters[kind])]
+        for pose, number in torch.nonzero(own).tolist():
+            rows, columns = events.offsets[number].tolist()
             place = (row - rows, column - columns)
             if 0 <= place[0] < z.shape[0] and 0 <= place[1] < width:
-                sources[0][place] = free[0][place] or place[0] * width + place[1] == int(at)
-        away = torch.from_numpy(flood(free, sources, (-space.moves).tolist())[0].astype(np.float32))
+                there = free[0][place] or place[0] * width + place[1] == int(at)
+                sources[0, pose][place] = there
+        back = [[after, before, -down, -right] for before, after, down, right in space.moves.tolist()]
+        away = torch.from_numpy(flood(free, sources, back)[0].astype(np.float32))
         steps = torch.where(away < FAR, away + 1, torch.inf)
 
         def left(below: Tensor) -> Tensor:
-            flat = level.encoder.table[below.flatten(1)]
-            return steps[(flat % space.tokens > 0).long().argmax(1)]
+            token = below.flatten(1) % len(space.poses)
+            at = (token > 0).long().argmax(1)
+            return steps[space.poses[token.gather(1, at[:, None])[:, 0]], at]
 
         return left
 
@@ -207,7 +225,7 @@ def standing(level: Level, z: Tensor, kind: Tensor, cell: Tensor) -> tuple[Tenso
     events, width = level.macros, z.shape[-1]
     reach = level.space.reach(z)
     rows, columns = cell // width - events.offsets[:, :1], cell % width - events.offsets[:, 1:]  # (N, B)
-    inside = (rows >= 0) & (rows < z.shape[-2]) & (columns >= 0) & (columns < width) & events.contacts[kind].T
+    inside = (rows >= 0) & (rows < z.shape[-2]) & (columns >= 0) & (columns < width) & events.contacts[events.enters[kind].long()].T
     places = torch.where(inside, rows * width + columns, 0)
     steps = torch.where(inside, reach.gather(1, places.T).T, FAR)
     nearest = steps.argmin(0)
@@ -245,13 +263,13 @@ class PossibleEvents(nn.Module):
         return tuple(torch.cat(each) for each in zip(*found, strict=True))  # type: ignore[return-value]
 
     def _tables(self, level: Level) -> list[tuple[Tensor, Tensor]]:
-        """Types by where they can be done from: contacts (N,) and a table (grounds * K, P) of types, -1 for none."""
+        """Types that do not enter their cell, and that do: contacts (N,) and a table (grounds * K, P), -1 for none."""
         if getattr(self, "_made", None) is None:
             space, events, self._made = level.space, level.macros, []
-            for contacts in events.contacts.unique(dim=0):
-                types = torch.nonzero((events.contacts == contacts).all(1))[:, 0]
+            for enters, contacts in enumerate(events.contacts):
+                types = torch.nonzero(events.enters.long() == enters)[:, 0]
                 at = events.edits[types, 0] * space.tokens + events.edits[types, 2]
-                most = int(torch.bincount(at).max())
+                most = int(torch.bincount(at).max()) if len(at) else 1
                 table = torch.full((space.outside, most), -1)
                 for place, kind in zip(at.tolist(), types.tolist(), strict=True):
                     table[place, int((table[place] >= 0).sum())] = kind

@@ -50,8 +50,9 @@ class MoverSteps:
         return cls(*(torch.cat(each) for each in zip(*found, strict=True)))
 
 
-def carried(vocabulary: Vocabulary, steps: MoverSteps) -> Tensor:
-    """(T,): what each token carries, from 1; 0 of the token that is nothing.
+def carried(vocabulary: Vocabulary, steps: MoverSteps) -> tuple[Tensor, Tensor]:
+    """(T,): what each token carries, from 1; 0 of the token that is nothing. And its pose (T,), which is the rest of it:
+    the features that such steps change.
 
     Tokens that steps turn into one another which leave the ground alone carry the same. So do tokens, seen or not, that
     share all features which no such step changes.
@@ -73,7 +74,8 @@ def carried(vocabulary: Vocabulary, steps: MoverSteps) -> Tensor:
     graph = coo_matrix((torch.ones(links.shape[1]).numpy(), links.numpy()), shape=(2 * size, 2 * size))
     component = torch.from_numpy(connected_components(graph, directed=False)[1]).long()[:size]
     component[0] = -1
-    return torch.unique(component, return_inverse=True)[1]
+    poses = torch.unique(tokens[1:, ~lasting], dim=0, return_inverse=True)[1]
+    return torch.unique(component, return_inverse=True)[1], torch.cat([torch.zeros(1, dtype=torch.long), poses])
 
 
 def reach_level(below: Level, vocabulary: Vocabulary, maps: Tensor, play: Play, hidden: int) -> tuple[Level, Tensor]:
@@ -81,22 +83,25 @@ def reach_level(below: Level, vocabulary: Vocabulary, maps: Tensor, play: Play, 
     success head alone is not trained."""
     starts, tokens = play.starts(1), len(vocabulary.tokens)
     steps = MoverSteps.of(maps, starts, tokens)
-    holds, grounds = carried(vocabulary, steps), len(vocabulary.cells)
+    (holds, poses), grounds = carried(vocabulary, steps), len(vocabulary.cells)
     kinds = int(holds.max()) + 1
     table = (torch.arange(grounds)[:, None] * kinds + holds).flatten()
-    passable, moves = _passable(steps, play, grounds), _moves(steps, holds, maps.shape[-1])
+    passable, moves = _passable(steps, play, grounds), _moves(steps, holds, poses, maps.shape[-1])
     codes, token_codes = below.space.codes[:-1], _means(below.space.token_codes, holds, kinds)
-    space = ReachMap(
-        vocabulary=grounds,
-        channels=codes.shape[1],
-        tokens=kinds,
-        token_channels=token_codes.shape[1],
-        moves=len(moves),
-    )
+    sizes = {
+        "vocabulary": grounds,
+        "channels": codes.shape[1],
+        "tokens": kinds,
+        "token_channels": token_codes.shape[1],
+        "moves": len(moves),
+        "tokens_below": tokens,
+    }
+    space = ReachMap(**sizes)
     space.set_codes(codes, token_codes)
     space.passable.copy_(passable)
     space.moves.copy_(moves)
-    found = _events(space, table[maps], starts, play.actions)
+    space.poses.copy_(poses)
+    found = _events(space, table[maps], steps, play.actions)
     level = Level(
         index=below.index + 1,
         parts={
@@ -104,15 +109,8 @@ def reach_level(below: Level, vocabulary: Vocabulary, maps: Tensor, play: Play, 
             "prior": {"kind": "possible-events"},
             "dynamics": {"kind": "event-edit"},
             "success": {"kind": "map", "channels": space.channels, "hidden": hidden},
-            "space": {
-                "kind": "reach-map",
-                "vocabulary": grounds,
-                "channels": codes.shape[1],
-                "tokens": kinds,
-                "token_channels": token_codes.shape[1],
-                "moves": len(moves),
-            },
-            "macros": {"kind": "reach-events", "types": len(found.edits), "offsets": len(found.offsets)},
+            "space": {"kind": "reach-map", **sizes},
+            "macros": {"kind": "reach-events", "types": len(found.edits), "offsets": len(found.offsets), "poses": found.faces.shape[1]},
         },
     )
     level.encoder.table.copy_(table)
@@ -120,7 +118,7 @@ def reach_level(below: Level, vocabulary: Vocabulary, maps: Tensor, play: Play, 
     events = level.macros
     events.edits.copy_(found.edits[:, :4])
     events.enters.copy_(found.edits[:, 4] > 0)
-    events.contacts.copy_(found.contacts)
+    events.faces.copy_(found.faces)
     events.offsets.copy_(found.offsets)
     events.chance.copy_(found.chance)
     return level, table[maps]
@@ -137,14 +135,14 @@ def _passable(steps: MoverSteps, play: Play, grounds: int) -> Tensor:
     return (torch.bincount(stood, minlength=grounds) >= OFTEN) & (solved <= SOLVES * entries)
 
 
-def _moves(steps: MoverSteps, holds: Tensor, width: int) -> Tensor:
-    """(R, 2): rows and columns that the mover goes in a step that does nothing else."""
-    plain = steps.still & (steps.at != steps.to) & (holds[steps.token] == holds[steps.following])
+def _moves(steps: MoverSteps, holds: Tensor, poses: Tensor, width: int) -> Tensor:
+    """(R, 4): steps of the mover that do nothing else, from pose to pose, and the rows and columns that they go."""
+    plain = steps.still & ((steps.at != steps.to) | (steps.token != steps.following))
+    plain &= holds[steps.token] == holds[steps.following]
     at, to = steps.at[plain], steps.to[plain]
-    gone, counts = torch.unique(
-        torch.stack([to // width - at // width, to % width - at % width], 1), dim=0, return_counts=True
-    )
-    return gone[counts >= USUAL * counts.sum()]
+    gone = [poses[steps.token[plain]], poses[steps.following[plain]], to // width - at // width, to % width - at % width]
+    moves, counts = torch.unique(torch.stack(gone, 1), dim=0, return_counts=True)
+    return moves[counts >= USUAL * counts.sum()]
 
 
 def _means(codes: Tensor, groups: Tensor, count: int) -> Tensor:
@@ -158,34 +156,32 @@ class _Found:
     """Of the events of play: see `hplan.levels.reach.ReachEvents`; edits (types, 5) with `enters` last."""
 
     edits: Tensor
-    contacts: Tensor
+    faces: Tensor
     offsets: Tensor
     chance: Tensor
 
 
-def _events(space: ReachMap, maps: Tensor, starts: Tensor, actions: Tensor) -> _Found:
+def _events(space: ReachMap, maps: Tensor, steps: MoverSteps, actions: Tensor) -> _Found:
     every: list[tuple[Tensor, ...]] = []
-    for rows in starts.split(CHUNK):
+    for rows, token in zip(steps.rows.split(CHUNK), steps.token.split(CHUNK), strict=True):
         z, following = maps[rows], maps[rows + 1]
         some = space.changed(z, following)
         edit, cell, at, known = what_happened(space, z[some], following[some])
-        every.append((edit[known], cell[known], at[known], actions[rows][some][known]))
-    edit, cell, at, action = (torch.cat(each) for each in zip(*every, strict=True))
+        every.append((edit[known], cell[known], at[known], actions[rows][some][known], space.poses[token[some][known]]))
+    edit, cell, at, action, pose = (torch.cat(each) for each in zip(*every, strict=True))
     width = maps.shape[-1]
     edits, kind, counts = torch.unique(edit, dim=0, return_inverse=True, return_counts=True)
     kept = counts.argsort(descending=True, stable=True)[:LARGEST_TYPES]
     kept = kept[counts[kept] >= OFTEN] if bool((counts >= OFTEN).any()) else kept
     offset = torch.stack([cell // width - at // width, cell % width - at % width], 1)
     offsets, which = torch.unique(offset, dim=0, return_inverse=True)
-    seen = torch.zeros(len(edits), len(offsets), dtype=torch.long).index_put_(
-        (kind, which), torch.ones_like(kind), accumulate=True
-    )
     # Where one event can be done from, others can: play met some of them on one side alone. What is seen elsewhere now
     # and then is something else that moved by chance.
-    contacts = torch.zeros_like(seen, dtype=torch.bool)
-    for enters in (False, True):
-        own = (edits[:, 4] > 0) == enters
-        contacts[own] = (seen[own].sum(0) >= USUAL * max(int(seen[own].sum()), 1)) & (seen[own].sum(0) > 0)
+    enters = edit[:, 4]
+    seen = torch.zeros(2, int(space.poses.max()) + 1, len(offsets), dtype=torch.long).index_put_(
+        (enters, pose, which), torch.ones_like(kind), accumulate=True
+    )
+    faces = (seen > 0) & (seen >= USUAL * seen.sum((1, 2), keepdim=True))
     # What play did when it happened: the same action with the same before may end in several ways.
     most = torch.zeros(len(edits), int(action.max()) + 1, dtype=torch.long).index_put_(
         (kind, action), torch.ones_like(kind), accumulate=True
@@ -193,9 +189,7 @@ def _events(space: ReachMap, maps: Tensor, starts: Tensor, actions: Tensor) -> _
     asked = torch.cat([edits[:, [0, 2]], most.argmax(1)[:, None]], 1)
     _, group = torch.unique(asked, dim=0, return_inverse=True)
     total = torch.zeros(int(group.max()) + 1, dtype=torch.long).index_add_(0, group, counts)
-    kept = kept[contacts[kept].any(1)]
-    used = contacts[kept].any(0)
-    return _Found(edits[kept], contacts[kept][:, used], offsets[used], (counts / total[group])[kept])
+    return _Found(edits[kept], faces, offsets, (counts / total[group])[kept])
 
 
 @torch.inference_mode()
