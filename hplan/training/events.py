@@ -137,7 +137,7 @@ class Events:
         """What `level` learns, above `stack`."""
         yield from self._base_stages(level) if level.index == 0 else self._event_stages(level)
         maps = self.maps
-        yield from success_stages(level, maps.__getitem__, self.success, self.seed)
+        yield from success_stages(level, maps.__getitem__, self.success, self.seed, self.play)
         if level.index:
             assert self.happened is not None
             level.eval()
