@@ -29,7 +29,7 @@ from hplan.validation import Count, build, checked, near
 if TYPE_CHECKING:
     import gymnasium
 
-GoalLike = Any  # an observation, as the environment gives them, an Energy, or None
+GoalLike = Any  # an observation, as the environment gives them, an Energy, a mission in words, or None
 
 
 @checked
@@ -110,14 +110,17 @@ class Agent:
     def reset(
         self, goal: GoalLike = None, seed: int = 0, context: np.ndarray | None = None, constraints: Sequence[Any] = ()
     ) -> None:
-        """Begin an episode. goal: an observation, an energy over level-0 latents, or None: what the first observation
-        of a GoalEnv asks for, else the task's own success. context: the image of where it is, for agents that see one
-        (`info["context"]`). constraints: none yet. Raises UsageError for a goal or a context of another space."""
+        """Begin an episode. goal: an observation, an energy over level-0 latents, a mission in words (`info["goal"]` of
+        MiniGrid; the agent's own `energy` takes its place), or None: what the first observation of a GoalEnv asks for,
+        else the task's own success. context: the image of where it is, for agents that see one
+        (`info["context"]`). constraints: none yet. Raises UsageError for a goal or a context of another space,
+        and for a mission with words that play never met."""
         if len(constraints):
             raise UsageError(f"constraints {constraints}: agents keep to none yet; leave them out, or pass []")
         self._learn()
         self._here, self._seed = self.stack.conditioned(context), seed
-        self._goal, self._session = goal_of(self._here, self.energy if goal is None else goal), None
+        own = goal is None or (isinstance(goal, str) and self.energy is not None)  # a mission says what success is
+        self._goal, self._session = goal_of(self._here, self.energy if own else goal), None
         if self._goal is not None:
             self._session = self._controller(self._goal, seed)
 

@@ -5,22 +5,39 @@ from __future__ import annotations
 from typing import Any, cast
 
 from hplan.gym_spaces import is_goal_space
+from hplan.levels.heads.success import words_of
 from hplan.levels.stack import Stack
 from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess, lifted
-from hplan.types import Energy
+from hplan.types import Energy, UsageError
 
 
 def goal_of(stack: Stack, goal: Any) -> Goal | None:
-    """goal: an observation as the environment gives them, an energy over level-0 latents, or None: the task's own
-    success. None comes back where it is up to the first observation, as in a GoalEnv."""
+    """goal: an observation as the environment gives them, an energy over level-0 latents, a mission in words, or None:
+    the task's own success. None comes back where it is up to the first observation, as in a GoalEnv.
+
+    A mission is the task's success as these words have it; whatever it says, where play had no more than one. Raises
+    UsageError for words that play never met."""
     if goal is None and is_goal_space(stack.codec.observation_space):
         return None
-    if goal is None:
-        heads = (None if level.success is None else Success(level.success) for level in stack.levels)
-        return TaskSuccess(tuple(heads))
+    if goal is None or isinstance(goal, str):
+        return _success(stack, goal)
     if callable(goal):
         return GivenEnergy(lifted(cast(Energy, goal), stack.levels, stack.tolerance))
     return near_observation(stack, goal)
+
+
+def _success(stack: Stack, mission: str | None) -> Goal:
+    known = {word for level in stack.levels for word in level.words}
+    if mission is None or not known:
+        heads, label = [level.success for level in stack.levels], {}
+    else:
+        if strange := [word for word in words_of(mission) if word not in known]:
+            raise UsageError(
+                f"mission {mission!r}: play of {stack.task} never met {', '.join(map(repr, strange))}; known words are "
+                f"{', '.join(sorted(known))}"
+            )
+        heads, label = [level.success_for(mission) for level in stack.levels], {"label": mission}
+    return TaskSuccess(tuple(None if head is None else Success(head) for head in heads), **label)
 
 
 def near_observation(stack: Stack, observation: Any) -> Goal:

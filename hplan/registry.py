@@ -76,7 +76,8 @@ def task_from_factory(factory: EnvFactory, name: str = "", success: SuccessRule 
 def make(task: Task) -> SplitEnv:
     """A task's environment as it is evaluated: its view, limit and success, on evaluation layouts. Success ends an
     episode; `info` has `success` and `violation`, after `reset` also `goal`, `goal_name`, `context` or `mission` where
-    there are any. Raises UsageError for an unknown task, or one whose environment cannot be made."""
+    there are any (a goal in words is the mission). Raises UsageError for an unknown task, or one whose environment
+    cannot be made."""
     return make_world(task_of(task), "eval")
 
 

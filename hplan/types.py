@@ -88,7 +88,7 @@ class Episode:
 
     observations (T+1, H, W, F) uint8 or (T+1, D) float32; actions (T,) int64 or (T, A) float32; rewards (T,) float32;
     success, violation (T,) bool. `terminated`: the environment ended after the last action (not: cut by a limit).
-    context: what the spec says there is of it, uint8.
+    context: what the spec says there is of it, uint8. mission: what the episode asks for, in words, if it says so.
     """
 
     observations: np.ndarray
@@ -99,6 +99,7 @@ class Episode:
     terminated: bool
     seed: int
     context: np.ndarray | None = None
+    mission: str = ""
 
     def __len__(self) -> int:
         return len(self.actions)

@@ -25,7 +25,7 @@ class Step(NamedTuple):
 
 def begin(env: Any, seed: int) -> Start:
     observation, info = env.reset(seed=seed)
-    goal = env.codec.encode(info["goal"]) if "goal" in info else None
+    goal = None if isinstance(info.get("goal", ""), str) else env.codec.encode(info["goal"])  # a mission is words
     return Start(env.codec.encode(observation), goal, info.get("goal_name", ""), info.get("context"))
 
 

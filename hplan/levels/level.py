@@ -64,9 +64,8 @@ class Level(nn.Module):
             role: {key: tuple(value) if isinstance(value, list) else value for key, value in spec.items()}
             for role, spec in parts.items()
         }
-        for role, spec in self.parts.items():
-            kind, options = str(spec["kind"]), {key: value for key, value in spec.items() if key != "kind"}
-            setattr(self, ATTRIBUTE[role], find("macro" if role == "macros" else role, kind)(**options))
+        for role in self.parts:
+            self.made_anew(role)
         for attribute in ATTRIBUTE.values():
             if not hasattr(self, attribute):
                 setattr(self, attribute, None)
@@ -133,6 +132,17 @@ class Level(nn.Module):
         return None if self.success_head is None else partial(self.success_head, self)
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """Those that its success is a matter of, where missions say what an episode is for; none where it never is."""
+        return getattr(self.success_head, "words", ())
+
+    def success_for(self, mission: str | None) -> Callable[[Tensor], Tensor] | None:
+        """As `success`, of an episode with that mission; None: whatever the mission is."""
+        if mission is None or not self.words:
+            return self.success
+        return partial(self.success_head, self, mission=self.success_head.bag(mission))
+
+    @property
     def landmarks(self) -> Tensor | None:
         return getattr(self.space, "points", None)
 
@@ -147,6 +157,15 @@ class Level(nn.Module):
         return None if approach is None else partial(approach, self)
 
     # ------------------------------------------------------------------------------------------------- the rest
+
+    def made_anew(self, role: str, **options: Any) -> Any:
+        """The part of that role, untrained, in the place of the one there was; with these of its options changed."""
+        self.parts[role] = {**self.parts[role], **options}
+        kind = str(self.parts[role]["kind"])
+        given = {key: value for key, value in self.parts[role].items() if key != "kind"}
+        part = find("macro" if role == "macros" else role, kind)(**given)
+        setattr(self, ATTRIBUTE[role], part)
+        return part
 
     def conditioned(self, images: Tensor, of: Tensor | None = None) -> Self:
         """This level in these layouts (E, rows, columns), for a batch of rows that are in images[of], or all in the

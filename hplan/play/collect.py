@@ -11,7 +11,7 @@ import numpy as np
 
 from hplan.codec import OutsideSpace
 from hplan.play.explore import Archive, Restorable, Start, SymbolSignature, VectorSignature, begin
-from hplan.play.store import observation_dtype, pack_contexts
+from hplan.play.store import observation_dtype, pack_contexts, pack_missions
 from hplan.types import ActionSpec, HplanError, ObservationSpec
 
 _VISIT_EVERY = 4  # steps between looks at the signature: rare states last longer, and looking costs 4 microseconds
@@ -59,6 +59,7 @@ def collect(
     observations, actions, rewards, success, violation = arrays.values()
     episodes: list[tuple[int, bool, int]] = []
     contexts: list[np.ndarray | None] = []
+    missions: list[str] = []
     row = done = told = 0
     error = None
     while done < steps and error is None:
@@ -93,6 +94,7 @@ def collect(
             array[row + length] = 0
         episodes.append((length, terminated, seed))
         contexts.append(start.context)
+        missions.append(start.mission)
         row += length + 1
         done += length
         if done - told >= _TICK or done >= steps:
@@ -101,7 +103,7 @@ def collect(
     lengths, ends, seeds = zip(*episodes, strict=True) if episodes else ((), (), ())
     rows = {name: array[:row] for name, array in arrays.items()}
     per_episode = {"lengths": np.array(lengths, np.int64), "terminated": np.array(ends, bool)}
-    per_episode |= {"seeds": np.array(seeds, np.int64)} | pack_contexts(contexts)
+    per_episode |= {"seeds": np.array(seeds, np.int64)} | pack_contexts(contexts) | pack_missions(missions)
     return Collected(rows | per_episode, error)
 
 

@@ -65,17 +65,20 @@ class VectorSignature:
 
 @dataclass(frozen=True)
 class Start:
-    """What an episode of play begins with. `observation`: in canonical form; `seed`: of its layout."""
+    """What an episode of play begins with. `observation`: in canonical form; `seed`: of its layout; `mission`: what it
+    asks for, in words, empty where the world says nothing."""
 
     observation: np.ndarray
     context: np.ndarray | None
     seed: int
+    mission: str = ""
 
 
 def begin(env: Any, seed: int) -> Start:
     """Reset an environment for an episode of play."""
     observation, info = env.reset(seed=seed)
-    return Start(env.codec.encode(observation), info.get("context"), seed)
+    mission = info.get("mission")
+    return Start(env.codec.encode(observation), info.get("context"), seed, mission if isinstance(mission, str) else "")
 
 
 @dataclass(frozen=True)

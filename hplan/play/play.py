@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain, compress
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hplan.play.precision import warn_of_rounding
-from hplan.play.store import CONTEXTS, ROWS, EpisodeStore, pack
+from hplan.play.store import CONTEXTS, ROWS, EpisodeStore, pack, unpack_missions
 from hplan.types import ActionSpec, Episode, HplanError, ObservationSpec, UsageError
 
 FARTHEST = 0.99  # of the steps of a level stay within what it sees of a layout
@@ -31,6 +32,7 @@ class Play:
     episode (N,) int64: number of the episode, from 0. seeds (E,) int64: of each episode's layout.
     contexts (E, rows, columns) uint8: of each episode, in worlds that have any.
     latents (N, *z): what the level below made of the observations; None below level 0.
+    missions: E texts, what each episode asks for; none at all where the world says nothing.
     """
 
     observations: Tensor
@@ -46,11 +48,12 @@ class Play:
     action_spec: ActionSpec
     contexts: Tensor | None = None
     latents: Tensor | None = None
+    missions: tuple[str, ...] = ()
 
     @staticmethod
     def of(episodes: Iterable[Episode], observation_spec: ObservationSpec, action_spec: ActionSpec) -> Play:
         """Episodes that are in memory already."""
-        return _joined([_tensors(pack(list(episodes)))], observation_spec, action_spec)
+        return _joined([pack(list(episodes))], observation_spec, action_spec)
 
     def __len__(self) -> int:
         return len(self.remaining)
@@ -141,6 +144,7 @@ class Play:
             seeds=self.seeds[episodes],
             contexts=None if self.contexts is None else self.contexts[episodes],
             latents=None if self.latents is None else self.latents[rows],
+            missions=tuple(compress(self.missions, episodes.tolist())),
         )
 
     def _layout_numbers(self) -> np.ndarray:
@@ -196,7 +200,7 @@ def load_play(path: Path | str, *, skip_damaged: bool = False) -> Play:
     numbers whose steps float32 cannot hold.
     """
     store = EpisodeStore.open(path, skip_damaged=skip_damaged, hashes=True)
-    shards = [_tensors(shard) for shard in store.arrays()]
+    shards = list(store.arrays())
     if not shards:
         raise HplanError(f"{store.path}: no readable episodes: run the same `hplan data make` again")
     play = _joined(shards, store.manifest.observation_spec, store.manifest.action_spec)
@@ -205,18 +209,15 @@ def load_play(path: Path | str, *, skip_damaged: bool = False) -> Play:
     return play
 
 
-def _tensors(arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-
-def _joined(shards: list[dict[str, Tensor]], observation_spec: ObservationSpec, action_spec: ActionSpec) -> Play:
+def _joined(shards: list[dict[str, np.ndarray]], observation_spec: ObservationSpec, action_spec: ActionSpec) -> Play:
     def column(name: str) -> Tensor:
-        parts = [shard[name] for shard in shards]
+        parts = [torch.from_numpy(shard[name]) for shard in shards]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     lengths, ended = column("lengths"), column("terminated")
     ends = (lengths + 1).cumsum(0) - 1  # the last row of each episode
     episode = torch.arange(len(lengths)).repeat_interleave(lengths + 1)
+    missions = tuple(chain.from_iterable(map(unpack_missions, shards)))
     terminated = torch.zeros(len(episode), dtype=torch.bool)
     terminated[ends[ended]] = True
     return Play(
@@ -227,4 +228,5 @@ def _joined(shards: list[dict[str, Tensor]], observation_spec: ObservationSpec, 
         observation_spec=observation_spec,
         action_spec=action_spec,
         contexts=column(CONTEXTS) if observation_spec.context else None,
+        missions=missions if any(missions) else (),
     )

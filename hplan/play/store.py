@@ -6,6 +6,7 @@ has T + 1 rows, and the actions, rewards and flags of its last row are zero, for
     observations (N, ...)   actions (N,) or (N, A)   rewards (N,)   success (N,)   violation (N,)
     lengths (E,) steps of each episode               terminated (E,)               seeds (E,)
     contexts (E, ...) of each episode, in worlds that have any
+    missions (E, L) of each episode, in worlds that have any: uint8, UTF-8 with zeros behind
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from hplan.types import Episode, HplanError, ObservationSpec, UsageError
 SHARD_STEPS = 20_000  # 1 s of DoorKey, 8 MB: what a kill can cost, and how long one archive of rare states lives
 ROWS = ("observations", "actions", "rewards", "success", "violation")  # one entry per observation
 EPISODES = ("lengths", "terminated", "seeds")  # one entry per episode
-CONTEXTS = "contexts"  # also one per episode, where the world has any
+CONTEXTS, MISSIONS = "contexts", "missions"  # also one per episode, where the world has any
 _RECORDED = ("hplan", "numpy", "gymnasium", "minigrid", "ogbench", "mujoco")  # what can change the bytes of play
 
 
@@ -73,7 +74,7 @@ class EpisodeStore:
 
     def __iter__(self) -> Iterator[Episode]:
         for arrays in self.arrays():
-            first, contexts = 0, arrays.get(CONTEXTS)
+            first, contexts, missions = 0, arrays.get(CONTEXTS), unpack_missions(arrays)
             for i, (length, terminated, seed) in enumerate(zip(*(arrays[name] for name in EPISODES), strict=True)):
                 last = first + int(length)
                 yield Episode(
@@ -85,6 +86,7 @@ class EpisodeStore:
                     terminated=bool(terminated),
                     seed=int(seed),
                     context=None if contexts is None else contexts[i],
+                    mission=missions[i],
                 )
                 first = last + 1
 
@@ -110,6 +112,21 @@ def pack_contexts(contexts: Sequence[np.ndarray | None]) -> dict[str, np.ndarray
     return {CONTEXTS: np.stack(found)} if found else {}
 
 
+def pack_missions(missions: Sequence[str]) -> dict[str, np.ndarray]:
+    """The array of a shard that holds one mission for each episode; none where all are empty."""
+    texts = [mission.encode(errors="replace") for mission in missions]
+    if not any(texts):
+        return {}
+    return {MISSIONS: np.stack([np.frombuffer(text.ljust(max(map(len, texts)), b"\0"), np.uint8) for text in texts])}
+
+
+def unpack_missions(arrays: Mapping[str, np.ndarray]) -> list[str]:
+    """The mission of each episode of a shard, empty where it has none."""
+    if MISSIONS not in arrays:
+        return [""] * len(arrays["lengths"])
+    return [row.tobytes().rstrip(b"\0").decode(errors="replace") for row in arrays[MISSIONS]]
+
+
 def pack(episodes: Sequence[Episode]) -> dict[str, np.ndarray]:
     """The arrays of one shard that holds these episodes."""
 
@@ -124,6 +141,7 @@ def pack(episodes: Sequence[Episode]) -> dict[str, np.ndarray]:
         "terminated": np.array([episode.terminated for episode in episodes], bool),
         "seeds": np.array([episode.seed for episode in episodes], np.int64),
         **pack_contexts([episode.context for episode in episodes]),
+        **pack_missions([episode.mission for episode in episodes]),
     }
 
 

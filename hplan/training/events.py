@@ -148,7 +148,7 @@ class Events:
         elif not self.moves:
             yield from self._event_stages(level)
         maps = self.maps
-        yield from success_stages(level, maps.__getitem__, self.success, self.seed)
+        yield from success_stages(level, maps.__getitem__, self.success, self.seed, self.play)
         if level.index and self.moves:
             level.eval()
             level.stride = reach_stride(level, maps, self.play, self.seed)

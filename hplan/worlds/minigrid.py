@@ -61,20 +61,23 @@ def cardinalities() -> tuple[int, ...]:
 
 
 class MiniGridView(gymnasium.Wrapper):
-    """A MiniGrid environment, or wrappers of one, that shows the whole grid; `info["mission"]` is what it asks for.
+    """A MiniGrid environment, or wrappers of one, that shows the whole grid; `info["mission"]` is what it asks for, in
+    words, and `info["goal"]` too, unless a wrapper has put another goal there or `asks` is False.
 
     Wrappers act, only what they show is not looked at. quiet: the environment is this view's own, and its partial view
     is switched off where no wrapper of the user's could want it. at_least: raises the environment's limit of steps to
     this; play needs longer stays than some tasks allow.
     """
 
-    def __init__(self, env: gymnasium.Env, name: str, *, quiet: bool = True, at_least: int = 0) -> None:
+    def __init__(
+        self, env: gymnasium.Env, name: str, *, quiet: bool = True, at_least: int = 0, asks: bool = True
+    ) -> None:
         super().__init__(env)
         self._wear(env)
         self._quiet = quiet and all(isinstance(layer, TimeLimit | Changing) for layer in layers(env)[:-1])
         if self._quiet:
             self._grid_env.gen_obs = _no_view  # type: ignore[method-assign]
-        self._at_least = at_least
+        self._at_least, self._asks = at_least, asks
         self._set_limit()
         high = np.array(cardinalities(), np.uint8) - np.uint8(1)
         shape = (self._grid_env.height, self._grid_env.width, len(FEATURES))
@@ -91,7 +94,9 @@ class MiniGridView(gymnasium.Wrapper):
         _, info = self.env.reset(seed=seed, options=options)
         self._set_limit()  # BabyAI's environments choose theirs for each mission
         self._encode()
-        return self._view.copy(), {**info, "mission": self._grid_env.mission}
+        mission = self._grid_env.mission
+        asked = {"goal": mission} if self._asks and mission else {}
+        return self._view.copy(), {**asked, **info, "mission": mission}
 
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         # MiniGrid compares actions with an enumeration, which takes numpy's integers twice as long

@@ -182,7 +182,8 @@ def _symbols(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, F
     from hplan.worlds.minigrid import AGENT, MiniGridView
 
     env = changing(stripped(env, _SUPERSEDED["symbols"]), task.changes)
-    view = MiniGridView(env, task.name, at_least=task.play.episode_steps if split == "train" else 0)
+    at_least = task.play.episode_steps if split == "train" else 0
+    view = MiniGridView(env, task.name, at_least=at_least, asks=task.goal == "success")
     return view, lambda observation: observation[..., :AGENT].tobytes()  # where the agent starts makes no new layout
 
 

@@ -1,9 +1,16 @@
-"""The success energy of a level: a classifier of latents that play was rewarded in, (B, *z) -> (B,) logits."""
+"""The success energy of a level: a classifier of latents that play was rewarded in, (B, *z) -> (B,) logits.
+
+Where play asked for one thing in one episode and for another in the next, in words (`Play.missions`), what counts as
+success is a matter of its mission: `MapSuccess` reads its words beside the latent. Words are a bag: their order tells
+nothing.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +26,11 @@ if TYPE_CHECKING:
 STEPS, BATCH = 600, 128
 TOLD = 0.1  # loss at the end, above which a classifier may have begun badly
 BEGINNINGS = 4  # at the most, of which the best is kept
+DECIDED = 0.01  # loss at the end, up to which a part of a cell decides
 LATEST = 5  # points of a curve that tell the loss at its end
+MISSION = 32  # numbers that a mission becomes
+WIDE = 64  # layers over a cell and a mission: "the blue ball" is a ball and blue where the words say so
+DROPPED = 0.25  # of a batch sees no mission, so that a goal without one still means any success
 
 
 class VectorSuccess(nn.Module):
@@ -37,11 +48,23 @@ class MapSuccess(nn.Module):
     """Of a map: the log-sum-exp over cells, so that one cell can say so.
 
     Cells speak for themselves alone: with their neighbours in view, a few dozen rewards of play are learned by heart.
+    words: that missions are made of; with any, every cell is read beside the mission. Without, there is none to read.
     """
 
-    def __init__(self, *, channels: int, hidden: int = 24) -> None:
+    def __init__(
+        self, *, channels: int, hidden: int = 24, words: tuple[str, ...] = (), reads: tuple[int, ...] = ()
+    ) -> None:
+        """`reads`: the first channel of a cell that is read and the one after the last; () for all of them."""
         super().__init__()
-        self.cell = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, 1, 1))
+        self.words, self.reads = words, slice(*reads) if reads else slice(None)
+        channels = len(range(channels)[self.reads])
+        if words:
+            hidden = max(hidden, WIDE)
+            self.mission = nn.Linear(len(words), MISSION, bias=False)
+            inner = [nn.Conv2d(channels + MISSION, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, hidden, 1)]
+        else:
+            inner = [nn.Conv2d(channels, hidden, 1)]
+        self.cell = nn.Sequential(*inner, nn.ReLU(), nn.Conv2d(hidden, 1, 1))
         self.bias = nn.Parameter(torch.empty(()))
         self.reset_parameters()
 
@@ -49,8 +72,30 @@ class MapSuccess(nn.Module):
         """Of its own; those of its parts are theirs."""
         nn.init.constant_(self.bias, -3.0)
 
-    def forward(self, level: Level, z: Tensor) -> Tensor:
-        return self.cell(level.space.embed(z).movedim(-1, 1)).flatten(1).logsumexp(-1) + self.bias
+    def bag(self, mission: str) -> Tensor:
+        """(words,) float: 1 for each word of the vocabulary that the mission has."""
+        there = set(words_of(mission))
+        return torch.tensor([float(word in there) for word in self.words], device=self.bias.device)
+
+    def forward(self, level: Level, z: Tensor, mission: Tensor | None = None) -> Tensor:
+        """z (B, *z), mission (words,) or (B, words): a bag for all or for each, None or zeros where none is known."""
+        cells = level.space.embed(z)[..., self.reads].movedim(-1, 1)
+        if self.words:
+            bags = cells.new_zeros(len(self.words)) if mission is None else mission
+            asked = self.mission(bags).expand(len(cells), -1)
+            cells = torch.cat([cells, asked[:, :, None, None].expand(-1, -1, *cells.shape[2:])], 1)
+        return self.cell(cells).flatten(1).logsumexp(-1) + self.bias
+
+
+def words_of(mission: str) -> list[str]:
+    """In lower case, in order."""
+    return re.findall(r"\w+", mission.lower())
+
+
+def vocabulary(missions: tuple[str, ...]) -> tuple[str, ...]:
+    """The words of play's missions, sorted; none where all ask for the same, which tells nothing."""
+    texts = {mission for mission in missions if mission}
+    return tuple(sorted({word for text in texts for word in words_of(text)})) if len(texts) > 1 else ()
 
 
 def success_rows(play: Play) -> Tensor:
@@ -60,12 +105,15 @@ def success_rows(play: Play) -> Tensor:
     return found
 
 
-def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: Tensor, seed: int) -> Stages:
+def success_stages(
+    level: Level, latents: Callable[[Tensor], Tensor], success: Tensor, seed: int, play: Play | None = None
+) -> Stages:
     """Train the level's success head on frozen latents; half of each batch was rewarded. Where it does not tell the two
     halves apart, it begins again from other parameters, a few times.
 
     latents(rows) gives those of rows of play; success (N,) bool tells which rows a rewarded step ended in. Without any
-    there is nothing to learn, and no stage: the level has no such head.
+    there is nothing to learn, and no stage: the level has no such head. play: whose missions a head over maps learns to
+    read, if there are several; then each of them is as many of the rewarded rows, however seldom play had it.
     """
     positive, negative = (torch.nonzero(rows)[:, 0] for rows in (success, ~success))
     head = level.success_head
@@ -73,8 +121,21 @@ def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: T
         level.success_head = None
         return
     name = f"level{level.index}-success"
+    asked: _Asked | None = None
+    words = vocabulary(play.missions) if play is not None and isinstance(head, MapSuccess) else ()
+    if words:
+        torch.manual_seed(stage_seed(seed, name, 0))
+        head = level.made_anew("success", words=words)
+        asked = _Asked.of_play(play, head, success)
 
     def classification(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        if asked is not None:
+            rows = asked.drawn(generator)
+            bags, kept = asked.read(rows, generator)
+            logits, rewarded = head(level, latents(rows), bags), success[rows]
+            each = F.binary_cross_entropy_with_logits(logits, rewarded.float(), reduction="none")
+            right, told = ((logits > 0) == rewarded).float(), each.detach()
+            return each.mean(), {"accuracy": right[kept].mean(), "told": told[kept].mean()}
         rows = torch.cat(
             [part[torch.randint(len(part), (BATCH // 2,), generator=generator)] for part in (positive, negative)]
         )
@@ -82,6 +143,15 @@ def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: T
         loss = F.binary_cross_entropy_with_logits(logits, rewarded.float())
         return loss, {"accuracy": ((logits > 0) == rewarded).float().mean()}
 
+    # What play shows a part of a cell to decide is decided by it: what else was there may have been chance.
+    for part, reads in _parts(level.space) if isinstance(head, MapSuccess) else ():
+        torch.manual_seed(stage_seed(seed, f"{name}-{part}", 0))
+        head = level.made_anew("success", reads=reads)
+        curve = yield Stage(f"{name}-{part}", head, classification, STEPS, lr=1e-2)
+        if sum(point.get("told", point["loss"]) for point in curve[-LATEST:]) / LATEST <= DECIDED:
+            head.requires_grad_(False)
+            return
+        head = level.made_anew("success", reads=())
     head.requires_grad_(True)
     found: list[tuple[float, dict[str, Tensor]]] = []
     for beginning in range(BEGINNINGS):
@@ -89,12 +159,75 @@ def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: T
         if beginning:
             _begin_again(head, stage_seed(seed, stage, 0))
         curve = yield Stage(stage, head, classification, STEPS, lr=1e-2)
-        loss = sum(point["loss"] for point in curve[-LATEST:]) / LATEST
+        loss = sum(point.get("told", point["loss"]) for point in curve[-LATEST:]) / LATEST
         found.append((loss, {key: value.clone() for key, value in head.state_dict().items()}))
         if loss <= TOLD:
             break
     head.load_state_dict(min(found, key=lambda each: each[0])[1])
     head.requires_grad_(False)
+
+
+def _parts(space: Any) -> list[tuple[str, tuple[int, int]]]:
+    """Of a space whose cells have a mover apart from the ground: the channels of either, by name."""
+    if getattr(space, "tokens", 1) == 1:
+        return []
+    return [("mover", (space.ground_channels, space.channels)), ("ground", (0, space.ground_channels))]
+
+
+@dataclass(frozen=True)
+class _Even:
+    """Rows (K,) by group, where those of each begin and how many they are: every group is drawn as often."""
+
+    rows: Tensor
+    first: Tensor
+    counts: Tensor
+
+    @staticmethod
+    def of(rows: Tensor, group: Tensor) -> _Even:
+        """group (N,) int64: of each row that there is."""
+        rows = rows[group[rows].argsort(stable=True)]
+        _, counts = group[rows].unique_consecutive(return_counts=True)
+        return _Even(rows, counts.cumsum(0) - counts, counts)
+
+    def __call__(self, count: int, generator: torch.Generator) -> Tensor:
+        group = torch.randint(len(self.counts), (count,), generator=generator)
+        within = torch.rand(count, generator=generator, dtype=torch.float64) * self.counts[group]
+        return self.rows[self.first[group] + within.long()]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What rows of play were asked for. bags (M, words): one for each mission; of (N,) int64: which is each row's.
+    The rest: rows that were rewarded; those that were not, but had a mission that was; those that were not."""
+
+    bags: Tensor
+    of: Tensor
+    positive: _Even
+    negative: _Even
+    other: Tensor
+
+    @staticmethod
+    def of_play(play: Play, head: MapSuccess, success: Tensor) -> _Asked:
+        texts = sorted(set(play.missions))
+        number = {text: i for i, text in enumerate(texts)}
+        of = torch.tensor([number[text] for text in play.missions])[play.episode]
+        bags = torch.stack([head.bag(text) for text in texts])
+        met = torch.zeros(len(texts), dtype=torch.bool)
+        met[of[success]] = True
+        positive, negative, other = (torch.nonzero(rows)[:, 0] for rows in (success, ~success & met[of], ~success))
+        return _Asked(bags, of, _Even.of(positive, of), _Even.of(negative, of), other)
+
+    def drawn(self, generator: torch.Generator) -> Tensor:
+        """Half a batch of rewarded rows, then as many that were not: half of them of the same missions, or words alone
+        would tell success."""
+        half = BATCH // 2
+        other = self.other[torch.randint(len(self.other), (half - half // 2,), generator=generator)]
+        return torch.cat([self.positive(half, generator), self.negative(half // 2, generator), other])
+
+    def read(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(B, words) of these rows, zeros in place of some; (B,) bool: which are as they were."""
+        kept = torch.rand(len(rows), generator=generator) >= DROPPED
+        return self.bags[self.of[rows]] * kept[:, None], kept
 
 
 def _begin_again(head: nn.Module, seed: int) -> None:

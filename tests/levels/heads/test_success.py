@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from levels.plays import play_of
+from levels.small_levels import cells_level, map_stack
 from torch import Tensor, nn
 
+from hplan.goals import goal_of
 from hplan.levels.heads import success
-from hplan.levels.heads.success import BEGINNINGS, MapSuccess, success_rows, success_stages
+from hplan.levels.heads.success import BEGINNINGS, MapSuccess, success_rows, success_stages, vocabulary
+from hplan.levels.level import Level
+from hplan.levels.stack import Stack
+from hplan.play.play import Play
 from hplan.training.fit import Run
 from hplan.training.train import run_stages
+from hplan.types import UsageError
 
 REWARDED = torch.arange(64) >= 48
 Z = torch.where(REWARDED, 5.0, -5.0)[:, None]
@@ -81,3 +88,64 @@ def test_the_row_that_a_rewarded_step_ended_in_is_a_success() -> None:
     happened[[0, 4]] = True  # steps 0 -> 1 and 4 -> 5
     play = play_of(torch.zeros(6, 1), torch.zeros(6, 1), torch.tensor([2, 1, 0, 2, 1, 0]), success=happened)
     assert success_rows(play).tolist() == [False, True, False, False, False, True]
+
+
+# ------------------------------------------------------------------------------------------------------------ missions
+
+FOUND = {"Fetch the key": 1, "fetch the BALL, now": 2}  # the symbol that each asks for
+
+
+def maps_of_missions(missions: list[str]) -> tuple[Tensor, Tensor, Play]:
+    """Maps (N, 4, 5), which of them are a success, and play: an episode each, of three observations. The first shows
+    nothing, the next the one thing, and the last the other."""
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.zeros(3 * len(missions), 20, dtype=torch.long)
+    rows = torch.arange(len(maps))
+    maps[rows, torch.randint(20, (len(maps),), generator=generator)] = rows % 3
+    wanted = torch.tensor([FOUND[mission] for mission in missions]).repeat_interleave(3)
+    play = play_of(torch.zeros(len(maps), 1), torch.zeros(len(maps), dtype=torch.long), 2 - rows % 3)
+    return maps.reshape(-1, 4, 5), rows % 3 == wanted, replace(play, missions=tuple(missions))
+
+
+def reads_missions(out: Path, missions: list[str]) -> tuple[Level, Tensor]:
+    maps, rewarded, play = maps_of_missions(missions)
+    level = cells_level()
+    run_stages(success_stages(level, maps.__getitem__, rewarded, 0, play), Run(0, out))
+    return level, maps
+
+
+@pytest.mark.training
+def test_words_decide_what_a_success_is_however_seldom_they_were_said(tmp_path: Path) -> None:
+    key, ball = FOUND
+    level, maps = reads_missions(tmp_path / "run", [key] * 190 + [ball] * 10)
+    assert level.words == ("ball", "fetch", "key", "now", "the")
+    nothing, first, second = (maps[i::3] for i in range(3))
+    for mission, found, other in ((key, first, second), (ball, second, first)):
+        energy = level.success_for(mission)
+        assert energy is not None
+        assert (energy(found) > 0).all() and (energy(other) < 0).all() and (energy(nothing) < 0).all()
+    assert level.success is not None and (level.success(nothing) < level.success(first)).all(), "without a mission"
+    assert len(list((tmp_path / "run").iterdir())) == 1, "rows without a mission make nobody begin again"
+
+    stack = replace(map_stack(), levels=(level.eval(), map_stack().levels[1]))
+    stack.save(tmp_path / "agent")
+    stack = Stack.load(tmp_path / "agent")
+    goal = goal_of(stack, "fetch, key!")
+    assert goal is not None and goal.label == "fetch, key!" and goal.at(1) is None
+    energy = goal.at(0)
+    assert energy is not None and energy(first).max() <= energy.threshold < energy(second).min()
+    with pytest.raises(UsageError, match=r"never met 'a', 'box'; known words are ball, fetch, key, now, the"):
+        goal_of(stack, "fetch a box")
+
+
+@pytest.mark.training
+def test_where_all_play_has_one_mission_it_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(success, "STEPS", 20)
+    level, maps = reads_missions(tmp_path, ["Fetch the key"] * 20)
+    assert level.words == () and vocabulary(("", "go", "")) == ()
+    stack = replace(map_stack(), levels=(level.eval(), map_stack().levels[1]))
+    goal = goal_of(stack, "anything at all")
+    assert goal is not None and goal.label == "success"
+    energy = goal.at(0)
+    assert energy is not None and level.success is not None
+    assert torch.equal(energy(maps), -level.success(maps))
