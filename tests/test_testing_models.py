@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import hplan
-from hplan.levels.encoders import FourierEncoder
+from hplan.levels.encoders import FeatureCodes, FourierEncoder
 from hplan.testing import check_encoder, check_model
 from hplan.testing.planners import Line
 from hplan.types import Capabilities
@@ -131,9 +131,13 @@ def test_encoders_of_numbers_pass(name: str) -> None:
     check_encoder(name)
 
 
+def cell_codes(*, inputs: Any, latent: int, hidden: int, cardinalities: tuple[int, ...]) -> FeatureCodes:
+    return FeatureCodes(cardinalities, latent, hidden)
+
+
 def test_encoders_of_symbols_pass() -> None:
     check_encoder("one-hot", inputs=(3, 4, 2), cardinalities=(5, 3))
-    check_encoder("cells", inputs=(2,), cardinalities=(5, 3), vocabulary=7)
+    check_encoder(cell_codes, inputs=(2,), cardinalities=(5, 3))
 
 
 def test_an_encoder_without_parameters_passes() -> None:

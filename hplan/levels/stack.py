@@ -23,7 +23,7 @@ from hplan.levels.level import Level
 from hplan.levels.tensors import read_tensors, write_tensors
 from hplan.types import ActionSpec, HplanError, LevelInfo, ObservationSpec, UsageError, WorldModel
 
-FORMAT = 5
+FORMAT = 6
 METADATA, WEIGHTS = "agent.toml", "levels.safetensors"
 CALIBRATION, EDGES = "calibration", "edges"  # of the tensors in WEIGHTS
 

@@ -32,8 +32,10 @@ def cells_level(
     cardinalities: tuple[int, ...] = GRID.cardinalities,
     moves: ActionSpec = MOVES,
     wild: bool = True,
+    window: int = 0,
 ) -> Level:
-    """Level 0 over these cells, untrained. `wild`: its dynamics makes something of every action."""
+    """Level 0 over these cells, untrained. `wild`: its dynamics makes something of every action. `window`: cells around
+    a mover that it sees alone, 0 for all of the map."""
     torch.manual_seed(seed)
     vocabulary, actions = len(cells), moves.size
     parts: dict[str, dict[str, Any]] = {
@@ -46,13 +48,9 @@ def cells_level(
             "cardinalities": cardinalities,
             "vocabulary": vocabulary,
         },
-        "dynamics": {
-            "kind": "local-convolution",
-            "vocabulary": vocabulary,
-            "macros": actions,
-            "pointed": False,
-            **SIZES,
-        },
+        "dynamics": {"kind": "local-window", "macros": actions, "radius": window, **SIZES}
+        if window
+        else {"kind": "local-convolution", "macros": actions, "pointed": False, **SIZES},
         "success": {"kind": "map", "channels": 8, "hidden": 8},
         "space": {"kind": "discrete-map", "vocabulary": vocabulary, "channels": 8},
         "macros": {"kind": "actions", "action": "discrete", "size": actions, "names": moves.names},
@@ -62,7 +60,7 @@ def cells_level(
     level.encoder.cells.copy_(cells)
     if wild:
         nn.init.normal_(level.dynamics.change.weight, std=2.0)  # it starts as "nothing changes"
-    level.space.set_codes(level.encoder.codes())
+    level.space.set_codes(*level.encoder.codes())
     return level.eval().requires_grad_(False)
 
 
@@ -75,7 +73,6 @@ def events_level(below: Level) -> Level:
         "prior": {"kind": "event", "types": types, "channels": 3, "hidden": 16},
         "dynamics": {
             "kind": "local-convolution",
-            "vocabulary": vocabulary,
             "macros": types,
             "pointed": True,
             "channels": 3,

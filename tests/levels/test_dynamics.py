@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from levels.small_levels import CELLS, EDITS, cells_level, events_level
 from torch import Tensor, nn
 
-from hplan.levels.dynamics import RADIUS, crop, paste, prediction_loss
+from hplan.levels.dynamics import RADIUS, SIGHT, crop, paste, prediction_loss
 from hplan.levels.level import Level
 from hplan.objectives.criterion import Criterion
 
@@ -18,9 +18,8 @@ EDITED = 1  # of EDITS: symbol 1 becomes 0
 
 
 def base() -> Level:
-    level = cells_level()
-    level.dynamics.movers[MOVER] = True
-    level.dynamics.local.fill_(True)
+    level = cells_level(window=SIGHT)
+    level.space.movers[MOVER] = True
     return level.requires_grad_(False)
 
 
@@ -48,9 +47,8 @@ def worlds(symbols: int) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
 
 def test_no_map_has_no_centre() -> None:
     for level in LEVELS.values():
-        assert level.dynamics.centre(
-            torch.empty(0, 9, 9, dtype=torch.long), torch.empty(0, dtype=torch.long)
-        ).shape == (0,)
+        none = torch.empty(0, 9, 9, dtype=torch.long), torch.empty(0, dtype=torch.long)
+        assert level.dynamics.centre(level, *none).shape == (0,)
 
 
 @given(worlds(4), st.integers(0, 3))
@@ -135,9 +133,8 @@ def test_only_cells_of_the_map_are_uncertain() -> None:
 
 
 def test_a_local_level_learns_what_happens_at_the_border() -> None:
-    level = cells_level().train().requires_grad_(True)
-    level.dynamics.movers[MOVER] = True
-    level.dynamics.local.fill_(True)
+    level = cells_level(window=SIGHT).train().requires_grad_(True)
+    level.space.movers[MOVER] = True
     before = torch.zeros(9, 9, 9, dtype=torch.long)
     at = torch.arange(9) * 10  # the diagonal, corners included
     before.flatten(1)[torch.arange(9), at] = MOVER
@@ -152,7 +149,7 @@ def test_a_local_level_learns_what_happens_at_the_border() -> None:
         loss.backward()
         optimizer.step()
     assert float(figures["exact"]) == 1.0
-    level.space.set_codes(level.encoder.codes())
+    level.space.set_codes(*level.encoder.codes())
     predicted = level.predict(before, action)
     assert torch.equal(predicted[:8], after[:8])
     assert torch.equal(predicted[8], before[8])

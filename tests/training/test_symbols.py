@@ -54,8 +54,9 @@ LENGTHS = st.lists(st.integers(1, 6), min_size=1, max_size=6)
 @given(st.integers(0, 1000), LENGTHS)
 def test_symbols_stand_for_exactly_their_cells(seed: int, lengths: list[int]) -> None:
     play = random_play(seed, lengths)
-    cells, maps = index_maps(play)
-    assert torch.equal(cells[maps], play.observations.long())
+    vocabulary, maps = index_maps(play)
+    cells = vocabulary.cells
+    assert not vocabulary.mover and torch.equal(cells[maps], play.observations.long())
     assert len(torch.unique(cells, dim=0)) == len(cells) == len(torch.unique(maps))
 
 

@@ -9,7 +9,7 @@ import torch
 from levels.small_levels import cells_level
 from torch import Tensor, nn
 
-from hplan.levels.heads.prior import AffordancePrior, CategoricalPrior
+from hplan.levels.heads.prior import IMPOSSIBLE, AffordancePrior, CategoricalPrior
 from hplan.levels.level import Level
 
 
@@ -34,7 +34,7 @@ def test_of_vectors_it_is_the_share_of_play_that_took_a_code_there() -> None:
 
 
 def test_of_maps_and_actions_it_is_the_chance_of_changing_anything() -> None:
-    """Action 0 does something wherever symbol 4 is, action 1 in one case of four there, action 2 never."""
+    """Action 0 does something wherever symbol 4 is, action 1 in one case of four there, action 2 never. None fails."""
     torch.manual_seed(0)
     level = cells_level()
     head = level.prior_head = AffordancePrior(channels=8, macros=3)
@@ -44,7 +44,26 @@ def test_of_maps_and_actions_it_is_the_chance_of_changing_anything() -> None:
     happened[:12][macro[:12] == 0] = 1.0
     happened[1] = 1.0  # by action 1, as in rows 4, 7 and 10, where nothing happened
     codes = level.space.embed(maps)
-    train(head, lambda: head.loss(codes, macro, happened))
+    train(head, lambda: head.loss(codes, macro, happened, torch.zeros(24)))
     able = level.prior(maps[[0, 12]]).exp()
     assert able[0].tolist() == pytest.approx([1.0, 0.25, 0.0], abs=0.05)
     assert able[1].tolist() == pytest.approx([0.0, 0.0, 0.0], abs=0.05)
+
+
+def test_what_is_likelier_than_not_to_end_in_failure_is_impossible() -> None:
+    """Every action changes something wherever symbol 4 is; action 1 fails there in three cases of four, action 2 in
+    one."""
+    torch.manual_seed(0)
+    level = cells_level()
+    head = level.prior_head = AffordancePrior(channels=8, macros=3)
+    maps = torch.zeros(24, 3, 3, dtype=torch.long)
+    maps[:12, 1, 1] = 4
+    macro, happened, failed = torch.arange(24) % 3, torch.zeros(24), torch.zeros(24)
+    happened[:12] = 1.0
+    failed[[1, 4, 7, 2]] = 1.0
+    codes = level.space.embed(maps)
+    train(head, lambda: head.loss(codes, macro, happened, failed))
+    able, nothing = level.prior(maps[[0, 12]])
+    assert able[[0, 2]].exp().tolist() == pytest.approx([1.0, 1.0], abs=0.05)
+    assert float(able[1]) == IMPOSSIBLE
+    assert nothing.exp().tolist() == pytest.approx([0.0, 0.0, 0.0], abs=0.05)
