@@ -60,7 +60,7 @@ def test_levels_are_what_is_slower_than_something_and_still_happens(
 ) -> None:
     play = play_of_cells(cells)
     found = Events(EventSettings(ratio=ratio), play, play, count=None, seed=0)
-    found.pairs = cell_pairs(codes(len(found.cells)), found.maps, found.starts)
+    found.pairs = cell_pairs(codes(len(found.vocabulary.cells)), found.maps, found.starts)
     found.slow = learned(found.pairs, tmp_path)
     assert [gap.functions for gap in found._separations()] == expected
 
@@ -106,7 +106,7 @@ def test_a_level_learns_to_look_where_things_can_change(tmp_path: Path, monkeypa
     monkeypatch.setattr(events, "WINDOW", 8)  # maps here have 9 cells
     base, above = learn(two_doors(), tmp_path, device="cpu").stack.levels
     assert base.dynamics.local and above.dynamics.local
-    assert base.dynamics.movers.sum() == 2  # alone, and in a door
+    assert base.space.movers.sum() == 2  # alone, and in a door
     assert hplan.load(tmp_path).stack.levels[0].dynamics.local
 
 

@@ -109,7 +109,7 @@ def maps_of_missions(missions: list[str]) -> tuple[Tensor, Tensor, Play]:
 
 def reads_missions(out: Path, missions: list[str]) -> tuple[Level, Tensor]:
     maps, rewarded, play = maps_of_missions(missions)
-    level = cells_level()
+    level = cells_level(seed=7)  # whose codes, which nothing has trained, are far enough apart to begin well
     run_stages(success_stages(level, maps.__getitem__, rewarded, 0, play), Run(0, out))
     return level, maps
 
