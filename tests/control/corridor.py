@@ -14,7 +14,7 @@ class Corridor:
     """Level k of a corridor of `length` cells: z_k (1,) numbers the block of 4^k cells. Moves: back, stay, on."""
 
     gradual = False  # whether latents change by and by
-    success = None
+    success, words = None, ()
     compatibility = obstruction = outcomes = policy = landmarks = possible = approach = None
 
     def __init__(self, index: int, length: int = 256) -> None:
