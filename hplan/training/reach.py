@@ -78,12 +78,25 @@ def carried(vocabulary: Vocabulary, steps: MoverSteps) -> tuple[Tensor, Tensor]:
     return torch.unique(component, return_inverse=True)[1], torch.cat([torch.zeros(1, dtype=torch.long), poses])
 
 
-def reach_level(below: Level, vocabulary: Vocabulary, maps: Tensor, play: Play, hidden: int) -> tuple[Level, Tensor]:
+@dataclass(frozen=True)
+class Mover:
+    """Its steps in play, and of each of its tokens (T,) what it carries, from 1, and its pose."""
+
+    steps: MoverSteps
+    holds: Tensor
+    poses: Tensor
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary, maps: Tensor, starts: Tensor) -> Mover:
+        steps = MoverSteps.of(maps, starts, len(vocabulary.tokens))
+        return cls(steps, *carried(vocabulary, steps))
+
+
+def reach_level(below: Level, mover: Mover, maps: Tensor, play: Play, hidden: int) -> tuple[Level, Tensor]:
     """The level of events above `below`, whose maps (N, H, W) of play have a mover, and its own maps of play. Its
     success head alone is not trained."""
-    starts, tokens = play.starts(1), len(vocabulary.tokens)
-    steps = MoverSteps.of(maps, starts, tokens)
-    (holds, poses), grounds = carried(vocabulary, steps), len(vocabulary.cells)
+    steps, holds, poses = mover.steps, mover.holds, mover.poses
+    tokens, grounds = len(holds), below.space.outside // len(holds)
     kinds = int(holds.max()) + 1
     table = (torch.arange(grounds)[:, None] * kinds + holds).flatten()
     passable, moves = _passable(steps, play, grounds), _moves(steps, holds, poses, maps.shape[-1])
@@ -110,7 +123,12 @@ def reach_level(below: Level, vocabulary: Vocabulary, maps: Tensor, play: Play, 
             "dynamics": {"kind": "event-edit"},
             "success": {"kind": "map", "channels": space.channels, "hidden": hidden},
             "space": {"kind": "reach-map", **sizes},
-            "macros": {"kind": "reach-events", "types": len(found.edits), "offsets": len(found.offsets), "poses": found.faces.shape[1]},
+            "macros": {
+                "kind": "reach-events",
+                "types": len(found.edits),
+                "offsets": len(found.offsets),
+                "poses": found.faces.shape[1],
+            },
         },
     )
     level.encoder.table.copy_(table)
@@ -140,7 +158,12 @@ def _moves(steps: MoverSteps, holds: Tensor, poses: Tensor, width: int) -> Tenso
     plain = steps.still & ((steps.at != steps.to) | (steps.token != steps.following))
     plain &= holds[steps.token] == holds[steps.following]
     at, to = steps.at[plain], steps.to[plain]
-    gone = [poses[steps.token[plain]], poses[steps.following[plain]], to // width - at // width, to % width - at % width]
+    gone = [
+        poses[steps.token[plain]],
+        poses[steps.following[plain]],
+        to // width - at // width,
+        to % width - at % width,
+    ]
     moves, counts = torch.unique(torch.stack(gone, 1), dim=0, return_counts=True)
     return moves[counts >= USUAL * counts.sum()]
 
