@@ -34,7 +34,7 @@ class Mixture(gymnasium.Env):
         widest = _widest(views, names, name)
         self.action_space = widest.action_space
         self._fewer = [view.action_space != self.action_space for view in views]
-        size = np.max([view.observation_space.shape for view in views], 0)
+        size = np.max([view.codec.observation_spec.shape for view in views], 0)
         high = np.max([np.max(view.observation_space.high, (0, 1)) for view in views], 0)  # type: ignore[attr-defined]
         self.observation_space = spaces.Box(np.uint8(0), np.broadcast_to(high, size), tuple(size.tolist()), np.uint8)
         named = widest.codec.action_names

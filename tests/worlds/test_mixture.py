@@ -15,6 +15,7 @@ from gymnasium.wrappers import TransformAction
 
 import hplan
 from hplan.config import ChangeConfig, PlayConfig, TaskConfig
+from hplan.levels.heads import success
 from hplan.play.explore import begin
 from hplan.play.manifest import Manifest
 from hplan.play.play import load_play
@@ -137,7 +138,10 @@ def test_what_cannot_be_mixed_is_told() -> None:
 
 
 @pytest.mark.training
-def test_one_agent_learns_from_play_of_all_and_is_told_its_mission(tmp_path: Path) -> None:
+def test_one_agent_learns_from_play_of_all_and_is_told_its_mission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(success, "STEPS", 20)
     store = play(MIXED, tmp_path / "play", steps=3000, seed=0, shard_steps=1500)
     assert Manifest.load(store.path).environment == ", ".join(IDS)
     data, world = load_play(store.path), make_world(MIXED)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp
-from hplan.levels.stage import Stage, Stages, stage_seed
+from hplan.levels.stage import Loss, Stage, Stages, stage_seed
 
 if TYPE_CHECKING:
     from hplan.levels.level import Level
@@ -116,20 +116,8 @@ def success_stages(
         level.success_head = None
         return
     name = f"level{level.index}-success"
-    asked: _Asked | None = None
-    if play is not None and isinstance(head, MapSuccess) and (words := vocabulary(play.missions)):
-        torch.manual_seed(stage_seed(seed, name, 0))
-        head = level.made_anew("success", words=words)
-        asked = _Asked.of_play(play, head, success)
 
     def classification(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        if asked is not None:
-            rows = asked.drawn(generator)
-            bags, kept = asked.read(rows, generator)
-            logits, rewarded = head(level, latents(rows), bags), success[rows]
-            each = F.binary_cross_entropy_with_logits(logits, rewarded.float(), reduction="none")
-            right, told = ((logits > 0) == rewarded).float(), each.detach()
-            return each.mean(), {"accuracy": right[kept].mean(), "told": told[kept].mean()}
         rows = torch.cat(
             [part[torch.randint(len(part), (BATCH // 2,), generator=generator)] for part in (positive, negative)]
         )
@@ -137,19 +125,40 @@ def success_stages(
         loss = F.binary_cross_entropy_with_logits(logits, rewarded.float())
         return loss, {"accuracy": ((logits > 0) == rewarded).float().mean()}
 
+    learned: Loss = classification
+    if play is not None and isinstance(head, MapSuccess) and (words := vocabulary(play.missions)):
+        torch.manual_seed(stage_seed(seed, name))
+        head = level.made_anew("success", words=words)
+        learned = _by_mission(level, head, latents, success, _Asked.of_play(play, head, success))
     head.requires_grad_(True)
     found: list[tuple[float, dict[str, Tensor]]] = []
     for beginning in range(BEGINNINGS):
         stage = f"{name}-{beginning + 1}" if beginning else name
         if beginning:
             _begin_again(head, stage_seed(seed, stage, 0))
-        curve = yield Stage(stage, head, classification, STEPS, lr=1e-2)
+        curve = yield Stage(stage, head, learned, STEPS, lr=1e-2)
         loss = sum(point.get("told", point["loss"]) for point in curve[-LATEST:]) / LATEST
         found.append((loss, {key: value.clone() for key, value in head.state_dict().items()}))
         if loss <= TOLD:
             break
     head.load_state_dict(min(found, key=lambda each: each[0])[1])
     head.requires_grad_(False)
+
+
+def _by_mission(
+    level: Level, head: MapSuccess, latents: Callable[[Tensor], Tensor], success: Tensor, asked: _Asked
+) -> Loss:
+    """The same of a head that reads missions. `told`: the loss where it saw one; without, there may be no telling."""
+
+    def classification(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        rows = asked.drawn(generator)
+        bags, kept = asked.read(rows, generator)
+        logits, rewarded = head(level, latents(rows), bags), success[rows]
+        each = F.binary_cross_entropy_with_logits(logits, rewarded.float(), reduction="none")
+        right, told = ((logits > 0) == rewarded).float(), each.detach()
+        return each.mean(), {"accuracy": right[kept].mean(), "told": told[kept].mean()}
+
+    return classification
 
 
 @dataclass(frozen=True)
