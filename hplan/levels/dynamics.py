@@ -53,17 +53,20 @@ class LocalWindow(nn.Module):
     of a network over the window and the macro-action. Everything else stays.
 
     `matters` (T, cells): of which cells of the window the ground is read, by the mover's token. What play showed not to
-    matter can be what it never was in play.
+    matter can be what it never was in play. `turns` (T,): quarter turns by which a window is seen, so that what is ahead
+    of the mover is ahead of the network, whichever way it goes. Which way that is it still knows.
     """
 
     local, pointed = True, False
     matters: Tensor
+    turns: Tensor
 
     def __init__(self, *, channels: int, hidden: int, macros: int, radius: int = RADIUS, tokens: int = 1) -> None:
         super().__init__()
         self.radius = radius
         cells, changed = (2 * radius + 1) ** 2, (2 * RADIUS + 1) ** 2
         self.register_buffer("matters", torch.ones(tokens, cells, dtype=torch.bool))
+        self.register_buffer("turns", torch.zeros(tokens, dtype=torch.long))
         self.macro = nn.Embedding(macros, hidden)
         self.read = nn.Linear(cells * channels, hidden)
         self.hidden = nn.Linear(hidden, hidden)
@@ -82,15 +85,19 @@ class LocalWindow(nn.Module):
         h = F.relu(self.read(seen) * (1 + self.macro(macro)))
         h = F.relu(self.hidden(h)) + h
         before = embed(crop(z, at, RADIUS, outside=level.space.outside))
-        return level.space.unit(before + self.change(h).view(len(z), 3, 3, -1))
+        turns = self.turns[self._token(z, at)]
+        return level.space.unit(before + turned(self.change(h).view(len(z), 3, 3, -1), -turns))
 
     def seen(self, level: Level, embed: Embed, z: Tensor, at: Tensor) -> Tensor:
         """(B, H, W), (B,) -> what it reads around `at`, (B, 2r + 1, 2r + 1, C)."""
-        windows = crop(z, at, self.radius, outside=level.space.outside)
-        token = windows[:, self.radius, self.radius] % len(self.matters)
+        windows, token = crop(z, at, self.radius, outside=level.space.outside), self._token(z, at)
         read = torch.ones(level.space.channels, dtype=torch.bool, device=z.device)
         read[: level.space.ground_channels] = False
-        return embed(windows) * (self.matters[token].view(*windows.shape, 1) | read)
+        seen = embed(windows) * (self.matters[token].view(*windows.shape, 1) | read)
+        return turned(seen, self.turns[token])
+
+    def _token(self, z: Tensor, at: Tensor) -> Tensor:
+        return z.flatten(1).gather(1, at[:, None])[:, 0] % len(self.matters)
 
     def centre(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
         return level.space.mover(z)
@@ -205,6 +212,14 @@ def prediction_loss(
     with torch.no_grad():
         exact = (right | ~inside).flatten(1).all(1).float().mean()
     return loss + spread, read, {"prediction": loss.detach(), "spread": spread.detach(), "exact": exact}
+
+
+def turned(windows: Tensor, turns: Tensor) -> Tensor:
+    """Windows (B, w, w, C), each by so many quarter turns (B,), counterclockwise: what was right is up after one."""
+    side = windows.shape[1]
+    places = torch.arange(side**2, device=windows.device).view(side, side)
+    order = torch.stack([places.rot90(k).flatten() for k in range(4)])[turns % 4]
+    return windows.flatten(1, 2).gather(1, order[..., None].expand(-1, -1, windows.shape[-1])).view_as(windows)
 
 
 def crop(maps: Tensor, at: Tensor, radius: int, outside: int) -> Tensor:

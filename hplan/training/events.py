@@ -7,6 +7,7 @@ is an event: some cell changes its symbol.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -102,7 +103,12 @@ class Events:
         self.starts = play.starts(1)
         self.success = success_rows(play)
         # Where there is a mover apart from the ground, events are what it can reach.
-        self.mover = Mover.of(self.vocabulary, self.maps, self.starts) if self.vocabulary.mover else None
+        self.mover: Mover | None = None
+        if self.vocabulary.mover:
+            shown = len(self.vocabulary.tokens)
+            self.mover = Mover.of(self.vocabulary.tokens, self.maps, self.starts)
+            self.vocabulary = replace(self.vocabulary, tokens=self.mover.tokens)
+            self.maps = self.maps // shown * len(self.mover.tokens) + self.maps % shown
         self.facts: dict[str, Any] = {}
         self.pairs: Pairs | None = None
         self.slow: SlowEncoder | None = None
@@ -198,7 +204,6 @@ class Events:
                     "kind": "cells",
                     "inputs": (observations.shape[-1],),
                     "latent": settings.channels,
-                    "hidden": settings.hidden,
                     "cardinalities": observations.cardinalities,
                     "vocabulary": vocabulary,
                     "mover": known.mover,
@@ -234,6 +239,8 @@ class Events:
         if windows:
             matters = windows.matters(centre=tokens == 1)
             level.dynamics.matters.copy_(matters if self.mover is None else matters[self.mover.poses])
+            if self.mover is not None:
+                level.dynamics.turns.copy_(self.mover.turns(self.maps.shape[-1]))
             self.facts["read"] = [int(cells) for cells in matters.sum(1)]
         return level
 

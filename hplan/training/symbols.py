@@ -35,8 +35,8 @@ class Vocabulary:
 def index_maps(play: Play) -> tuple[Vocabulary, Tensor]:
     """The vocabulary of play, and every observation in its terms, maps (N, H, W) int64: ground * T + token.
 
-    Both vocabularies are closed over what play combined in pairs: a cell of three features is in it where every two of
-    them were seen together. Raises UsageError where play shows more different cells than can be symbols.
+    The ground is closed over what play combined in pairs: a cell of three features is in it where every two of them were
+    seen together. Raises UsageError where play shows more different cells than can be symbols.
     """
     observations, cardinalities = play.observations, play.observation_spec.cardinalities
     mover = mover_features(observations)
@@ -44,7 +44,7 @@ def index_maps(play: Play) -> tuple[Vocabulary, Tensor]:
     cells, maps = _indexed(observations, ground, cardinalities, closed=bool(mover))
     if not mover:
         return Vocabulary(cells, torch.zeros(1, 0, dtype=torch.long)), maps
-    tokens, which = _indexed(observations, mover, cardinalities, closed=True)
+    tokens, which = _indexed(observations, mover, cardinalities, closed=False)
     rest = int(which.flatten()[: 64 * maps[0].numel()].mode().values)  # what nearly every cell has of a mover
     order = torch.cat([torch.tensor([rest]), torch.tensor([t for t in range(len(tokens)) if t != rest])])
     return Vocabulary(cells, tokens[order], mover), maps.mul_(len(tokens)).add_(order.argsort()[which])
