@@ -71,7 +71,9 @@ class ChangeConfig:
 class TaskConfig:
     """One task. `name` is where its file lies below tasks/, or `gym:ENV-ID`; everything else is in the file.
 
-    environment: Gymnasium id. kwargs: for its constructor. view: how observations are made canonical (worlds/views.py).
+    environment: Gymnasium id. kwargs: for its constructor. environments: several ids in its place, of MiniGrid; every
+    episode is in one of them (worlds/mixture.py). Raises UsageError where there is not one of the two.
+    view: how observations are made canonical (worlds/views.py).
     goal: what an episode asks for, the task's own `success` or to reach an `observation` that reset hands out.
     success: contract.md's rule, or `terminated`: ending is succeeding. layouts: whether each seed is another layout;
     `auto` tries a few seeds. changes: what disturbs an episode. probes: names of known factors, for reports only.
@@ -80,7 +82,7 @@ class TaskConfig:
     """
 
     name: str
-    environment: str
+    environment: str = ""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     view: str = "auto"
     goal: GoalKind = "success"
@@ -90,7 +92,27 @@ class TaskConfig:
     play: PlayConfig = PlayConfig()
     training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     probes: Names = ()
+    environments: Names = ()
     factory: EnvFactory | None = None
+
+    def __post_init__(self) -> None:
+        if not self.environment and not self.environments:
+            raise UsageError(
+                "environment is missing; expected a Gymnasium id such as MiniGrid-DoorKey-8x8-v0, or several as "
+                "environments"
+            )
+        if self.environment and self.environments:
+            raise UsageError(
+                f"environment is {self.environment!r} and environments are {', '.join(self.environments)}; expected "
+                "one of the two keys"
+            )
+        if self.environments and self.kwargs:
+            raise UsageError("kwargs are for the constructor of one environment; remove them beside environments")
+
+    @property
+    def where(self) -> str:
+        """The environment, or all of them."""
+        return self.environment or ", ".join(self.environments)
 
 
 Task = str | TaskConfig | EnvFactory
@@ -110,8 +132,6 @@ def task_from_table(table: Mapping[str, Any], name: str, where: str = "task") ->
     for key in ("name", "factory"):
         if key in table:
             raise UsageError(f"{where}: {key} is no key of a task file: remove it (the name is the file's place)")
-    if "environment" not in table:
-        raise UsageError(f"{where}: environment is missing; expected a Gymnasium id such as MiniGrid-DoorKey-8x8-v0")
     values = {**table, "name": name}
     for key, kind in (("play", PlayConfig), ("changes", ChangeConfig)):
         if isinstance(part := values.get(key), Mapping):

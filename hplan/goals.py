@@ -27,17 +27,18 @@ def goal_of(stack: Stack, goal: Any) -> Goal | None:
 
 
 def _success(stack: Stack, mission: str | None) -> Goal:
-    known = {word for level in stack.levels for word in level.words}
+    """The task's own, as far as its words matter to it."""
+    words = {} if mission is None else {k: getattr(level, "words", ()) for k, level in enumerate(stack.levels)}
+    known = {word for some in words.values() for word in some}
     if mission is None or not known:
-        heads, label = [level.success for level in stack.levels], {}
-    else:
-        if strange := [word for word in words_of(mission) if word not in known]:
-            raise UsageError(
-                f"mission {mission!r}: play of {stack.task} never met {', '.join(map(repr, strange))}; known words are "
-                f"{', '.join(sorted(known))}"
-            )
-        heads, label = [level.success_for(mission) for level in stack.levels], {"label": mission}
-    return TaskSuccess(tuple(None if head is None else Success(head) for head in heads), **label)
+        return TaskSuccess(tuple(None if level.success is None else Success(level.success) for level in stack.levels))
+    if strange := [word for word in words_of(mission) if word not in known]:
+        raise UsageError(
+            f"mission {mission!r}: play of {stack.task} never met {', '.join(map(repr, strange))}; known words are "
+            f"{', '.join(sorted(known))}"
+        )
+    heads = (level.success_for(mission) if words[k] else level.success for k, level in enumerate(stack.levels))
+    return TaskSuccess(tuple(None if head is None else Success(head) for head in heads), label=mission)
 
 
 def near_observation(stack: Stack, observation: Any) -> Goal:

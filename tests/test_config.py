@@ -33,6 +33,11 @@ def test_a_whole_file(tmp_path):
     )
 
 
+def test_several_environments_are_one_task():
+    task = task_from_table({"environments": ["X-v0", "Y-v0"]}, "x")
+    assert task == TaskConfig("x", environments=("X-v0", "Y-v0")) and task.where == "X-v0, Y-v0"
+
+
 def test_one_line_is_enough():
     assert task_from_table({"environment": "X-v0"}, "x") == TaskConfig("x", "X-v0")
 
@@ -41,7 +46,14 @@ def test_one_line_is_enough():
     ("table", "said"),
     [
         ({}, "environment is missing"),
-        ({"envrionment": "X-v0", "environment": "X-v0"}, "unknown key 'envrionment', did you mean environment?"),
+        ({"envrionment": "X-v0", "environment": "X-v0"}, "unknown key 'envrionment', did you mean environment or"),
+        (
+            {"environment": "X-v0", "environments": ["X-v0", "Y-v0"]},
+            "environments are X-v0, Y-v0; expected one of the two",
+        ),
+        ({"environments": []}, "environment is missing; expected a Gymnasium id"),
+        ({"environments": "X-v0"}, "environments is 'X-v0'; expected a list"),
+        ({"environments": ["X-v0"], "kwargs": {"size": 3}}, "kwargs are for the constructor of one environment"),
         ({"name": "x", "environment": "X-v0"}, "name is no key of a task file"),
         ({"environment": 3}, "environment is 3; expected text"),
         ({"environment": "X-v0", "success": "terminate"}, "or 'terminated', did you mean 'terminated'?"),

@@ -50,14 +50,23 @@ class ResidualNetwork(nn.Module):
 
 class LocalWindow(nn.Module):
     """What the cells next to the mover will be one step later, from a window of `radius` cells around it: the residual
-    of a network over the window and the macro-action. Everything else stays."""
+    of a network over the window and the macro-action. Everything else stays.
+
+    `matters` (T, cells): of which cells of the window the ground is read, by the mover's token. What play showed not to
+    matter can be what it never was in play. `turns` (T,): quarter turns by which a window is seen, so that what is ahead
+    of the mover is ahead of the network, whichever way it goes. Which way that is it still knows.
+    """
 
     local, pointed = True, False
+    matters: Tensor
+    turns: Tensor
 
-    def __init__(self, *, channels: int, hidden: int, macros: int, radius: int = RADIUS) -> None:
+    def __init__(self, *, channels: int, hidden: int, macros: int, radius: int = RADIUS, tokens: int = 1) -> None:
         super().__init__()
         self.radius = radius
         cells, changed = (2 * radius + 1) ** 2, (2 * RADIUS + 1) ** 2
+        self.register_buffer("matters", torch.ones(tokens, cells, dtype=torch.bool))
+        self.register_buffer("turns", torch.zeros(tokens, dtype=torch.long))
         self.macro = nn.Embedding(macros, hidden)
         self.read = nn.Linear(cells * channels, hidden)
         self.hidden = nn.Linear(hidden, hidden)
@@ -72,11 +81,23 @@ class LocalWindow(nn.Module):
 
     def near(self, level: Level, embed: Embed, z: Tensor, at: Tensor, macro: Tensor) -> Tensor:
         """(B, H, W), (B,), (B,) -> features of the cells around `at`, (B, 3, 3, C)."""
-        windows = embed(crop(z, at, self.radius, outside=level.space.outside))
-        h = F.relu(self.read(windows.flatten(1)) * (1 + self.macro(macro)))
+        seen = self.seen(level, embed, z, at).flatten(1)
+        h = F.relu(self.read(seen) * (1 + self.macro(macro)))
         h = F.relu(self.hidden(h)) + h
-        inner = slice(self.radius - RADIUS, self.radius + RADIUS + 1)
-        return level.space.unit(windows[:, inner, inner] + self.change(h).view(len(z), 3, 3, -1))
+        before = embed(crop(z, at, RADIUS, outside=level.space.outside))
+        turns = self.turns[self._token(z, at)]
+        return level.space.unit(before + turned(self.change(h).view(len(z), 3, 3, -1), -turns))
+
+    def seen(self, level: Level, embed: Embed, z: Tensor, at: Tensor) -> Tensor:
+        """(B, H, W), (B,) -> what it reads around `at`, (B, 2r + 1, 2r + 1, C)."""
+        windows, token = crop(z, at, self.radius, outside=level.space.outside), self._token(z, at)
+        read = torch.ones(level.space.channels, dtype=torch.bool, device=z.device)
+        read[: level.space.ground_channels] = False
+        seen = embed(windows) * (self.matters[token].view(*windows.shape, 1) | read)
+        return turned(seen, self.turns[token])
+
+    def _token(self, z: Tensor, at: Tensor) -> Tensor:
+        return z.flatten(1).gather(1, at[:, None])[:, 0] % len(self.matters)
 
     def centre(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
         return level.space.mover(z)
@@ -90,7 +111,6 @@ class LocalConvolution(nn.Module):
     (type, cell), at its cell. `local`: a step changes nothing but next to that cell, the *centre*.
     """
 
-    radius = SIGHT
     local: Tensor
 
     def __init__(self, *, channels: int, hidden: int, macros: int, pointed: bool) -> None:
@@ -123,9 +143,12 @@ class LocalConvolution(nn.Module):
 
     def near(self, level: Level, embed: Embed, z: Tensor, at: Tensor, macro: Tensor) -> Tensor:
         """The features next to the centre alone: (B, H, W), (B,), (B,) -> (B, 3, 3, C)."""
-        windows = embed(crop(z, at, SIGHT, outside=level.space.outside))
         macro = macro // z.shape[1:].numel() * WINDOW + WINDOW // 2  # the event is at the centre
-        return self.features(level.space, windows, macro)[:, _INNER, _INNER]
+        return self.features(level.space, self.seen(level, embed, z, at), macro)[:, _INNER, _INNER]
+
+    def seen(self, level: Level, embed: Embed, z: Tensor, at: Tensor) -> Tensor:
+        """(B, H, W), (B,) -> what it reads around `at`, (B, 7, 7, C)."""
+        return embed(crop(z, at, SIGHT, outside=level.space.outside))
 
     def centre(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
         """(B,): the flat cell of maps (B, H, W) next to which a step changes them."""
@@ -165,7 +188,7 @@ def prediction_loss(
 
     if dynamics.local:
         at = dynamics.centre(level, before, macro)
-        read = embed(crop(before, at, dynamics.radius, outside=space.outside))
+        read = dynamics.seen(level, embed, before, at)
         predicted = dynamics.near(level, embed, before, at, macro)
         before, after = crop(before, at, RADIUS, outside=-1), crop(after, at, RADIUS, outside=-1)
     else:
@@ -189,6 +212,14 @@ def prediction_loss(
     with torch.no_grad():
         exact = (right | ~inside).flatten(1).all(1).float().mean()
     return loss + spread, read, {"prediction": loss.detach(), "spread": spread.detach(), "exact": exact}
+
+
+def turned(windows: Tensor, turns: Tensor) -> Tensor:
+    """Windows (B, w, w, C), each by so many quarter turns (B,), counterclockwise: what was right is up after one."""
+    side = windows.shape[1]
+    places = torch.arange(side**2, device=windows.device).view(side, side)
+    order = torch.stack([places.rot90(k).flatten() for k in range(4)])[turns % 4]
+    return windows.flatten(1, 2).gather(1, order[..., None].expand(-1, -1, windows.shape[-1])).view_as(windows)
 
 
 def crop(maps: Tensor, at: Tensor, radius: int, outside: int) -> Tensor:

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hplan.types import UsageError
+
 
 class MLP(nn.Sequential):
     """Hidden layers with normalised SiLU activations and a linear one: (..., inputs) -> (..., outputs). It calls no
@@ -129,22 +131,26 @@ class IdentityEncoder(nn.Module):
 
 
 class FeatureCodes(nn.Module):
-    """Features of single cells to unit vectors: (..., F) int64 -> (..., latent), by a sum of embeddings and a network,
-    so that features which were never seen together have a code as well."""
+    """Features of single cells to unit vectors: (..., F) int64 -> (..., latent). Every feature has numbers of its own, a
+    unit vector for each of its values, so that features which were never seen together have a code as well, and what
+    changes one of them changes it alike whatever the others are."""
 
     offsets: Tensor
     highest: Tensor
 
-    def __init__(self, cardinalities: tuple[int, ...], latent: int, hidden: int) -> None:
+    def __init__(self, cardinalities: tuple[int, ...], latent: int) -> None:
         super().__init__()
         self.register_buffer("offsets", torch.tensor([0, *cardinalities[:-1]]).cumsum(0), persistent=False)
         self.register_buffer("highest", torch.tensor(cardinalities) - 1, persistent=False)
-        self.embedding = nn.Embedding(sum(cardinalities), hidden)
-        self.mix = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, latent))
+        self.latent, own = latent, latent // len(cardinalities)
+        if own < 1:
+            raise UsageError(f"cells of {len(cardinalities)} features need as many channels, not {latent}")
+        self.embedding = nn.Embedding(sum(cardinalities), own)
 
     def forward(self, features: Tensor) -> Tensor:
         features = torch.minimum(features.long(), self.highest)
-        return F.normalize(self.mix(self.embedding(features + self.offsets).sum(-2)), dim=-1)
+        codes = F.normalize(self.embedding(features + self.offsets), dim=-1).flatten(-2) / len(self.highest) ** 0.5
+        return F.pad(codes, (0, self.latent - codes.shape[-1]))
 
 
 class CellEncoder(nn.Module):
@@ -164,7 +170,6 @@ class CellEncoder(nn.Module):
         latent: int,
         cardinalities: tuple[int, ...],
         vocabulary: int,
-        hidden: int = 48,
         mover: tuple[int, ...] = (),
         tokens: int = 1,
         **_: Any,
@@ -173,8 +178,8 @@ class CellEncoder(nn.Module):
         self.mover, self.ground = list(mover), [f for f in range(inputs[-1]) if f not in mover]
         self.register_buffer("cells", torch.zeros(vocabulary, len(self.ground), dtype=torch.long))
         self.register_buffer("tokens", torch.zeros(tokens, len(mover), dtype=torch.long))
-        self.ground_codes = FeatureCodes(tuple(cardinalities[f] for f in self.ground), latent, hidden)
-        self.token_codes = FeatureCodes(tuple(cardinalities[f] for f in mover), latent, hidden) if mover else None
+        self.ground_codes = FeatureCodes(tuple(cardinalities[f] for f in self.ground), latent)
+        self.token_codes = FeatureCodes(tuple(cardinalities[f] for f in mover), latent) if mover else None
 
     def forward(self, cells: Tensor) -> Tensor:
         cells = cells.long()

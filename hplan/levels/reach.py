@@ -225,7 +225,13 @@ def standing(level: Level, z: Tensor, kind: Tensor, cell: Tensor) -> tuple[Tenso
     events, width = level.macros, z.shape[-1]
     reach = level.space.reach(z)
     rows, columns = cell // width - events.offsets[:, :1], cell % width - events.offsets[:, 1:]  # (N, B)
-    inside = (rows >= 0) & (rows < z.shape[-2]) & (columns >= 0) & (columns < width) & events.contacts[events.enters[kind].long()].T
+    inside = (
+        (rows >= 0)
+        & (rows < z.shape[-2])
+        & (columns >= 0)
+        & (columns < width)
+        & events.contacts[events.enters[kind].long()].T
+    )
     places = torch.where(inside, rows * width + columns, 0)
     steps = torch.where(inside, reach.gather(1, places.T).T, FAR)
     nearest = steps.argmin(0)

@@ -95,7 +95,7 @@ def _manifest(task: TaskConfig, make: MakeEnv, *, steps: int, seed: int, shard_s
         settings["changes"] = asdict(task.changes)
     manifest = Manifest(
         task=task.name,
-        environment=task.environment,
+        environment=task.where,
         source="regenerated",
         seed=seed,
         steps=steps,

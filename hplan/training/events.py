@@ -7,6 +7,7 @@ is an event: some cell changes its symbol.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -38,17 +39,18 @@ from hplan.objectives.criterion import Criterion
 from hplan.planning.energy import Lifted, NearLatent
 from hplan.planning.search import BestFirstSearch
 from hplan.play.play import Play
-from hplan.training.reach import reach_level
+from hplan.training.reach import Mover, reach_level
 from hplan.training.reach import wanted_stride as reach_stride
 from hplan.training.symbols import (
     CHUNK,
+    DECIDED,
     EventSteps,
     RareDraws,
+    Windows,
     certainty,
     change_kinds,
     changes,
     count_events,
-    deciding_radius,
     event_steps,
     index_maps,
     movers,
@@ -100,7 +102,13 @@ class Events:
         self.vocabulary, self.maps = index_maps(play)  # of the highest level so far
         self.starts = play.starts(1)
         self.success = success_rows(play)
-        self.moves = bool(self.vocabulary.mover)  # a mover apart from the ground: events are what it can reach
+        # Where there is a mover apart from the ground, events are what it can reach.
+        self.mover: Mover | None = None
+        if self.vocabulary.mover:
+            shown = len(self.vocabulary.tokens)
+            self.mover = Mover.of(self.vocabulary.tokens, self.maps, self.starts)
+            self.vocabulary = replace(self.vocabulary, tokens=self.mover.tokens)
+            self.maps = self.maps // shown * len(self.mover.tokens) + self.maps % shown
         self.facts: dict[str, Any] = {}
         self.pairs: Pairs | None = None
         self.slow: SlowEncoder | None = None
@@ -113,7 +121,7 @@ class Events:
 
     def prepare(self, stack: tuple[Level, ...]) -> Stages:
         """Before the next level can be drafted: the time scales of the symbols of the highest one."""
-        if not stack or len(stack) == self.count or self.moves or (len(stack) > 1 and not self.gaps):
+        if not stack or len(stack) == self.count or self.mover or (len(stack) > 1 and not self.gaps):
             return
         below = stack[len(stack) - 1]
         self.pairs = cell_pairs(below.space.symbols, self.maps, self.starts)
@@ -129,7 +137,7 @@ class Events:
         if not stack:
             torch.manual_seed(self.seed)
             return self._base()
-        if self.moves:
+        if self.mover:
             return self._reach(stack[0]) if len(stack) == 1 != self.count else None
         if not self.gaps:
             return None
@@ -145,11 +153,11 @@ class Events:
         """What `level` learns, above `stack`."""
         if level.index == 0:
             yield from self._base_stages(level)
-        elif not self.moves:
+        elif not self.mover:
             yield from self._event_stages(level)
         maps = self.maps
         yield from success_stages(level, maps.__getitem__, self.success, self.seed, self.play)
-        if level.index and self.moves:
+        if level.index and self.mover:
             level.eval()
             level.stride = reach_stride(level, maps, self.play, self.seed)
         elif level.index:
@@ -173,12 +181,15 @@ class Events:
         channels, starts = settings.channels + token_channels, self.starts
         alone = movers(self.maps, starts, vocabulary) if tokens == 1 and self.maps[0].numel() > WINDOW else None
         local = tokens > 1 or (alone is not None and bool(alone.any()))
-        radius, certain = 0, 0.0
+        windows: Windows | None = None
         if local:
             there = self.maps[starts] % tokens > 0 if alone is None else alone[self.maps[starts]]
             at = there.flatten(1).long().argmax(1)
-            radius, certain = deciding_radius(self.maps, play.actions, starts, at)
-            self.facts["window"] = 2 * radius + 1
+            draws = RareDraws.of(change_kinds(self.maps, play.actions, starts, at))
+            some = draws(DECIDED, torch.Generator().manual_seed(self.seed)).unique()
+            pose = torch.zeros_like(some) if self.mover is None else self.mover.poses[self.mover.steps.token[some]]
+            windows = Windows.of(self.maps, play.actions, starts[some], at[some], pose, tokens).deciding()
+            self.facts["window"] = 2 * windows.radius + 1
         sizes: dict[str, Any] = {"channels": channels, "macros": actions.size}
         level = Level(
             index=0,
@@ -193,14 +204,14 @@ class Events:
                     "kind": "cells",
                     "inputs": (observations.shape[-1],),
                     "latent": settings.channels,
-                    "hidden": settings.hidden,
                     "cardinalities": observations.cardinalities,
                     "vocabulary": vocabulary,
                     "mover": known.mover,
                     "tokens": tokens,
                 },
-                "dynamics": {"kind": "local-window", "hidden": WIDTH * settings.hidden, "radius": radius, **sizes}
-                if local
+                "dynamics": {"kind": "local-window", "hidden": WIDTH * settings.hidden, **sizes}
+                | {"radius": windows.radius, "tokens": tokens}
+                if windows
                 else {"kind": "local-convolution", "hidden": settings.hidden, "pointed": False, **sizes},
                 "success": {"kind": "map", "channels": channels, "hidden": settings.hidden // 2},
                 "space": {
@@ -223,7 +234,14 @@ class Events:
             level.space.typical_change.copy_(changed[changed > 0].median())
         if alone is not None:
             level.space.movers.copy_(alone)
-        level.uncertainty_head.certainty.fill_(certain if local else certainty(self.maps, play.actions, starts))
+        certain = 1 - windows.ambiguity() if windows else certainty(self.maps, play.actions, starts)
+        level.uncertainty_head.certainty.fill_(certain)
+        if windows:
+            matters = windows.matters(centre=tokens == 1)
+            level.dynamics.matters.copy_(matters if self.mover is None else matters[self.mover.poses])
+            if self.mover is not None:
+                level.dynamics.turns.copy_(self.mover.turns(self.maps.shape[-1]))
+            self.facts["read"] = [int(cells) for cells in matters.sum(1)]
         return level
 
     def _base_stages(self, level: Level) -> Stages:
@@ -295,7 +313,8 @@ class Events:
 
     def _reach(self, base: Level) -> Level:
         torch.manual_seed(self.seed + 1)
-        level, self.maps = reach_level(base, self.vocabulary, self.maps, self.play, self.settings.hidden // 2)
+        assert self.mover is not None
+        level, self.maps = reach_level(base, self.mover, self.maps, self.play, self.settings.hidden // 2)
         return level
 
     def _above(self, below: Level, slow: Symbols, happened: EventSteps) -> Level:

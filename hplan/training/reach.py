@@ -15,12 +15,13 @@ from torch import Tensor
 from hplan.levels.level import Level
 from hplan.levels.reach import FAR, ReachMap, what_happened
 from hplan.play.play import Play
-from hplan.training.symbols import CHUNK, LARGEST_TYPES, Vocabulary
+from hplan.training.symbols import CHUNK, LARGEST_TYPES
 
 ALIKE = 0.5  # share of the steps between two tokens that leave the ground alone, from which they carry the same
 USUAL = 0.01  # share of the mover's steps that a move has to have
 OFTEN = 2  # times that play went on from a kind of ground, or did an event
 SOLVES = 0.5  # share of entries into a kind of ground that succeed, from which to enter it is an event
+QUARTERS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, and what a quarter turn each makes up
 TRIED = 500  # events that tell how long a step is
 
 
@@ -50,40 +51,80 @@ class MoverSteps:
         return cls(*(torch.cat(each) for each in zip(*found, strict=True)))
 
 
-def carried(vocabulary: Vocabulary, steps: MoverSteps) -> tuple[Tensor, Tensor]:
-    """(T,): what each token carries, from 1; 0 of the token that is nothing. And its pose (T,), which is the rest of it:
-    the features that such steps change.
-
-    Tokens that steps turn into one another which leave the ground alone carry the same. So do tokens, seen or not, that
-    share all features which no such step changes.
-    """
-    tokens, size = vocabulary.tokens, len(vocabulary.tokens)
+def lasting(tokens: Tensor, steps: MoverSteps) -> tuple[Tensor, Tensor]:
+    """Of tokens (T, M): which features no step changes that leaves the ground alone, (M,) bool; and which pairs of
+    tokens such steps turn into one another, (2, K)."""
+    size = len(tokens)
     pair = steps.token * size + steps.following
     counts, still = (
         torch.bincount(pair[rows], minlength=size * size).view(size, size)
         for rows in (torch.ones_like(steps.still), steps.still)
     )
-    alike = (still >= ALIKE * counts) & (still > 0)
-    one, other = torch.nonzero(alike, as_tuple=True)
-    lasting = (tokens[one] == tokens[other]).all(0)  # features
-    names, same = torch.unique(tokens[:, lasting], dim=0, return_inverse=True)
-    if len(names) == 1 and lasting.sum() == 0:
-        same = torch.arange(size)  # no feature lasts: only what play showed
-    links = torch.cat([torch.stack([one, other]), torch.stack([torch.arange(size), size + same])], 1)
-    links = links[:, (links[0] > 0)]  # the token that is nothing is by itself
+    alike = torch.stack(torch.nonzero((still >= ALIKE * counts) & (still > 0), as_tuple=True))
+    return (tokens[alike[0]] == tokens[alike[1]]).all(0), alike
+
+
+def closed(tokens: Tensor, stays: Tensor) -> Tensor:
+    """Tokens (T, M), the first of them nothing, and after them those that play never showed, but might: every pose, as
+    the features say that do not last, with everything that was carried."""
+    poses, holds = (tokens[1:, which].unique(dim=0) for which in (~stays, stays))
+    every = torch.zeros(len(poses), len(holds), tokens.shape[1], dtype=tokens.dtype)
+    every[:, :, ~stays], every[:, :, stays] = poses[:, None], holds
+    known = {tuple(token) for token in tokens.tolist()}
+    new = [token for token in every.flatten(0, 1).tolist() if tuple(token) not in known]
+    return torch.cat([tokens, torch.tensor(new, dtype=tokens.dtype).view(-1, tokens.shape[1])])
+
+
+def carried(tokens: Tensor, stays: Tensor, alike: Tensor) -> tuple[Tensor, Tensor]:
+    """(T,): what each token carries, from 1; 0 of the first, which is nothing. And its pose (T,), which is the rest of
+    it. stays (M,), alike (2, K): see `lasting`.
+
+    Tokens that steps turn into one another which leave the ground alone carry the same; and so do tokens, seen or not,
+    that share all features which last.
+    """
+    size = len(tokens)
+    same = torch.unique(tokens[:, stays], dim=0, return_inverse=True)[1] if bool(stays.any()) else torch.arange(size)
+    links = torch.cat([alike, torch.stack([torch.arange(size), size + same])], 1)
+    links = links[:, links[0] > 0]  # the token that is nothing is by itself
     graph = coo_matrix((torch.ones(links.shape[1]).numpy(), links.numpy()), shape=(2 * size, 2 * size))
     component = torch.from_numpy(connected_components(graph, directed=False)[1]).long()[:size]
     component[0] = -1
-    poses = torch.unique(tokens[1:, ~lasting], dim=0, return_inverse=True)[1]
+    poses = torch.unique(tokens[1:, ~stays], dim=0, return_inverse=True)[1]
     return torch.unique(component, return_inverse=True)[1], torch.cat([torch.zeros(1, dtype=torch.long), poses])
 
 
-def reach_level(below: Level, vocabulary: Vocabulary, maps: Tensor, play: Play, hidden: int) -> tuple[Level, Tensor]:
+@dataclass(frozen=True)
+class Mover:
+    """Its steps in play, its tokens (T, M), closed, and of each of them what it carries, from 1, and its pose (T,)."""
+
+    steps: MoverSteps
+    tokens: Tensor
+    holds: Tensor
+    poses: Tensor
+
+    @classmethod
+    def of(cls, tokens: Tensor, maps: Tensor, starts: Tensor) -> Mover:
+        """maps (N, H, W) of play show these tokens (T, M)."""
+        steps = MoverSteps.of(maps, starts, len(tokens))
+        stays, alike = lasting(tokens, steps)
+        tokens = closed(tokens, stays)
+        return cls(steps, tokens, *carried(tokens, stays, alike))
+
+    def turns(self, width: int) -> Tensor:
+        """(T,): by how many quarter turns a window looks as if the mover went up, where its pose goes one way alone."""
+        moves = _moves(self.steps, self.holds, self.poses, width)
+        found = torch.zeros(int(self.poses.max()) + 1, dtype=torch.long)
+        for pose in range(len(found)):
+            own = moves[(moves[:, 0] == pose) & (moves[:, 2:] != 0).any(1), 2:].sign().unique(dim=0).tolist()
+            found[pose] = QUARTERS.index(tuple(own[0])) if len(own) == 1 and tuple(own[0]) in QUARTERS else 0
+        return found[self.poses]
+
+
+def reach_level(below: Level, mover: Mover, maps: Tensor, play: Play, hidden: int) -> tuple[Level, Tensor]:
     """The level of events above `below`, whose maps (N, H, W) of play have a mover, and its own maps of play. Its
     success head alone is not trained."""
-    starts, tokens = play.starts(1), len(vocabulary.tokens)
-    steps = MoverSteps.of(maps, starts, tokens)
-    (holds, poses), grounds = carried(vocabulary, steps), len(vocabulary.cells)
+    steps, holds, poses = mover.steps, mover.holds, mover.poses
+    tokens, grounds = len(holds), below.space.outside // len(holds)
     kinds = int(holds.max()) + 1
     table = (torch.arange(grounds)[:, None] * kinds + holds).flatten()
     passable, moves = _passable(steps, play, grounds), _moves(steps, holds, poses, maps.shape[-1])
@@ -110,7 +151,12 @@ def reach_level(below: Level, vocabulary: Vocabulary, maps: Tensor, play: Play, 
             "dynamics": {"kind": "event-edit"},
             "success": {"kind": "map", "channels": space.channels, "hidden": hidden},
             "space": {"kind": "reach-map", **sizes},
-            "macros": {"kind": "reach-events", "types": len(found.edits), "offsets": len(found.offsets), "poses": found.faces.shape[1]},
+            "macros": {
+                "kind": "reach-events",
+                "types": len(found.edits),
+                "offsets": len(found.offsets),
+                "poses": found.faces.shape[1],
+            },
         },
     )
     level.encoder.table.copy_(table)
@@ -140,7 +186,12 @@ def _moves(steps: MoverSteps, holds: Tensor, poses: Tensor, width: int) -> Tenso
     plain = steps.still & ((steps.at != steps.to) | (steps.token != steps.following))
     plain &= holds[steps.token] == holds[steps.following]
     at, to = steps.at[plain], steps.to[plain]
-    gone = [poses[steps.token[plain]], poses[steps.following[plain]], to // width - at // width, to % width - at % width]
+    gone = [
+        poses[steps.token[plain]],
+        poses[steps.following[plain]],
+        to // width - at // width,
+        to % width - at % width,
+    ]
     moves, counts = torch.unique(torch.stack(gone, 1), dim=0, return_counts=True)
     return moves[counts >= USUAL * counts.sum()]
 

@@ -46,9 +46,10 @@ def describe(
         "task": task.name,
         **{key: getattr(task, key) for key in of_task},
         **{key: getattr(task.play, key) for key in of_play},
+        **({"environments": task.environments} if task.environments else {}),
         "observations": specs[0],
         "actions": specs[1],
-        "code": fingerprint(_maker(task)),
+        "code": fingerprint(_makers(task)),
         "play_from": play and hashlib.sha256(repr(play).encode()).hexdigest()[:12],
         "steps": steps,
         "seed": seed,
@@ -103,13 +104,17 @@ def claim(out: Path, request: dict[str, Any], resume: bool) -> None:
 # --------------------------------------------------------------------------------------------- what a function will do
 
 
-def _maker(task: TaskConfig) -> Any:
-    """What makes the environment: the function, or the registration."""
+def _makers(task: TaskConfig) -> Any:
+    """What makes the environment: the function, or the registration; of several, each."""
     if task.factory is not None:
         return task.factory
+    return tuple(map(_registration, task.environments)) or _registration(task.environment)
+
+
+def _registration(environment: str) -> Any:
     from hplan.worlds.gym import find_spec
 
-    spec = find_spec(task.environment)
+    spec = find_spec(environment)
     creator = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
     return (creator, spec.kwargs, spec.max_episode_steps)
 

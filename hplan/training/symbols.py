@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ LARGEST_TYPES = 256  # kinds of event that a level above tells apart, the most f
 RARE_SHARE = 0.6  # of a batch is drawn by inverse frequency of the kind of change, the rest evenly
 CHUNK = 8192  # maps that are looked at in one go
 LEAST_CELLS = 9  # of a map in which a mover is looked for
-DECIDED, UNDECIDED = 200_000, 0.002  # steps that a deciding window is chosen by; ambiguity that one may add
+DECIDED, UNDECIDED = 200_000, 0.002  # steps that tell what decides, and the share that may become ambiguous
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Vocabulary:
 def index_maps(play: Play) -> tuple[Vocabulary, Tensor]:
     """The vocabulary of play, and every observation in its terms, maps (N, H, W) int64: ground * T + token.
 
-    Both vocabularies are closed over what play combined in pairs: a cell of three features is in it where every two of
-    them were seen together. Raises UsageError where play shows more different cells than can be symbols.
+    The ground is closed over what play combined in pairs: a cell of three features is in it where every two of them were
+    seen together. Raises UsageError where play shows more different cells than can be symbols.
     """
     observations, cardinalities = play.observations, play.observation_spec.cardinalities
     mover = mover_features(observations)
@@ -44,7 +44,7 @@ def index_maps(play: Play) -> tuple[Vocabulary, Tensor]:
     cells, maps = _indexed(observations, ground, cardinalities, closed=bool(mover))
     if not mover:
         return Vocabulary(cells, torch.zeros(1, 0, dtype=torch.long)), maps
-    tokens, which = _indexed(observations, mover, cardinalities, closed=True)
+    tokens, which = _indexed(observations, mover, cardinalities, closed=False)
     rest = int(which.flatten()[: 64 * maps[0].numel()].mode().values)  # what nearly every cell has of a mover
     order = torch.cat([torch.tensor([rest]), torch.tensor([t for t in range(len(tokens)) if t != rest])])
     return Vocabulary(cells, tokens[order], mover), maps.mul_(len(tokens)).add_(order.argsort()[which])
@@ -110,31 +110,75 @@ def _closure(cells: np.ndarray) -> np.ndarray:
     return np.asarray(found, cells.dtype).reshape(-1, cells.shape[1])
 
 
-def ambiguity(maps: Tensor, actions: Tensor, starts: Tensor, at: Tensor, radius: int) -> float:
-    """Share of steps after which the cells around the mover are not as they mostly are after the same action in the
-    same window of `radius` cells. maps (N, H, W); starts, at (K,): rows, and where the mover is."""
-    generator = torch.Generator().manual_seed(0)
-    size = int(maps.max()) + 2
-    noise = torch.randint(2**62, (2, (2 * radius + 1) ** 2 * size), generator=generator)
-    before, after = [], []
-    for rows, cells in zip(starts.split(CHUNK), at.split(CHUNK), strict=True):
-        before.append(_window_hash(maps[rows], cells, radius, noise[0], size) * 64 + actions[rows])
-        after.append(_window_hash(maps[rows + 1], cells, RADIUS, noise[1], size))
-    return 1 - _share_of_most(torch.cat(before), torch.cat(after))
+@dataclass(frozen=True)
+class Windows:
+    """What play did around the mover. before (K, cells): the ground in a window of `radius` cells; action (K,), and the
+    mover's token in it; group (K,): which of them share what they read; outcome (K,): a number for what changed next to
+    the mover."""
+
+    radius: int
+    before: Tensor
+    action: Tensor
+    group: Tensor
+    outcome: Tensor
+
+    @classmethod
+    def of(cls, maps: Tensor, actions: Tensor, rows: Tensor, at: Tensor, group: Tensor, tokens: int) -> Windows:
+        """maps (N, H, W) of ground * tokens + token; rows, at, group (K,)."""
+        size, before, token, outcome = int(maps.max()) + 2, [], [], []
+        noise = _noise((2 * RADIUS + 1) ** 2 * size, 1)
+        for some, cells in zip(rows.split(CHUNK), at.split(CHUNK), strict=True):
+            before.append(crop(maps[some] // tokens, cells, SIGHT, outside=size - 1).flatten(1))
+            token.append(maps[some].flatten(1).gather(1, cells[:, None])[:, 0] % tokens)
+            old, new = (crop(each, cells, RADIUS, outside=size - 1) for each in (maps[some], maps[some + 1]))
+            changed = torch.where(old // tokens == new // tokens, size - 1, new // tokens * tokens).flatten(1)
+            place = torch.arange(changed.shape[1]) * size
+            outcome.append((noise[changed + place] + 3 * noise[(new % tokens).flatten(1) + place]).sum(1))
+        return cls(SIGHT, torch.cat(before), actions[rows] * tokens + torch.cat(token), group, torch.cat(outcome))
+
+    def within(self, radius: int) -> Windows:
+        """The same by smaller windows."""
+        side, out = 2 * self.radius + 1, self.radius - radius
+        inner = self.before.view(-1, side, side)[:, out : side - out, out : side - out]
+        return replace(self, radius=radius, before=inner.flatten(1))
+
+    def ambiguity(self, matters: Tensor | None = None) -> float:
+        """Share of steps whose outcome is not the commonest after the same action in the same window. matters (cells,)
+        bool: cells of it that count."""
+        seen = self.before if matters is None else self.before[:, matters]
+        size = int(self.before.max()) + 1
+        noise = _noise(max(seen.shape[1], 1) * size, 2)
+        hashes = noise[seen + torch.arange(seen.shape[1]) * size].sum(1)
+        return 1 - _share_of_most(hashes * 2**20 + self.action, self.outcome)
+
+    def deciding(self) -> Windows:
+        """The smallest windows that decide as much as the largest."""
+        found = {r: self.within(r) for r in range(RADIUS, self.radius + 1)}
+        least = found[self.radius].ambiguity() + UNDECIDED
+        return next(windows for windows in found.values() if windows.ambiguity() <= least)
+
+    def matters(self, *, centre: bool) -> Tensor:
+        """(groups, cells) bool: cells whose ground decides: one after another is left out, from the farthest, unless
+        more steps become ambiguous. `centre`: that one always counts."""
+        side = 2 * self.radius + 1
+        places = torch.arange(side**2)
+        away = (places // side - self.radius).abs() + (places % side - self.radius).abs()
+        found = torch.ones(int(self.group.max()) + 1, side**2, dtype=torch.bool)
+        for group in self.group.unique().tolist():
+            rows = self.group == group
+            own = replace(
+                self,
+                **{name: getattr(self, name)[rows] for name in ("before", "action", "group", "outcome")},
+            )
+            least = own.ambiguity() + UNDECIDED
+            for cell in away.argsort(descending=True, stable=True)[: len(away) - centre].tolist():
+                found[group, cell] = False
+                found[group, cell] = own.ambiguity(found[group]) > least
+        return found
 
 
-def deciding_radius(maps: Tensor, actions: Tensor, starts: Tensor, at: Tensor) -> tuple[int, float]:
-    """The smallest window around the mover that decides what a step does, and the share of steps that end as they
-    mostly do there."""
-    some = torch.randperm(len(starts), generator=torch.Generator().manual_seed(0))[:DECIDED]
-    found = {r: ambiguity(maps, actions, starts[some], at[some], r) for r in range(RADIUS, SIGHT + 1)}
-    radius = min(r for r, share in found.items() if share <= found[SIGHT] + UNDECIDED)
-    return radius, 1 - found[radius]
-
-
-def _window_hash(maps: Tensor, at: Tensor, radius: int, noise: Tensor, size: int) -> Tensor:
-    windows = crop(maps, at, radius, outside=size - 1).flatten(1)
-    return noise[windows + torch.arange(windows.shape[1]) * size].sum(1)
+def _noise(count: int, seed: int) -> Tensor:
+    return torch.randint(2**62, (count,), generator=torch.Generator().manual_seed(seed))
 
 
 def certainty(maps: Tensor, actions: Tensor, starts: Tensor) -> float:

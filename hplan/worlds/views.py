@@ -42,6 +42,20 @@ _ENOUGH = 4  # distinct layouts that each split must have among them
 def make(task: TaskConfig, split: Split) -> SplitEnv:
     """The environment of a task, restricted to a split. Raises UsageError where it cannot be made, saying what is
     missing."""
+    seen, layout = _mixture(task, split) if task.environments else _seen(task, split)
+    try:
+        outcome = Outcome(seen, ending_succeeds=task.success == "terminated", ends=split == "eval")
+        varies = seen.codec.observation_spec.kind == "symbols" and (
+            _layouts_vary(outcome, layout) if task.layouts == "auto" else task.layouts == "vary"
+        )
+    except BaseException:
+        seen.close()
+        raise
+    return SplitEnv(outcome, task.name, split, layout if varies else None)
+
+
+def _seen(task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
+    """The environment of a task in its view, and what makes a layout there."""
     env = _environment(task)
     try:
         view = _auto_view(env) if task.view == "auto" else task.view
@@ -51,15 +65,31 @@ def make(task: TaskConfig, split: Split) -> SplitEnv:
             raise UsageError(
                 f"{task.name}: changes.kind is {kind!r}; view {view!r} allows {', '.join(_CHANGES[view]) or 'none'}"
             )
-        seen, layout = VIEWS[view](env, task, split)
-        outcome = Outcome(seen, ending_succeeds=task.success == "terminated", ends=split == "eval")
-        varies = seen.codec.observation_spec.kind == "symbols" and (
-            _layouts_vary(outcome, layout) if task.layouts == "auto" else task.layouts == "vary"
-        )
+        return VIEWS[view](env, task, split)
     except BaseException:
         env.close()
         raise
-    return SplitEnv(outcome, task.name, split, layout if varies else None)
+
+
+def _mixture(task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
+    """The same of a task that is several environments."""
+    from hplan.worlds.minigrid import MiniGridView
+    from hplan.worlds.mixture import Mixture, layout_of
+
+    views: list[Any] = []
+    try:
+        for one in task.environments:
+            views.append(_seen(replace(task, environment=one, environments=()), split)[0])
+            if not isinstance(views[-1], MiniGridView):
+                raise UsageError(
+                    f"{task.name}: {one} is not seen as MiniGrid's are (view symbols), and only those can be several: "
+                    "give it a task of its own"
+                )
+        return Mixture(views, task.environments, task.name), layout_of
+    except BaseException:
+        for view in views:
+            view.close()
+        raise
 
 
 def wrap(env: gymnasium.Env, codec: Codec, *, ending_succeeds: bool) -> gymnasium.Env:

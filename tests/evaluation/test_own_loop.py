@@ -155,6 +155,28 @@ def test_grids_of_another_size_are_seen_by_act_and_by_predict() -> None:
     assert batch.shape == (2,) and batch[0] == first
 
 
+def test_a_mission_is_the_goal_that_minigrid_hands_out_and_changes_nothing_where_there_was_but_one() -> None:
+    agent, env = hplan.load("minigrid/DoorKey-8x8"), hplan.make("minigrid/DoorKey-8x8")
+    observation, info = env.reset(seed=3)
+    assert info["goal"] == info["mission"] == "use the key to open the door and then get to the goal"
+    agent.reset(goal=info["goal"], seed=3)
+    asked = agent.plan(observation)
+    agent.reset(seed=3)
+    assert agent.plan(observation) == asked and agent.plan(observation, "use the key") == asked
+
+
+def test_an_energy_of_the_agent_s_own_takes_the_place_of_a_mission() -> None:
+    class Nowhere:
+        threshold = 0.0
+
+        def __call__(self, z: Any) -> Any:
+            return 1.0 + 0.0 * z.flatten(1).sum(1)
+
+    agent = hplan.load("minigrid/DoorKey-8x8", energy=Nowhere())
+    agent.reset(goal="use the key to open the door and then get to the goal")
+    assert agent.tree.root.label == "given energy"
+
+
 def test_a_wrapped_minigrid_shows_the_whole_grid_and_keeps_its_wrappers() -> None:
     class Slow(gymnasium.Wrapper):
         """Every step costs."""

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hplan.levels.dynamics import crop
 from hplan.levels.encoders import mlp
 
 if TYPE_CHECKING:
@@ -48,14 +47,17 @@ class AffordancePrior(nn.Module):
 
     def __init__(self, *, channels: int, macros: int, hidden: int = 16) -> None:
         super().__init__()
-        self.cell = nn.Sequential(nn.Conv2d(channels, hidden, 3, padding=1), nn.ReLU(), nn.Conv2d(hidden, 2 * macros, 1))
+        self.cell = nn.Sequential(
+            nn.Conv2d(channels, hidden, 3, padding=1), nn.ReLU(), nn.Conv2d(hidden, 2 * macros, 1)
+        )
         self.bias = nn.Parameter(torch.full((2 * macros,), -3.0))
         self.register_buffer("supported", torch.ones(macros, dtype=torch.bool))
 
     def forward(self, level: Level, z: Tensor) -> Tensor:
-        if level.dynamics.local:
-            z = crop(z, level.space.mover(z), level.dynamics.radius, outside=level.space.outside)
-        able, fails = self.logits(level.space.embed(z)).chunk(2, -1)
+        space = level.space
+        local = level.dynamics.local
+        maps = level.dynamics.seen(level, space.embed, z, space.mover(z)) if local else space.embed(z)
+        able, fails = self.logits(maps).chunk(2, -1)
         return torch.where(self.supported & (fails < 0), F.logsigmoid(able), IMPOSSIBLE)
 
     def logits(self, maps: Tensor) -> Tensor:

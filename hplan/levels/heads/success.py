@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp
-from hplan.levels.stage import Stage, Stages, stage_seed
+from hplan.levels.stage import Curve, Loss, Stage, Stages, stage_seed
 
 if TYPE_CHECKING:
     from hplan.levels.level import Level
@@ -121,35 +121,29 @@ def success_stages(
         level.success_head = None
         return
     name = f"level{level.index}-success"
-    asked: _Asked | None = None
     words = vocabulary(play.missions) if play is not None and isinstance(head, MapSuccess) else ()
-    if words:
-        torch.manual_seed(stage_seed(seed, name, 0))
-        head = level.made_anew("success", words=words)
-        asked = _Asked.of_play(play, head, success)
 
     def classification(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        if asked is not None:
-            rows = asked.drawn(generator)
-            bags, kept = asked.read(rows, generator)
-            logits, rewarded = head(level, latents(rows), bags), success[rows]
-            each = F.binary_cross_entropy_with_logits(logits, rewarded.float(), reduction="none")
-            right, told = ((logits > 0) == rewarded).float(), each.detach()
-            return each.mean(), {"accuracy": right[kept].mean(), "told": told[kept].mean()}
         rows = torch.cat(
             [part[torch.randint(len(part), (BATCH // 2,), generator=generator)] for part in (positive, negative)]
         )
-        logits, rewarded = head(level, latents(rows)), success[rows]
+        logits, rewarded = level.success_head(level, latents(rows)), success[rows]
         loss = F.binary_cross_entropy_with_logits(logits, rewarded.float())
         return loss, {"accuracy": ((logits > 0) == rewarded).float().mean()}
 
+    learned: Loss = classification
+    if words:
+        assert play is not None
+        torch.manual_seed(stage_seed(seed, name))
+        head = level.made_anew("success", words=words)
+        learned = _by_mission(level, latents, success, _Asked.of_play(play, head, success))
     # What play shows a part of a cell to decide is decided by it: what else was there may have been chance.
     for part, reads in _parts(level.space) if isinstance(head, MapSuccess) else ():
-        torch.manual_seed(stage_seed(seed, f"{name}-{part}", 0))
-        head = level.made_anew("success", reads=reads)
-        curve = yield Stage(f"{name}-{part}", head, classification, STEPS, lr=1e-2)
-        if sum(point.get("told", point["loss"]) for point in curve[-LATEST:]) / LATEST <= DECIDED:
-            head.requires_grad_(False)
+        stage = f"{name}-{part}"
+        torch.manual_seed(stage_seed(seed, stage))
+        curve = yield Stage(stage, level.made_anew("success", reads=reads), learned, STEPS, lr=1e-2)
+        if _loss_at_end(curve) <= DECIDED:
+            level.success_head.requires_grad_(False)
             return
         head = level.made_anew("success", reads=())
     head.requires_grad_(True)
@@ -158,13 +152,16 @@ def success_stages(
         stage = f"{name}-{beginning + 1}" if beginning else name
         if beginning:
             _begin_again(head, stage_seed(seed, stage, 0))
-        curve = yield Stage(stage, head, classification, STEPS, lr=1e-2)
-        loss = sum(point.get("told", point["loss"]) for point in curve[-LATEST:]) / LATEST
-        found.append((loss, {key: value.clone() for key, value in head.state_dict().items()}))
-        if loss <= TOLD:
+        curve = yield Stage(stage, head, learned, STEPS, lr=1e-2)
+        found.append((_loss_at_end(curve), {key: value.clone() for key, value in head.state_dict().items()}))
+        if found[-1][0] <= TOLD:
             break
     head.load_state_dict(min(found, key=lambda each: each[0])[1])
     head.requires_grad_(False)
+
+
+def _loss_at_end(curve: Curve) -> float:
+    return sum(point.get("told", point["loss"]) for point in curve[-LATEST:]) / LATEST
 
 
 def _parts(space: Any) -> list[tuple[str, tuple[int, int]]]:
@@ -172,6 +169,20 @@ def _parts(space: Any) -> list[tuple[str, tuple[int, int]]]:
     if getattr(space, "tokens", 1) == 1:
         return []
     return [("mover", (space.ground_channels, space.channels)), ("ground", (0, space.ground_channels))]
+
+
+def _by_mission(level: Level, latents: Callable[[Tensor], Tensor], success: Tensor, asked: _Asked) -> Loss:
+    """The same of a head that reads missions. `told`: the loss where it saw one; without, there may be no telling."""
+
+    def classification(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        rows = asked.drawn(generator)
+        bags, kept = asked.read(rows, generator)
+        logits, rewarded = level.success_head(level, latents(rows), bags), success[rows]
+        each = F.binary_cross_entropy_with_logits(logits, rewarded.float(), reduction="none")
+        right, told = ((logits > 0) == rewarded).float(), each.detach()
+        return each.mean(), {"accuracy": right[kept].mean(), "told": told[kept].mean()}
+
+    return classification
 
 
 @dataclass(frozen=True)
