@@ -20,6 +20,7 @@ from hplan.levels.calibration import Calibration
 from hplan.levels.stack import Stack
 from hplan.planning.cem import CrossEntropy
 from hplan.planning.choice import Planning, search
+from hplan.planning.novelty import NoveltySearch
 from hplan.planning.search import BestFirstSearch
 from hplan.registry import load_task, make_world
 from hplan.testing import check_agent
@@ -190,10 +191,13 @@ def test_levels_info_and_the_flat_agent() -> None:
 def test_planners_follow_what_the_level_is() -> None:
     class Continuous:
         macro = MacroSpec("continuous", 1, low=(-1.0,), high=(1.0,))
-        index, outcomes = 0, None
+        index, outcomes, possible = 0, None, None
 
     assert isinstance(search(Continuous(), Planning()), CrossEntropy)
-    assert isinstance(search(corridor(1)[0], Planning()), BestFirstSearch)
+    assert type(search(corridor(1)[0], Planning())) is BestFirstSearch
+    eventful = corridor(2)[1]
+    eventful.possible = lambda z: (z, z, z)  # type: ignore[assignment]
+    assert isinstance(search(eventful, Planning()), NoveltySearch)
 
 
 def doorkey() -> Agent:

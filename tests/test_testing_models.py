@@ -131,8 +131,8 @@ def test_encoders_of_numbers_pass(name: str) -> None:
     check_encoder(name)
 
 
-def cell_codes(*, inputs: Any, latent: int, hidden: int, cardinalities: tuple[int, ...]) -> FeatureCodes:
-    return FeatureCodes(cardinalities, latent, hidden)
+def cell_codes(*, latent: int, cardinalities: tuple[int, ...], **_: Any) -> FeatureCodes:
+    return FeatureCodes(cardinalities, latent)
 
 
 def test_encoders_of_symbols_pass() -> None:
