@@ -32,6 +32,10 @@ def test_a_model_with_known_answers_passes(macro: str) -> None:
     check_model(Line(macro), PLACES)
 
 
+def test_a_model_that_knows_what_is_possible_passes() -> None:
+    check_model(Able(), PLACES)
+
+
 class Asymmetric(Line):
     def distance(self, z: Tensor, other: Tensor) -> Tensor:
         return (z - other).clamp(min=0).sum(-1)
@@ -97,6 +101,55 @@ class Certain(Line):
         return torch.full((len(z),), -1.0)
 
 
+class Able(Line):
+    """It can go on from anywhere, in a step, and from nowhere else."""
+
+    def possible(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        return torch.arange(len(z)), torch.full((len(z),), 2), torch.ones(len(z))
+
+    def approach(self, z: Tensor, macro: Tensor) -> Any:  # type: ignore[override]
+        return lambda below: torch.ones(len(below))
+
+
+class Outside(Able):
+    def possible(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rows, macros, steps = super().possible(z)
+        return rows + 1, macros, steps
+
+
+class Unknown(Able):
+    def possible(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rows, macros, steps = super().possible(z)
+        return rows, macros + 1, steps
+
+
+class Instant(Able):
+    def possible(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rows, macros, steps = super().possible(z)
+        return rows, macros, steps / 2
+
+
+class Forbidding(Able):
+    def prior(self, z: Tensor) -> Tensor:
+        return torch.tensor([-0.7, -0.7, -1e4]).expand(len(z), -1)
+
+
+class Crowded(Able):
+    def possible(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rows, macros, steps = super().possible(z)
+        return rows, macros, steps * len(z)
+
+
+class There(Able):
+    def approach(self, z: Tensor, macro: Tensor) -> Any:
+        return lambda below: torch.zeros(len(below))
+
+
+class Nowhere(Able):
+    def approach(self, z: Tensor, macro: Tensor) -> Any:
+        return lambda below: torch.full((len(below),), torch.inf)
+
+
 class Incomplete:
     index, stride = 0, 1.0
 
@@ -118,6 +171,13 @@ class Incomplete:
         (Boundless(), "2 dimensions"),
         (Elsewhere(), "landmarks"),
         (Certain(), "below 0"),
+        (Outside(), "possible: rows beyond the 5"),
+        (Unknown(), "possible: macro-actions beyond 3"),
+        (Instant(), "possible: a step takes less"),
+        (Forbidding(), "possible: the prior rules out"),
+        (Crowded(), "possible: a row's answer depends"),
+        (There(), "approach: 0 steps"),
+        (Nowhere(), "approach: inf steps"),
     ],
     ids=lambda value: type(value).__name__,
 )

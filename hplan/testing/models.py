@@ -13,13 +13,14 @@ from hplan.types import Capabilities, MacroSpec, WorldModel
 SAME = 1e-4  # absolute difference of floats that rounding in a batch of another size explains
 MEMBERS = (
     *("index", "stride", "macro", "capabilities", "encode", "predict", "prior", "distance", "uncertainty", "keys"),
-    *("compatibility", "obstruction", "outcomes", "policy", "landmarks"),
+    *("compatibility", "obstruction", "outcomes", "policy", "landmarks", "possible", "approach"),
 )
+NEVER = -100.0  # log probability of a macro-action that the prior rules out
 
 
 def check_model(level: WorldModel, below: Tensor, *, seed: int = 0) -> None:
-    """A world model keeps to types.WorldModel: shapes, batches, determinism, no side effects, latents that are equal
-    exactly where their keys are, and parts that it has or that are None.
+    """A world model keeps to types.WorldModel: shapes, batches, determinism, no side effects, latents of symbols that
+    are at distance 0 exactly where their keys are equal, and parts that it has or that are None.
 
     below: (B, *below), B of at least 2: latents of the level below, for level 0 canonical observations. seed: of the
     macro-actions that are tried. Raises AssertionError with what is wrong, and the fix.
@@ -75,7 +76,7 @@ def _macros(level: WorldModel, z: Tensor, generator: torch.Generator) -> Tensor:
     log_p = _pure(level.prior, name + ".prior", z)
     count = spec.size * (z.shape[-2] * z.shape[-1] if spec.pointed else 1)
     _check_shape(log_p, (len(z), count), name + ".prior")
-    assert torch.isfinite(log_p).all(), f"{name}.prior: NaN or infinity; -100 says never"
+    assert torch.isfinite(log_p).all(), f"{name}.prior: NaN or infinity; {NEVER:g} says never"
     assert (log_p <= SAME).all(), f"{name}.prior: {float(log_p.max()):.3g} is above 0; it has to be a log probability"
     return log_p.exp().add(1e-12).multinomial(1, generator=generator)[:, 0]
 
@@ -98,10 +99,12 @@ def _check_keys(level: WorldModel, z: Tensor, following: Tensor, name: str) -> N
     )
     assert torch.equal(keys[: len(z)], keys[len(z) : 2 * len(z)]), f"{where}: the same latent has two keys"
     if level.capabilities.discrete:
-        flat = latents.flatten(1)
-        same = (flat[:, None] == flat).all(-1)
+        count = len(latents)
+        other = latents.repeat(count, *(1,) * (latents.ndim - 1))
+        same = (level.distance(latents.repeat_interleave(count, 0), other) == 0).view(count, count)
         merged = (keys[:, None] == keys).all(-1)
-        assert torch.equal(same, merged), f"{where}: symbols that differ share a key, so a search would merge them"
+        assert not (merged & ~same).any(), f"{where}: symbols that differ share a key, so a search would merge them"
+        assert torch.equal(same, merged), f"{where}: latents at distance 0 have two keys, so a search would keep both"
 
 
 def _check_optional(level: WorldModel, below: Tensor, z: Tensor, following: Tensor, macro: Tensor, name: str) -> None:
@@ -124,6 +127,40 @@ def _check_optional(level: WorldModel, below: Tensor, z: Tensor, following: Tens
         assert (deviation > 0).all(), f"{where}: a deviation is not above 0"
     if level.landmarks is not None:
         _check_shape(level.landmarks, (len(level.landmarks), *z.shape[1:]), name + ".landmarks")
+    if level.possible is not None:
+        _check_possible(level, below, z, name)
+
+
+def _check_possible(level: WorldModel, below: Tensor, z: Tensor, name: str) -> None:
+    """What can come next is what the prior allows, and can be done from here by steps of the level below."""
+    where, able = name + ".possible", level.possible
+    assert able is not None
+    rows, macros, steps = able(z)
+    assert rows.shape == macros.shape == steps.shape == (len(rows),), (
+        f"{where}: rows {tuple(rows.shape)}, macros {tuple(macros.shape)} and steps {tuple(steps.shape)}, expected (N,)"
+    )
+    assert rows.dtype == macros.dtype == torch.int64, f"{where}: rows {rows.dtype}, macros {macros.dtype}; int64 both"
+    log_p = level.prior(z)
+    assert ((rows >= 0) & (rows < len(z))).all(), f"{where}: rows beyond the {len(z)} latents that it was asked of"
+    assert ((macros >= 0) & (macros < log_p.shape[1])).all(), f"{where}: macro-actions beyond {log_p.shape[1]}"
+    assert torch.isfinite(steps).all() and (steps >= 1).all(), f"{where}: a step takes less than one step, or no number"
+    assert (log_p[rows, macros] > NEVER).all(), f"{where}: the prior rules out what is said to be possible"
+    alone = [torch.stack([each.double() for each in able(z[i : i + 1])[1:]], 1) for i in range(len(z))]
+    for i, other in enumerate(alone):
+        one = torch.stack([each[rows == i].double() for each in (macros, steps)], 1)
+        assert torch.equal(*(each[each[:, 0].argsort()] for each in (one, other))), (
+            f"{where}: a row's answer depends on the others in its batch"
+        )
+    if level.approach is None:
+        return
+    where = name + ".approach"
+    for row, macro in zip(rows.tolist(), macros, strict=True):
+        left = level.approach(z[row], macro)(below)
+        _check_shape(left, (len(below),), where)
+        assert not torch.isnan(left).any() and (left >= 0).all(), f"{where}: NaN, or less than no step is left"
+        assert 1 <= float(left[row]) < float("inf"), (
+            f"{where}: {float(left[row]):g} steps to what is possible; expected 1 or more, and an end"
+        )
 
 
 def _check_numbers(values: Tensor, count: int, where: str) -> None:
