@@ -63,7 +63,8 @@ class ReachMap(DiscreteMap):
 
     def _steps(self, free: np.ndarray, at: np.ndarray, shape: torch.Size) -> np.ndarray:
         """As `reach`, remembered: free (B, N) bool, at (B,)."""
-        keys = [row.tobytes() + int(cell).to_bytes(4, "little") for row, cell in zip(free, at, strict=True)]
+        own = np.array(shape, np.int32).tobytes()  # maps of other shapes may have as many cells
+        keys = [own + row.tobytes() + int(cell).to_bytes(4, "little") for row, cell in zip(free, at, strict=True)]
         new = {key: i for i, key in enumerate(keys) if key not in self._known}
         if new:
             if len(self._known) > KEPT:
