@@ -95,14 +95,18 @@ class ReachMap(DiscreteMap):
         apart = torch.nonzero((off == 0) & (at != to))[:, 0]
         if len(apart):
             away = self.reach(other[apart]).gather(1, at[apart, None])[:, 0] == FAR
+            away |= self.reach(z[apart]).gather(1, to[apart, None])[:, 0] == FAR  # there may be no way back
             off[apart] = (away | self.stopped(ground, at)[apart] | self.stopped(wanted, to)[apart]).long()
         return off / self.typical_change
 
     def keys(self, z: Tensor) -> Tensor:
+        """Ground, what is carried, and a number for the reach: of its first cell it would be that of another as well, from
+        where there is a way to it and none back."""
         ground, at, has = self.parts(z)
-        first = (self.reach(z) < FAR).long().argmax(1)
-        first = torch.where(self.stopped(ground, at), ground.shape[1] + at, first)
-        return torch.cat([ground, has[:, None], first[:, None]], 1)
+        noise = torch.randint(2**62, (ground.shape[1],), generator=torch.Generator().manual_seed(0))
+        where = ((self.reach(z) < FAR) * noise.to(z.device)).sum(1)
+        where = torch.where(self.stopped(ground, at), at, where)
+        return torch.cat([ground, has[:, None], where[:, None]], 1)
 
 
 def flood(free: np.ndarray, sources: np.ndarray, moves: list[list[int]]) -> np.ndarray:
