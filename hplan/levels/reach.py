@@ -56,10 +56,11 @@ class ReachMap(DiscreteMap):
 
     def reach(self, z: Tensor) -> Tensor:
         """(B, H, W) -> (B, H * W) int64: fewest steps of the mover to each cell before the next event, `FAR` where it
-        does not get to."""
+        does not get to. From where play never went on it gets nowhere."""
         ground, at, _ = self.parts(z)
         free = self.passable[ground].numpy(force=True)
-        return torch.from_numpy(self._steps(free, at.numpy(force=True), z.shape[1:])).to(z.device)
+        steps = torch.from_numpy(self._steps(free, at.numpy(force=True), z.shape[1:])).to(z.device)
+        return steps.masked_fill(self.stopped(ground, at)[:, None], FAR)
 
     def _steps(self, free: np.ndarray, at: np.ndarray, shape: torch.Size) -> np.ndarray:
         """As `reach`, remembered: free (B, N) bool, at (B,)."""
