@@ -88,7 +88,7 @@ class BestFirstSearch:
             room = min(INFORMED if tree.left else self.batch, evaluations - tree.evaluations)
             if room <= 0:
                 return
-            limit = min(cheapest + LEAST, tree.goal_cost)
+            limit = min(cheapest + tree.least, tree.goal_cost)
             if nodes := [node for *_, node in tree.pop(tree.closed, limit, self.batch)]:
                 self._open(tree, nodes)
             elif steps := tree.pop(tree.steps, limit, room):
@@ -145,8 +145,11 @@ class _Tree:
     further.
     """
 
-    def __init__(self, level: WorldModel, start: Tensor, goal: Energy, horizon: int) -> None:
-        self.level, self.goal, self.horizon = level, goal, horizon
+    def __init__(
+        self, level: WorldModel, start: Tensor, goal: Energy, horizon: int, *, least: float = LEAST
+    ) -> None:
+        """`least`: that any step costs."""
+        self.level, self.goal, self.horizon, self.least = level, goal, horizon, least
         self.left: Callable[[Tensor], Tensor] | None = getattr(goal, "left", None)
         energy = goal(start[None])
         root = _Node(start, self._keys(start[None])[0], float(energy[0]), rest=self._rest(start[None], energy)[0])
@@ -177,12 +180,12 @@ class _Tree:
         """Cost that is left to the goal from each of (B, *z), at least."""
         if self.left is None:
             return [0.0] * len(z)
-        return torch.where(energies <= self.goal.threshold, 0.0, LEAST * self.left(z)).tolist()
+        return torch.where(energies <= self.goal.threshold, 0.0, self.least * self.left(z)).tolist()
 
     def _wait(self, number: int) -> None:
         node = self.nodes[number]
         if node.depth < self.horizon and math.isfinite(node.rest):
-            heapq.heappush(self.closed, (node.cost + max(node.rest, LEAST), node.rest, number))
+            heapq.heappush(self.closed, (node.cost + max(node.rest, self.least), node.rest, number))
 
     def cheapest(self) -> float:
         """The least cost of anything that is not imagined yet in this round."""
@@ -212,7 +215,7 @@ class _Tree:
         steps = zip(rows.tolist(), macros.tolist(), costs.tolist(), rounds.tolist(), strict=True)
         for row, macro, cost, turn in steps:
             node = self.nodes[nodes[row]]
-            rest = max(node.rest - LEAST, 0.0)  # after one step, at least
+            rest = max(node.rest - self.least, 0.0)  # after one step, at least
             step = (node.cost + cost + rest, rest, nodes[row], node.cost + cost, macro)
             if turn <= self.turn:
                 heapq.heappush(self.steps, step)
