@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from hplan.planning.search import LEAST, BestFirstSearch, _Tree
+from hplan.planning.search import BestFirstSearch, _Tree
 from hplan.types import Budget, Energy, PlanResult, StepCost, WorldModel
 from hplan.validation import Count, NonNegative
 
@@ -79,7 +79,7 @@ class _NovelTree(_Tree):
     is at the start, and its value."""
 
     def __init__(self, level: WorldModel, start: Tensor, goal: Energy, horizon: int, width: int) -> None:
-        super().__init__(level, start, goal, horizon, least=LEAST / max(level.stride, 1.0))
+        super().__init__(level, start, goal, horizon, least=1.0 / max(level.stride, 1.0))
         self.width, self.pruned, self.seen = width, False, set[tuple[tuple[int, int], ...]]()
         self.root = np.frombuffer(self.nodes[0].key, np.int64)
 

@@ -88,7 +88,7 @@ class BestFirstSearch:
             room = min(INFORMED if tree.left else self.batch, evaluations - tree.evaluations)
             if room <= 0:
                 return
-            limit = min(cheapest + tree.least, tree.goal_cost)
+            limit = min(cheapest + LEAST * tree.least, tree.goal_cost)
             if nodes := [node for *_, node in tree.pop(tree.closed, limit, self.batch)]:
                 self._open(tree, nodes)
             elif steps := tree.pop(tree.steps, limit, room):
@@ -145,9 +145,7 @@ class _Tree:
     further.
     """
 
-    def __init__(
-        self, level: WorldModel, start: Tensor, goal: Energy, horizon: int, *, least: float = LEAST
-    ) -> None:
+    def __init__(self, level: WorldModel, start: Tensor, goal: Energy, horizon: int, *, least: float = 1.0) -> None:
         """`least`: that any step costs."""
         self.level, self.goal, self.horizon, self.least = level, goal, horizon, least
         self.left: Callable[[Tensor], Tensor] | None = getattr(goal, "left", None)
@@ -177,7 +175,8 @@ class _Tree:
         return True
 
     def _rest(self, z: Tensor, energies: Tensor) -> list[float]:
-        """Cost that is left to the goal from each of (B, *z), at least."""
+        """Cost that is left to the goal from each of (B, *z), at least. No less for rounding: what is far along the way
+        would come after all that is as good and has hardly begun."""
         if self.left is None:
             return [0.0] * len(z)
         return torch.where(energies <= self.goal.threshold, 0.0, self.least * self.left(z)).tolist()
@@ -185,7 +184,7 @@ class _Tree:
     def _wait(self, number: int) -> None:
         node = self.nodes[number]
         if node.depth < self.horizon and math.isfinite(node.rest):
-            heapq.heappush(self.closed, (node.cost + max(node.rest, self.least), node.rest, number))
+            heapq.heappush(self.closed, (node.cost + max(node.rest, LEAST * self.least), node.rest, number))
 
     def cheapest(self) -> float:
         """The least cost of anything that is not imagined yet in this round."""
