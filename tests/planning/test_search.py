@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hplan.planning.search import PRIOR_WEIGHT, BestFirstSearch
+from hplan.planning.energy import Informed
+from hplan.planning.search import INFORMED, PRIOR_WEIGHT, BestFirstSearch
 from hplan.testing import check_planner
-from hplan.types import Budget, Capabilities, MacroSpec
+from hplan.types import Budget, Capabilities, Energy, MacroSpec
 
 
 class Graph:
@@ -242,3 +243,82 @@ class Gamble(Graph):
 def test_a_sure_detour_beats_a_gamble(weight: float, steps: int) -> None:
     search = BestFirstSearch(uncertainty_weight=weight)
     assert len(search.plan(Gamble(), torch.zeros(1), At(2), budget=Budget(100, 10))) == steps
+
+
+# ------------------------------------------------------------------------------------------------ where the way is known
+
+
+class Plane(Graph):
+    """Cells of a map (H, W), some of them walls; macro-actions go up, right, down or left, or stay before a wall."""
+
+    def __init__(self, free: np.ndarray) -> None:
+        height, width = free.shape
+        table = np.arange(free.size)[:, None].repeat(4, 1)
+        for cell in range(free.size):
+            for m, (down, right) in enumerate(((-1, 0), (0, 1), (1, 0), (0, -1))):
+                row, column = cell // width + down, cell % width + right
+                if 0 <= row < height and 0 <= column < width and free[row, column]:
+                    table[cell, m] = row * width + column
+        super().__init__(torch.from_numpy(table))
+
+
+def left_to(level: Graph, node: int, of: float = 1.0) -> Energy:
+    """To be at a node, with the steps that are really left, or some share of them; infinite where there is no way."""
+    away = nx.single_source_shortest_path_length(known(level).reverse(), node)
+    left = torch.tensor([of * away.get(n, math.inf) for n in range(len(level.table))])
+    return Informed(At(node), lambda z: left[z[:, 0].long()])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 30), st.integers(1, 4), st.integers(0, 10_000), st.floats(0, 1), st.integers(1, 64))
+def test_the_way_that_is_left_changes_no_cost(nodes: int, macros: int, seed: int, of: float, batch: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    table = torch.randint(nodes, (nodes, macros), generator=generator)
+    level = Graph(table, torch.log_softmax(torch.randn(nodes, macros, generator=generator), -1))
+    search, budget = BestFirstSearch(floors=(0.0,), batch=batch), Budget(100_000, 1000)
+    plain = search.plan(level, torch.zeros(1), At(nodes - 1), budget=budget)
+    told = search.plan(level, torch.zeros(1), left_to(level, nodes - 1, of), budget=budget)
+    assert told.reached == plain.reached
+    assert not told.reached or float(told.costs.sum()) == pytest.approx(float(plain.costs.sum()), abs=1e-4)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_who_knows_what_is_left_imagines_less(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    free = rng.random((12, 12)) > 0.2
+    level, goal = Plane(free), int(rng.choice(np.flatnonzero(free)))
+    start, budget = torch.tensor([float(rng.choice(np.flatnonzero(free)))]), Budget(100_000, 1000)
+    search = BestFirstSearch(floors=(0.0,))
+    plain, told = (search.plan(level, start, energy, budget=budget) for energy in (At(goal), left_to(level, goal)))
+    assert told.reached == plain.reached
+    if told.reached:
+        assert len(told) == len(plain)
+        assert told.evaluations <= INFORMED * len(told), "whatever it imagines at once comes a step nearer"
+        assert len(plain) < 6 or told.evaluations < plain.evaluations
+    else:
+        assert told.evaluations == 0 < plain.evaluations
+
+
+def test_nothing_is_imagined_from_where_there_is_no_way() -> None:
+    """Node 1 leads to 3 and its like, and on to nowhere; 2 leads to the goal."""
+    table = torch.tensor([[1, 2], [3, 4], [5, 2], [1, 1], [1, 1], [5, 5]])
+    level = Graph(table)
+    asked: list[int] = []
+    imagine = level.predict
+
+    def predict(z: Tensor, macro: Tensor) -> Tensor:
+        asked.extend(z[:, 0].long().tolist())
+        return imagine(z, macro)
+
+    level.predict = predict  # type: ignore[method-assign]
+    found = BestFirstSearch(batch=1).plan(level, torch.zeros(1), left_to(level, 5), budget=Budget(100, 10))
+    assert found.reached and found.latents[:, 0].tolist() == [0, 2, 5]
+    assert not {1, 3, 4} & set(asked)
+
+
+def test_who_is_there_already_has_nothing_left() -> None:
+    level = Graph(torch.tensor([[1], [0]]))
+    lost = Informed(At(0), lambda z: torch.full((len(z),), math.inf))
+    found = BestFirstSearch().plan(level, torch.zeros(1), lost, budget=Budget(100, 10))
+    assert found.reached and len(found) == 0 and found.evaluations == 0
