@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, cast
 
 from hplan.gym_spaces import is_goal_space
 from hplan.levels.heads.success import words_of
 from hplan.levels.stack import Stack
 from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess, lifted
-from hplan.types import Energy, UsageError
+from hplan.types import Energy, MissionWarning, UsageError
 
 
 def goal_of(stack: Stack, goal: Any) -> Goal | None:
     """goal: an observation as the environment gives them, an energy over level-0 latents, a mission in words, or None:
     the task's own success. None comes back where it is up to the first observation, as in a GoalEnv.
 
-    A mission is the task's success as these words have it; whatever it says, where play had no more than one. Raises
-    UsageError for words that play never met."""
+    A mission is the task's success as these words have it; whatever it says, where play had no more than one. Words
+    that play never met are left out, with a MissionWarning; where it met none, raises UsageError."""
     if goal is None and is_goal_space(stack.codec.observation_space):
         return None
     if goal is None or isinstance(goal, str):
@@ -32,11 +33,15 @@ def _success(stack: Stack, mission: str | None) -> Goal:
     known = {word for some in words.values() for word in some}
     if mission is None or not known:
         return TaskSuccess(tuple(None if level.success is None else Success(level.success) for level in stack.levels))
-    if strange := [word for word in words_of(mission) if word not in known]:
-        raise UsageError(
+    asked = words_of(mission)
+    if strange := [word for word in asked if word not in known]:
+        what = (
             f"mission {mission!r}: play of {stack.task} never met {', '.join(map(repr, strange))}; known words are "
             f"{', '.join(sorted(known))}"
         )
+        if len(strange) == len(asked):
+            raise UsageError(what)
+        warnings.warn(f"{what}. The agent goes by the others", MissionWarning, stacklevel=4)
     heads = (level.success_for(mission) if words[k] else level.success for k, level in enumerate(stack.levels))
     return TaskSuccess(tuple(None if head is None else Success(head) for head in heads), label=mission)
 

@@ -45,6 +45,10 @@ class NoSuccessWarning(UserWarning):
     """No step of play succeeded: the message says how many were rewarded, and what tells success."""
 
 
+class MissionWarning(UserWarning):
+    """A mission has words that play never met: the message says which, and which are known."""
+
+
 class PrecisionWarning(UserWarning):
     """Steps of play are lost in rounding: the message says of which numbers, and what to do."""
 

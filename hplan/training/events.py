@@ -185,10 +185,11 @@ class Events:
         if local:
             there = self.maps[starts] % tokens > 0 if alone is None else alone[self.maps[starts]]
             at = there.flatten(1).long().argmax(1)
-            draws = RareDraws.of(change_kinds(self.maps, play.actions, starts, at))
+            draws = RareDraws.of(2 * change_kinds(self.maps, play.actions, starts, at) + self._failed()[starts])
             some = draws(DECIDED, torch.Generator().manual_seed(self.seed)).unique()
             pose = torch.zeros_like(some) if self.mover is None else self.mover.poses[self.mover.steps.token[some]]
-            windows = Windows.of(self.maps, play.actions, starts[some], at[some], pose, tokens).deciding()
+            ends = self._failed()[starts[some]]
+            windows = Windows.of(self.maps, play.actions, starts[some], at[some], pose, ends, tokens).deciding()
             self.facts["window"] = 2 * windows.radius + 1
         sizes: dict[str, Any] = {"channels": channels, "macros": actions.size}
         level = Level(
@@ -234,7 +235,7 @@ class Events:
             level.space.typical_change.copy_(changed[changed > 0].median())
         if alone is not None:
             level.space.movers.copy_(alone)
-        certain = 1 - windows.ambiguity() if windows else certainty(self.maps, play.actions, starts)
+        certain = 1 - windows.ambiguity if windows else certainty(self.maps, play.actions, starts)
         level.uncertainty_head.certainty.fill_(certain)
         if windows:
             matters = windows.matters(centre=tokens == 1)

@@ -67,6 +67,8 @@ def lasting(tokens: Tensor, steps: MoverSteps) -> tuple[Tensor, Tensor]:
 def closed(tokens: Tensor, stays: Tensor) -> Tensor:
     """Tokens (T, M), the first of them nothing, and after them those that play never showed, but might: every pose, as
     the features say that do not last, with everything that was carried."""
+    if bool(stays.all()) or not bool(stays.any()):
+        return tokens
     poses, holds = (tokens[1:, which].unique(dim=0) for which in (~stays, stays))
     every = torch.zeros(len(poses), len(holds), tokens.shape[1], dtype=tokens.dtype)
     every[:, :, ~stays], every[:, :, stays] = poses[:, None], holds
@@ -89,8 +91,10 @@ def carried(tokens: Tensor, stays: Tensor, alike: Tensor) -> tuple[Tensor, Tenso
     graph = coo_matrix((torch.ones(links.shape[1]).numpy(), links.numpy()), shape=(2 * size, 2 * size))
     component = torch.from_numpy(connected_components(graph, directed=False)[1]).long()[:size]
     component[0] = -1
-    poses = torch.unique(tokens[1:, ~stays], dim=0, return_inverse=True)[1]
-    return torch.unique(component, return_inverse=True)[1], torch.cat([torch.zeros(1, dtype=torch.long), poses])
+    poses = torch.zeros(size, dtype=torch.long)
+    if not bool(stays.all()):
+        poses[1:] = torch.unique(tokens[1:, ~stays], dim=0, return_inverse=True)[1]
+    return torch.unique(component, return_inverse=True)[1], poses
 
 
 @dataclass(frozen=True)

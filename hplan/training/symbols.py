@@ -19,7 +19,9 @@ LARGEST_TYPES = 256  # kinds of event that a level above tells apart, the most f
 RARE_SHARE = 0.6  # of a batch is drawn by inverse frequency of the kind of change, the rest evenly
 CHUNK = 8192  # maps that are looked at in one go
 LEAST_CELLS = 9  # of a map in which a mover is looked for
-DECIDED, UNDECIDED = 200_000, 0.002  # steps that tell what decides, and the share that may become ambiguous
+DECIDED = 200_000  # steps that tell what decides
+FEW, SURE = 4, 0.95  # times that a window is met, and share of them that end alike, from which it decides
+UNDECIDED, UNEXPLAINED = 0.0003, 0.01  # agreement that may be lost, and share of what windows explain that may
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,10 @@ class Windows:
     outcome: Tensor
 
     @classmethod
-    def of(cls, maps: Tensor, actions: Tensor, rows: Tensor, at: Tensor, group: Tensor, tokens: int) -> Windows:
-        """maps (N, H, W) of ground * tokens + token; rows, at, group (K,)."""
+    def of(
+        cls, maps: Tensor, actions: Tensor, rows: Tensor, at: Tensor, group: Tensor, ends: Tensor, tokens: int
+    ) -> Windows:
+        """maps (N, H, W) of ground * tokens + token; rows, at, group, ends (K,): whether the step ended in failure."""
         size, before, token, outcome = int(maps.max()) + 2, [], [], []
         noise = _noise((2 * RADIUS + 1) ** 2 * size, 1)
         for some, cells in zip(rows.split(CHUNK), at.split(CHUNK), strict=True):
@@ -134,7 +138,9 @@ class Windows:
             changed = torch.where(old // tokens == new // tokens, size - 1, new // tokens * tokens).flatten(1)
             place = torch.arange(changed.shape[1]) * size
             outcome.append((noise[changed + place] + 3 * noise[(new % tokens).flatten(1) + place]).sum(1))
-        return cls(SIGHT, torch.cat(before), actions[rows] * tokens + torch.cat(token), group, torch.cat(outcome))
+        return cls(
+            SIGHT, torch.cat(before), actions[rows] * tokens + torch.cat(token), group, torch.cat(outcome) * 2 + ends
+        )
 
     def within(self, radius: int) -> Windows:
         """The same by smaller windows."""
@@ -142,39 +148,72 @@ class Windows:
         inner = self.before.view(-1, side, side)[:, out : side - out, out : side - out]
         return replace(self, radius=radius, before=inner.flatten(1))
 
-    def ambiguity(self, matters: Tensor | None = None) -> float:
-        """Share of steps whose outcome is not the commonest after the same action in the same window. matters (cells,)
-        bool: cells of it that count."""
-        seen = self.before if matters is None else self.before[:, matters]
-        size = int(self.before.max()) + 1
-        noise = _noise(max(seen.shape[1], 1) * size, 2)
-        hashes = noise[seen + torch.arange(seen.shape[1]) * size].sum(1)
-        return 1 - _share_of_most(hashes * 2**20 + self.action, self.outcome)
+    @property
+    def ambiguity(self) -> float:
+        """Share of steps whose outcome is not the commonest after the same action in the same window."""
+        return 1 - _share_of_most(self._hashes(None), self.outcome)
 
     def deciding(self) -> Windows:
         """The smallest windows that decide as much as the largest."""
-        found = {r: self.within(r) for r in range(RADIUS, self.radius + 1)}
-        least = found[self.radius].ambiguity() + UNDECIDED
-        return next(windows for windows in found.values() if windows.ambiguity() <= least)
+        same = self.of_rows(self.again())
+        found = {r: same.within(r) for r in range(RADIUS, self.radius + 1)}
+        least = same.enough()
+        return self.within(next(r for r, windows in found.items() if windows.agreement() >= least))
+
+    def enough(self) -> float:
+        """The agreement that smaller windows of the same steps must keep."""
+        every = self.agreement()
+        nothing = self.agreement(torch.zeros(self.before.shape[1], dtype=torch.bool))
+        return every - UNDECIDED - UNEXPLAINED * (every - nothing)
 
     def matters(self, *, centre: bool) -> Tensor:
         """(groups, cells) bool: cells whose ground decides: one after another is left out, from the farthest, unless
-        more steps become ambiguous. `centre`: that one always counts."""
+        steps that agreed no longer do. `centre`: that one always counts."""
         side = 2 * self.radius + 1
         places = torch.arange(side**2)
         away = (places // side - self.radius).abs() + (places % side - self.radius).abs()
         found = torch.ones(int(self.group.max()) + 1, side**2, dtype=torch.bool)
+        certain = self.certain()  # what nothing decides, such as where others move, tells nothing
         for group in self.group.unique().tolist():
-            rows = self.group == group
-            own = replace(
-                self,
-                **{name: getattr(self, name)[rows] for name in ("before", "action", "group", "outcome")},
-            )
-            least = own.ambiguity() + UNDECIDED
+            own = self.of_rows((self.group == group) & certain)
+            least = own.enough()
             for cell in away.argsort(descending=True, stable=True)[: len(away) - centre].tolist():
                 found[group, cell] = False
-                found[group, cell] = own.ambiguity(found[group]) > least
+                found[group, cell] = own.agreement(found[group]) < least
         return found
+
+    def of_rows(self, rows: Tensor) -> Windows:
+        """Only these steps (K,) bool."""
+        names = ("before", "action", "group", "outcome")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+    def again(self) -> Tensor:
+        """(K,) bool: steps whose window and action play met more than once."""
+        _, which, met = torch.unique(self._hashes(None), return_inverse=True, return_counts=True)
+        return met[which] > 1
+
+    def certain(self) -> Tensor:
+        """(K,) bool: steps whose window and action play met a few times, and which then mostly ended alike."""
+        _, which, met = torch.unique(self._hashes(None), return_inverse=True, return_counts=True)
+        ends, counts = torch.unique(torch.stack([which, self.outcome], 1), dim=0, return_counts=True)
+        most = torch.zeros_like(met).scatter_reduce(0, ends[:, 0], counts, "amax")
+        return ((met >= FEW) & (most >= SURE * met))[which]
+
+    def agreement(self, matters: Tensor | None = None) -> float:
+        """Chance that two steps by the same action in the same window, as far as it matters, have one outcome."""
+        seen, which, met = torch.unique(self._hashes(matters), return_inverse=True, return_counts=True)
+        ends, counts = torch.unique(torch.stack([which, self.outcome], 1), dim=0, return_counts=True)
+        alike = torch.zeros(len(seen), dtype=torch.float64).index_add_(
+            0, ends[:, 0], (counts * (counts - 1.0)).double()
+        )
+        each = alike / (met - 1).clamp(min=1)  # times the steps that met it
+        return float(each[met > 1].sum() / met[met > 1].sum()) if bool((met > 1).any()) else 1.0
+
+    def _hashes(self, matters: Tensor | None) -> Tensor:
+        seen = self.before if matters is None else self.before[:, matters]
+        size = int(self.before.max()) + 1
+        noise = _noise(max(seen.shape[1], 1) * size, 2)
+        return noise[seen + torch.arange(seen.shape[1]) * size].sum(1) * 2**20 + self.action
 
 
 def _noise(count: int, seed: int) -> Tensor:

@@ -48,7 +48,8 @@ class MapSuccess(nn.Module):
     """Of a map: the log-sum-exp over cells, so that one cell can say so.
 
     Cells speak for themselves alone: with their neighbours in view, a few dozen rewards of play are learned by heart.
-    words: that missions are made of; with any, every cell is read beside the mission. Without, there is none to read.
+    words: that missions are made of; with any, every cell is read beside the mission, and times what it asks of each
+    channel: what is blue is blue, whatever thing it is. Without, there is none to read.
     """
 
     def __init__(
@@ -61,7 +62,8 @@ class MapSuccess(nn.Module):
         if words:
             hidden = max(hidden, WIDE)
             self.mission = nn.Linear(len(words), MISSION, bias=False)
-            inner = [nn.Conv2d(channels + MISSION, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, hidden, 1)]
+            self.query = nn.Linear(len(words), channels, bias=False)
+            inner = [nn.Conv2d(2 * channels + MISSION, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, hidden, 1)]
         else:
             inner = [nn.Conv2d(channels, hidden, 1)]
         self.cell = nn.Sequential(*inner, nn.ReLU(), nn.Conv2d(hidden, 1, 1))
@@ -82,8 +84,10 @@ class MapSuccess(nn.Module):
         cells = level.space.embed(z)[..., self.reads].movedim(-1, 1)
         if self.words:
             bags = cells.new_zeros(len(self.words)) if mission is None else mission
-            asked = self.mission(bags).expand(len(cells), -1)
-            cells = torch.cat([cells, asked[:, :, None, None].expand(-1, -1, *cells.shape[2:])], 1)
+            asked, query = (
+                layer(bags).expand(len(cells), -1)[:, :, None, None] for layer in (self.mission, self.query)
+            )
+            cells = torch.cat([cells, cells * query, asked.expand(-1, -1, *cells.shape[2:])], 1)
         return self.cell(cells).flatten(1).logsumexp(-1) + self.bias
 
 
