@@ -138,18 +138,21 @@ class FeatureCodes(nn.Module):
     offsets: Tensor
     highest: Tensor
 
-    def __init__(self, cardinalities: tuple[int, ...], latent: int) -> None:
+    def __init__(self, cardinalities: tuple[int, ...], latent: int, varying: tuple[int, ...] = ()) -> None:
+        """`varying`: features that have more than one value, which alone get numbers; () for all."""
         super().__init__()
+        self.varying = list(varying) or list(range(len(cardinalities)))
         self.register_buffer("offsets", torch.tensor([0, *cardinalities[:-1]]).cumsum(0), persistent=False)
         self.register_buffer("highest", torch.tensor(cardinalities) - 1, persistent=False)
-        self.latent, own = latent, latent // len(cardinalities)
+        self.latent, own = latent, latent // len(self.varying)
         if own < 1:
-            raise UsageError(f"cells of {len(cardinalities)} features need as many channels, not {latent}")
+            raise UsageError(f"cells of {len(self.varying)} features need as many channels, not {latent}")
         self.embedding = nn.Embedding(sum(cardinalities), own)
 
     def forward(self, features: Tensor) -> Tensor:
         features = torch.minimum(features.long(), self.highest)
-        codes = F.normalize(self.embedding(features + self.offsets), dim=-1).flatten(-2) / len(self.highest) ** 0.5
+        which = (features + self.offsets)[..., self.varying]
+        codes = F.normalize(self.embedding(which), dim=-1).flatten(-2) / len(self.varying) ** 0.5
         return F.pad(codes, (0, self.latent - codes.shape[-1]))
 
 
@@ -157,7 +160,8 @@ class CellEncoder(nn.Module):
     """Cells (..., F) int64 to symbols (...) int64: ground * T + token, as `hplan.levels.spaces.DiscreteMap` has them.
 
     `cells` (V, F - M) are the kinds of ground and `tokens` (T, M) those of the mover, whose features are `mover` (M,),
-    the first token nothing; with no such features T = 1. A cell that is neither is the one with the nearest code.
+    the first token nothing; with no such features T = 1. `varying`: features that have a code, () for all. A cell that is
+    neither is the one with the nearest code.
     """
 
     cells: Tensor
@@ -172,14 +176,20 @@ class CellEncoder(nn.Module):
         vocabulary: int,
         mover: tuple[int, ...] = (),
         tokens: int = 1,
+        varying: tuple[int, ...] = (),
         **_: Any,
     ) -> None:
         super().__init__()
         self.mover, self.ground = list(mover), [f for f in range(inputs[-1]) if f not in mover]
         self.register_buffer("cells", torch.zeros(vocabulary, len(self.ground), dtype=torch.long))
         self.register_buffer("tokens", torch.zeros(tokens, len(mover), dtype=torch.long))
-        self.ground_codes = FeatureCodes(tuple(cardinalities[f] for f in self.ground), latent)
-        self.token_codes = FeatureCodes(tuple(cardinalities[f] for f in mover), latent) if mover else None
+
+        def codes(own: list[int]) -> FeatureCodes:
+            sizes = tuple(cardinalities[f] for f in own)
+            return FeatureCodes(sizes, latent, tuple(i for i, f in enumerate(own) if f in varying))
+
+        self.ground_codes = codes(self.ground)
+        self.token_codes = codes(self.mover) if mover else None
 
     def forward(self, cells: Tensor) -> Tensor:
         cells = cells.long()

@@ -121,7 +121,11 @@ class Events:
 
     def prepare(self, stack: tuple[Level, ...]) -> Stages:
         """Before the next level can be drafted: the time scales of the symbols of the highest one."""
-        if not stack or len(stack) == self.count or self.mover or (len(stack) > 1 and not self.gaps):
+        if len(stack) == 1 and self.reaches and (self.count or 0) > 2:
+            raise UsageError(
+                f"--levels {self.count}: above what the mover can reach there is no level: choose 1, 2 or auto"
+            )
+        if not stack or len(stack) == self.count or self.reaches or (len(stack) > 1 and not self.gaps):
             return
         below = stack[len(stack) - 1]
         self.pairs = cell_pairs(below.space.symbols, self.maps, self.starts)
@@ -137,7 +141,7 @@ class Events:
         if not stack:
             torch.manual_seed(self.seed)
             return self._base()
-        if self.mover:
+        if self.reaches:
             return self._reach(stack[0]) if len(stack) == 1 != self.count else None
         if not self.gaps:
             return None
@@ -153,11 +157,11 @@ class Events:
         """What `level` learns, above `stack`."""
         if level.index == 0:
             yield from self._base_stages(level)
-        elif not self.mover:
+        elif not self.reaches:
             yield from self._event_stages(level)
         maps = self.maps
         yield from success_stages(level, maps.__getitem__, self.success, self.seed, self.play)
-        if level.index and self.mover:
+        if level.index and self.reaches:
             level.eval()
             level.stride = reach_stride(level, maps, self.play, self.seed)
         elif level.index:
@@ -208,6 +212,7 @@ class Events:
                     "cardinalities": observations.cardinalities,
                     "vocabulary": vocabulary,
                     "mover": known.mover,
+                    "varying": known.varying,
                     "tokens": tokens,
                 },
                 "dynamics": {"kind": "local-window", "hidden": WIDTH * settings.hidden, **sizes}
@@ -313,10 +318,18 @@ class Events:
 
     # ----------------------------------------------------------------------------------------------- levels of events
 
-    def _reach(self, base: Level) -> Level:
+    @property
+    def reaches(self) -> bool:
+        """Whether events are what the mover can reach. By hand they are cut by time, for ablation."""
+        return self.mover is not None and not (self.settings.ratio or self.settings.identity)
+
+    def _reach(self, base: Level) -> Level | None:
         torch.manual_seed(self.seed + 1)
         assert self.mover is not None
-        level, self.maps = reach_level(base, self.mover, self.maps, self.play, self.settings.hidden // 2)
+        found = reach_level(base, self.mover, self.maps, self.play, self.settings.hidden // 2)
+        if found is None:
+            return None
+        level, self.maps = found
         return level
 
     def _above(self, below: Level, slow: Symbols, happened: EventSteps) -> Level:

@@ -124,9 +124,9 @@ class Mover:
         return found[self.poses]
 
 
-def reach_level(below: Level, mover: Mover, maps: Tensor, play: Play, hidden: int) -> tuple[Level, Tensor]:
+def reach_level(below: Level, mover: Mover, maps: Tensor, play: Play, hidden: int) -> tuple[Level, Tensor] | None:
     """The level of events above `below`, whose maps (N, H, W) of play have a mover, and its own maps of play. Its
-    success head alone is not trained."""
+    success head alone is not trained. None where play shows no event."""
     steps, holds, poses = mover.steps, mover.holds, mover.poses
     tokens, grounds = len(holds), below.space.outside // len(holds)
     kinds = int(holds.max()) + 1
@@ -147,6 +147,8 @@ def reach_level(below: Level, mover: Mover, maps: Tensor, play: Play, hidden: in
     space.moves.copy_(moves)
     space.poses.copy_(poses)
     found = _events(space, table[maps], steps, play.actions)
+    if found is None:
+        return None
     level = Level(
         index=below.index + 1,
         parts={
@@ -218,7 +220,7 @@ class _Found:
     chance: Tensor
 
 
-def _events(space: ReachMap, maps: Tensor, steps: MoverSteps, actions: Tensor) -> _Found:
+def _events(space: ReachMap, maps: Tensor, steps: MoverSteps, actions: Tensor) -> _Found | None:
     every: list[tuple[Tensor, ...]] = []
     for rows, token in zip(steps.rows.split(CHUNK), steps.token.split(CHUNK), strict=True):
         z, following = maps[rows], maps[rows + 1]
@@ -226,6 +228,8 @@ def _events(space: ReachMap, maps: Tensor, steps: MoverSteps, actions: Tensor) -
         edit, cell, at, known = what_happened(space, z[some], following[some])
         every.append((edit[known], cell[known], at[known], actions[rows][some][known], space.poses[token[some][known]]))
     edit, cell, at, action, pose = (torch.cat(each) for each in zip(*every, strict=True))
+    if not len(edit):
+        return None
     width = maps.shape[-1]
     edits, kind, counts = torch.unique(edit, dim=0, return_inverse=True, return_counts=True)
     kept = counts.argsort(descending=True, stable=True)[:LARGEST_TYPES]

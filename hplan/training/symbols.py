@@ -34,6 +34,13 @@ class Vocabulary:
     tokens: Tensor
     mover: tuple[int, ...] = ()
 
+    @property
+    def varying(self) -> tuple[int, ...]:
+        """Features that have more than one value."""
+        ground = [f for f in range(self.cells.shape[1] + len(self.mover)) if f not in self.mover]
+        columns = [*zip(ground, self.cells.T, strict=True), *zip(self.mover, self.tokens.T, strict=True)]
+        return tuple(sorted(f for f, values in columns if len(values.unique()) > 1))
+
 
 def index_maps(play: Play) -> tuple[Vocabulary, Tensor]:
     """The vocabulary of play, and every observation in its terms, maps (N, H, W) int64: ground * T + token.
