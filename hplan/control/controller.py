@@ -87,10 +87,19 @@ class Controller:
                     execution.drop(k, "surprise")
             elif self.replan == "clock" and execution.step - plan.planned >= max(self.levels[k].stride, 1):
                 execution.drop(k, "clock")
+            elif finished and self.replan != "never" and self._ended_otherwise(k, latents[k]):
+                execution.drop(k, "surprise")
             elif finished:
                 execution.advance(k, latents[k])
             elif k and self.replan == "surprise" and plan.overdue(execution.step, self.levels[k], self.config):
                 execution.fail(k, "overrun")
+
+    def _ended_otherwise(self, k: int, z: Tensor) -> bool:
+        """Whether a step of level k that may end in several ways, and did, ended in another one than was planned on."""
+        plan, level = self.execution.plans.under_way(k), self.levels[k]
+        if level.outcomes is None or plan.at_last or len(self.execution.plans.ends(k)) < 2:
+            return False
+        return bool(level.distance(z[None], plan.target()[None])[0] > 0)
 
     def _check_progress(self, latents: tuple[Tensor, ...]) -> None:
         """Level 0 expects to move, and does not: that step has failed, and after a few of them the subgoal step above

@@ -7,7 +7,7 @@ from torch import Tensor
 from hplan.control.memory import SubgoalRegion
 from hplan.control.plan_tree import ROOT
 from hplan.control.plans import NEARBY, LevelPlan
-from hplan.planning.energy import GivenEnergy, Goal, Lifted, NearLatent, guided, informed, reached
+from hplan.planning.energy import GivenEnergy, Goal, Lifted, NearAny, NearLatent, guided, informed, reached
 from hplan.types import Energy, PlanResult, WorldModel
 
 
@@ -66,7 +66,18 @@ class Decomposition:
         if plan.hands_goal and plan.at_last:
             own = self.goal.at(k) if plan.goal is self.goal.at(above) or self.serves_the_task(above) else None
             return own or self._lift(plan.goal, above, k), node
+        ends = self.ends(above)
+        if len(ends) > 1:  # whichever it is, it will be seen
+            return self._lift(NearAny(self.levels[above], ends, self.tolerance), above, k), node
         return self._lift(NearLatent(self.levels[above], plan.target(), self.tolerance), above, k), node
+
+    def ends(self, k: int) -> Tensor:
+        """(K, *z): the ways in which the current subgoal step of level k may end."""
+        plan, outcomes = self.under_way(k), self.levels[k].outcomes
+        if outcomes is None:
+            return plan.target()[None]
+        latents, chances = outcomes(plan.start[None], plan.result.macros[plan.at : plan.at + 1])
+        return latents[0][chances[0] > 0]
 
     def hands_goal(self, k: int, goal: Energy, result: PlanResult) -> bool:
         """Whether the last subgoal step of this plan of level k hands down the goal of the plan, and not its own end.
@@ -110,7 +121,7 @@ class Decomposition:
         above = self.above(k)
         if above is None or not self.levels[above].capabilities.events or (plan := self[above]) is None:
             return None
-        return SubgoalRegion(self.levels[k + 1 : above + 1], plan.start, plan.target(), allowance=0.0)
+        return SubgoalRegion(self.levels[k + 1 : above + 1], plan.start, self.ends(above), allowance=0.0)
 
     def _lift(self, energy: Energy, above: int, k: int) -> Energy:
         for upper in range(above, k, -1):

@@ -158,20 +158,22 @@ def memories_for(levels: tuple[WorldModel, ...], config: ControlConfig) -> list[
 class SubgoalRegion:
     """Keeps a level inside the subgoal step of the level above that it carries out, as `hplan.types.StepCost`.
 
-    One step of the level above leads from `start` to `target` there. A latent below that the level above sees as
-    neither (farther than `allowance` steps from both) has done something else on the way, and is not worth looking at.
+    One step of the level above leads from `start` to one of `ends` (K, *z) there. A latent below that the level above
+    sees as none of them (farther than `allowance` steps from all) has done something else on the way, and is not worth looking at.
     It is noted as a way out of `start`.
     """
 
-    uppers: tuple[WorldModel, ...]  # the levels above, the lowest first; start and target are of the last
+    uppers: tuple[WorldModel, ...]  # the levels above, the lowest first; start and ends are of the last
     start: Tensor
-    target: Tensor
+    ends: Tensor
     allowance: float
     _ways: dict[bytes, Tensor] = field(init=False, default_factory=dict, compare=False)  # by key, of what was asked
 
     def __call__(self, z: Tensor, following: Tensor) -> Tensor:
         after = self._lift(following)
-        left, missed = (self._off(after, end) for end in (self.start, self.target))
+        left, missed = self._off(after, self.start), torch.ones(len(after), dtype=torch.bool, device=after.device)
+        for end in self.ends:
+            missed &= self._off(after, end)
         if bool(left.any()):
             at_start = ~self._off(self._lift(z[left]), self.start)
             out = after[left][at_start]

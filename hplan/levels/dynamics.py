@@ -53,12 +53,14 @@ class LocalWindow(nn.Module):
     of a network over the window and the macro-action. Everything else stays.
 
     `matters` (T, cells): of which cells of the window the ground is read, by the mover's token. What play showed not to
-    matter can be what it never was in play. `turns` (T,): quarter turns by which a window is seen, so that what is ahead
+    matter can be what it never was in play. `touches` (T, 9): which of the cells next to it a step of it changes; what
+    else changes there is not its doing. `turns` (T,): quarter turns by which a window is seen, so that what is ahead
     of the mover is ahead of the network, whichever way it goes. Which way that is it still knows.
     """
 
     local, pointed = True, False
     matters: Tensor
+    touches: Tensor
     turns: Tensor
 
     def __init__(self, *, channels: int, hidden: int, macros: int, radius: int = RADIUS, tokens: int = 1) -> None:
@@ -66,6 +68,7 @@ class LocalWindow(nn.Module):
         self.radius = radius
         cells, changed = (2 * radius + 1) ** 2, (2 * RADIUS + 1) ** 2
         self.register_buffer("matters", torch.ones(tokens, cells, dtype=torch.bool))
+        self.register_buffer("touches", torch.ones(tokens, changed, dtype=torch.bool))
         self.register_buffer("turns", torch.zeros(tokens, dtype=torch.long))
         self.macro = nn.Embedding(macros, hidden)
         self.read = nn.Linear(cells * channels, hidden)
@@ -86,7 +89,12 @@ class LocalWindow(nn.Module):
         h = F.relu(self.hidden(h)) + h
         before = embed(crop(z, at, RADIUS, outside=level.space.outside))
         turns = self.turns[self._token(z, at)]
-        return level.space.unit(before + turned(self.change(h).view(len(z), 3, 3, -1), -turns))
+        change = turned(self.change(h).view(len(z), 3, 3, -1), -turns)
+        return level.space.unit(before + change * self.touched(z, at)[..., None])
+
+    def touched(self, z: Tensor, at: Tensor) -> Tensor:
+        """(B, H, W), (B,) -> (B, 3, 3) bool: which of the cells around `at` a step may change."""
+        return self.touches[self._token(z, at)].view(-1, 3, 3)
 
     def seen(self, level: Level, embed: Embed, z: Tensor, at: Tensor) -> Tensor:
         """(B, H, W), (B,) -> what it reads around `at`, (B, 2r + 1, 2r + 1, C)."""
@@ -146,6 +154,10 @@ class LocalConvolution(nn.Module):
         macro = macro // z.shape[1:].numel() * WINDOW + WINDOW // 2  # the event is at the centre
         return self.features(level.space, self.seen(level, embed, z, at), macro)[:, _INNER, _INNER]
 
+    def touched(self, z: Tensor, at: Tensor) -> Tensor:
+        """(B, H, W), (B,) -> (B, 3, 3) bool: all of the cells around `at`."""
+        return torch.ones(len(z), 3, 3, dtype=torch.bool, device=z.device)
+
     def seen(self, level: Level, embed: Embed, z: Tensor, at: Tensor) -> Tensor:
         """(B, H, W), (B,) -> what it reads around `at`, (B, 7, 7, C)."""
         return embed(crop(z, at, SIGHT, outside=level.space.outside))
@@ -190,11 +202,12 @@ def prediction_loss(
         at = dynamics.centre(level, before, macro)
         read = dynamics.seen(level, embed, before, at)
         predicted = dynamics.near(level, embed, before, at, macro)
+        own = dynamics.touched(before, at)
         before, after = crop(before, at, RADIUS, outside=-1), crop(after, at, RADIUS, outside=-1)
     else:
         read = embed(before)
-        predicted = dynamics.features(space, read, macro)
-    inside, objective = before >= 0, criterion.objective
+        predicted, own = dynamics.features(space, read, macro), torch.ones_like(before, dtype=torch.bool)
+    inside, objective = (before >= 0) & own, criterion.objective
     each = torch.zeros((), device=predicted.device)
     right, label = torch.ones_like(inside), space.labels(after.clamp(min=0))
     own = space.factors(predicted, ground, tokens)

@@ -119,6 +119,8 @@ class Level(nn.Module):
 
     @property
     def outcomes(self) -> Outcomes | None:
+        if not getattr(self.macros, "certain", True):
+            return partial(self.dynamics.outcomes, self)
         head = self.uncertainty_head
         return None if getattr(head, "certain", True) else partial(head.outcomes, self)
 

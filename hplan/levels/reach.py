@@ -138,12 +138,13 @@ class ReachEvents(nn.Module):
     """Events of a `ReachMap`: (type, cell) pairs. edits (types, 4): the ground of the cell before and after, and what
     is carried before and after. enters (types,): the mover is in the cell afterwards. faces (2, P, N): in which pose,
     at which of `offsets` (N, 2) from the mover to the cell, play showed events that do not enter it and such that do.
-    chance (types,): how often it ended so, of the times that play did the same."""
+    group (types,): types of one group are ways in which the same may end, and chance (types,) how often it ends so."""
 
     edits: Tensor
     enters: Tensor
     faces: Tensor
     offsets: Tensor
+    group: Tensor
     chance: Tensor
 
     def __init__(self, *, types: int, offsets: int, poses: int) -> None:
@@ -153,7 +154,13 @@ class ReachEvents(nn.Module):
         self.register_buffer("enters", torch.zeros(types, dtype=torch.bool))
         self.register_buffer("faces", torch.zeros(2, poses, offsets, dtype=torch.bool))
         self.register_buffer("offsets", torch.zeros(offsets, 2, dtype=torch.long))
+        self.register_buffer("group", torch.arange(types))
         self.register_buffer("chance", torch.ones(types))
+
+    @property
+    def certain(self) -> bool:
+        """Whether every event ends in one way."""
+        return len(self.group.unique()) == len(self.group)
 
     @property
     def contacts(self) -> Tensor:
@@ -198,6 +205,18 @@ class EventEdit(nn.Module):
         after = ground * space.tokens
         after[rows, to] += edit[:, 3]
         return torch.where(able[:, None, None], after.view_as(z), z)
+
+    def outcomes(self, level: Level, z: Tensor, macro: Tensor) -> tuple[Tensor, Tensor]:
+        """As `hplan.types.Outcomes`: what the types of the event's group make of it; where they are fewer than others
+        have, the event itself again, with no chance."""
+        events, count = level.macros, z[0].numel()
+        kind, cell = macro // count, macro % count
+        same = events.group[kind][:, None] == events.group  # (B, types)
+        chance, types = (same * events.chance).topk(int(same.sum(1).max()))
+        types = torch.where(chance > 0, types, kind[:, None])
+        rows = z.repeat_interleave(types.shape[1], 0)
+        following = self(level, rows, (types * count + cell[:, None]).flatten())
+        return following.view(*types.shape, *z.shape[1:]), chance / chance.sum(1, keepdim=True)
 
     def approach(self, level: Level, z: Tensor, macro: Tensor) -> Callable[[Tensor], Tensor]:
         """As `hplan.types.Approach`: steps of the mover to where it can do the event from, and one for the event."""

@@ -238,8 +238,9 @@ class Events:
         certain = 1 - windows.ambiguity if windows else certainty(self.maps, play.actions, starts)
         level.uncertainty_head.certainty.fill_(certain)
         if windows:
-            matters = windows.matters(centre=tokens == 1)
+            matters, touches = windows.matters(centre=tokens == 1), windows.touches()
             level.dynamics.matters.copy_(matters if self.mover is None else matters[self.mover.poses])
+            level.dynamics.touches.copy_(touches if self.mover is None else touches[self.mover.poses])
             if self.mover is not None:
                 level.dynamics.turns.copy_(self.mover.turns(self.maps.shape[-1]))
             self.facts["read"] = [int(cells) for cells in matters.sum(1)]
@@ -406,8 +407,12 @@ def mispredicted(level: Level, maps: Tensor, actions: Tensor, starts: Tensor, ge
     """Rows of play, among some drawn evenly, whose next observation the level gets wrong as it is now."""
     found = []
     for rows in starts[torch.randint(len(starts), (MINED,), generator=generator)].split(512):
-        predicted = level.predict(maps[rows], actions[rows])
-        found.append(rows[(predicted != maps[rows + 1]).flatten(1).any(1)])
+        before, after = maps[rows], maps[rows + 1]
+        wrong = level.predict(before, actions[rows]) != after
+        if level.dynamics.local:  # what else changed is not its doing
+            at = level.space.mover(before)
+            wrong = crop(wrong, at, RADIUS, outside=0) & level.dynamics.touched(before, at)
+        found.append(rows[wrong.flatten(1).any(1)])
     return torch.cat(found)
 
 

@@ -170,6 +170,7 @@ def reach_level(below: Level, mover: Mover, maps: Tensor, play: Play, hidden: in
     events.enters.copy_(found.edits[:, 4] > 0)
     events.faces.copy_(found.faces)
     events.offsets.copy_(found.offsets)
+    events.group.copy_(found.group)
     events.chance.copy_(found.chance)
     return level, table[maps]
 
@@ -213,6 +214,7 @@ class _Found:
     edits: Tensor
     faces: Tensor
     offsets: Tensor
+    group: Tensor
     chance: Tensor
 
 
@@ -244,7 +246,9 @@ def _events(space: ReachMap, maps: Tensor, steps: MoverSteps, actions: Tensor) -
     asked = torch.cat([edits[:, [0, 2]], most.argmax(1)[:, None]], 1)
     _, group = torch.unique(asked, dim=0, return_inverse=True)
     total = torch.zeros(int(group.max()) + 1, dtype=torch.long).index_add_(0, group, counts)
-    return _Found(edits[kept], faces, offsets, (counts / total[group])[kept])
+    return _Found(
+        edits[kept], faces, offsets, group[kept].unique(return_inverse=True)[1], (counts / total[group])[kept]
+    )
 
 
 @torch.inference_mode()

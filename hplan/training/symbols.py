@@ -21,6 +21,7 @@ CHUNK = 8192  # maps that are looked at in one go
 LEAST_CELLS = 9  # of a map in which a mover is looked for
 DECIDED = 200_000  # steps that tell what decides
 FEW, SURE = 4, 0.95  # times that a window is met, and share of them that end alike, from which it decides
+TOUCHED = 0.01  # share of steps in which a cell changes, from which that is their doing
 UNDECIDED, UNEXPLAINED = 0.0003, 0.01  # agreement that may be lost, and share of what windows explain that may
 
 
@@ -116,31 +117,32 @@ def _closure(cells: np.ndarray) -> np.ndarray:
 class Windows:
     """What play did around the mover. before (K, cells): the ground in a window of `radius` cells; action (K,), and the
     mover's token in it; group (K,): which of them share what they read; outcome (K,): a number for what changed next to
-    the mover."""
+    the mover, and changed (K, 9) bool: in which cells."""
 
     radius: int
     before: Tensor
     action: Tensor
     group: Tensor
     outcome: Tensor
+    changed: Tensor
 
     @classmethod
     def of(
         cls, maps: Tensor, actions: Tensor, rows: Tensor, at: Tensor, group: Tensor, ends: Tensor, tokens: int
     ) -> Windows:
         """maps (N, H, W) of ground * tokens + token; rows, at, group, ends (K,): whether the step ended in failure."""
-        size, before, token, outcome = int(maps.max()) + 2, [], [], []
+        size, before, token, outcome, changed = int(maps.max()) + 2, [], [], [], []
         noise = _noise((2 * RADIUS + 1) ** 2 * size, 1)
         for some, cells in zip(rows.split(CHUNK), at.split(CHUNK), strict=True):
             before.append(crop(maps[some] // tokens, cells, SIGHT, outside=size - 1).flatten(1))
             token.append(maps[some].flatten(1).gather(1, cells[:, None])[:, 0] % tokens)
             old, new = (crop(each, cells, RADIUS, outside=size - 1) for each in (maps[some], maps[some + 1]))
-            changed = torch.where(old // tokens == new // tokens, size - 1, new // tokens * tokens).flatten(1)
-            place = torch.arange(changed.shape[1]) * size
-            outcome.append((noise[changed + place] + 3 * noise[(new % tokens).flatten(1) + place]).sum(1))
-        return cls(
-            SIGHT, torch.cat(before), actions[rows] * tokens + torch.cat(token), group, torch.cat(outcome) * 2 + ends
-        )
+            news = torch.where(old // tokens == new // tokens, size - 1, new // tokens * tokens).flatten(1)
+            place = torch.arange(news.shape[1]) * size
+            changed.append((old != new).flatten(1))
+            outcome.append((noise[news + place] + 3 * noise[(new % tokens).flatten(1) + place]).sum(1))
+        done = actions[rows] * tokens + torch.cat(token)
+        return cls(SIGHT, torch.cat(before), done, group, torch.cat(outcome) * 2 + ends, torch.cat(changed))
 
     def within(self, radius: int) -> Windows:
         """The same by smaller windows."""
@@ -182,9 +184,19 @@ class Windows:
                 found[group, cell] = own.agreement(found[group]) < least
         return found
 
+    def touches(self) -> Tensor:
+        """(groups, 9) bool: cells next to the mover that steps change, and not chance."""
+        certain = self.certain()
+        return torch.stack(
+            [
+                self.changed[certain & (self.group == group)].float().mean(0) >= TOUCHED
+                for group in range(int(self.group.max()) + 1)
+            ]
+        )
+
     def of_rows(self, rows: Tensor) -> Windows:
         """Only these steps (K,) bool."""
-        names = ("before", "action", "group", "outcome")
+        names = ("before", "action", "group", "outcome", "changed")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
     def again(self) -> Tensor:
