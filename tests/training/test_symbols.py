@@ -260,7 +260,7 @@ def test_events_are_local_if_each_changes_its_surroundings_alone() -> None:
     assert not event_steps(shown, of_lengths(4)).local()
 
 
-# ------------------------------------------------------------------------------------------- a mover apart from the ground
+# ---------------------------------------------------------------------------------------- a mover apart from the ground
 
 
 def with_movers(ground: np.ndarray, places: np.ndarray, told: np.ndarray) -> Play:
@@ -330,7 +330,9 @@ def test_the_ground_is_closed_over_pairs(seed: int, count: int) -> None:
     seen = {tuple(cell) for cell in play.observations[..., :3].flatten(0, 2).tolist()}
     pairs = {(i, j): {(cell[i], cell[j]) for cell in seen} for i, j in ((0, 1), (0, 2), (1, 2))}
     every = {
-        cell for cell in product(range(4), repeat=3) if all((cell[i], cell[j]) in known for (i, j), known in pairs.items())
+        cell
+        for cell in product(range(4), repeat=3)
+        if all((cell[i], cell[j]) in known for (i, j), known in pairs.items())
     }
     cells = [tuple(cell) for cell in vocabulary.cells.tolist()]
     assert len(cells) == len(set(cells)) and set(cells) == every
@@ -345,20 +347,21 @@ def test_what_is_too_much_to_close_is_left_as_it_is(monkeypatch: pytest.MonkeyPa
     assert len(index_maps(play)[0].cells) == seen
 
 
-def looking(ahead: int, count: int = 4000, luck: float = 0.0) -> Windows:
-    """Steps of somebody who goes right if the ground so many cells ahead is 0, and otherwise stays where it is; or who
-    does anything, by `luck`. The ground is 1 in some of the three cells on either side."""
-    rng = np.random.default_rng(0)
-    ground = np.zeros((count, 9, 9), np.int64)
-    ground[:, 4, [1, 2, 3, 5, 6, 7]] = rng.integers(0, 2, (count, 6))
-    goes = (ground[:, 4, 4 + ahead] == 0) ^ (rng.random(count) < luck / 2)
-    maps = np.repeat(2 * ground, 2, 0)
-    maps[::2, 4, 4] += 1
-    maps[1 + 2 * np.flatnonzero(goes), 4, 5] += 1
-    maps[1 + 2 * np.flatnonzero(~goes), 4, 4] += 1
-    at, none = torch.full((count,), 4 * 9 + 4), torch.zeros(count, dtype=torch.long)
-    rows = 2 * torch.arange(count)
-    return Windows.of(torch.from_numpy(maps), torch.zeros(2 * count, dtype=torch.long), rows, at, none, none, 2)
+def looking(*ahead: int, count: int = 4000, luck: float = 0.0) -> Windows:
+    """Steps of movers of several kinds, each of whom goes right if the ground so many cells ahead is 0, and otherwise
+    stays where it is; or does anything, by `luck`. The ground is 1 in some of the three cells on either side."""
+    rng, size = np.random.default_rng(0), len(ahead) * count
+    kind, row = np.arange(size) // count, np.arange(size)
+    ground = np.zeros((size, 9, 9), np.int64)
+    ground[:, 4, [1, 2, 3, 5, 6, 7]] = rng.integers(0, 2, (size, 6))
+    goes = (ground[row, 4, 4 + np.array(ahead)[kind]] == 0) ^ (rng.random(size) < luck / 2)
+    tokens = 1 + len(ahead)
+    maps = np.repeat(tokens * ground, 2, 0)
+    maps[2 * row, 4, 4] += 1 + kind
+    maps[2 * row + 1, 4, 4 + goes] += 1 + kind
+    at, none = torch.full((size,), 4 * 9 + 4), torch.zeros(2 * size, dtype=torch.long)
+    rows, group = 2 * torch.arange(size), torch.from_numpy(kind)
+    return Windows.of(torch.from_numpy(maps), none, rows, at, group, none[:size], tokens)
 
 
 @pytest.mark.parametrize("ahead", [1, 2, 3])
@@ -374,14 +377,8 @@ def test_a_window_is_as_large_as_what_decides_and_reads_nothing_else(ahead: int,
 
 
 def test_each_group_reads_what_decides_for_it() -> None:
-    """Some look one cell ahead, and others two."""
-    near, far = looking(1), looking(2)
-    both = Windows(
-        near.radius,
-        torch.cat([near.before, far.before]),
-        torch.cat([near.action, far.action + 2]),
-        torch.cat([near.group, far.group + 1]),
-        torch.cat([near.outcome, far.outcome]),
-    ).deciding()
+    """Some look one cell ahead, and others two; all of them change where they are and what is right of it."""
+    both = looking(1, 2).deciding()
     assert both.radius == 2
     assert torch.nonzero(both.matters(centre=False)).tolist() == [[0, 13], [1, 14]]
+    assert torch.nonzero(both.touches()).tolist() == [[0, 4], [0, 5], [1, 4], [1, 5]]
