@@ -165,8 +165,8 @@ class Policy(Protocol):
 
 
 class Possible(Protocol):
-    """(B, *z) -> rows (N,), macros (N,) int64, steps (N,) float32: all macro-actions that can come next, at which latent
-    of the batch, and how many environment steps each of them is expected to take."""
+    """(B, *z) -> rows (N,), macros (N,) int64, steps (N,) float32: all macro-actions that can come next, at which
+    latent of the batch, and how many environment steps each of them is expected to take."""
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]: ...
 

@@ -46,8 +46,8 @@ class Decomposition:
         return None
 
     def goal_of(self, k: int) -> tuple[Energy, int]:
-        """The energy that level k plans for, and the node of the plan tree that it refines. It is guided where the level
-        above knows how play went about such a step, and informed where that one knows how far it is."""
+        """The energy that level k plans for, and the node of the plan tree that it refines. It is guided where the
+        level above knows how play went about such a step, and informed where that one knows how far it is."""
         energy, node = self._goal_of(k)
         if self.above(k) == k + 1:
             upper, plan = self.levels[k + 1], self.under_way(k + 1)

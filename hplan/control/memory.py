@@ -159,8 +159,8 @@ class SubgoalRegion:
     """Keeps a level inside the subgoal step of the level above that it carries out, as `hplan.types.StepCost`.
 
     One step of the level above leads from `start` to one of `ends` (K, *z) there. A latent below that the level above
-    sees as none of them (farther than `allowance` steps from all) has done something else on the way, and is not worth looking at.
-    It is noted as a way out of `start`.
+    sees as none of them (farther than `allowance` steps from all) has done something else on the way, and is not worth
+    looking at. It is noted as a way out of `start`.
     """
 
     uppers: tuple[WorldModel, ...]  # the levels above, the lowest first; start and ends are of the last

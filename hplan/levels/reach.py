@@ -32,7 +32,8 @@ class ReachMap(DiscreteMap):
     """Maps (H, W) int64: ground * K + what the mover that is there carries, from 1; 0 where it is not.
 
     passable (grounds,): what the mover can stand on and go on from. Its steps that do nothing else are `moves` (R, 4):
-    from one *pose* to another, so many rows and columns away; `poses` (T,) of the tokens of the level below. Two latents are the same if ground and carried are, and the mover is within the same reach.
+    from one *pose* to another, so many rows and columns away; `poses` (T,) of the tokens of the level below. Two
+    latents are the same if ground and carried are, and the mover is within the same reach.
     """
 
     passable: Tensor
@@ -101,8 +102,8 @@ class ReachMap(DiscreteMap):
         return off / self.typical_change
 
     def keys(self, z: Tensor) -> Tensor:
-        """Ground, what is carried, and a number for the reach: of its first cell it would be that of another as well, from
-        where there is a way to it and none back."""
+        """Ground, what is carried, and a number for the reach: that of its first cell might be of another reach too,
+        from where there is a way to it and none back."""
         ground, at, has = self.parts(z)
         noise = torch.randint(2**62, (ground.shape[1],), generator=torch.Generator().manual_seed(0))
         where = ((self.reach(z) < FAR) * noise.to(z.device)).sum(1)
@@ -197,7 +198,7 @@ class EventEdit(nn.Module):
         space, events, count = level.space, level.macros, z[0].numel()
         kind, cell = macro // count, macro % count
         stand, steps = standing(level, z, kind, cell)
-        ground, at, has = space.parts(z)
+        ground, _, has = space.parts(z)
         rows, edit = torch.arange(len(z), device=z.device), events.edits[kind]
         able = (steps < FAR) & (ground[rows, cell] == edit[:, 0]) & (has == edit[:, 2])
         ground[rows, cell] = edit[:, 1]

@@ -64,9 +64,9 @@ class DiscreteMap(nn.Module):
     predicted independently: a mover in a doorway is known from movers and doorways (product quantisation; Jégou, Douze
     and Schmid, 2011).
 
-    `codes` (grounds + 1, C) are unit vectors, the last one zero, for what lies beyond the border of a map; `token_codes`
-    (T, D). Predictions snap to the nearest code, so that equal futures are equal. `movers` (V,): symbols of which every
-    map of play shows exactly one. `typical_change`: cells that a step changes.
+    `codes` (grounds + 1, C) are unit vectors, the last one zero, for what lies beyond the border of a map;
+    `token_codes` (T, D). Predictions snap to the nearest code, so that equal futures are equal. `movers` (V,): symbols
+    of which every map of play shows exactly one. `typical_change`: cells that a step changes.
     """
 
     discrete = True

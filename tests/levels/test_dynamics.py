@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from levels.small_levels import CELLS, EDITS, cells_level, events_level
 from torch import Tensor, nn
 
-from hplan.levels.dynamics import RADIUS, SIGHT, crop, paste, prediction_loss
+from hplan.levels.dynamics import RADIUS, SIGHT, crop, paste, prediction_loss, turned
 from hplan.levels.level import Level
 from hplan.objectives.criterion import Criterion
 
@@ -153,3 +153,98 @@ def test_a_local_level_learns_what_happens_at_the_border() -> None:
     predicted = level.predict(before, action)
     assert torch.equal(predicted[:8], after[:8])
     assert torch.equal(predicted[8], before[8])
+
+
+@given(st.integers(0, 1000), st.integers(0, 3))
+def test_a_window_turns_as_maps_do(seed: int, turns: int) -> None:
+    windows = torch.randint(9, (2, 5, 5, 3), generator=torch.Generator().manual_seed(seed))
+    found = turned(windows, torch.tensor([turns, 0]))
+    assert torch.equal(found[0], windows[0].rot90(turns)) and torch.equal(found[1], windows[1])
+    assert torch.equal(turned(found, -torch.tensor([turns, 0])), windows)
+
+
+def walker_level(tokens: int = 3, grounds: int = 4) -> Level:
+    """Level 0 of somebody, one of two tokens, on this many kinds of ground."""
+    torch.manual_seed(0)
+    level = Level(
+        index=0,
+        parts={
+            "encoder": {
+                "kind": "cells",
+                "inputs": (2,),
+                "latent": 8,
+                "cardinalities": (grounds, tokens),
+                "vocabulary": grounds,
+                "mover": (1,),
+                "tokens": tokens,
+            },
+            "space": {
+                "kind": "discrete-map",
+                "vocabulary": grounds,
+                "channels": 8,
+                "tokens": tokens,
+                "token_channels": 8,
+            },
+            "macros": {"kind": "actions", "action": "discrete", "size": 2},
+            "dynamics": {"kind": "local-window", "channels": 16, "hidden": 32, "macros": 2, "tokens": tokens},
+        },
+    )
+    level.encoder.cells.copy_(torch.arange(grounds)[:, None])
+    level.encoder.tokens.copy_(torch.arange(tokens)[:, None])
+    return level
+
+
+def walks(ground: Tensor, token: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps (B, 5, 5) with the mover in the middle, who goes up by action 0, and becomes the other token by action 1;
+    and what follows."""
+    z, following = 3 * ground, 3 * ground
+    z[:, 2, 2] += token
+    following = following.clone()
+    following[:, 1, 2] += torch.where(action == 0, token, 0)
+    following[:, 2, 2] += torch.where(action == 1, 3 - token, 0)
+    return z, following
+
+
+def test_a_mover_is_known_on_ground_where_nobody_ever_saw_it() -> None:
+    """Kind 3 lies about, but never where the mover is or goes to, and does not matter there."""
+    level = walker_level().train()
+    level.dynamics.matters.fill_(False)
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(strange: bool) -> tuple[Tensor, Tensor, Tensor]:
+        ground = torch.randint(4, (64, 5, 5), generator=generator)
+        ground[:, 1:3, 2] = 3 if strange else torch.randint(3, (64, 2), generator=generator)
+        action = torch.randint(2, (64,), generator=generator)
+        return *walks(ground, torch.randint(1, 3, (64,), generator=generator), action), action
+
+    criterion = Criterion("infonce", 16, level.encoder)
+    optimizer = torch.optim.Adam([p for p in level.parameters() if p.requires_grad], lr=1e-2)
+    for _ in range(150):
+        before, after, action = drawn(False)
+        loss, _, _ = prediction_loss(level, before, action, after, level.encoder.codes(), criterion, rare=True)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    level.eval().space.set_codes(*level.encoder.codes())
+    for strange in (False, True):
+        before, after, action = drawn(strange)
+        assert torch.equal(level.predict(before, action), after)
+
+
+def test_ground_that_does_not_matter_is_not_read() -> None:
+    level, generator = walker_level(), torch.Generator().manual_seed(0)
+    nn.init.normal_(level.dynamics.change.weight, std=2.0)
+    level.space.set_codes(*level.encoder.codes())
+    level.requires_grad_(False).dynamics.matters[1] = False
+    level.dynamics.matters[1, 5] = True  # to the right of the middle
+    ground = torch.randint(4, (8, 5, 5), generator=generator)
+    other = (ground + 1) % 4
+    other[:, 2, 3] = ground[:, 2, 3]
+    action, token = torch.zeros(8, dtype=torch.long), torch.ones(8, dtype=torch.long)
+    for same, who in ((True, token), (False, 2 * token)):
+        read = [
+            level.dynamics.seen(level, level.space.embed, walks(each, who, action)[0], torch.full((8,), 12))
+            for each in (ground, other)
+        ]
+        assert torch.equal(*read) == same
+    assert torch.equal(read[0][..., 8:], read[1][..., 8:]), "the mover is seen in any case"

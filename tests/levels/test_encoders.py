@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hplan.levels.encoders import FourierEncoder, IdentityEncoder, OneHotEncoder, SlowSymbols
+from hplan.levels.encoders import CellEncoder, FourierEncoder, IdentityEncoder, OneHotEncoder, SlowSymbols
 
 
 def fourier(size: int, octaves: int) -> FourierEncoder:
@@ -48,3 +48,40 @@ def test_symbols_of_events_are_looked_up() -> None:
     encoder = SlowSymbols(vocabulary=3)
     encoder.table.copy_(torch.tensor([1, 0, 1]))
     assert encoder(torch.tensor([[[0, 1], [2, 2]]])).tolist() == [[[1, 0], [1, 1]]]
+
+
+def cells_and_movers() -> CellEncoder:
+    """A kind of 3 and a colour of 3 on the ground; of the mover a way of 3."""
+    torch.manual_seed(0)
+    encoder = CellEncoder(
+        inputs=(3,), latent=8, cardinalities=(3, 3, 3), vocabulary=5, mover=(1,), tokens=3
+    )  # the feature in the middle is the mover's
+    encoder.cells.copy_(torch.tensor([[0, 0], [1, 2], [2, 1], [1, 0], [2, 2]]))
+    encoder.tokens.copy_(torch.tensor([[0], [2], [1]]))
+    return encoder
+
+
+def test_cells_are_symbols_of_the_ground_and_of_the_mover() -> None:
+    encoder = cells_and_movers()
+    cells = torch.tensor([[[0, 0, 0], [1, 2, 2], [2, 0, 1]], [[1, 1, 0], [0, 1, 0], [2, 2, 2]]])
+    expected = [[0, 1 * 3 + 1, 2 * 3], [3 * 3 + 2, 2, 4 * 3 + 1]]
+    assert encoder(cells).tolist() == expected
+    assert encoder(cells.to(torch.uint8)[None, None]).tolist() == [[expected]], "any number of axes before"
+    assert encoder(cells[1, 2]).tolist() == 13
+
+
+def test_a_cell_that_play_never_showed_is_the_known_one_with_the_nearest_code() -> None:
+    encoder = cells_and_movers()
+    strange = torch.tensor([0, 0, 2])
+    code = encoder.ground_codes(strange[[0, 2]])
+    nearest = int((encoder.ground_codes(encoder.cells) @ code).argmax())
+    assert encoder(strange).tolist() == nearest * 3
+    assert encoder(torch.tensor([9, 0, 9])).tolist() == encoder(torch.tensor([2, 0, 2])).tolist() == 4 * 3
+
+
+def test_codes_of_features_are_unit_vectors_that_change_alike_whatever_the_others_are() -> None:
+    codes = cells_and_movers().ground_codes
+    every = codes(torch.cartesian_prod(torch.arange(3), torch.arange(3))).view(3, 3, 8).detach()
+    assert torch.allclose(every.norm(dim=-1), torch.ones(3, 3))
+    change = every[:, 1:] - every[:, :1]
+    assert torch.allclose(change, change[:1].expand_as(change), atol=1e-6)

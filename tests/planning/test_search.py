@@ -245,7 +245,7 @@ def test_a_sure_detour_beats_a_gamble(weight: float, steps: int) -> None:
     assert len(search.plan(Gamble(), torch.zeros(1), At(2), budget=Budget(100, 10))) == steps
 
 
-# ------------------------------------------------------------------------------------------------ where the way is known
+# ----------------------------------------------------------------------------------------------- where the way is known
 
 
 class Plane(Graph):

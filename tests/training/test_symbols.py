@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +15,17 @@ from torch import Tensor
 
 from hplan.play.play import Play
 from hplan.training import symbols as module
-from hplan.training.symbols import RareDraws, certainty, change_kinds, count_events, event_steps, index_maps, movers
+from hplan.training.symbols import (
+    RareDraws,
+    Windows,
+    certainty,
+    change_kinds,
+    count_events,
+    event_steps,
+    index_maps,
+    mover_features,
+    movers,
+)
 from hplan.types import ActionSpec, Episode, ObservationSpec, UsageError
 
 SPEC = ObservationSpec("symbols", (1, 3, 2), (5, 4))
@@ -245,3 +258,127 @@ def test_events_are_local_if_each_changes_its_surroundings_alone() -> None:
     assert event_steps(shown, of_lengths(4)).local()
     shown[4, 0, 1] = shown[4, 3, 3] = 1
     assert not event_steps(shown, of_lengths(4)).local()
+
+
+# ---------------------------------------------------------------------------------------- a mover apart from the ground
+
+
+def with_movers(ground: np.ndarray, places: np.ndarray, told: np.ndarray) -> Play:
+    """One episode of maps (N, H, W, F) of the ground, and of the mover, which is in flat cells (N,), two more features:
+    1, and what is told of it (N,)."""
+    mover = np.zeros((*ground.shape[:3], 2), np.uint8)
+    flat = mover.reshape(len(ground), -1, 2)
+    flat[np.arange(len(ground)), places] = np.stack([np.ones_like(told), told], 1)
+    observations = np.concatenate([ground, mover], -1).astype(np.uint8)
+    spec = ObservationSpec("symbols", observations.shape[1:], (*[4] * ground.shape[-1], 2, 3))
+    return recorded([(observations, np.zeros(len(ground) - 1))], spec)
+
+
+def wandering(seed: int, count: int = 40, features: int = 2, size: int = 4) -> Play:
+    """Ground that is mostly 0, and somebody who appears in any of its cells, and tells something or other."""
+    rng = np.random.default_rng(seed)
+    ground = rng.integers(0, 4, (count, size, size, features)) * (rng.random((count, size, size, features)) < 0.4)
+    return with_movers(ground, rng.permutation(count) % size**2, rng.integers(0, 3, count))
+
+
+def test_features_of_a_mover_differ_in_its_cell_alone() -> None:
+    play = wandering(0)
+    observations = play.observations
+    assert mover_features(observations) == (2, 3)
+    still = with_movers(observations[..., :2].numpy(), np.full(len(observations), 5), np.ones(len(observations), int))
+    assert mover_features(still.observations) == (), "it never moves"
+    two = observations.clone()
+    two[7, 0, 0, 2] = two[7, 0, 1, 2] = 1
+    assert mover_features(two) == (), "once there are two"
+    gone = observations.clone()
+    gone[3, ..., 2] = 0
+    assert mover_features(gone) == (), "once there is none"
+    elsewhere = observations.clone()
+    elsewhere[9, ..., 3] = (elsewhere[9, ..., 2] == 0).to(torch.uint8)
+    assert mover_features(elsewhere) == (2,), "what is told is told of others too"
+    assert mover_features(observations[..., 2:]) == (), "there is nothing else"
+    assert mover_features(observations[:, :2, :4]) == (), "too few cells to tell"
+
+
+def test_what_most_cells_have_of_a_mover_is_nothing_of_it() -> None:
+    """Far from it they show 1, and it shows 0."""
+    play = wandering(1)
+    observations = play.observations.clone()
+    observations[..., 2] = 1 - observations[..., 2]
+    vocabulary, maps = index_maps(replace(play, observations=observations))
+    assert vocabulary.mover == (2, 3) and vocabulary.tokens[0].tolist() == [1, 0]
+    assert ((maps % len(vocabulary.tokens) > 0) == (observations[..., 2] == 0)).all()
+
+
+@given(st.integers(0, 1000), st.integers(10, 60))
+def test_symbols_of_a_mover_and_of_the_ground_stand_for_exactly_their_cells(seed: int, count: int) -> None:
+    play = wandering(seed, count)
+    vocabulary, maps = index_maps(play)
+    assume(vocabulary.mover == (2, 3))
+    count = len(vocabulary.tokens)
+    shown = torch.cat([vocabulary.cells[maps // count], vocabulary.tokens[maps % count]], -1)
+    assert torch.equal(shown, play.observations.long())
+    assert ((maps % count > 0).flatten(1).sum(1) == 1).all(), "the mover is in one cell, and token 0 is nothing of it"
+
+
+@given(st.integers(0, 1000), st.integers(5, 30))
+def test_the_ground_is_closed_over_pairs(seed: int, count: int) -> None:
+    """A cell of three features is known where every two of them were seen together."""
+    play = wandering(seed, count, features=3, size=3)
+    vocabulary, _ = index_maps(play)
+    assume(vocabulary.mover == (3, 4))
+    seen = {tuple(cell) for cell in play.observations[..., :3].flatten(0, 2).tolist()}
+    pairs = {(i, j): {(cell[i], cell[j]) for cell in seen} for i, j in ((0, 1), (0, 2), (1, 2))}
+    every = {
+        cell
+        for cell in product(range(4), repeat=3)
+        if all((cell[i], cell[j]) in known for (i, j), known in pairs.items())
+    }
+    cells = [tuple(cell) for cell in vocabulary.cells.tolist()]
+    assert len(cells) == len(set(cells)) and set(cells) == every
+    assert set(cells[: len(seen)]) == seen, "what play never showed comes last"
+
+
+def test_what_is_too_much_to_close_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = wandering(0, 20, features=3)
+    seen = len(play.observations[..., :3].flatten(0, 2).unique(dim=0))
+    assert len(index_maps(play)[0].cells) > seen
+    monkeypatch.setattr(module, "LARGEST_VOCABULARY", seen)
+    assert len(index_maps(play)[0].cells) == seen
+
+
+def looking(*ahead: int, count: int = 4000, luck: float = 0.0) -> Windows:
+    """Steps of movers of several kinds, each of whom goes right if the ground so many cells ahead is 0, and otherwise
+    stays where it is; or does anything, by `luck`. The ground is 1 in some of the three cells on either side."""
+    rng, size = np.random.default_rng(0), len(ahead) * count
+    kind, row = np.arange(size) // count, np.arange(size)
+    ground = np.zeros((size, 9, 9), np.int64)
+    ground[:, 4, [1, 2, 3, 5, 6, 7]] = rng.integers(0, 2, (size, 6))
+    goes = (ground[row, 4, 4 + np.array(ahead)[kind]] == 0) ^ (rng.random(size) < luck / 2)
+    tokens = 1 + len(ahead)
+    maps = np.repeat(tokens * ground, 2, 0)
+    maps[2 * row, 4, 4] += 1 + kind
+    maps[2 * row + 1, 4, 4 + goes] += 1 + kind
+    at, none = torch.full((size,), 4 * 9 + 4), torch.zeros(2 * size, dtype=torch.long)
+    rows, group = 2 * torch.arange(size), torch.from_numpy(kind)
+    return Windows.of(torch.from_numpy(maps), none, rows, at, group, none[:size], tokens)
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 3])
+@pytest.mark.parametrize("luck", [0.0, 0.02])
+def test_a_window_is_as_large_as_what_decides_and_reads_nothing_else(ahead: int, luck: float) -> None:
+    windows = looking(ahead, luck=luck).deciding()
+    side = 2 * windows.radius + 1
+    assert windows.radius == ahead
+    assert windows.ambiguity == pytest.approx(luck / 2, abs=0.01)
+    where = windows.radius * side + windows.radius + ahead
+    assert torch.nonzero(windows.matters(centre=False)).tolist() == [[0, where]]
+    assert torch.nonzero(windows.matters(centre=True))[:, 1].tolist() == [windows.radius * (side + 1), where]
+
+
+def test_each_group_reads_what_decides_for_it() -> None:
+    """Some look one cell ahead, and others two; all of them change where they are and what is right of it."""
+    both = looking(1, 2).deciding()
+    assert both.radius == 2
+    assert torch.nonzero(both.matters(centre=False)).tolist() == [[0, 13], [1, 14]]
+    assert torch.nonzero(both.touches()).tolist() == [[0, 4], [0, 5], [1, 4], [1, 5]]

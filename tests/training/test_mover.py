@@ -29,7 +29,7 @@ from torch import Tensor
 from hplan.levels.level import Level
 from hplan.planning.novelty import NoveltySearch
 from hplan.training.events import Events, EventSettings
-from hplan.training.reach import Mover, MoverSteps, carried, closed, lasting, wanted_stride
+from hplan.training.reach import MoverSteps, carried, closed, lasting, wanted_stride
 from hplan.types import Budget
 
 PLAY = played()
@@ -73,7 +73,7 @@ def test_what_a_step_changes_that_leaves_the_ground_alone_is_the_pose_and_the_re
 
 def test_tokens_that_play_never_showed_are_made_of_poses_and_what_is_carried() -> None:
     """Nobody who had the second key ever looked to the left."""
-    tokens = torch.tensor([[0, 0]] + [[way, key] for key in (0, 1, 2) for way in (1, 2, 3, 4)][:-1])
+    tokens = torch.tensor([[0, 0], *[[way, key] for key in (0, 1, 2) for way in (1, 2, 3, 4)][:-1]])
     size = len(tokens)
 
     def steps(pairs: list[tuple[int, int, bool]]) -> MoverSteps:
@@ -140,6 +140,25 @@ def test_an_event_has_the_chance_that_play_had() -> None:
         assert once == pytest.approx(0.25, abs=0.12)
         assert once + chance[(BOX, FLOOR, key, key, 0)] == pytest.approx(1)
     assert all(share == 1 for edit, share in chance.items() if edit[0] != BOX)
+
+
+def test_ways_in_which_the_same_may_end_are_outcomes_of_either() -> None:
+    edits, start = named_edits(), State(read(PLAN), (0, 1))
+    kinds = [edits.index((BOX, thing, 1, 1, 0)) for thing in (KEY, FLOOR)]
+    other = [i for i in range(len(edits)) if edits[i][0] != BOX]
+    groups = LEVEL.macros.group.tolist()
+    assert groups[kinds[0]] == groups[kinds[1]] and len({groups[i] for i in other} - {groups[kinds[0]]}) == len(other)
+    assert LEVEL.outcomes is not None
+    z, cell = coarse(start)[None], 1 * 5 + 1
+    wanted = torch.stack([LEVEL.predict(z, torch.tensor([kind * 25 + cell]))[0] for kind in kinds])
+    assert not torch.equal(*wanted)
+    for kind in kinds:
+        ends, chance = LEVEL.outcomes(z, torch.tensor([kind * 25 + cell]))
+        order = chance[0].argsort()  # the key is the rarer of the two
+        assert torch.equal(ends[0, order], wanted) and torch.allclose(chance[0, order], LEVEL.macros.chance[kinds])
+    take = edits.index((KEY, FLOOR, 1, 2, 0)) * 25
+    ends, chance = LEVEL.outcomes(z.repeat(2, 1, 1), torch.tensor([take, kinds[0] * 25 + cell]))
+    assert chance[0].tolist() == [1.0, 0.0] and torch.equal(ends[0, 0], LEVEL.predict(z, torch.tensor([take]))[0])
 
 
 def coarse(state: State) -> Tensor:
