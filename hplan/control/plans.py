@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hplan.levels.calibration import ALPHA
+from hplan.planning.proposal import NEVER
 from hplan.types import ARRIVED, Budget, Cause, Energy, PlanNode, PlanResult, WorldModel
 from hplan.validation import Count, NonNegative, Positive, Rate, Whole, validated
 
@@ -102,6 +103,9 @@ def imagine_rest(level: WorldModel, plan: LevelPlan, at: int, z: Tensor) -> Plan
     latents = torch.stack(path)
     energies = plan.goal(latents)
     reached = bool(energies[-1] <= plan.goal.threshold)
+    if level.capabilities.discrete and level.macro.kind == "discrete" and len(macros):
+        # what was possible where it was planned may be out of the question where it is now
+        reached &= bool((level.prior(latents[:-1]).gather(1, macros[:, None]) > NEVER).all())
     return PlanResult(macros, latents, energies, plan.result.costs[rest], reached, evaluations=len(macros))
 
 

@@ -54,6 +54,7 @@ from hplan.training.symbols import (
     event_steps,
     index_maps,
     movers,
+    turn_maps,
 )
 from hplan.training.train import Ratio
 from hplan.types import Budget, UsageError
@@ -104,6 +105,7 @@ class Events:
         self.success = success_rows(play)
         # Where there is a mover apart from the ground, events are what it can reach.
         self.mover: Mover | None = None
+        self.relabelled: Tensor | None = None  # where play shows that it makes no difference which way the mover goes
         if self.vocabulary.mover:
             shown = len(self.vocabulary.tokens)
             self.mover = Mover.of(self.vocabulary.tokens, self.maps, self.starts)
@@ -195,6 +197,7 @@ class Events:
             ends = self._failed()[starts[some]]
             windows = Windows.of(self.maps, play.actions, starts[some], at[some], pose, ends, tokens).deciding()
             self.facts["window"] = 2 * windows.radius + 1
+            self.relabelled = self._symmetry(windows, starts[some], at[some], ends)
         sizes: dict[str, Any] = {"channels": channels, "macros": actions.size}
         level = Level(
             index=0,
@@ -286,6 +289,11 @@ class Events:
                     rows, following = torch.cat([rows, over]), torch.cat([following, over])
                     fails = torch.cat([fails, torch.zeros_like(fails[:absorbed])])
                 before, after = maps[rows], maps[following]
+                if self.relabelled is not None:
+                    quarter = int(torch.randint(4, (1,), generator=generator))
+                    before, after = (
+                        turn_maps(z, quarter, self.relabelled, level.space.tokens) for z in (before, after)
+                    )
                 codes = level.encoder.codes()
                 total, read, figures = prediction_loss(level, before, taken, after, codes, criterion, rare=rare)
                 if local:
@@ -306,6 +314,34 @@ class Events:
             if turn + 1 < rounds:
                 hard = mispredicted(level, maps, actions, starts, torch.Generator().manual_seed(turn))
         level.encoder.requires_grad_(False)
+
+    def _symmetry(self, windows: Windows, rows: Tensor, at: Tensor, ends: Tensor) -> Tensor | None:
+        """`Mover.relabelled`, where play shows that steps do the same whichever way the mover goes; else None."""
+        mover = self.mover
+        relabelled = None if mover is None else mover.relabelled(self.maps.shape[-1])
+        if mover is None or relabelled is None:
+            return None
+        tokens, height, width = len(mover.tokens), *self.maps.shape[1:]
+        token = mover.steps.token[torch.searchsorted(mover.steps.rows, rows)]
+        quarter = mover.turns(width)[token]
+        parts, order = [], []
+        for turn in range(4):
+            own = torch.nonzero(quarter == turn)[:, 0]
+            pairs = torch.stack([rows[own], rows[own] + 1], 1).flatten()
+            maps = turn_maps(self.maps[pairs], turn, relabelled, tokens)
+            row, column = at[own] // width, at[own] % width
+            for _ in range(turn):
+                row, column = (width if _ % 2 == 0 else height) - 1 - column, row
+            here = row * maps.shape[-1] + column
+            first = torch.arange(0, 2 * len(own), 2)
+            actions = torch.zeros(2 * len(own), dtype=torch.long)
+            actions[first] = self.play.actions[rows[own]]
+            parts.append(Windows.of(maps, actions, first, here, torch.zeros_like(own), ends[own], tokens))
+            order.append(own)
+        back = torch.cat(order).argsort()
+        turned = Windows.joined(parts).of_rows(back).within(windows.radius)
+        self.facts["symmetric"] = symmetric = windows.symmetric(turned)
+        return relabelled if symmetric else None
 
     def _failed(self) -> Tensor:
         """(N,) bool: the step from this row ended the episode without success. Where play never succeeded, who knows

@@ -114,6 +114,22 @@ class Mover:
         tokens = closed(tokens, stays)
         return cls(steps, tokens, *carried(tokens, stays, alike))
 
+    def relabelled(self, width: int) -> Tensor | None:
+        """(4, T): which token each is after so many quarter turns of the map, counterclockwise; None where poses are
+        not four ways to go."""
+        turns = self.turns(width)
+        by_pose = torch.stack([turns[self.poses == pose][-1] for pose in range(int(self.poses.max()) + 1)])
+        if sorted(by_pose.tolist()) != [0, 1, 2, 3]:
+            return None
+        number = {
+            (int(turn), int(holds)): t for t, (turn, holds) in enumerate(zip(turns, self.holds, strict=True)) if t
+        }
+        found = torch.zeros(4, len(turns), dtype=torch.long)
+        for (turn, holds), token in number.items():
+            for quarter in range(4):
+                found[quarter, token] = number.get(((turn - quarter) % 4, holds), token)
+        return found
+
     def turns(self, width: int) -> Tensor:
         """(T,): by how many quarter turns a window looks as if the mover went up, where its pose goes one way alone."""
         moves = _moves(self.steps, self.holds, self.poses, width)

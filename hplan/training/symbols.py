@@ -151,6 +151,17 @@ class Windows:
         done = actions[rows] * tokens + torch.cat(token)
         return cls(SIGHT, torch.cat(before), done, group, torch.cat(outcome) * 2 + ends, torch.cat(changed))
 
+    @classmethod
+    def joined(cls, parts: list[Windows]) -> Windows:
+        """Several of one radius, one after the other."""
+        names = ("before", "action", "group", "outcome", "changed")
+        return cls(parts[0].radius, *(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
+    def symmetric(self, turned: Windows) -> bool:
+        """Whether windows as they are after a turn, whichever way the mover went, decide the same steps as well."""
+        rows = self.certain()
+        return turned.of_rows(rows).agreement() >= self.of_rows(rows).enough()
+
     def within(self, radius: int) -> Windows:
         """The same by smaller windows."""
         side, out = 2 * self.radius + 1, self.radius - radius
@@ -233,6 +244,12 @@ class Windows:
         size = int(self.before.max()) + 1
         noise = _noise(max(seen.shape[1], 1) * size, 2)
         return noise[seen + torch.arange(seen.shape[1]) * size].sum(1) * 2**20 + self.action
+
+
+def turn_maps(maps: Tensor, quarter: int, relabelled: Tensor, tokens: int) -> Tensor:
+    """Maps (B, H, W) of ground * tokens + token after so many quarter turns, counterclockwise; relabelled (4, tokens):
+    what the mover's tokens become."""
+    return maps.rot90(quarter, (1, 2)) // tokens * tokens + relabelled[quarter][maps.rot90(quarter, (1, 2)) % tokens]
 
 
 def _noise(count: int, seed: int) -> Tensor:
