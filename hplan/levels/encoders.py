@@ -131,8 +131,8 @@ class IdentityEncoder(nn.Module):
 
 
 class FeatureCodes(nn.Module):
-    """Features of single cells to unit vectors: (..., F) int64 -> (..., latent). Every feature has numbers of its own, a
-    unit vector for each of its values, so that features which were never seen together have a code as well, and what
+    """Features of single cells to unit vectors: (..., F) int64 -> (..., latent). Every feature has numbers of its own,
+    a unit vector for each of its values. So features which were never seen together have a code as well, and what
     changes one of them changes it alike whatever the others are."""
 
     offsets: Tensor
@@ -160,8 +160,8 @@ class CellEncoder(nn.Module):
     """Cells (..., F) int64 to symbols (...) int64: ground * T + token, as `hplan.levels.spaces.DiscreteMap` has them.
 
     `cells` (V, F - M) are the kinds of ground and `tokens` (T, M) those of the mover, whose features are `mover` (M,),
-    the first token nothing; with no such features T = 1. `varying`: features that have a code, () for all. A cell that is
-    neither is the one with the nearest code.
+    the first token nothing; with no such features T = 1. `varying`: features that have a code, () for all. A cell that
+    is neither is the one with the nearest code.
     """
 
     cells: Tensor

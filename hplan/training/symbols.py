@@ -45,8 +45,8 @@ class Vocabulary:
 def index_maps(play: Play) -> tuple[Vocabulary, Tensor]:
     """The vocabulary of play, and every observation in its terms, maps (N, H, W) int64: ground * T + token.
 
-    The ground is closed over what play combined in pairs: a cell of three features is in it where every two of them were
-    seen together. Raises UsageError where play shows more different cells than can be symbols.
+    The ground is closed over what play combined in pairs: a cell of three features is in it where every two of them
+    were seen together. Raises UsageError where play shows more different cells than can be symbols.
     """
     observations, cardinalities = play.observations, play.observation_spec.cardinalities
     mover = mover_features(observations)

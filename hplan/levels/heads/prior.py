@@ -62,7 +62,7 @@ class AffordancePrior(nn.Module):
         return torch.where(self.supported & (fails < self._fatal(level)), F.logsigmoid(able), IMPOSSIBLE)
 
     def _fatal(self, level: Level) -> float:
-        """The logit of failure from which an action is out of the question. In a world of chance anything may end so."""
+        """The logit of failure from which an action is out of the question. In a world of chance, even odds."""
         return FATAL if level.uncertainty_head is None or level.uncertainty_head.certain else 0.0
 
     def logits(self, maps: Tensor) -> Tensor:
