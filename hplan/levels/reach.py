@@ -79,7 +79,7 @@ class ReachMap(DiscreteMap):
             moves = [[0, 0, *move] for move in gone if move != [0, 0]]
             steps = flood(free[rows].reshape(-1, *shape), sources.reshape(-1, 1, *shape), moves)[:, 0]
             self._known |= dict(zip(new, steps, strict=True))
-        return np.stack([self._known[key] for key in keys]).astype(np.int64)
+        return np.array([self._known[key] for key in keys], np.int64).reshape(free.shape)
 
     def stopped(self, ground: Tensor, at: Tensor) -> Tensor:
         """(B, N), (B,) -> (B,) bool: whether the mover is where play never went on from."""
