@@ -156,12 +156,30 @@ class FeatureCodes(nn.Module):
         return F.pad(codes, (0, self.latent - codes.shape[-1]))
 
 
+class JointCodes(nn.Module):
+    """The same by one network over all features together, which learns faster where they do not vary independently."""
+
+    offsets: Tensor
+    highest: Tensor
+
+    def __init__(self, cardinalities: tuple[int, ...], latent: int, hidden: int) -> None:
+        super().__init__()
+        self.register_buffer("offsets", torch.tensor([0, *cardinalities[:-1]]).cumsum(0), persistent=False)
+        self.register_buffer("highest", torch.tensor(cardinalities) - 1, persistent=False)
+        self.embedding = nn.Embedding(sum(cardinalities), hidden)
+        self.mix = nn.Sequential(nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, latent))
+
+    def forward(self, features: Tensor) -> Tensor:
+        features = torch.minimum(features.long(), self.highest)
+        return F.normalize(self.mix(self.embedding(features + self.offsets).sum(-2)), dim=-1)
+
+
 class CellEncoder(nn.Module):
     """Cells (..., F) int64 to symbols (...) int64: ground * T + token, as `hplan.levels.spaces.DiscreteMap` has them.
 
     `cells` (V, F - M) are the kinds of ground and `tokens` (T, M) those of the mover, whose features are `mover` (M,),
-    the first token nothing; with no such features T = 1. `varying`: features that have a code, () for all. A cell that
-    is neither is the one with the nearest code.
+    the first token nothing; with no such features T = 1. `varying`: features that have a code, () for all; without a
+    mover all have one together. A cell that is neither is the one with the nearest code.
     """
 
     cells: Tensor
@@ -177,6 +195,7 @@ class CellEncoder(nn.Module):
         mover: tuple[int, ...] = (),
         tokens: int = 1,
         varying: tuple[int, ...] = (),
+        hidden: int = 48,
         **_: Any,
     ) -> None:
         super().__init__()
@@ -188,7 +207,7 @@ class CellEncoder(nn.Module):
             sizes = tuple(cardinalities[f] for f in own)
             return FeatureCodes(sizes, latent, tuple(i for i, f in enumerate(own) if f in varying))
 
-        self.ground_codes = codes(self.ground)
+        self.ground_codes = codes(self.ground) if mover else JointCodes(cardinalities, latent, hidden)
         self.token_codes = codes(self.mover) if mover else None
 
     def forward(self, cells: Tensor) -> Tensor:
@@ -203,7 +222,7 @@ class CellEncoder(nn.Module):
         return self.ground_codes(self.cells), None if self.token_codes is None else self.token_codes(self.tokens)
 
 
-def _looked_up(features: Tensor, known: Tensor, codes: FeatureCodes) -> Tensor:
+def _looked_up(features: Tensor, known: Tensor, codes: FeatureCodes | JointCodes) -> Tensor:
     """Features (..., F) -> (...): which row of `known` (V, F) they are, or has the nearest code."""
     weights = torch.cumprod(torch.cat([torch.ones(1, dtype=torch.long), codes.highest[:-1] + 1]), 0)
     flat, order = (known @ weights).sort()

@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from hplan.levels.dynamics import RADIUS, WINDOW, crop, prediction_loss
+from hplan.levels.dynamics import WINDOW, prediction_loss
 from hplan.levels.heads.landmarks import LandmarkEdges
 from hplan.levels.heads.success import success_rows, success_stages
 from hplan.levels.level import Level
-from hplan.levels.stage import Loss, Stage, Stages
+from hplan.levels.stage import Stage, Stages
 from hplan.levels.timescales import (
     Gap,
     Pairs,
@@ -39,35 +39,21 @@ from hplan.objectives.criterion import Criterion
 from hplan.planning.energy import Lifted, NearLatent
 from hplan.planning.search import BestFirstSearch
 from hplan.play.play import Play
-from hplan.training.reach import Mover, reach_level
-from hplan.training.reach import wanted_stride as reach_stride
+from hplan.training.cells import CellLevel
+from hplan.training.mover import Mover, reach_level
+from hplan.training.mover import wanted_stride as reach_stride
 from hplan.training.symbols import (
-    CHUNK,
-    DECIDED,
     EventSteps,
     RareDraws,
-    Windows,
-    certainty,
-    change_kinds,
-    changes,
     count_events,
     event_steps,
     index_maps,
-    movers,
-    turn_maps,
 )
 from hplan.training.train import Ratio
 from hplan.types import Budget, UsageError
 from hplan.validation import Count, Integer, validated
 
-CHANCES = 4  # times as many steps where chances have to be learned from noise
-ROUNDS = 3  # of training level 0, each of the later ones on what the one before got wrong
-FIRST, HARD = 0.6, 0.3  # share of the steps that the first round has, and of a batch that are mistakes in later ones
-MINED = 40_000  # rows that are looked through for mistakes after a round
-ABSORBED = 0.05  # of a batch of level 0 are ended episodes, in which every action changes nothing
-MOST_ENDS = 65_536  # ended episodes that these are drawn from
 PRIOR_CELLS = 4096  # in a batch of the prior, about: it looks at whole maps, many times over
-WIDTH = 4  # times wider is a network over a window than one over each cell
 SHOWN = 12  # slowest functions whose time scales, in steps, the metadata tells; the first is the constant
 LEAST_EVENTS, LONGER = 2, 2  # of a level: events in the busiest tenth of episodes, steps of the one below in each
 TRIED = 50  # events that are planned to find how long a step is, but for those left when all have spent too much
@@ -89,7 +75,7 @@ class EventSettings:
     rare: bool = True  # rare kinds of change are drawn more often, weigh more, and mistakes are practised
 
 
-class Events:
+class Events(CellLevel):
     """How levels are cut and learned, `hplan.training.train.Abstraction`."""
 
     Settings = EventSettings
@@ -175,182 +161,6 @@ class Events:
         """Whether the level is kept; warns of one that collapsed."""
         warn_of_collapse(level, examine(level, some(self.maps, EXAMINED)))
         return True
-
-    # -------------------------------------------------------------------------------------------------------- level 0
-
-    def _base(self) -> Level:
-        settings, play = self.settings, self.play
-        actions, observations = play.action_spec, play.observation_spec
-        known = self.vocabulary
-        vocabulary, tokens = len(known.cells), len(known.tokens)
-        token_channels = settings.channels if tokens > 1 else 0
-        channels, starts = settings.channels + token_channels, self.starts
-        alone = movers(self.maps, starts, vocabulary) if tokens == 1 and self.maps[0].numel() > WINDOW else None
-        local = tokens > 1 or (alone is not None and bool(alone.any()))
-        windows: Windows | None = None
-        if local:
-            there = self.maps[starts] % tokens > 0 if alone is None else alone[self.maps[starts]]
-            at = there.flatten(1).long().argmax(1)
-            draws = RareDraws.of(2 * change_kinds(self.maps, play.actions, starts, at) + self._failed()[starts])
-            some = draws(DECIDED, torch.Generator().manual_seed(self.seed)).unique()
-            pose = torch.zeros_like(some) if self.mover is None else self.mover.poses[self.mover.steps.token[some]]
-            ends = self._failed()[starts[some]]
-            windows = Windows.of(self.maps, play.actions, starts[some], at[some], pose, ends, tokens).deciding()
-            self.facts["window"] = 2 * windows.radius + 1
-            self.relabelled = self._symmetry(windows, starts[some], at[some], ends)
-        sizes: dict[str, Any] = {"channels": channels, "macros": actions.size}
-        level = Level(
-            index=0,
-            parts={
-                "prior": {
-                    "kind": "affordance",
-                    "channels": channels,
-                    "hidden": settings.hidden // 3,
-                    "macros": actions.size,
-                },
-                "encoder": {
-                    "kind": "cells",
-                    "inputs": (observations.shape[-1],),
-                    "latent": settings.channels,
-                    "cardinalities": observations.cardinalities,
-                    "vocabulary": vocabulary,
-                    "mover": known.mover,
-                    "varying": known.varying,
-                    "tokens": tokens,
-                },
-                "dynamics": {"kind": "local-window", "hidden": WIDTH * settings.hidden, **sizes}
-                | {"radius": windows.radius, "tokens": tokens}
-                if windows
-                else {"kind": "local-convolution", "hidden": settings.hidden, "pointed": False, **sizes},
-                "success": {"kind": "map", "channels": channels, "hidden": settings.hidden // 2},
-                "space": {
-                    "kind": "discrete-map",
-                    "vocabulary": vocabulary,
-                    "channels": settings.channels,
-                    "tokens": tokens,
-                    "token_channels": token_channels,
-                },
-                "macros": {"kind": "actions", "action": "discrete", "size": actions.size, "names": actions.names},
-                "uncertainty": {"kind": "outcomes"},
-            },
-        )
-        level.encoder.cells.copy_(known.cells)
-        level.encoder.tokens.copy_(known.tokens)
-        taken = play.actions[starts]
-        changed = changes(self.maps, starts).float()
-        level.prior_head.supported.copy_(torch.zeros(actions.size).index_add_(0, taken, changed) > 0)
-        if bool((changed > 0).any()):
-            level.space.typical_change.copy_(changed[changed > 0].median())
-        if alone is not None:
-            level.space.movers.copy_(alone)
-        certain = 1 - windows.ambiguity if windows else certainty(self.maps, play.actions, starts)
-        level.uncertainty_head.certainty.fill_(certain)
-        if windows:
-            matters, touches = windows.matters(centre=tokens == 1), windows.touches()
-            level.dynamics.matters.copy_(matters if self.mover is None else matters[self.mover.poses])
-            level.dynamics.touches.copy_(touches if self.mover is None else touches[self.mover.poses])
-            if self.mover is not None:
-                level.dynamics.turns.copy_(self.mover.turns(self.maps.shape[-1]))
-            self.facts["read"] = [int(cells) for cells in matters.sum(1)]
-        return level
-
-    def _base_stages(self, level: Level) -> Stages:
-        """What every action does to every cell, and where it does anything, in rounds: later ones practise what the one
-        before got wrong, mostly actions that fail where they seldom are tried."""
-        settings, maps, actions, starts = self.settings, self.maps, self.play.actions, self.starts
-        # Rare kinds of change are drawn more often, unless the same action may end in several ways: then how often it
-        # ends in which is what has to be learned.
-        certain = level.uncertainty_head.certain
-        rare, steps = settings.rare and certain, settings.base_steps * (1 if certain else CHANCES)
-        local, failed = bool(level.dynamics.local), self._failed()
-        at = torch.cat([level.space.mover(maps[rows]) for rows in starts.split(CHUNK)]) if local else None
-        kinds = change_kinds(maps, actions, starts, at) if rare else torch.zeros(len(starts), dtype=torch.long)
-        draws = RareDraws.of(2 * kinds + failed[starts])
-        ends = torch.nonzero(self.play.terminated)[:, 0]
-        ends = ends[:: max(len(ends) // MOST_ENDS, 1)]
-        # A window does not show whether the episode has ended.
-        absorbed = int(settings.batch * ABSORBED) if len(ends) and not local else 0
-        criterion = Criterion(settings.objective, settings.channels, level.encoder)
-        prior = level.prior_head
-
-        def prediction(hard: Tensor) -> Loss:
-            """The objective; a share of the batch are `hard` rows, if there are any."""
-            known = int(settings.batch * HARD) if len(hard) else 0
-
-            def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-                rows = starts[draws(settings.batch - absorbed - known, generator)]
-                if known:
-                    rows = torch.cat([rows, hard[torch.randint(len(hard), (known,), generator=generator)]])
-                taken, following, fails = actions[rows], rows + 1, failed[rows]
-                if absorbed:
-                    over = ends[torch.randint(len(ends), (absorbed,), generator=generator)]
-                    chosen = torch.randint(level.macro.size, (absorbed,), generator=generator)
-                    taken = torch.cat([taken, chosen])
-                    rows, following = torch.cat([rows, over]), torch.cat([following, over])
-                    fails = torch.cat([fails, torch.zeros_like(fails[:absorbed])])
-                before, after = maps[rows], maps[following]
-                if self.relabelled is not None:
-                    quarter = int(torch.randint(4, (1,), generator=generator))
-                    before, after = (
-                        turn_maps(z, quarter, self.relabelled, level.space.tokens) for z in (before, after)
-                    )
-                codes = level.encoder.codes()
-                total, read, figures = prediction_loss(level, before, taken, after, codes, criterion, rare=rare)
-                if local:
-                    where = level.space.mover(before)
-                    before, after = (crop(each, where, RADIUS, outside=0) for each in (before, after))
-                happened = (before != after).flatten(1).any(1).float()
-                return total + prior.loss(read, taken, happened, fails.float()), figures
-
-            return loss
-
-        world = nn.ModuleList([level.encoder, level.dynamics, prior, criterion])
-        rounds, hard = ROUNDS if rare else 1, torch.empty(0, dtype=torch.long)
-        for turn in range(rounds):
-            name = "level0" if turn == 0 else f"level0-hard{turn}"
-            share = 1.0 if rounds == 1 else FIRST if turn == 0 else (1 - FIRST) / (rounds - 1)
-            yield Stage(name, world, prediction(hard), round(steps * share), lr=1e-3 if turn else 2e-3)
-            level.space.set_codes(*level.encoder.codes())
-            if turn + 1 < rounds:
-                hard = mispredicted(level, maps, actions, starts, torch.Generator().manual_seed(turn))
-        level.encoder.requires_grad_(False)
-
-    def _symmetry(self, windows: Windows, rows: Tensor, at: Tensor, ends: Tensor) -> Tensor | None:
-        """`Mover.relabelled`, where play shows that steps do the same whichever way the mover goes; else None."""
-        mover = self.mover
-        relabelled = None if mover is None else mover.relabelled(self.maps.shape[-1])
-        if mover is None or relabelled is None:
-            return None
-        tokens, height, width = len(mover.tokens), *self.maps.shape[1:]
-        token = mover.steps.token[torch.searchsorted(mover.steps.rows, rows)]
-        quarter = mover.turns(width)[token]
-        parts, order = [], []
-        for turn in range(4):
-            own = torch.nonzero(quarter == turn)[:, 0]
-            pairs = torch.stack([rows[own], rows[own] + 1], 1).flatten()
-            maps = turn_maps(self.maps[pairs], turn, relabelled, tokens)
-            row, column = at[own] // width, at[own] % width
-            for _ in range(turn):
-                row, column = (width if _ % 2 == 0 else height) - 1 - column, row
-            here = row * maps.shape[-1] + column
-            first = torch.arange(0, 2 * len(own), 2)
-            actions = torch.zeros(2 * len(own), dtype=torch.long)
-            actions[first] = self.play.actions[rows[own]]
-            parts.append(Windows.of(maps, actions, first, here, torch.zeros_like(own), ends[own], tokens))
-            order.append(own)
-        back = torch.cat(order).argsort()
-        turned = Windows.joined(parts).of_rows(back).within(windows.radius)
-        self.facts["symmetric"] = symmetric = windows.symmetric(turned)
-        return relabelled if symmetric else None
-
-    def _failed(self) -> Tensor:
-        """(N,) bool: the step from this row ended the episode without success. Where play never succeeded, who knows
-        what an end means: none."""
-        play = self.play
-        failed = torch.zeros(len(play), dtype=torch.bool)
-        if bool(play.success.any()):
-            failed[:-1] = play.terminated[1:] & ~play.success[:-1]
-        return failed
 
     # ----------------------------------------------------------------------------------------------- levels of events
 
@@ -449,20 +259,6 @@ class Events:
             )
         widest = sorted(there, key=lambda gap: (-gap.ratio, gap.time))[: (self.count or most) - 1]
         return sorted(widest, key=lambda gap: gap.time)
-
-
-@torch.inference_mode()
-def mispredicted(level: Level, maps: Tensor, actions: Tensor, starts: Tensor, generator: torch.Generator) -> Tensor:
-    """Rows of play, among some drawn evenly, whose next observation the level gets wrong as it is now."""
-    found = []
-    for rows in starts[torch.randint(len(starts), (MINED,), generator=generator)].split(512):
-        before, after = maps[rows], maps[rows + 1]
-        wrong = level.predict(before, actions[rows]) != after
-        if level.dynamics.local:  # what else changed is not its doing
-            at = level.space.mover(before)
-            wrong = crop(wrong, at, RADIUS, outside=0) & level.dynamics.touched(before, at)
-        found.append(rows[wrong.flatten(1).any(1)])
-    return torch.cat(found)
 
 
 @torch.inference_mode()

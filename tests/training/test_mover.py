@@ -29,7 +29,7 @@ from torch import Tensor
 from hplan.levels.level import Level
 from hplan.planning.novelty import NoveltySearch
 from hplan.training.events import Events, EventSettings
-from hplan.training.reach import MoverSteps, carried, closed, lasting, wanted_stride
+from hplan.training.mover import MoverSteps, carried, closed, lasting, wanted_stride
 from hplan.types import Budget
 
 PLAY = played()

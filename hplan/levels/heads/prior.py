@@ -41,10 +41,12 @@ class CategoricalPrior(nn.Module):
 class AffordancePrior(nn.Module):
     """Of a map and the environment's actions: log p(doing m here changes anything), the log-sum-exp of what each cell's
     surroundings say, as one place where an action can take hold is enough. What may well end the episode in failure is
-    impossible. `supported` (M,): what ever changed anything in play."""
+    impossible. `supported` (M,): what ever changed anything in play; `risky` (M,): what ever ended in
+    failure."""
 
     weight, floors = 1.0, (0.005, 0.0)
     supported: Tensor
+    risky: Tensor
 
     def __init__(self, *, channels: int, macros: int, hidden: int = 16) -> None:
         super().__init__()
@@ -53,13 +55,16 @@ class AffordancePrior(nn.Module):
         )
         self.bias = nn.Parameter(torch.full((2 * macros,), -3.0))
         self.register_buffer("supported", torch.ones(macros, dtype=torch.bool))
+        self.register_buffer("risky", torch.zeros(macros, dtype=torch.bool))
 
     def forward(self, level: Level, z: Tensor) -> Tensor:
         space = level.space
         local = level.dynamics.local
         maps = level.dynamics.seen(level, space.embed, z, space.mover(z)) if local else space.embed(z)
         able, fails = self.logits(maps).chunk(2, -1)
-        return torch.where(self.supported & (fails < self._fatal(level)), F.logsigmoid(able), IMPOSSIBLE)
+        return torch.where(
+            self.supported & ~(self.risky & (fails > self._fatal(level))), F.logsigmoid(able), IMPOSSIBLE
+        )
 
     def _fatal(self, level: Level) -> float:
         """The logit of failure from which an action is out of the question. In a world of chance, even odds."""

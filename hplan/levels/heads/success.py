@@ -28,8 +28,7 @@ TOLD = 0.1  # loss at the end, above which a classifier may have begun badly
 BEGINNINGS = 4  # at the most, of which the best is kept
 DECIDED = 0.01  # loss at the end, up to which a part of a cell decides
 LATEST = 5  # points of a curve that tell the loss at its end
-MISSION = 32  # numbers that a mission becomes
-WIDE = 64  # layers over a cell and a mission: "the blue ball" is a ball and blue where the words say so
+QUERIES = 8  # ways in which a cell may match a mission: "the blue ball" is a ball and blue where the words say so
 DROPPED = 0.25  # of a batch sees no mission, so that a goal without one still means any success
 
 
@@ -48,25 +47,29 @@ class MapSuccess(nn.Module):
     """Of a map: the log-sum-exp over cells, so that one cell can say so.
 
     Cells speak for themselves alone: with their neighbours in view, a few dozen rewards of play are learned by heart.
-    words: that missions are made of; with any, every cell is read beside the mission, and times what it asks of each
-    channel: what is blue is blue, whatever thing it is. Without, there is none to read.
+    words: that missions are made of; with any, a cell is seen by how well its ground and the mover in it match what the
+    mission asks for, in `QUERIES` ways, and by nothing else. So what is blue is blue, whatever thing it is.
     """
 
     def __init__(
-        self, *, channels: int, hidden: int = 24, words: tuple[str, ...] = (), reads: tuple[int, ...] = ()
+        self,
+        *,
+        channels: int,
+        hidden: int = 24,
+        words: tuple[str, ...] = (),
+        reads: tuple[int, ...] = (),
+        ground: int = 0,
     ) -> None:
-        """`reads`: the first channel of a cell that is read and the one after the last; () for all of them."""
+        """`reads`: the first channel of a cell that is read and the one after the last; () for all of them. `ground`:
+        of those that are read, how many are the ground's; 0 where there is nothing else."""
         super().__init__()
         self.words, self.reads = words, slice(*reads) if reads else slice(None)
         channels = len(range(channels)[self.reads])
+        self.parts = [slice(0, ground), slice(ground, channels)] if 0 < ground < channels else [slice(0, channels)]
         if words:
-            hidden = max(hidden, WIDE)
-            self.mission = nn.Linear(len(words), MISSION, bias=False)
-            self.query = nn.Linear(len(words), channels, bias=False)
-            inner = [nn.Conv2d(2 * channels + MISSION, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, hidden, 1)]
-        else:
-            inner = [nn.Conv2d(channels, hidden, 1)]
-        self.cell = nn.Sequential(*inner, nn.ReLU(), nn.Conv2d(hidden, 1, 1))
+            self.query = nn.Linear(len(words), QUERIES * channels)
+            channels = QUERIES * len(self.parts)
+        self.cell = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, 1, 1))
         self.bias = nn.Parameter(torch.empty(()))
         self.reset_parameters()
 
@@ -84,10 +87,9 @@ class MapSuccess(nn.Module):
         cells = level.space.embed(z)[..., self.reads].movedim(-1, 1)
         if self.words:
             bags = cells.new_zeros(len(self.words)) if mission is None else mission
-            asked, query = (
-                layer(bags).expand(len(cells), -1)[:, :, None, None] for layer in (self.mission, self.query)
-            )
-            cells = torch.cat([cells, cells * query, asked.expand(-1, -1, *cells.shape[2:])], 1)
+            query = self.query(bags).view(-1, QUERIES, cells.shape[1]).expand(len(cells), -1, -1)
+            matches = [torch.einsum("bchw,bqc->bqhw", cells[:, part], query[..., part]) for part in self.parts]
+            cells = torch.cat(matches, 1)
         return self.cell(cells).flatten(1).logsumexp(-1) + self.bias
 
 
@@ -139,7 +141,7 @@ def success_stages(
     if words:
         assert play is not None
         torch.manual_seed(stage_seed(seed, name))
-        head = level.made_anew("success", words=words)
+        head = level.made_anew("success", words=words, ground=getattr(level.space, "ground_channels", 0))
         learned = _by_mission(level, latents, success, _Asked.of_play(play, head, success))
     # What play shows a part of a cell to decide is decided by it: what else was there may have been chance.
     for part, reads in _parts(level.space) if isinstance(head, MapSuccess) else ():
