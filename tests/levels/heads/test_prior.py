@@ -65,6 +65,8 @@ def test_what_may_well_end_in_failure_is_impossible(certainty: float) -> None:
     failed[[1, 4, 7, 2]] = 1.0
     codes = level.space.embed(maps)
     train(head, lambda: head.loss(codes, macro, happened, failed))
+    assert float(level.prior(maps[:1]).detach()[0, 1]) > IMPOSSIBLE, "what is not risky is not feared"
+    head.risky[[1, 2]] = True
     able, nothing = level.prior(maps[[0, 12]]).detach()
     assert float(able[0].exp()) == pytest.approx(1.0, abs=0.05)
     assert float(able[1]) == IMPOSSIBLE
