@@ -19,7 +19,7 @@ from hplan.training.symbols import CHUNK, LARGEST_TYPES
 
 ALIKE = 0.5  # share of the steps between two tokens that leave the ground alone, from which they carry the same
 USUAL = 0.01  # share of the mover's steps that a move has to have
-OFTEN = 2  # times that play went on from a kind of ground, or did an event
+OFTEN = 2  # times that play went on from a kind of ground
 SOLVES = 0.5  # share of entries into a kind of ground that succeed, from which to enter it is an event
 QUARTERS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, and what a quarter turn each makes up
 TRIED = 500  # events that tell how long a step is
@@ -249,7 +249,6 @@ def _events(space: ReachMap, maps: Tensor, steps: MoverSteps, actions: Tensor) -
     width = maps.shape[-1]
     edits, kind, counts = torch.unique(edit, dim=0, return_inverse=True, return_counts=True)
     kept = counts.argsort(descending=True, stable=True)[:LARGEST_TYPES]
-    kept = kept[counts[kept] >= OFTEN] if bool((counts >= OFTEN).any()) else kept
     offset = torch.stack([cell // width - at // width, cell % width - at % width], 1)
     offsets, which = torch.unique(offset, dim=0, return_inverse=True)
     # Where one event can be done from, others can: play met some of them on one side alone. What is seen elsewhere now
