@@ -81,7 +81,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Agent]:
                 out=tmp_path_factory.mktemp("agent") / "run",
                 steps=4000 if vectors else 2000,
                 levels=1,
-                settings={"base_steps": 300, "batch": 64} if vectors else {"base_steps": 1200, "batch": 128},
+                settings={"base_steps": 300, "batch": 64} if vectors else {"base_steps": 150, "batch": 128},
             )
         return hplan.load(agents[kind].name)  # as it comes back from its files
 

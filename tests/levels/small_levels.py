@@ -57,7 +57,6 @@ def cells_level(
     }
     level = Level(index=0, parts=parts)
     level.encoder.cells.copy_(cells)
-    nn.init.constant_(level.prior_head.bias[actions:], -10.0)  # no action is thought to fail
     if wild:
         nn.init.normal_(level.dynamics.change.weight, std=2.0)  # it starts as "nothing changes"
     level.space.set_codes(*level.encoder.codes())

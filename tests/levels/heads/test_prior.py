@@ -50,11 +50,13 @@ def test_of_maps_and_actions_it_is_the_chance_of_changing_anything() -> None:
     assert able[1].tolist() == pytest.approx([0.0, 0.0, 0.0], abs=0.05)
 
 
-def test_what_is_likelier_than_not_to_end_in_failure_is_impossible() -> None:
+@pytest.mark.parametrize("certainty", [1.0, 0.5])
+def test_what_may_well_end_in_failure_is_impossible(certainty: float) -> None:
     """Every action changes something wherever symbol 4 is; action 1 fails there in three cases of four, action 2 in
-    one."""
+    one. Where chance decides much, that one is a risk to take."""
     torch.manual_seed(0)
     level = cells_level()
+    level.uncertainty_head.certainty.fill_(certainty)
     head = level.prior_head = AffordancePrior(channels=8, macros=3)
     maps = torch.zeros(24, 3, 3, dtype=torch.long)
     maps[:12, 1, 1] = 4
@@ -63,7 +65,10 @@ def test_what_is_likelier_than_not_to_end_in_failure_is_impossible() -> None:
     failed[[1, 4, 7, 2]] = 1.0
     codes = level.space.embed(maps)
     train(head, lambda: head.loss(codes, macro, happened, failed))
+    assert float(level.prior(maps[:1]).detach()[0, 1]) > IMPOSSIBLE, "what is not risky is not feared"
+    head.risky[[1, 2]] = True
     able, nothing = level.prior(maps[[0, 12]]).detach()
-    assert able[[0, 2]].exp().tolist() == pytest.approx([1.0, 1.0], abs=0.05)
+    assert float(able[0].exp()) == pytest.approx(1.0, abs=0.05)
     assert float(able[1]) == IMPOSSIBLE
+    assert float(able[2].exp()) == pytest.approx(0.0 if certainty == 1.0 else 1.0, abs=0.05)
     assert nothing.exp().tolist() == pytest.approx([0.0, 0.0, 0.0], abs=0.05)
