@@ -17,7 +17,7 @@ from hplan.evaluation.run import evaluate
 from hplan.levels.heads import success
 from hplan.levels.timescales import Gap, cell_pairs
 from hplan.play.play import Play
-from hplan.training import events
+from hplan.training import cells, events
 from hplan.training.events import Events, EventSettings, wanted_stride
 from hplan.training.learn import learn
 from hplan.training.symbols import EventSteps
@@ -103,7 +103,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.training
 @pytest.mark.usefixtures("short")
 def test_a_level_learns_to_look_where_things_can_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "WINDOW", 8)  # maps here have 9 cells
+    for module in (cells, events):
+        monkeypatch.setattr(module, "WINDOW", 8)  # maps here have 9 cells
     base, above = learn(two_doors(), tmp_path, device="cpu").stack.levels
     assert base.dynamics.local and above.dynamics.local
     assert base.space.movers.sum() == 2  # alone, and in a door
