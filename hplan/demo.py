@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 
@@ -104,9 +103,9 @@ def pages(agent: Agent, seed: int) -> list[LevelPage]:
                 "macro-actions": info["macro"],
                 "surprise threshold": f"{agent.thresholds[info['level']]:.2f} level steps",
             },
-            maps=[("latent code of each cell", np.asarray(level.keys(z[None])).reshape(z.shape))],
+            maps=[("latent code of each cell", z.numpy(force=True))],
         )
-        for info, level, z in zip(agent.levels_info, agent.stack.levels, latents, strict=True)
+        for info, z in zip(agent.levels_info, latents, strict=True)
     ]
 
 
