@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -48,6 +49,7 @@ class CellLevel:
     relabelled: Tensor | None
     facts: dict[str, Any]
     seed: int
+    _kinds: Tensor  # of change next to the mover, by row of `starts`, where there is one
 
     def _base(self) -> Level:
         settings, play = self.settings, self.play
@@ -60,12 +62,16 @@ class CellLevel:
         local = tokens > 1 or (alone is not None and bool(alone.any()))
         windows: Windows | None = None
         if local:
-            there = self.maps[starts] % tokens > 0 if alone is None else alone[self.maps[starts]]
-            at = there.flatten(1).long().argmax(1)
-            draws = RareDraws.of(2 * change_kinds(self.maps, play.actions, starts, at) + self._failed()[starts])
+            if self.mover is None:
+                assert alone is not None
+                at = torch.cat([alone[self.maps[rows]].flatten(1).long().argmax(1) for rows in starts.split(CHUNK)])
+            else:
+                at = self.mover.steps.at
+            self._kinds = 2 * change_kinds(self.maps, play.actions, starts, at) + self._failed[starts]
+            draws = RareDraws.of(self._kinds)
             some = draws(DECIDED, torch.Generator().manual_seed(self.seed)).unique()
             pose = torch.zeros_like(some) if self.mover is None else self.mover.poses[self.mover.steps.token[some]]
-            ends = self._failed()[starts[some]]
+            ends = self._failed[starts[some]]
             windows = Windows.of(self.maps, play.actions, starts[some], at[some], pose, ends, tokens).deciding()
             self.facts["window"] = 2 * windows.radius + 1
             self.relabelled = self._symmetry(windows, starts[some], at[some], ends)
@@ -111,7 +117,7 @@ class CellLevel:
         taken = play.actions[starts]
         changed = changes(self.maps, starts).float()
         level.prior_head.supported.copy_(torch.zeros(actions.size).index_add_(0, taken, changed) > 0)
-        level.prior_head.risky[taken[self._failed()[starts]]] = True
+        level.prior_head.risky[taken[self._failed[starts]]] = True
         if bool((changed > 0).any()):
             level.space.typical_change.copy_(changed[changed > 0].median())
         if alone is not None:
@@ -123,7 +129,7 @@ class CellLevel:
             level.dynamics.matters.copy_(matters if self.mover is None else matters[self.mover.poses])
             level.dynamics.touches.copy_(touches if self.mover is None else touches[self.mover.poses])
             if self.mover is not None:
-                level.dynamics.turns.copy_(self.mover.turns(self.maps.shape[-1]))
+                level.dynamics.turns.copy_(self.mover.turns)
             self.facts["read"] = [int(cells) for cells in matters.sum(1)]
         return level
 
@@ -135,10 +141,11 @@ class CellLevel:
         # ends in which is what has to be learned.
         certain = level.uncertainty_head.certain
         rare, steps = settings.rare and certain, settings.base_steps * (1 if certain else CHANCES)
-        local, failed = bool(level.dynamics.local), self._failed()
-        at = torch.cat([level.space.mover(maps[rows]) for rows in starts.split(CHUNK)]) if local else None
-        kinds = change_kinds(maps, actions, starts, at) if rare else torch.zeros(len(starts), dtype=torch.long)
-        draws = RareDraws.of(2 * kinds + failed[starts])
+        local, failed = bool(level.dynamics.local), self._failed
+        kinds = failed[starts].long()
+        if rare:
+            kinds = self._kinds if local else 2 * change_kinds(maps, actions, starts) + kinds
+        draws = RareDraws.of(kinds)
         ends = torch.nonzero(self.play.terminated)[:, 0]
         ends = ends[:: max(len(ends) // MOST_ENDS, 1)]
         # A window does not show whether the episode has ended.
@@ -191,12 +198,12 @@ class CellLevel:
     def _symmetry(self, windows: Windows, rows: Tensor, at: Tensor, ends: Tensor) -> Tensor | None:
         """`Mover.relabelled`, where play shows that steps do the same whichever way the mover goes; else None."""
         mover = self.mover
-        relabelled = None if mover is None else mover.relabelled(self.maps.shape[-1])
+        relabelled = None if mover is None else mover.relabelled()
         if mover is None or relabelled is None:
             return None
         tokens, height, width = len(mover.tokens), *self.maps.shape[1:]
         token = mover.steps.token[torch.searchsorted(mover.steps.rows, rows)]
-        quarter = mover.turns(width)[token]
+        quarter = mover.turns[token]
         parts, order = [], []
         for turn in range(4):
             own = torch.nonzero(quarter == turn)[:, 0]
@@ -216,6 +223,7 @@ class CellLevel:
         self.facts["symmetric"] = symmetric = windows.symmetric(turned)
         return relabelled if symmetric else None
 
+    @cached_property
     def _failed(self) -> Tensor:
         """(N,) bool: the step from this row ended the episode without success. Where play never succeeded, who knows
         what an end means: none."""

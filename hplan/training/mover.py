@@ -6,6 +6,7 @@ Nothing here is a network: play is counted.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from scipy.sparse import coo_matrix
@@ -99,12 +100,14 @@ def carried(tokens: Tensor, stays: Tensor, alike: Tensor) -> tuple[Tensor, Tenso
 
 @dataclass(frozen=True)
 class Mover:
-    """Its steps in play, its tokens (T, M), closed, and of each of them what it carries, from 1, and its pose (T,)."""
+    """Its steps in play, its tokens (T, M), closed, and of each of them what it carries, from 1, and its pose (T,).
+    moves (R, 4): what its steps do that do nothing else, from pose to pose, so many rows and columns away."""
 
     steps: MoverSteps
     tokens: Tensor
     holds: Tensor
     poses: Tensor
+    moves: Tensor
 
     @classmethod
     def of(cls, tokens: Tensor, maps: Tensor, starts: Tensor) -> Mover:
@@ -112,12 +115,13 @@ class Mover:
         steps = MoverSteps.of(maps, starts, len(tokens))
         stays, alike = lasting(tokens, steps)
         tokens = closed(tokens, stays)
-        return cls(steps, tokens, *carried(tokens, stays, alike))
+        holds, poses = carried(tokens, stays, alike)
+        return cls(steps, tokens, holds, poses, _moves(steps, holds, poses, maps.shape[-1]))
 
-    def relabelled(self, width: int) -> Tensor | None:
+    def relabelled(self) -> Tensor | None:
         """(4, T): which token each is after so many quarter turns of the map, counterclockwise; None where poses are
         not four ways to go."""
-        turns = self.turns(width)
+        turns = self.turns
         by_pose = torch.stack([turns[self.poses == pose][-1] for pose in range(int(self.poses.max()) + 1)])
         if sorted(by_pose.tolist()) != [0, 1, 2, 3]:
             return None
@@ -130,9 +134,10 @@ class Mover:
                 found[quarter, token] = number.get(((turn - quarter) % 4, holds), token)
         return found
 
-    def turns(self, width: int) -> Tensor:
+    @cached_property
+    def turns(self) -> Tensor:
         """(T,): by how many quarter turns a window looks as if the mover went up, where its pose goes one way alone."""
-        moves = _moves(self.steps, self.holds, self.poses, width)
+        moves = self.moves
         found = torch.zeros(int(self.poses.max()) + 1, dtype=torch.long)
         for pose in range(len(found)):
             own = moves[(moves[:, 0] == pose) & (moves[:, 2:] != 0).any(1), 2:].sign().unique(dim=0).tolist()
@@ -147,7 +152,7 @@ def reach_level(below: Level, mover: Mover, maps: Tensor, play: Play, hidden: in
     tokens, grounds = len(holds), below.space.outside // len(holds)
     kinds = int(holds.max()) + 1
     table = (torch.arange(grounds)[:, None] * kinds + holds).flatten()
-    passable, moves = _passable(steps, play, grounds), _moves(steps, holds, poses, maps.shape[-1])
+    passable, moves, own = _passable(steps, play, grounds), mover.moves, table[maps]
     codes, token_codes = below.space.codes[:-1], _means(below.space.token_codes, holds, kinds)
     sizes = {
         "vocabulary": grounds,
@@ -162,7 +167,7 @@ def reach_level(below: Level, mover: Mover, maps: Tensor, play: Play, hidden: in
     space.passable.copy_(passable)
     space.moves.copy_(moves)
     space.poses.copy_(poses)
-    found = _events(space, table[maps], steps, play.actions)
+    found = _events(space, own, steps, play.actions)
     if found is None:
         return None
     level = Level(
@@ -190,7 +195,7 @@ def reach_level(below: Level, mover: Mover, maps: Tensor, play: Play, hidden: in
     events.offsets.copy_(found.offsets)
     events.group.copy_(found.group)
     events.chance.copy_(found.chance)
-    return level, table[maps]
+    return level, own
 
 
 def _passable(steps: MoverSteps, play: Play, grounds: int) -> Tensor:
