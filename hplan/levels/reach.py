@@ -9,6 +9,7 @@ that play never went on from. What events do was read off play; nothing else is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,10 +106,15 @@ class ReachMap(DiscreteMap):
         """Ground, what is carried, and a number for the reach: that of its first cell might be of another reach too,
         from where there is a way to it and none back."""
         ground, at, has = self.parts(z)
-        noise = torch.randint(2**62, (ground.shape[1],), generator=torch.Generator().manual_seed(0))
-        where = ((self.reach(z) < FAR) * noise.to(z.device)).sum(1)
+        where = ((self.reach(z) < FAR) * _numbers(ground.shape[1]).to(z.device)).sum(1)
         where = torch.where(self.stopped(ground, at), at, where)
         return torch.cat([ground, has[:, None], where[:, None]], 1)
+
+
+@cache
+def _numbers(cells: int) -> Tensor:
+    """(cells,) int64: sums of them tell sets of cells apart."""
+    return torch.randint(2**62, (cells,), generator=torch.Generator().manual_seed(0))
 
 
 def flood(free: np.ndarray, sources: np.ndarray, moves: list[list[int]]) -> np.ndarray:

@@ -110,7 +110,7 @@ def _indexed(
 
 def _closure(cells: np.ndarray) -> np.ndarray:
     """Cells (K, F) that are not among (V, F), but every two of whose features are together in one of these."""
-    known, found = {tuple(cell) for cell in cells.tolist()}, []
+    known = {tuple(cell) for cell in cells.tolist()}
     values = [sorted(set(column)) for column in cells.T.tolist()]
     pairs = {(i, j): {(c[i], c[j]) for c in known} for i in range(len(values)) for j in range(i)}
     partial: list[tuple[int, ...]] = [()]
