@@ -13,6 +13,7 @@ from hplan.types import ARRIVED, Budget, Cause, Energy, PlanNode, PlanResult, Wo
 from hplan.validation import Count, NonNegative, Positive, Rate, Whole, validated
 
 LEAST = 64  # evaluations that a plan may spend, however much was spent before
+RISKIER = 1.0  # nats by which a step may be less likely than planned
 NEARBY = 2.0  # times as far off as the goal counts as met, is near it
 
 
@@ -88,6 +89,14 @@ class LevelPlan:
         """Whether a level of events is at z (*z) and no more where the current subgoal step began: something else
         happened."""
         return level.capabilities.events and bool(level.distance(z[None], self.start[None])[0] > 0)
+
+    def is_riskier(self, level: WorldModel, z: Tensor) -> bool:
+        """Whether what a level of symbols is about to do is less likely to work at z (*z) than where it was planned."""
+        planned = self.result.latents[self.at]
+        if not level.capabilities.discrete or level.macro.kind != "discrete" or bool((z == planned).all()):
+            return False
+        now, then = level.prior(torch.stack([z, planned]))[:, self.result.macros[self.at]].tolist()
+        return now < then - RISKIER
 
     def target(self) -> Tensor:
         """(*z) that the current subgoal step leads to, as predicted."""

@@ -52,16 +52,19 @@ class LocalWindow(nn.Module):
     """What the cells next to the mover will be one step later, from a window of `radius` cells around it: the residual
     of a network over the window and the macro-action. Everything else stays.
 
-    `matters` (T, cells): of which cells of the window the ground is read, by the mover's token. What play showed not to
-    matter can be what it never was in play. `touches` (T, 9): which of the cells next to it a step of it changes; what
-    else changes there is not its doing. `turns` (T,): quarter turns by which a window is seen, so that what is ahead
-    of the mover is ahead of the network, whichever way it goes. Which way that is it still knows.
+    `turns` (T,): quarter turns by which a window is seen, so that what is ahead of the mover is ahead of the network,
+    whichever way it goes. `relabelled` (4, T): what tokens are after so many turns. Where play shows that steps do the
+    same whichever way the mover goes, all ways become one, and what is learned of one holds for all (equivariance).
+    `matters` (T, cells): of which cells of the turned window the ground is read, by the mover's token. What play showed
+    not to matter can be what it never was in play. `touches` (T, 9): which of the cells next to it a step changes; what
+    else changes there is not its doing.
     """
 
     local, pointed = True, False
     matters: Tensor
     touches: Tensor
     turns: Tensor
+    relabelled: Tensor
 
     def __init__(self, *, channels: int, hidden: int, macros: int, radius: int = RADIUS, tokens: int = 1) -> None:
         super().__init__()
@@ -70,6 +73,7 @@ class LocalWindow(nn.Module):
         self.register_buffer("matters", torch.ones(tokens, cells, dtype=torch.bool))
         self.register_buffer("touches", torch.ones(tokens, changed, dtype=torch.bool))
         self.register_buffer("turns", torch.zeros(tokens, dtype=torch.long))
+        self.register_buffer("relabelled", torch.arange(tokens).repeat(4, 1))
         self.macro = nn.Embedding(macros, hidden)
         self.read = nn.Linear(cells * channels, hidden)
         self.hidden = nn.Linear(hidden, hidden)
@@ -80,29 +84,39 @@ class LocalWindow(nn.Module):
     def forward(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
         """(B, H, W), (B,) -> (B, H, W)."""
         at = self.centre(level, z, macro)
-        return paste(z, at, level.space.snap(self.near(level, level.space.embed, z, at, macro)))
+        following = level.space.snap(self.near(level, level.space.embed, z, at, macro))
+        return paste(z, at, self._turned(following, -self.turns[self._token(z, at)]))
 
     def near(self, level: Level, embed: Embed, z: Tensor, at: Tensor, macro: Tensor) -> Tensor:
-        """(B, H, W), (B,), (B,) -> features of the cells around `at`, (B, 3, 3, C)."""
+        """(B, H, W), (B,), (B,) -> features of the cells around `at`, as the mover sees them, (B, 3, 3, C)."""
         seen = self.seen(level, embed, z, at).flatten(1)
         h = F.relu(self.read(seen) * (1 + self.macro(macro)))
         h = F.relu(self.hidden(h)) + h
-        before = embed(crop(z, at, RADIUS, outside=level.space.outside))
-        turns = self.turns[self._token(z, at)]
-        change = turned(self.change(h).view(len(z), 3, 3, -1), -turns)
+        before = embed(self.view(crop(z, at, RADIUS, outside=level.space.outside), z, at))
+        change = self.change(h).view(len(z), 3, 3, -1)
         return level.space.unit(before + change * self.touched(z, at)[..., None])
 
     def touched(self, z: Tensor, at: Tensor) -> Tensor:
-        """(B, H, W), (B,) -> (B, 3, 3) bool: which of the cells around `at` a step may change."""
+        """(B, H, W), (B,) -> (B, 3, 3) bool: which of the cells around `at`, as the mover sees them, a step may
+        change."""
         return self.touches[self._token(z, at)].view(-1, 3, 3)
 
     def seen(self, level: Level, embed: Embed, z: Tensor, at: Tensor) -> Tensor:
         """(B, H, W), (B,) -> what it reads around `at`, (B, 2r + 1, 2r + 1, C)."""
-        windows, token = crop(z, at, self.radius, outside=level.space.outside), self._token(z, at)
+        windows = self.view(crop(z, at, self.radius, outside=level.space.outside), z, at)
         read = torch.ones(level.space.channels, dtype=torch.bool, device=z.device)
         read[: level.space.ground_channels] = False
-        seen = embed(windows) * (self.matters[token].view(*windows.shape, 1) | read)
-        return turned(seen, self.turns[token])
+        return embed(windows) * (self.matters[self._token(z, at)].view(*windows.shape, 1) | read)
+
+    def view(self, windows: Tensor, z: Tensor, at: Tensor) -> Tensor:
+        """Windows (B, w, w) around `at` (B,) of maps z (B, H, W), as the mover there sees them."""
+        return self._turned(windows, self.turns[self._token(z, at)])
+
+    def _turned(self, windows: Tensor, turns: Tensor) -> Tensor:
+        tokens, windows = len(self.matters), turned(windows, turns)
+        return windows // tokens * tokens + self.relabelled[turns % 4][:, None, None].expand(
+            -1, *windows.shape[1:], -1
+        ).gather(-1, (windows % tokens)[..., None])[..., 0]
 
     def _token(self, z: Tensor, at: Tensor) -> Tensor:
         return z.flatten(1).gather(1, at[:, None])[:, 0] % len(self.matters)
@@ -158,6 +172,10 @@ class LocalConvolution(nn.Module):
         """(B, H, W), (B,) -> (B, 3, 3) bool: all of the cells around `at`."""
         return torch.ones(len(z), 3, 3, dtype=torch.bool, device=z.device)
 
+    def view(self, windows: Tensor, z: Tensor, at: Tensor) -> Tensor:
+        """Windows (B, w, w) around `at` (B,), as they are."""
+        return windows
+
     def seen(self, level: Level, embed: Embed, z: Tensor, at: Tensor) -> Tensor:
         """(B, H, W), (B,) -> what it reads around `at`, (B, 7, 7, C)."""
         return embed(crop(z, at, SIGHT, outside=level.space.outside))
@@ -203,13 +221,15 @@ def prediction_loss(
         read = dynamics.seen(level, embed, before, at)
         predicted = dynamics.near(level, embed, before, at, macro)
         own = dynamics.touched(before, at)
-        before, after = crop(before, at, RADIUS, outside=-1), crop(after, at, RADIUS, outside=-1)
+        before, after = (
+            dynamics.view(crop(each, at, RADIUS, outside=space.outside), before, at) for each in (before, after)
+        )
     else:
         read = embed(before)
         predicted, own = dynamics.features(space, read, macro), torch.ones_like(before, dtype=torch.bool)
-    inside, objective = (before >= 0) & own, criterion.objective
+    inside, objective = (before < space.outside) & own, criterion.objective
     each = torch.zeros((), device=predicted.device)
-    right, label = torch.ones_like(inside), space.labels(after.clamp(min=0))
+    right, label = torch.ones_like(inside), space.labels(after)
     own = space.factors(predicted, ground, tokens)
     for (part, known), (_, targets), true in zip(own, space.factors(predicted, *candidates), label, strict=True):
         each = each + objective.agreement(part[inside], targets, true[inside])
@@ -228,11 +248,11 @@ def prediction_loss(
 
 
 def turned(windows: Tensor, turns: Tensor) -> Tensor:
-    """Windows (B, w, w, C), each by so many quarter turns (B,), counterclockwise: what was right is up after one."""
+    """Windows (B, w, w), each by so many quarter turns (B,), counterclockwise: what was right is up after one."""
     side = windows.shape[1]
     places = torch.arange(side**2, device=windows.device).view(side, side)
     order = torch.stack([places.rot90(k).flatten() for k in range(4)])[turns % 4]
-    return windows.flatten(1, 2).gather(1, order[..., None].expand(-1, -1, windows.shape[-1])).view_as(windows)
+    return windows.flatten(1).gather(1, order).view_as(windows)
 
 
 def crop(maps: Tensor, at: Tensor, radius: int, outside: int) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hplan.levels.dynamics import RADIUS, WINDOW, crop, prediction_loss
+from hplan.levels.dynamics import RADIUS, WINDOW, crop, prediction_loss, turned
 from hplan.levels.level import Level
 from hplan.levels.stage import Loss, Stage, Stages
 from hplan.objectives.criterion import Criterion
@@ -46,7 +46,6 @@ class CellLevel:
     maps: Tensor
     starts: Tensor
     mover: Mover | None
-    relabelled: Tensor | None
     facts: dict[str, Any]
     seed: int
     _kinds: Tensor  # of change next to the mover, by row of `starts`, where there is one
@@ -61,6 +60,7 @@ class CellLevel:
         alone = movers(self.maps, starts, vocabulary) if tokens == 1 and self.maps[0].numel() > WINDOW else None
         local = tokens > 1 or (alone is not None and bool(alone.any()))
         windows: Windows | None = None
+        alike: Windows | None = None
         if local:
             if self.mover is None:
                 assert alone is not None
@@ -74,7 +74,7 @@ class CellLevel:
             ends = self._failed[starts[some]]
             windows = Windows.of(self.maps, play.actions, starts[some], at[some], pose, ends, tokens).deciding()
             self.facts["window"] = 2 * windows.radius + 1
-            self.relabelled = self._symmetry(windows, starts[some], at[some], ends)
+            alike = self._symmetry(windows, starts[some], at[some], ends)
         sizes: dict[str, Any] = {"channels": channels, "macros": actions.size}
         level = Level(
             index=0,
@@ -125,12 +125,7 @@ class CellLevel:
         certain = 1 - windows.ambiguity if windows else certainty(self.maps, play.actions, starts)
         level.uncertainty_head.certainty.fill_(certain)
         if windows:
-            matters, touches = windows.matters(centre=tokens == 1), windows.touches()
-            level.dynamics.matters.copy_(matters if self.mover is None else matters[self.mover.poses])
-            level.dynamics.touches.copy_(touches if self.mover is None else touches[self.mover.poses])
-            if self.mover is not None:
-                level.dynamics.turns.copy_(self.mover.turns)
-            self.facts["read"] = [int(cells) for cells in matters.sum(1)]
+            self._look(level.dynamics, windows, alike)
         return level
 
     def _base_stages(self, level: Level) -> Stages:
@@ -169,11 +164,6 @@ class CellLevel:
                     rows, following = torch.cat([rows, over]), torch.cat([following, over])
                     fails = torch.cat([fails, torch.zeros_like(fails[:absorbed])])
                 before, after = maps[rows], maps[following]
-                if self.relabelled is not None:
-                    quarter = int(torch.randint(4, (1,), generator=generator))
-                    before, after = (
-                        turn_maps(z, quarter, self.relabelled, level.space.tokens) for z in (before, after)
-                    )
                 codes = level.encoder.codes()
                 total, read, figures = prediction_loss(level, before, taken, after, codes, criterion, rare=rare)
                 if local:
@@ -195,8 +185,27 @@ class CellLevel:
                 hard = mispredicted(level, maps, actions, starts, torch.Generator().manual_seed(turn))
         level.encoder.requires_grad_(False)
 
-    def _symmetry(self, windows: Windows, rows: Tensor, at: Tensor, ends: Tensor) -> Tensor | None:
-        """`Mover.relabelled`, where play shows that steps do the same whichever way the mover goes; else None."""
+    def _look(self, dynamics: Any, windows: Windows, alike: Windows | None) -> None:
+        """What level 0 reads and changes of a window, and how it turns it; alike: see `_symmetry`."""
+        mover, found = self.mover, alike or windows
+        matters, touches = found.matters(centre=mover is None), found.touches()
+        self.facts["read"] = [int(cells) for cells in matters.sum(1)]
+        if mover is not None:
+            dynamics.turns.copy_(mover.turns)
+            relabelled = mover.relabelled()
+            if alike and relabelled is not None:
+                dynamics.relabelled.copy_(relabelled)
+            else:  # as the mover sees it
+                matters, touches = (
+                    turned(each[mover.poses].unflatten(1, (side, side)), mover.turns).flatten(1)
+                    for each, side in ((matters, 2 * windows.radius + 1), (touches, 2 * RADIUS + 1))
+                )
+        dynamics.matters.copy_(matters)
+        dynamics.touches.copy_(touches)
+
+    def _symmetry(self, windows: Windows, rows: Tensor, at: Tensor, ends: Tensor) -> Windows | None:
+        """The windows as the mover sees them, where play shows that steps do the same whichever way it goes; else
+        None."""
         mover = self.mover
         relabelled = None if mover is None else mover.relabelled()
         if mover is None or relabelled is None:
@@ -219,9 +228,9 @@ class CellLevel:
             parts.append(Windows.of(maps, actions, first, here, torch.zeros_like(own), ends[own], tokens))
             order.append(own)
         back = torch.cat(order).argsort()
-        turned = Windows.joined(parts).of_rows(back).within(windows.radius)
-        self.facts["symmetric"] = symmetric = windows.symmetric(turned)
-        return relabelled if symmetric else None
+        found = Windows.joined(parts).of_rows(back).within(windows.radius)
+        self.facts["symmetric"] = symmetric = windows.symmetric(found)
+        return found if symmetric else None
 
     @cached_property
     def _failed(self) -> Tensor:
@@ -240,9 +249,11 @@ def mispredicted(level: Level, maps: Tensor, actions: Tensor, starts: Tensor, ge
     found = []
     for rows in starts[torch.randint(len(starts), (MINED,), generator=generator)].split(512):
         before, after = maps[rows], maps[rows + 1]
-        wrong = level.predict(before, actions[rows]) != after
+        predicted = level.predict(before, actions[rows])
+        wrong = predicted != after
         if level.dynamics.local:  # what else changed is not its doing
-            at = level.space.mover(before)
-            wrong = crop(wrong, at, RADIUS, outside=0) & level.dynamics.touched(before, at)
+            at, dynamics = level.space.mover(before), level.dynamics
+            near = [dynamics.view(crop(each, at, RADIUS, outside=0), before, at) for each in (predicted, after)]
+            wrong = (near[0] != near[1]) & dynamics.touched(before, at)
         found.append(rows[wrong.flatten(1).any(1)])
     return torch.cat(found)

@@ -91,7 +91,6 @@ class Events(CellLevel):
         self.success = success_rows(play)
         # Where there is a mover apart from the ground, events are what it can reach.
         self.mover: Mover | None = None
-        self.relabelled: Tensor | None = None  # where play shows that it makes no difference which way the mover goes
         if self.vocabulary.mover:
             shown = len(self.vocabulary.tokens)
             self.mover = Mover.of(self.vocabulary.tokens, self.maps, self.starts)

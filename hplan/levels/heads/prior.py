@@ -16,7 +16,7 @@ from hplan.levels.encoders import mlp
 if TYPE_CHECKING:
     from hplan.levels.level import Level
 
-FATAL = -3.0  # logit of ending in failure, one in twenty, that no plan risks
+RISK = 100.0  # steps that it costs by a chance of failure of 1 - 1 / e; a chance of one in a hundred costs one
 IMPOSSIBLE = -1e4  # log probability of a macro-action that play never showed
 
 
@@ -40,9 +40,8 @@ class CategoricalPrior(nn.Module):
 
 class AffordancePrior(nn.Module):
     """Of a map and the environment's actions: log p(doing m here changes anything), the log-sum-exp of what each cell's
-    surroundings say, as one place where an action can take hold is enough. What may well end the episode in failure is
-    impossible. `supported` (M,): what ever changed anything in play; `risky` (M,): what ever ended in
-    failure."""
+    surroundings say, as one place where an action can take hold is enough; + `RISK` log p(it does not end the episode
+    in failure). `supported` (M,): what ever changed anything in play; `risky` (M,): what ever ended in failure."""
 
     weight, floors = 1.0, (0.005, 0.0)
     supported: Tensor
@@ -62,13 +61,8 @@ class AffordancePrior(nn.Module):
         local = level.dynamics.local
         maps = level.dynamics.seen(level, space.embed, z, space.mover(z)) if local else space.embed(z)
         able, fails = self.logits(maps).chunk(2, -1)
-        return torch.where(
-            self.supported & ~(self.risky & (fails > self._fatal(level))), F.logsigmoid(able), IMPOSSIBLE
-        )
-
-    def _fatal(self, level: Level) -> float:
-        """The logit of failure from which an action is out of the question. In a world of chance, even odds."""
-        return FATAL if level.uncertainty_head is None or level.uncertainty_head.certain else 0.0
+        log_p = F.logsigmoid(able) + RISK * self.risky * F.logsigmoid(-fails)
+        return torch.where(self.supported, log_p, IMPOSSIBLE)
 
     def logits(self, maps: Tensor) -> Tensor:
         """(B, H, W, C) -> (B, 2 * M): of each action changing anything, and of its ending in failure."""

@@ -30,6 +30,8 @@ DECIDED = 0.01  # loss at the end, up to which a part of a cell decides
 LATEST = 5  # points of a curve that tell the loss at its end
 QUERIES = 8  # ways in which a cell may match a mission: "the blue ball" is a ball and blue where the words say so
 DROPPED = 0.25  # of a batch sees no mission, so that a goal without one still means any success
+# Another share sees it with some words left out (word dropout; Iyyer et al., 2015): others may say it in fewer.
+SHORTENED, LEFT_OUT = 0.25, 0.3
 
 
 class VectorSuccess(nn.Module):
@@ -178,7 +180,7 @@ def _parts(space: Any) -> list[tuple[str, tuple[int, int]]]:
 
 
 def _by_mission(level: Level, latents: Callable[[Tensor], Tensor], success: Tensor, asked: _Asked) -> Loss:
-    """The same of a head that reads missions. `told`: the loss where it saw one; without, there may be no telling."""
+    """The same of a head that reads missions. `told`: the loss where it saw one; else there may be no telling."""
 
     def classification(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         rows = asked.drawn(generator)
@@ -242,9 +244,12 @@ class _Asked:
         return torch.cat([self.positive(half, generator), self.negative(half // 2, generator), other])
 
     def read(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(B, words) of these rows, zeros in place of some; (B,) bool: which are as they were."""
-        kept = torch.rand(len(rows), generator=generator) >= DROPPED
-        return self.bags[self.of[rows]] * kept[:, None], kept
+        """(B, words) of these rows, with all, some or none of their words; (B,) bool: which have all."""
+        bags, share = self.bags[self.of[rows]], torch.rand(len(rows), generator=generator)
+        some = bags * (torch.rand(bags.shape, generator=generator) >= LEFT_OUT)
+        kept = share >= DROPPED + SHORTENED
+        bags = torch.where(kept[:, None], bags, some * (share >= DROPPED)[:, None])
+        return bags, kept
 
 
 def _begin_again(head: nn.Module, seed: int) -> None:

@@ -67,7 +67,7 @@ class OutcomeChances(nn.Module):
         if dynamics.local:
             at = dynamics.centre(level, z, macro)
             features = dynamics.near(level, space.embed, z, at, macro)
-            inside = crop(torch.ones_like(z), at, RADIUS, outside=0)
+            inside = dynamics.view(crop(z, at, RADIUS, outside=space.outside), z, at) < space.outside
         else:
             features, inside = dynamics.features(space, space.embed(z), macro), torch.ones_like(z)
         chance = torch.ones(())
