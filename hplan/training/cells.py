@@ -185,6 +185,13 @@ class CellLevel:
                 hard = mispredicted(level, maps, actions, starts, torch.Generator().manual_seed(turn))
         level.encoder.requires_grad_(False)
 
+    def base_maps(self, rows: Tensor) -> Tensor:
+        """(K,) rows of play -> (K, H, W); where all ways are alike, turned one way or another, as the rows decide."""
+        relabelled = self.mover.relabelled() if self.mover and self.facts["symmetric"] else None
+        if self.mover is None or relabelled is None:
+            return self.maps[rows]
+        return turn_maps(self.maps[rows], int(rows.sum()) % 4, relabelled, len(self.mover.tokens))
+
     def _look(self, dynamics: Any, windows: Windows, alike: Windows | None) -> None:
         """What level 0 reads and changes of a window, and how it turns it; alike: see `_symmetry`."""
         mover, found = self.mover, alike or windows
@@ -208,6 +215,7 @@ class CellLevel:
         None."""
         mover = self.mover
         relabelled = None if mover is None else mover.relabelled()
+        self.facts["symmetric"] = False
         if mover is None or relabelled is None:
             return None
         tokens, height, width = len(mover.tokens), *self.maps.shape[1:]

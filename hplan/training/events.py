@@ -147,7 +147,8 @@ class Events(CellLevel):
         elif not self.reaches:
             yield from self._event_stages(level)
         maps = self.maps
-        yield from success_stages(level, maps.__getitem__, self.success, self.seed, self.play)
+        latents = maps.__getitem__ if level.index else self.base_maps
+        yield from success_stages(level, latents, self.success, self.seed, self.play)
         if level.index and self.reaches:
             level.eval()
             level.stride = reach_stride(level, maps, self.play, self.seed)

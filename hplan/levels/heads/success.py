@@ -24,14 +24,16 @@ if TYPE_CHECKING:
     from hplan.play.play import Play
 
 STEPS, BATCH = 600, 128
+GROUND = 0.02  # of loss that it costs to say otherwise by a unit for the ground: where the mover decides, it is chance
+READING = 2  # times as many steps where missions are read
 TOLD = 0.1  # loss at the end, above which a classifier may have begun badly
 BEGINNINGS = 4  # at the most, of which the best is kept
 DECIDED = 0.01  # loss at the end, up to which a part of a cell decides
 LATEST = 5  # points of a curve that tell the loss at its end
 QUERIES = 8  # ways in which a cell may match a mission: "the blue ball" is a ball and blue where the words say so
 DROPPED = 0.25  # of a batch sees no mission, so that a goal without one still means any success
-# Another share sees it with some words left out (word dropout; Iyyer et al., 2015): others may say it in fewer.
-SHORTENED, LEFT_OUT = 0.25, 0.3
+# Another share sees it with words left out (word dropout; Iyyer et al., 2015), few or many: others say it in fewer.
+SHORTENED = 0.25
 
 
 class VectorSuccess(nn.Module):
@@ -84,13 +86,16 @@ class MapSuccess(nn.Module):
         there = set(words_of(mission))
         return torch.tensor([float(word in there) for word in self.words], device=self.bias.device)
 
-    def forward(self, level: Level, z: Tensor, mission: Tensor | None = None) -> Tensor:
-        """z (B, *z), mission (words,) or (B, words): a bag for all or for each, None or zeros where none is known."""
+    def forward(self, level: Level, z: Tensor, mission: Tensor | None = None, *, blind: bool = False) -> Tensor:
+        """z (B, *z), mission (words,) or (B, words): a bag for all or for each, None or zeros where none is known.
+        `blind`: to how the ground matches the mission."""
         cells = level.space.embed(z)[..., self.reads].movedim(-1, 1)
         if self.words:
             bags = cells.new_zeros(len(self.words)) if mission is None else mission
             query = self.query(bags).view(-1, QUERIES, cells.shape[1]).expand(len(cells), -1, -1)
             matches = [torch.einsum("bchw,bqc->bqhw", cells[:, part], query[..., part]) for part in self.parts]
+            if blind:
+                matches[0] = torch.zeros_like(matches[0])
             cells = torch.cat(matches, 1)
         return self.cell(cells).flatten(1).logsumexp(-1) + self.bias
 
@@ -140,6 +145,7 @@ def success_stages(
         return loss, {"accuracy": ((logits > 0) == rewarded).float().mean()}
 
     learned: Loss = classification
+    steps = READING * STEPS if words else STEPS
     if words:
         assert play is not None
         torch.manual_seed(stage_seed(seed, name))
@@ -149,7 +155,7 @@ def success_stages(
     for part, reads in _parts(level.space) if isinstance(head, MapSuccess) else ():
         stage = f"{name}-{part}"
         torch.manual_seed(stage_seed(seed, stage))
-        curve = yield Stage(stage, level.made_anew("success", reads=reads), learned, STEPS, lr=1e-2)
+        curve = yield Stage(stage, level.made_anew("success", reads=reads), learned, steps, lr=1e-2)
         if _loss_at_end(curve) <= DECIDED:
             level.success_head.requires_grad_(False)
             return
@@ -160,7 +166,7 @@ def success_stages(
         stage = f"{name}-{beginning + 1}" if beginning else name
         if beginning:
             _begin_again(head, stage_seed(seed, stage, 0))
-        curve = yield Stage(stage, head, learned, STEPS, lr=1e-2)
+        curve = yield Stage(stage, head, learned, steps, lr=1e-2)
         found.append((_loss_at_end(curve), {key: value.clone() for key, value in head.state_dict().items()}))
         if found[-1][0] <= TOLD:
             break
@@ -188,7 +194,11 @@ def _by_mission(level: Level, latents: Callable[[Tensor], Tensor], success: Tens
         logits, rewarded = level.success_head(level, latents(rows), bags), success[rows]
         each = F.binary_cross_entropy_with_logits(logits, rewarded.float(), reduction="none")
         right, told = ((logits > 0) == rewarded).float(), each.detach()
-        return each.mean(), {"accuracy": right[kept].mean(), "told": told[kept].mean()}
+        loss = each.mean()
+        if len(level.success_head.parts) > 1:
+            plain = level.success_head(level, latents(rows), bags, blind=True)
+            loss = loss + GROUND * (logits - plain).abs().mean()
+        return loss, {"accuracy": right[kept].mean(), "told": told[kept].mean()}
 
     return classification
 
@@ -246,7 +256,7 @@ class _Asked:
     def read(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(B, words) of these rows, with all, some or none of their words; (B,) bool: which have all."""
         bags, share = self.bags[self.of[rows]], torch.rand(len(rows), generator=generator)
-        some = bags * (torch.rand(bags.shape, generator=generator) >= LEFT_OUT)
+        some = bags * (torch.rand(bags.shape, generator=generator) >= torch.rand(len(rows), 1, generator=generator))
         kept = share >= DROPPED + SHORTENED
         bags = torch.where(kept[:, None], bags, some * (share >= DROPPED)[:, None])
         return bags, kept
