@@ -178,12 +178,20 @@ class Approach(Protocol):
     def __call__(self, z: Tensor, macro: Tensor) -> Callable[[Tensor], Tensor]: ...
 
 
+class Relaxed(Protocol):
+    """start (*z), goal -> a function of latents (*z) that tells how many macro-actions the goal takes from there if none
+    undoes anything, infinite where it is out of reach even so; and which of them come first. None where the goal cannot
+    be told from single things that become so."""
+
+    def __call__(self, start: Tensor, goal: Energy) -> Callable[[Tensor], tuple[float, list[int]]] | None: ...
+
+
 @runtime_checkable
 class WorldModel(Protocol):
     """A level as a planner sees it: propose, predict, score. Every method is batched and free of side effects.
 
     What not every level has is None there: `compatibility`, `obstruction`, `outcomes`, `policy`, `landmarks`,
-    `possible`, `approach`.
+    `possible`, `approach`, `relaxation`.
     """
 
     index: int
@@ -260,6 +268,11 @@ class WorldModel(Protocol):
     @property
     def approach(self) -> Approach | None:
         """None where nothing is known of the way to a macro-action."""
+        ...
+
+    @property
+    def relaxation(self) -> Relaxed | None:
+        """None where it is not known what macro-actions take and make."""
         ...
 
 

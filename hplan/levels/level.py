@@ -158,6 +158,11 @@ class Level(nn.Module):
         approach = getattr(self.dynamics, "approach", None)
         return None if approach is None else partial(approach, self)
 
+    @property
+    def relaxation(self) -> Relaxed | None:
+        relaxation = getattr(self.prior_head, "relaxation", None)
+        return None if relaxation is None else partial(relaxation, self)
+
     # ------------------------------------------------------------------------------------------------- the rest
 
     def made_anew(self, role: str, **options: Any) -> Any:

@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.levels.heads.prior import IMPOSSIBLE
+from hplan.levels.relaxation import Relaxation
 from hplan.levels.spaces import DiscreteMap
-from hplan.types import MacroSpec
+from hplan.types import Energy, MacroSpec
 
 if TYPE_CHECKING:
     from hplan.levels.level import Level
@@ -299,6 +300,11 @@ class PossibleEvents(nn.Module):
             steps = (near.flatten(1)[rows, cells] + 1) / events.chance[types].clamp(min=LEAST_CHANCE)
             found.append((rows, types * count + cells, steps))
         return tuple(torch.cat(each) for each in zip(*found, strict=True))  # type: ignore[return-value]
+
+    def relaxation(self, level: Level, start: Tensor, goal: Energy) -> Relaxation | None:
+        """As `hplan.types.Relaxed`."""
+        found = Relaxation(level, start, goal, 1 / level.macros.chance.clamp(min=LEAST_CHANCE))
+        return found if found.known else None
 
     def _tables(self, level: Level) -> list[tuple[Tensor, Tensor]]:
         """Types that do not enter their cell, and that do: contacts (N,) and a table (grounds * K, P), -1 for none."""

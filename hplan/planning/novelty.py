@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Annotated
 
@@ -11,10 +12,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from hplan.planning.relaxed import RelaxedSearch
 from hplan.planning.search import BestFirstSearch, _Tree
 from hplan.types import Budget, Energy, PlanResult, StepCost, WorldModel
 from hplan.validation import Count, NonNegative
 
+NARROW = 2000  # evaluations that the search for what is new may spend, where another can follow
 WIDTHS = (2, 0)  # in turn, until one reaches the goal; 0 keeps everything
 RANK_WEIGHT = 10.0  # environment steps that a place costs for each doubling of its rank among those of its type
 
@@ -25,7 +28,7 @@ class NoveltySearch(BestFirstSearch):
 
     Cost of a step: its environment steps over the level's stride + `step_cost`. Of the places where one type of event
     is possible, the nearest comes first, and the others as much later as their rank is higher: a thing can be put down
-    anywhere, and where exactly hardly ever matters.
+    anywhere, and where exactly hardly ever matters. What is not found with little effort, `RelaxedSearch` looks for.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class NoveltySearch(BestFirstSearch):
     ) -> None:
         super().__init__(prior_weight=0.0, batch=batch)
         self.widths, self.rank_weight = widths, rank_weight
+        self.relaxed = RelaxedSearch(prior_weight=0.0)
 
     @torch.inference_mode()
     def plan(
@@ -51,12 +55,17 @@ class NoveltySearch(BestFirstSearch):
     ) -> PlanResult:
         spent, result = 0, None
         for width in self.widths:
-            tree = _NovelTree(level, start, goal, budget.horizon, width)
+            tree: _Tree | None = _NovelTree(level, start, goal, budget.horizon, width)
+            assert tree is not None
             tree.evaluations = spent
-            self._grow(tree, budget.evaluations, step_cost)
+            self._grow(tree, min(budget.evaluations, spent + NARROW) if width else budget.evaluations, step_cost)
             result, spent = tree.path(), tree.evaluations
-            if tree.reached or spent >= budget.evaluations or not tree.pruned:
+            if tree.reached or spent >= budget.evaluations or not tree.cut:
                 break
+            if level.relaxation is not None:
+                tree = self.relaxed.search(level, start, goal, budget, spent, step_cost)
+                if tree is not None:  # it leaves out only what leads nowhere
+                    return tree.path() if tree.reached else replace(result, evaluations=tree.evaluations)
         assert result is not None
         return result
 
@@ -80,7 +89,7 @@ class _NovelTree(_Tree):
 
     def __init__(self, level: WorldModel, start: Tensor, goal: Energy, horizon: int, width: int) -> None:
         super().__init__(level, start, goal, horizon, least=1.0 / max(level.stride, 1.0))
-        self.width, self.pruned, self.seen = width, False, set[tuple[tuple[int, int], ...]]()
+        self.width, self.cut, self.seen = width, False, set[tuple[tuple[int, int], ...]]()
         self.root = np.frombuffer(self.nodes[0].key, np.int64)
 
     def novel(self, key: bytes) -> bool:
@@ -90,5 +99,5 @@ class _NovelTree(_Tree):
         facts = [(int(i), int(values[i])) for i in np.flatnonzero(values != self.root)]
         new = [each for size in range(1, self.width + 1) for each in combinations(facts, size) if each not in self.seen]
         self.seen.update(new)
-        self.pruned |= not new
+        self.cut |= not new
         return bool(new)
