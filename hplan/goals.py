@@ -12,12 +12,16 @@ from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, T
 from hplan.types import Energy, MissionWarning, UsageError
 
 
+READABLE = 0.75  # share of a mission's words that play has to have met: fewer of them may say something else
+
+
 def goal_of(stack: Stack, goal: Any) -> Goal | None:
     """goal: an observation as the environment gives them, an energy over level-0 latents, a mission in words, or None:
     the task's own success. None comes back where it is up to the first observation, as in a GoalEnv.
 
     A mission is the task's success as these words have it; whatever it says, where play had no more than one. Words
-    that play never met are left out, with a MissionWarning; where it met none, raises UsageError."""
+    that play never met are left out, with a MissionWarning. Where they are more than a quarter, what is asked for is
+    any success that play met; where they are all, raises UsageError."""
     if goal is None and is_goal_space(stack.codec.observation_space):
         return None
     if goal is None or isinstance(goal, str):
@@ -33,7 +37,7 @@ def _success(stack: Stack, mission: str | None) -> Goal:
     known = {word for some in words.values() for word in some}
     if mission is None or not known:
         return TaskSuccess(tuple(None if level.success is None else Success(level.success) for level in stack.levels))
-    asked = words_of(mission)
+    asked = sorted(set(words_of(mission)))
     if strange := [word for word in asked if word not in known]:
         what = (
             f"mission {mission!r}: play of {stack.task} never met {', '.join(map(repr, strange))}; known words are "
@@ -41,9 +45,14 @@ def _success(stack: Stack, mission: str | None) -> Goal:
         )
         if len(strange) == len(asked):
             raise UsageError(what)
-        warnings.warn(f"{what}. The agent goes by the others", MissionWarning, stacklevel=4)
-    heads = (level.success_for(mission) if words[k] else level.success for k, level in enumerate(stack.levels))
-    return TaskSuccess(tuple(None if head is None else Success(head) for head in heads), label=mission)
+        readable = len(strange) <= (1 - READABLE) * len(asked)
+        goes_by = "the others" if readable else "any success that play met"
+        warnings.warn(f"{what}. The agent goes by {goes_by}", MissionWarning, stacklevel=4)
+        mission = mission if readable else ""
+    heads = (
+        level.success_for(mission) if words[k] and mission else level.success for k, level in enumerate(stack.levels)
+    )
+    return TaskSuccess(tuple(None if head is None else Success(head) for head in heads), label=mission or "success")
 
 
 def near_observation(stack: Stack, observation: Any) -> Goal:

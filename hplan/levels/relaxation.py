@@ -24,11 +24,12 @@ FEW = 8  # cells that tell whether it meets the goal that one becomes like this;
 NEARER = 1e-3  # of an event's effort, by which it is easier if done a step nearer
 CARRIED, ENTERED = -1, -2  # places of facts that are not the ground of a cell
 Fact = tuple[int, int]  # (cell, ground), (CARRIED, what) or (ENTERED, cell)
+Facts = tuple[Fact, ...]  # that are so together
 
 
 class Relaxation:
-    """Of one goal, for latents (H, W) of the shape of `start`. `known`: whether a single fact meets the goal, as far as
-    can be told by changing `start` in it alone."""
+    """Of one goal, for latents (H, W) of the shape of `start`. `known`: whether a fact or two meet the goal, as far as can be
+    told by changing `start` in them alone."""
 
     def __init__(self, level: Level, start: Tensor, goal: Energy, effort: Tensor) -> None:
         """effort (types,): steps that an event of each type takes, as a mean."""
@@ -52,28 +53,40 @@ class Relaxation:
         of those come first."""
         layers = _Layers.of(self, z)
         while layers.grow():
-            if met := [fact for fact in self.goals if layers.when(fact) < LATER]:
-                return min((layers.needed(fact) for fact in met[:FEW]), key=lambda found: found[0])
+            if met := [facts for facts in self.goals if all(layers.when(fact) < LATER for fact in facts)]:
+                return min((layers.needed(facts) for facts in met[:FEW]), key=lambda found: found[0])
         return math.inf, []
 
-    def _meeting(self, start: Tensor, goal: Energy) -> list[Fact]:
-        """Facts that come true some day and meet the goal."""
+    def _meeting(self, start: Tensor, goal: Energy) -> list[Facts]:
+        """What comes true some day and meets the goal: a single fact, or else to be somewhere with something."""
         layers = _Layers.of(self, start)
         while layers.grow():
             pass
         facts = layers.new()
+        found = self._meet(start, goal, [(fact,) for fact in facts])
+        if found:
+            return found
+        things, places = ([fact for fact in facts if fact[0] == kind] for kind in (CARRIED, ENTERED))
+        return self._meet(start, goal, [(place, thing) for place in places[:FEW] for thing in things])
+
+    def _meet(self, start: Tensor, goal: Energy, facts: list[Facts]) -> list[Facts]:
+        """Those that, changed in `start` alone, meet the goal."""
         if not facts:
             return []
         ground, at, has = (part[0].numpy(force=True) for part in self.space.parts(start[None]))
-        maps = np.repeat((ground * self.space.tokens)[None], len(facts), 0)
-        rows = np.arange(len(facts))
-        place, value = np.array(facts).T
-        carried = np.where(place == CARRIED, value, int(has))
-        cells = place >= 0
-        maps[rows[cells], place[cells]] = value[cells] * self.space.tokens
-        maps[rows, np.where(place == ENTERED, value, int(at))] += carried
+        maps, stands, holds = np.repeat(ground[None], len(facts), 0), np.full(len(facts), at), np.full(len(facts), has)
+        for row, each in enumerate(facts):
+            for place, value in each:
+                if place == CARRIED:
+                    holds[row] = value
+                elif place == ENTERED:
+                    stands[row] = value
+                else:
+                    maps[row, place] = value
+        maps *= self.space.tokens
+        maps[np.arange(len(facts)), stands] += holds
         energies = goal(torch.from_numpy(maps).view(-1, *self.shape).to(start.device))
-        return [fact for fact, met in zip(facts, (energies <= goal.threshold).tolist(), strict=True) if met]
+        return [each for each, met in zip(facts, (energies <= goal.threshold).tolist(), strict=True) if met]
 
 
 @dataclass
@@ -184,11 +197,11 @@ class _Layers:
             front = following
         self.reached[:] = reached
 
-    def needed(self, goal: Fact) -> tuple[float, list[int]]:
-        """The effort of all events that it takes; those that can be done at once."""
+    def needed(self, goal: Facts) -> tuple[float, list[int]]:
+        """The effort of all events that they take; those that can be done at once."""
         rules, cells = self.rules, len(self.reached)
         walked, done, events, first = {self.at}, set[Fact](), set[tuple[int, int]](), []
-        opened, need = self.opened, [goal]
+        opened, need = self.opened, [*goal]
         while need:
             fact = need.pop()
             if fact in done or self.when(fact) == 0:

@@ -17,7 +17,7 @@ from hplan.planning.search import BestFirstSearch, _Tree
 from hplan.types import Budget, Energy, PlanResult, StepCost, WorldModel
 from hplan.validation import Count, NonNegative
 
-NARROW = 2000  # evaluations that the search for what is new may spend, where another can follow
+NARROW = 300  # evaluations that the search for what is new may spend, where another can follow
 WIDTHS = (2, 0)  # in turn, until one reaches the goal; 0 keeps everything
 RANK_WEIGHT = 10.0  # environment steps that a place costs for each doubling of its rank among those of its type
 
@@ -58,9 +58,10 @@ class NoveltySearch(BestFirstSearch):
             tree: _Tree | None = _NovelTree(level, start, goal, budget.horizon, width)
             assert tree is not None
             tree.evaluations = spent
-            self._grow(tree, min(budget.evaluations, spent + NARROW) if width else budget.evaluations, step_cost)
+            most = min(budget.evaluations, spent + NARROW) if width else budget.evaluations
+            self._grow(tree, most, step_cost)
             result, spent = tree.path(), tree.evaluations
-            if tree.reached or spent >= budget.evaluations or not tree.cut:
+            if tree.reached or spent >= budget.evaluations or not (tree.cut or spent >= most):
                 break
             if level.relaxation is not None:
                 tree = self.relaxed.search(level, start, goal, budget, spent, step_cost)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hplan.play.play import Play
 
 STEPS, BATCH = 600, 128
-GROUND = 0.02  # of loss that it costs to say otherwise by a unit for the ground: where the mover decides, it is chance
+SPURIOUS = 0.02  # loss by a unit that it says otherwise for the ground: where the mover decides, that is chance
 READING = 2  # times as many steps where missions are read
 TOLD = 0.1  # loss at the end, above which a classifier may have begun badly
 BEGINNINGS = 4  # at the most, of which the best is kept
@@ -197,7 +197,7 @@ def _by_mission(level: Level, latents: Callable[[Tensor], Tensor], success: Tens
         loss = each.mean()
         if len(level.success_head.parts) > 1:
             plain = level.success_head(level, latents(rows), bags, blind=True)
-            loss = loss + GROUND * (logits - plain).abs().mean()
+            loss = loss + SPURIOUS * (logits - plain).abs().mean()
         return loss, {"accuracy": right[kept].mean(), "told": told[kept].mean()}
 
     return classification

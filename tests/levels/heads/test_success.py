@@ -136,10 +136,14 @@ def test_words_decide_what_a_success_is_however_seldom_they_were_said(tmp_path: 
     assert energy is not None and energy(first).max() <= energy.threshold < energy(second).min()
     with pytest.raises(UsageError, match=r"never met 'a', 'box'; known words are ball, fetch, key, now, the"):
         goal_of(stack, "a box")
-    with pytest.warns(MissionWarning, match=r"never met 'a'; known words .* goes by the others"):
-        goal = goal_of(stack, "fetch a key")
+    with pytest.warns(MissionWarning, match=r"never met 'please'; known words .* goes by the others"):
+        goal = goal_of(stack, "please fetch the key now")
     energy = None if goal is None else goal.at(0)
     assert energy is not None and energy(first).max() <= energy.threshold < energy(second).min()
+    with pytest.warns(MissionWarning, match=r"never met 'a', 'me'; known words .* goes by any success that play met"):
+        goal = goal_of(stack, "fetch me a key")
+    energy = None if goal is None else goal.at(0)
+    assert energy is not None and torch.equal(energy(maps), -level.success(maps))
 
 
 @pytest.mark.training
