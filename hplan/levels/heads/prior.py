@@ -16,7 +16,8 @@ from hplan.levels.encoders import mlp
 if TYPE_CHECKING:
     from hplan.levels.level import Level
 
-RISK = 100.0  # steps that it costs by a chance of failure of 1 - 1 / e; a chance of one in a hundred costs one
+RISK = 100.0  # steps that it costs by a chance of failure of 1 - 1 / e
+NOISE = 0.01  # chance of failure that costs nothing: no network tells it from none
 IMPOSSIBLE = -1e4  # log probability of a macro-action that play never showed
 
 
@@ -61,7 +62,7 @@ class AffordancePrior(nn.Module):
         local = level.dynamics.local
         maps = level.dynamics.seen(level, space.embed, z, space.mover(z)) if local else space.embed(z)
         able, fails = self.logits(maps).chunk(2, -1)
-        log_p = F.logsigmoid(able) + RISK * self.risky * F.logsigmoid(-fails)
+        log_p = F.logsigmoid(able) + RISK * self.risky * (F.logsigmoid(-fails) + NOISE).clamp(max=0)
         return torch.where(self.supported, log_p, IMPOSSIBLE)
 
     def logits(self, maps: Tensor) -> Tensor:

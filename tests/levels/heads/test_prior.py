@@ -10,7 +10,7 @@ import torch
 from levels.small_levels import cells_level
 from torch import Tensor, nn
 
-from hplan.levels.heads.prior import RISK, AffordancePrior, CategoricalPrior
+from hplan.levels.heads.prior import NOISE, RISK, AffordancePrior, CategoricalPrior
 from hplan.levels.level import Level
 
 
@@ -67,6 +67,6 @@ def test_what_may_end_in_failure_costs_by_its_chance() -> None:
     assert float(level.prior(maps[:1]).detach()[0, 1]) > -1, "what is not risky is not feared"
     head.risky[[1, 2]] = True
     able, nothing = level.prior(maps[[0, 12]]).detach()
-    wanted = [0.0, RISK * math.log(1 / 4), RISK * math.log(3 / 4)]
+    wanted = [0.0, RISK * (math.log(1 / 4) + NOISE), RISK * (math.log(3 / 4) + NOISE)]
     assert able.tolist() == pytest.approx(wanted, rel=0.1, abs=0.05)
     assert nothing.exp().tolist() == pytest.approx([0.0, 0.0, 0.0], abs=0.05)
