@@ -179,9 +179,9 @@ class Approach(Protocol):
 
 
 class Relaxed(Protocol):
-    """start (*z), goal -> a function of latents (*z) that tells how many macro-actions the goal takes from there if none
-    undoes anything, infinite where it is out of reach even so; and which of them come first. None where the goal cannot
-    be told from single things that become so."""
+    """start (*z), goal -> a function of latents (*z): how many macro-actions the goal takes from there if none undoes
+    anything, infinite where it is out of reach even so; and which of them come first. None where the goal cannot be
+    told from single things that become so."""
 
     def __call__(self, start: Tensor, goal: Energy) -> Callable[[Tensor], tuple[float, list[int]]] | None: ...
 

@@ -93,10 +93,9 @@ class Controller:
                 execution.advance(k, latents[k])
             elif k and self.replan == "surprise" and plan.overdue(execution.step, self.levels[k], self.config):
                 execution.fail(k, "overrun")
-        plan = plans[0]
-        if plan is not None and len(plan.result) and self.replan == "surprise":
-            if plan.is_riskier(self.levels[0], latents[0]):
-                execution.drop(0, "surprise")
+        plan = plans[0] if self.replan == "surprise" else None
+        if plan is not None and len(plan.result) and plan.is_riskier(self.levels[0], latents[0]):
+            execution.drop(0, "surprise")
 
     def _ended_otherwise(self, k: int, z: Tensor) -> bool:
         """Whether a step of level k that may end in several ways, and did, ended in another one than was planned on."""

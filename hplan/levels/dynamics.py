@@ -114,9 +114,12 @@ class LocalWindow(nn.Module):
 
     def _turned(self, windows: Tensor, turns: Tensor) -> Tensor:
         tokens, windows = len(self.matters), turned(windows, turns)
-        return windows // tokens * tokens + self.relabelled[turns % 4][:, None, None].expand(
-            -1, *windows.shape[1:], -1
-        ).gather(-1, (windows % tokens)[..., None])[..., 0]
+        return (
+            windows // tokens * tokens
+            + self.relabelled[turns % 4][:, None, None]
+            .expand(-1, *windows.shape[1:], -1)
+            .gather(-1, (windows % tokens)[..., None])[..., 0]
+        )
 
     def _token(self, z: Tensor, at: Tensor) -> Tensor:
         return z.flatten(1).gather(1, at[:, None])[:, 0] % len(self.matters)

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from hplan.parts import find
-from hplan.types import Approach, Capabilities, MacroSpec, Outcomes, Pairwise, Policy, Possible
+from hplan.types import Approach, Capabilities, MacroSpec, Outcomes, Pairwise, Policy, Possible, Relaxed
 
 if TYPE_CHECKING:
     from hplan.play.play import Play

@@ -28,8 +28,8 @@ Facts = tuple[Fact, ...]  # that are so together
 
 
 class Relaxation:
-    """Of one goal, for latents (H, W) of the shape of `start`. `known`: whether a fact or two meet the goal, as far as can be
-    told by changing `start` in them alone."""
+    """Of one goal, for latents (H, W) of the shape of `start`. `known`: whether a fact or two meet the goal, as far as
+    can be told by changing `start` in them alone."""
 
     def __init__(self, level: Level, start: Tensor, goal: Energy, effort: Tensor) -> None:
         """effort (types,): steps that an event of each type takes, as a mean."""
@@ -139,9 +139,7 @@ class _Layers:
         cells, kinds = np.nonzero((self.ground > 0) & (self.ground < LATER))
         order = np.argsort(self.ground[cells, kinds], kind="stable")
         found = [
-            (int(cell), int(kind))
-            for kind in np.unique(kinds)
-            for cell in cells[order][kinds[order] == kind][:FEW]
+            (int(cell), int(kind)) for kind in np.unique(kinds) for cell in cells[order][kinds[order] == kind][:FEW]
         ]
         found += [(CARRIED, int(k)) for k in np.flatnonzero((self.carried > 0) & (self.carried < LATER))]
         return found + [(ENTERED, int(n)) for n in np.flatnonzero(self.entered < LATER)]
@@ -155,7 +153,11 @@ class _Layers:
         rules = self.rules
         self.stands, near = zip(*(_first(self.reached, table) for table in rules.contacts), strict=True)
         group = rules.enters.astype(int)
-        asked = (self.ground[:, rules.before] < LATER) & (self.carried[rules.had] < LATER) & (np.stack(near)[group] < LATER).T
+        asked = (
+            (self.ground[:, rules.before] < LATER)
+            & (self.carried[rules.had] < LATER)
+            & (np.stack(near)[group] < LATER).T
+        )
         news = (self.ground[:, rules.after] == LATER) | (self.carried[rules.has] == LATER)
         news = np.where(rules.enters, self.entered[:, None] == LATER, news)
         cells, types = np.nonzero(asked & news)

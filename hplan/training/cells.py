@@ -82,7 +82,7 @@ class CellLevel:
                 "prior": {
                     "kind": "affordance",
                     "channels": channels,
-                    "hidden": settings.hidden // 3,
+                    "hidden": settings.hidden,
                     "macros": actions.size,
                 },
                 "encoder": {
