@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 from hypothesis import given, settings
 from key_door import BOX, EDITS, FLOOR, KINDS, PLAN, State, key_door_level, read
