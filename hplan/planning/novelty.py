@@ -17,7 +17,7 @@ from hplan.planning.search import BestFirstSearch, _Tree
 from hplan.types import Budget, Energy, PlanResult, StepCost, WorldModel
 from hplan.validation import Count, NonNegative
 
-NARROW = 300  # evaluations that the search for what is new may spend, where another can follow
+NARROW = 1000  # evaluations that the search for what is new may spend, where another can follow
 WIDTHS = (2, 0)  # in turn, until one reaches the goal; 0 keeps everything
 RANK_WEIGHT = 10.0  # environment steps that a place costs for each doubling of its rank among those of its type
 
