@@ -452,7 +452,7 @@ class LevelInspection:
     predicting no change). codes: kinds of macro-actions there are; codes_used: their perplexity in play, codes_seen:
     share of them that occurred. thresholds: of surprise, by look-ahead. false_alarms: (nominal rate, share of moments
     of this play above the threshold for it). probes: R2 of a linear probe, by factor. symptoms: of collapse, in words,
-    by figure.
+    by figure. accuracies: (steps, share predicted exactly) by the action that changed symbols.
     """
 
     level: int
@@ -479,6 +479,7 @@ class LevelInspection:
     succeeds: bool
     probes: dict[str, float]
     symptoms: dict[str, str]
+    accuracies: dict[str, tuple[int, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,7 @@ def _level(
         succeeds=level.success is not None,
         probes=probes,
         symptoms=health.symptoms,
+        accuracies=steps.accuracies(),
     )
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from hplan.play.play import Play
 
 CHAINS = 256  # of steps that an error is measured on
+JUDGED = 1024  # steps of one kind of change whose predictions are looked at
+NOTHING = "nothing changes"
 CHUNK = 512  # rows that are encoded at once
 
 
@@ -50,6 +52,26 @@ class Steps:
             z, at = here.predict(z, self.macros[at]), self.successor[at]
         z, true = here.predict(z, self.macros[at]), self.latents[self.end[at]]
         return horizon, float(self.level.distance(z, true).mean()), float(self.level.distance(start, true).mean())
+
+    def accuracies(self) -> dict[str, tuple[int, float]]:
+        """By name of the environment's action that ended a step: how many steps changed the latent so, and the share of
+        them that is predicted exactly. `NOTHING`: of steps that changed nothing. Empty but for symbols."""
+        actions = self.play.action_spec
+        if not self.level.capabilities.discrete or actions.kind != "discrete" or not len(self.begin):
+            return {}
+        known = torch.nonzero(self.follows >= 1)[:, 0]
+        before, after = self.latents[self.begin[known]], self.latents[self.end[known]]
+        group = self.play.actions[self.end[known] - 1] + 1
+        group = torch.where((before != after).flatten(1).any(1), group, 0)
+        found = {}
+        for kind in group.unique().tolist():
+            own = torch.nonzero(group == kind)[:, 0]
+            some = own[:: max(len(own) // JUDGED, 1)]
+            predicted = self.at(self.begin[known[some]]).predict(before[some], self.macros[known[some]])
+            right = self.level.distance(predicted, after[some]) == 0
+            name = NOTHING if kind == 0 else actions.names[kind - 1] if actions.names else f"action {kind - 1}"
+            found[name] = (len(own), float(right.float().mean()))
+        return found
 
 
 def latents_of(level: Level, play: Play) -> Tensor:

@@ -38,6 +38,7 @@ def inspection_rows(found: Inspection) -> list[TableRow]:
     levels = found.levels
     horizons = sorted({horizon for level in levels for horizon, _, _ in level.errors})
     probes = list(dict.fromkeys(name for level in levels for name in level.probes))
+    kinds = list(dict.fromkeys(kind for level in levels for kind in level.accuracies))
 
     def row(name: str, *cells: TableCell | str) -> TableRow:
         return TableRow(name, tuple(cell if isinstance(cell, TableCell) else TableCell(cell) for cell in cells))
@@ -64,6 +65,7 @@ def inspection_rows(found: Inspection) -> list[TableRow]:
         ),
         row("autocorrelation time", *(_correlation(found, k) for k in range(len(levels)))),
         *(row(_horizon(horizon), *(_error(level, horizon) for level in levels)) for horizon in horizons),
+        *(row(f"predicted exactly: {kind}", *(_exact(level, kind) for level in levels)) for kind in kinds),
         row("surprise threshold, 1 step ahead", *(_limit(level.thresholds[0]) for level in levels)),
         row("  at the longest look-ahead", *(_ahead(level.thresholds) for level in levels)),
         *(
@@ -153,6 +155,13 @@ def _error(level: LevelInspection, horizon: int) -> TableCell:
         if here == horizon:
             return TableCell(f"{error:.3f} ({copy:.2f})", NO_BETTER if error >= copy > 0 else "")
     return TableCell("–")
+
+
+def _exact(level: LevelInspection, kind: str) -> str:
+    if kind not in level.accuracies:
+        return "–"
+    steps, share = level.accuracies[kind]
+    return f"{share:.1%} of {steps:,}"
 
 
 def _ahead(thresholds: tuple[float, ...]) -> str:

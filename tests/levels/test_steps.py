@@ -7,7 +7,7 @@ import torch
 from levels.plays import play_of
 from levels.small_levels import CELLS, GRID, cells_level, events_level, vector_stack
 
-from hplan.levels.steps import latents_of, steps_of
+from hplan.levels.steps import NOTHING, latents_of, steps_of
 from hplan.play.play import Play
 
 REMAINING = torch.tensor([6, 5, 4, 3, 2, 1, 0, 3, 2, 1, 0])  # steps of two episodes, of 6 and of 3
@@ -52,6 +52,21 @@ def test_the_error_of_no_change_is_how_far_play_went() -> None:
     assert copies[1] == 1.0
     assert copies[2] == pytest.approx(1 / 3), "0 to 4, and twice there and back"
     assert copies[3] == 1.0
+
+
+@torch.no_grad()
+def test_accuracies_are_told_by_what_changed_symbols() -> None:
+    data, level = grids(), cells_level()
+    steps = steps_of(level, data, latents_of(level, data))
+    found, z = steps.accuracies(), steps.latents
+    own = {NOTHING: [0, 2, 4], 0: [3, 9], 1: [1, 7], 2: [5, 8]}  # by action
+    assert [count for count, _ in found.values()] == [3, 2, 2, 2] and next(iter(found)) == NOTHING
+    for (_, share), rows in zip(found.values(), own.values(), strict=True):
+        predicted = level.predict(z[rows], data.actions[rows])
+        assert share == float((predicted == z[torch.tensor(rows) + 1]).flatten(1).all(1).float().mean())
+    above = data.with_latents(latents_of(level, data))
+    upper = events_level(level)
+    assert sum(count for count, _ in steps_of(upper, above, latents_of(upper, above)).accuracies().values()) == 5
 
 
 @torch.no_grad()
