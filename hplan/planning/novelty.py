@@ -55,18 +55,18 @@ class NoveltySearch(BestFirstSearch):
     ) -> PlanResult:
         spent, result = 0, None
         for width in self.widths:
-            tree: _Tree | None = _NovelTree(level, start, goal, budget.horizon, width)
-            assert tree is not None
+            tree = _NovelTree(level, start, goal, budget.horizon, width)
             tree.evaluations = spent
-            most = min(budget.evaluations, spent + NARROW) if width else budget.evaluations
+            followed = width and level.relaxation is not None
+            most = min(budget.evaluations, spent + NARROW) if followed else budget.evaluations
             self._grow(tree, most, step_cost)
             result, spent = tree.path(), tree.evaluations
             if tree.reached or spent >= budget.evaluations or not (tree.cut or spent >= most):
                 break
             if level.relaxation is not None:
-                tree = self.relaxed.search(level, start, goal, budget, spent, step_cost)
-                if tree is not None:  # it leaves out only what leads nowhere
-                    return tree.path() if tree.reached else replace(result, evaluations=tree.evaluations)
+                found = self.relaxed.search(level, start, goal, budget, spent, step_cost)
+                if found is not None:  # it leaves out only what leads nowhere
+                    return found.path() if found.reached else replace(result, evaluations=found.evaluations)
         assert result is not None
         return result
 

@@ -16,7 +16,7 @@ GREEDY = 5.0  # steps of the way behind that one step less to go is worth
 
 
 class RelaxedSearch(BestFirstSearch):
-    """Best-first search for levels with `relaxation`, by the way behind + `greedy` times what is left (weighted A*;
+    """Best-first search for levels with `relaxation`, by the way behind + `GREEDY` times what is left (weighted A*;
     Pohl, 1970). What helps in the relaxed world counts as done (helpful actions; Hoffmann and Nebel, 2001). Latents
     from which the goal is out of reach even there lead nowhere.
 
