@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hplan.play.play import Play
 
 STEPS, BATCH = 600, 128
-SPURIOUS = 0.02  # loss by a unit that it says otherwise for the ground: where the mover decides, that is chance
+SPURIOUS = 0.005  # loss by a unit that it says otherwise for the ground: where the mover decides, that is chance
 READING = 2  # times as many steps where missions are read
 TOLD = 0.1  # loss at the end, above which a classifier may have begun badly
 BEGINNINGS = 4  # at the most, of which the best is kept
@@ -189,9 +189,10 @@ def _by_mission(level: Level, latents: Callable[[Tensor], Tensor], success: Tens
     """The same of a head that reads missions. `told`: the loss where it saw one; else there may be no telling."""
 
     def classification(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        rows = asked.drawn(generator)
-        bags, kept = asked.read(rows, generator)
-        logits, rewarded = level.success_head(level, latents(rows), bags), success[rows]
+        rows, missions = asked.drawn(generator)
+        bags, kept = asked.read(missions, generator)
+        rewarded = success[rows] & ((missions == asked.of[rows]) | ~bags.any(1))  # without words, any success
+        logits = level.success_head(level, latents(rows), bags)
         each = F.binary_cross_entropy_with_logits(logits, rewarded.float(), reduction="none")
         right, told = ((logits > 0) == rewarded).float(), each.detach()
         loss = each.mean()
@@ -226,11 +227,13 @@ class _Even:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What rows of play were asked for. bags (M, words): one for each mission; of (N,) int64: which is each row's.
-    The rest: rows that were rewarded; those that were not, but had a mission that was; those that were not."""
+    """What rows of play were asked for. bags (M, words): one for each mission; of (N,) int64: which is each row's;
+    apart (M, M): which missions share no word, but for those that all have. The rest: rows that were rewarded; those
+    that were not, but had a mission that was; those that were not."""
 
     bags: Tensor
     of: Tensor
+    apart: Tensor
     positive: _Even
     negative: _Even
     other: Tensor
@@ -244,22 +247,28 @@ class _Asked:
         met = torch.zeros(len(texts), dtype=torch.bool)
         met[of[success]] = True
         positive, negative, other = (torch.nonzero(rows)[:, 0] for rows in (success, ~success & met[of], ~success))
-        return _Asked(bags, of, _Even.of(positive, of), _Even.of(negative, of), other)
+        own = bags * (bags.mean(0) < 1)
+        return _Asked(bags, of, own @ own.T == 0, _Even.of(positive, of), _Even.of(negative, of), other)
 
-    def drawn(self, generator: torch.Generator) -> Tensor:
-        """Half a batch of rewarded rows, then as many that were not: half of them of the same missions, or words alone
-        would tell success."""
-        half = BATCH // 2
+    def drawn(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(B,) rows, and missions to read with them. Half a batch was rewarded; then as many that were not: half of
+        them of the same missions, or words alone would tell success. An eighth more was success of another mission that
+        shares no word with the one that is read, and is none of it."""
+        half, foreign = BATCH // 2, self.positive(BATCH // 8, generator)
         other = self.other[torch.randint(len(self.other), (half - half // 2,), generator=generator)]
-        return torch.cat([self.positive(half, generator), self.negative(half // 2, generator), other])
+        rows = torch.cat([self.positive(half, generator), self.negative(half // 2, generator), other])
+        own = self.of[foreign]
+        chance = self.apart[own].float()
+        chance[torch.arange(len(own)), own] += (chance.sum(1) == 0).float()  # or else its own
+        missions = torch.multinomial(chance, 1, generator=generator)[:, 0]
+        return torch.cat([rows, foreign]), torch.cat([self.of[rows], missions])
 
-    def read(self, rows: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(B, words) of these rows, with all, some or none of their words; (B,) bool: which have all."""
-        bags, share = self.bags[self.of[rows]], torch.rand(len(rows), generator=generator)
-        some = bags * (torch.rand(bags.shape, generator=generator) >= torch.rand(len(rows), 1, generator=generator))
+    def read(self, missions: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(B, words) of missions (B,), with all, some or none of their words; (B,) bool: which have all."""
+        bags, share = self.bags[missions], torch.rand(len(missions), generator=generator)
+        some = bags * (torch.rand(bags.shape, generator=generator) >= torch.rand(len(bags), 1, generator=generator))
         kept = share >= DROPPED + SHORTENED
-        bags = torch.where(kept[:, None], bags, some * (share >= DROPPED)[:, None])
-        return bags, kept
+        return torch.where(kept[:, None], bags, some * (share >= DROPPED)[:, None]), kept
 
 
 def _begin_again(head: nn.Module, seed: int) -> None:
