@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hplan.goals import goal_of
 from hplan.levels.heads import success
-from hplan.levels.heads.success import BEGINNINGS, MapSuccess, success_rows, success_stages, vocabulary
+from hplan.levels.heads.success import BEGINNINGS, MapSuccess, decisive, success_rows, success_stages, vocabulary
 from hplan.levels.level import Level
 from hplan.levels.stack import Stack
 from hplan.play.play import Play
@@ -92,6 +92,8 @@ def test_the_row_that_a_rewarded_step_ended_in_is_a_success() -> None:
 
 # ------------------------------------------------------------------------------------------------------------ missions
 
+TOKENS, MOVER, KEY, BALL = 4, 1, 2, 3  # of what is in a cell: nothing, and the mover, who may carry something
+SHUT, OPEN = 1, 2  # doors, of what a cell is
 FOUND = {"Fetch the key": 1, "fetch the BALL, now": 2}  # the symbol that each asks for
 
 
@@ -137,7 +139,7 @@ def test_words_decide_what_a_success_is_however_seldom_they_were_said(tmp_path: 
     with pytest.raises(UsageError, match=r"never met 'a', 'box'; known words are ball, fetch, key, now, the"):
         goal_of(stack, "a box")
     with pytest.warns(MissionWarning, match=r"never met 'please'; known words .* goes by the others"):
-        goal = goal_of(stack, "please fetch the key now")
+        goal = goal_of(stack, "please fetch the key")
     energy = None if goal is None else goal.at(0)
     assert energy is not None and energy(first).max() <= energy.threshold < energy(second).min()
     with pytest.warns(MissionWarning, match=r"never met 'a', 'me'; known words .* by what success was in play"):
@@ -146,6 +148,40 @@ def test_words_decide_what_a_success_is_however_seldom_they_were_said(tmp_path: 
     asked = level.success_for("fetch key")
     assert energy is not None and asked is not None
     assert torch.equal(energy(maps), -(asked(maps) + level.success(maps)) / 2)
+
+
+@pytest.mark.parametrize(
+    ("rewarded", "needed"),
+    [
+        ((OPEN, KEY), (True, False)),  # whatever is carried, and if it always is
+        ((SHUT, BALL), (False, True)),
+        ((OPEN * TOKENS + MOVER, KEY), (True, True)),  # in the doorway
+        ((SHUT, KEY), None),  # in others, too
+    ],
+)
+def test_counts_tell_what_decides_a_success(rewarded: tuple[int, int], needed: tuple[bool, bool] | None) -> None:
+    """Maps (N, 1, 2): a door, with or without the mover in it, and a floor with it; not rewarded are an open door
+    without the key, and a shut one with it or without."""
+    space = SimpleNamespace(tokens=TOKENS, outside=4 * TOKENS)
+    door, carried = rewarded
+    door = door if door >= TOKENS else door * TOKENS
+    others = [(SHUT * TOKENS, KEY), (SHUT * TOKENS, MOVER)] + [(OPEN * TOKENS, KEY)] * (door > OPEN * TOKENS)
+    maps = torch.tensor([(door, carried)] * 3 + others * 20)[:, None]
+    rows = torch.arange(len(maps))
+    found = decisive(space, maps.__getitem__, rows[:3], rows[3:])
+    if needed is None or found is None:
+        assert found is needed
+        return
+    tells = found[1].nonzero()[:, 0].tolist()
+    assert found[0] == needed
+    assert (
+        tells
+        == {
+            (True, False): [OPEN * TOKENS + token for token in range(TOKENS)],
+            (False, True): [ground * TOKENS + BALL for ground in range(4)],
+            (True, True): [OPEN * TOKENS + MOVER],
+        }[needed]
+    )
 
 
 @pytest.mark.training
