@@ -76,6 +76,23 @@ def test_what_can_run_runs_and_a_failure_is_named(folder: Path) -> None:
     assert Path("runs/one-quick/1/manifest.json").exists()
 
 
+SCRIPT = """
+import sys
+from hplan.evaluation.episode import Record
+from hplan.evaluation.result import summarise, write_result
+record = Record(0, "", True, 7, 1.0, 0, 0, {}, {}, {}, 1.0)
+found = summarise([record], task="minigrid/DoorKey-5x5", agent="", method=sys.argv[1], replan="never", seed=0)
+write_result(found, sys.argv[2])
+"""
+
+
+def test_what_a_script_evaluates_is_a_row_of_the_table(folder: Path) -> None:
+    (folder / "theirs.py").write_text(SCRIPT)
+    run = 'run = ["experiments/one/theirs.py", "theirs", "{output}"]'
+    (folder / "config.toml").write_text(f'question = "?"\n[full]\n[quick]\n[[step]]\nname = "theirs"\n{run}\n')
+    assert "| minigrid/DoorKey-5x5 | theirs |" in run_experiment("one")
+
+
 def test_what_is_done_is_not_run_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[str] = []
     monkeypatch.setattr(experiments, "_run_one", lambda step: ran.append(step.name))

@@ -34,8 +34,8 @@ Report = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Step:
-    """One `hplan` call. `output` is the file that exists exactly when the step is done; `needs` names earlier steps;
-    `records` is where an evaluation may put its episodes."""
+    """A call of `hplan`, or of a script whose path comes first. `output` is the file that exists exactly when the step
+    is done; `needs` names earlier steps; `records` is where an evaluation may put its episodes."""
 
     name: str
     run: tuple[str, ...]
@@ -44,6 +44,15 @@ class Step:
     log: Path
     needs: tuple[str, ...]
     cell: tuple[tuple[str, str], ...]  # the values of `each`; runs that differ in the seed alone are one row of a table
+
+    @property
+    def script(self) -> bool:
+        return self.run[0].endswith(".py")
+
+    @property
+    def evaluates(self) -> bool:
+        """Its output is a row of the table: a script writes what `hplan eval` would."""
+        return self.script or self.run[0] == "eval"
 
 
 @dataclass(frozen=True)
@@ -196,7 +205,7 @@ def episodes(experiment: Experiment, quick: bool = False) -> list[Episodes]:
 def table(experiment: Experiment, quick: bool = False) -> str:
     """The results that are there as Markdown: one row each, or one for each cell of several seeds."""
     done = [step for step in experiment.steps(quick) if step.output.exists()]
-    results = [(dict(step.cell), read_result(step.output)) for step in done if step.run[0] == "eval"]
+    results = [(dict(step.cell), read_result(step.output)) for step in done if step.evaluates]
     if not any("seed" in cell for cell, _ in results):
         return markdown_table([result for _, result in results])
     seen = [
@@ -247,10 +256,11 @@ def _run_one(step: Step) -> None:
     step.log.parent.mkdir(parents=True, exist_ok=True)
     with open(step.log, "w", encoding="utf-8") as file:
         environment = {"OMP_NUM_THREADS": "1", **os.environ}
-        call = [sys.executable, "-m", "hplan", *step.run]
+        run = step.run if step.script else ("-m", "hplan", *step.run)
+        call = [sys.executable, *run]
         status = subprocess.run(call, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False).returncode
     if status or not step.output.exists():
         last = step.log.read_text(encoding="utf-8").strip().splitlines()[-1:] or ["(no output)"]
         raise HplanError(
-            f"`hplan {' '.join(step.run)}` ended with status {status}: {last[0]} (all of it in {step.log})"
+            f"`{' '.join(run).removeprefix('-m ')}` ended with status {status}: {last[0]} (all of it in {step.log})"
         )
