@@ -49,7 +49,9 @@ def watch(
     seed: Annotated[int, options.seeds("Of the episode: the first that `eval --seed N` plays")] = 0,
     fps: options.Fps = None,
     trace: Annotated[str | None, options.file("Record every step there, for `hplan replay`")] = None,
-    save: Annotated[str | None, options.file("Write the episode as FILE.gif or FILE.mp4 (extra `viz`)")] = None,
+    save: Annotated[
+        str | None, options.file("Write FILE.gif, FILE.mp4, or FILE.png: a film strip (extra `viz`)")
+    ] = None,
     track: options.Track = None,
     planner: options.Planner = "auto",
 ) -> None:

@@ -1,4 +1,4 @@
-"""An episode as a GIF or an MP4: the frames of the live view, drawn letter by letter as a dark terminal shows them."""
+"""An episode as a GIF, an MP4 or a film strip: frames of the live view, drawn letter by letter as dark terminals do."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.terminal_theme import MONOKAI
 
+from hplan.control.plan_tree import ROOT
 from hplan.files import write_atomically
 from hplan.report.live import frame
 from hplan.report.theme import INK, PAGE, needs
@@ -28,30 +29,48 @@ if TYPE_CHECKING:
 WIDEST = 150  # columns; what is longer wraps
 SIZE, MARGIN = 15, 16  # pixels: of letters, and around all
 HOLD = 2.0  # seconds for which the last frame stays
+MOMENTS = 8  # of a film strip, at the most
 EVEN = 2  # H.264 takes no picture of an odd width or height
 Lines = list[list[Segment]]
 
 
 def save_video(steps: Iterable[TraceStep], path: str | os.PathLike[str], *, fps: float = 5.0, title: str = "") -> Path:
-    """Write an episode, atomically, as FILE.gif or FILE.mp4 with `fps` environment steps a second.
+    """Write an episode, atomically, as FILE.gif or FILE.mp4 with `fps` environment steps a second; or as FILE.png, a
+    film strip of the moments at which the plan of the highest level went on, one below the other.
 
     Raises UsageError for another ending, for no steps, and unless `fps` is above 0; HplanError without the extra `viz`.
     """
     path = Path(path)
-    if path.suffix.lower() not in (".gif", ".mp4"):
-        raise UsageError(f"{path}: expected a name that ends in .gif or .mp4")
+    write = {".gif": _gif, ".mp4": _mp4, ".png": _strip}.get(path.suffix.lower())
+    if write is None:
+        raise UsageError(f"{path}: expected a name that ends in .gif, .mp4 or .png")
     if not fps > 0:
         raise UsageError(f"fps={fps}: expected a number of steps a second above 0")
     with needs("viz"):
         import imageio_ffmpeg  # noqa: F401  # before an episode is played in vain
         import matplotlib  # noqa: F401
-    texts = [_text(step, title) for step in steps]
+    texts = [_text(step, title) for step in (moments(steps) if write is _strip else steps)]
     if not texts:
         raise UsageError(f"{path}: there is no step to show")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, path.name)
-        (_gif if path.suffix.lower() == ".gif" else _mp4)(texts, file, fps)
+        write(texts, file, fps)
         return write_atomically(path, file.read_bytes())
+
+
+def moments(steps: Iterable[TraceStep]) -> list[TraceStep]:
+    """The steps at which a part of the highest level's plan began, and the last; evenly `MOMENTS` of more."""
+    found: list[TraceStep] = []
+    before: object = None
+    step = None
+    for step in steps:
+        plan = [(node.id, node.status) for node in step.tree.children(ROOT)]
+        if plan != before:
+            found.append(step)
+        before = plan
+    if step is not None and found[-1] is not step:
+        found.append(step)
+    return [found[round(i)] for i in np.linspace(0, len(found) - 1, min(len(found), MOMENTS))]
 
 
 def draw(texts: Sequence[Lines]) -> Iterator[Image]:
@@ -103,6 +122,17 @@ def _gif(texts: Sequence[Lines], file: Path, fps: float) -> None:
     palette.putpalette(shades.round().astype(int).ravel().tolist())
     first, *rest = (picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in draw(texts))
     first.save(file, save_all=True, append_images=rest, duration=[1000 / fps] * len(rest) + [1000 * HOLD], loop=0)
+
+
+def _strip(texts: Sequence[Lines], file: Path, fps: float) -> None:
+    from PIL import Image
+
+    pictures = list(draw(texts))
+    wide, high = pictures[0].size
+    strip = Image.new("RGB", (wide, high * len(pictures)), PAGE[1])
+    for row, picture in enumerate(pictures):
+        strip.paste(picture, (0, row * high))
+    strip.save(file, optimize=True)
 
 
 def _mp4(texts: Sequence[Lines], file: Path, fps: float) -> None:

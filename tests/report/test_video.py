@@ -13,7 +13,8 @@ import pytest
 from made_up_episode import episode
 from PIL import Image, ImageSequence
 
-from hplan.report.video import HOLD, save_video
+from hplan.control.plan_tree import ROOT
+from hplan.report.video import EVEN, HOLD, MOMENTS, moments, save_video
 from hplan.types import HplanError, UsageError
 
 
@@ -55,6 +56,18 @@ def test_an_mp4_has_every_step_at_its_pace(tmp_path: Path) -> None:
     assert seconds == pytest.approx(frames / 5, abs=0.05)
 
 
+def test_a_film_strip_has_the_moments_at_which_the_highest_plan_goes_on(tmp_path: Path) -> None:
+    steps = episode()
+    plans = [[(node.id, node.status) for node in step.tree.children(ROOT)] for step in steps]
+    kept = [i for i, plan in enumerate(plans) if i == 0 or plan != plans[i - 1]]
+    kept += [len(steps) - 1] * (kept[-1] != len(steps) - 1)
+    assert moments(steps) == [steps[i] for i in kept] and 1 < len(kept) < len(steps)
+    assert len(moments([step for _ in range(9) for step in steps])) == MOMENTS
+    (one, *_), _ = gif(save_video(episode(), tmp_path / "film.gif"))
+    with Image.open(save_video(episode(), tmp_path / "strip.png")) as strip:
+        assert strip.height % len(kept) == 0 and strip.width % EVEN == 0 and strip.height > one.shape[0]
+
+
 def test_wide_worlds_and_odd_letters_are_drawn(tmp_path: Path) -> None:
     steps = [replace(episode()[0], world="世界 [bold]\n" * i) for i in range(1, 3)]
     frames, _ = gif(save_video(steps, tmp_path / "film.gif"))
@@ -64,8 +77,8 @@ def test_wide_worlds_and_odd_letters_are_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "steps", "fps", "said"),
     [
-        ("film.avi", 1, 5, r"film.avi: expected a name that ends in .gif or .mp4"),
-        ("film", 1, 5, r"expected a name that ends in .gif or .mp4"),
+        ("film.avi", 1, 5, r"film.avi: expected a name that ends in .gif, .mp4 or .png"),
+        ("film", 1, 5, r"expected a name that ends in .gif, .mp4 or .png"),
         ("film.gif", 0, 5, "there is no step to show"),
         ("film.gif", 1, 0, "fps=0: expected a number of steps a second above 0"),
         ("film.gif", 1, float("nan"), "fps=nan"),
