@@ -223,7 +223,7 @@ class Agent:
     @property
     def levels_info(self) -> list[dict[str, Any]]:
         spec = self.stack.observation_spec
-        zeros = np.zeros(spec.shape, np.float32 if spec.kind == "vector" else np.int64)
+        zeros = np.zeros(spec.shape, {"vector": np.float32, "image": np.uint8}.get(spec.kind, np.int64))
         return self.stack.info(self.stack.encode(zeros))
 
     @property

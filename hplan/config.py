@@ -17,7 +17,7 @@ Recipe = Literal["explore", "random", "navigate", "stitch"]
 GoalKind = Literal["success", "observation"]
 SuccessRule = Literal["auto", "terminated"]
 Layouts = Literal["vary", "fixed", "auto"]
-Change = Literal["none", "slippery", "closing-doors", "moving-wall", "closing-corridor"]
+Change = Literal["none", "slippery", "closing-doors", "moving-wall", "closing-corridor", "flicker"]
 
 
 def _makes_environments(value: Any) -> Any:
@@ -58,8 +58,9 @@ class PlayConfig:
 class ChangeConfig:
     """How the world changes while somebody acts in it, which nothing announces (hplan/worlds/changing.py, closing.py).
 
-    chance: of a change before each step. when, for `closing-corridor`: the moment is drawn between these two shares of
-        the steps that the shortest way to the goal takes.
+    chance: of a change before each step; for `flicker`, of images, of a pixel to be new at random in each of them.
+    when, for `closing-corridor`: the moment is drawn between these two shares of the steps that the shortest way to
+        the goal takes.
     """
 
     kind: Change = "none"

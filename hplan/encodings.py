@@ -15,9 +15,13 @@ from hplan.types import ObservationSpec, UsageError
 _MOST_VALUES = 64  # of one symbol of an integer Box: more are measurements or pixels
 _MOST_COMBINATIONS = 4096  # of the features of a single cell
 _MOST_NUMBERS = 4096  # of a vector or a grid: more are images, and need an encoder of their own
+_SMALLEST_IMAGE = 16  # pixels across: what is smaller is a grid of numbers
+_CHANNELS = 16  # of an image at the most: four frames of four values
 SUPPORTED = (
     "Discrete, MultiDiscrete, MultiBinary, integer Box of shape (H, W) or (H, W, F) with at most "
-    f"{_MOST_VALUES} values, Box of at most {_MOST_NUMBERS} floats, Dict and Tuple of these, GoalEnv's Dict"
+    f"{_MOST_VALUES} values, Box of at most {_MOST_NUMBERS} floats, images (Box of uint8 from 0 to 255, or of floats "
+    f"from 0 to 1, of shape (H, W, C) or (C, H, W), {_SMALLEST_IMAGE} pixels across or more), "
+    "Dict and Tuple of all but images, GoalEnv's Dict"
 )
 
 _BOUNDS = "it holds numbers that are out of bounds"
@@ -30,6 +34,8 @@ def observations(space: spaces.Space, where: str) -> tuple[ObservationSpec, Enco
         return _goal(space, where)
     if isinstance(space, spaces.Dict | spaces.Tuple):
         return _composite(space, where)
+    if isinstance(space, spaces.Box) and (channels := _image_channels(space)) is not None:
+        return _image(space, channels)
     counts = counts_of(space)
     if counts is not None and counts.ndim <= 1 and counts.size:
         return _cell_or_row(counts.ravel(), lambda value: _numbered(space, counts, value))
@@ -154,11 +160,50 @@ def _grid(space: spaces.Space, counts: np.ndarray) -> tuple[ObservationSpec, Enc
     return ObservationSpec("symbols", shape, cardinalities), encode
 
 
+def _image_channels(space: spaces.Box) -> int | None:
+    """Which axis of an image's space holds its channels, 2 where there is none of greyscale; None where it is no
+    image."""
+    if len(space.shape) not in (2, 3):
+        return None
+    floats = space.dtype.kind == "f"
+    if space.dtype != np.uint8 and not (floats and len(space.shape) == 3):  # rows of floats are measurements
+        return None
+    if space.low.min() != 0 or space.high.max() != (1 if floats else 255) or (space.low == space.high).any():
+        return None
+    sizes = space.shape if len(space.shape) == 3 else (*space.shape, 1)
+    for axis in (2, 0):
+        across = sizes[:axis] + sizes[axis + 1 :]
+        if sizes[axis] <= _CHANNELS and min(across) >= _SMALLEST_IMAGE:
+            return axis
+    return None
+
+
+def _image(space: spaces.Box, channels: int) -> tuple[ObservationSpec, Encode]:
+    shape = space.shape if len(space.shape) == 3 else (*space.shape, 1)
+    height, width = (size for axis, size in enumerate(shape) if axis != channels)
+
+    def encode(value: Any) -> np.ndarray:
+        array = _array(value, space.shape)
+        if space.dtype.kind == "f":
+            if not np.isfinite(array).all():
+                raise ValueError("it is not finite")
+            if array.min() < 0 or array.max() > 1:
+                raise ValueError(_BOUNDS)
+            array = np.round(255 * array)
+        elif array.dtype != np.uint8:
+            array = _within(array, 0, 256)
+        return np.moveaxis(array.reshape(shape), channels, 2).astype(np.uint8)  # a copy, last the channels
+
+    return ObservationSpec("image", (height, width, shape[channels])), encode
+
+
 def _composite(space: spaces.Dict | spaces.Tuple, where: str) -> tuple[ObservationSpec, Encode]:
     """Where all parts are discrete they become features of one cell, else everything one vector."""
     leaves = _leaves(space)
     for path, leaf in leaves:
-        observations(leaf, f"{where}, part {'/'.join(map(str, path))!r}")  # says which part is not supported
+        part = f"{where}, part {'/'.join(map(str, path))!r}"
+        if observations(leaf, part)[0].kind == "image":  # says which part is not supported, as this does
+            raise unsupported(leaf, part, "observation", SUPPORTED)
     discrete = [counts for _, leaf in leaves if (counts := counts_of(leaf)) is not None]
     if leaves and len(discrete) == len(leaves):
 

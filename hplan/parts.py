@@ -19,6 +19,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "encoder": {
         "fourier": "hplan.levels.encoders:FourierEncoder",
         "one-hot": "hplan.levels.encoders:OneHotEncoder",
+        "pixels": "hplan.levels.pixels:PixelEncoder",
+        "patches": "hplan.levels.pixels:PatchEye",
+        "convolutional": "hplan.levels.pixels:ConvEye",
         "mlp": "hplan.levels.encoders:MLPEncoder",
         "identity": "hplan.levels.encoders:IdentityEncoder",
         "cells": "hplan.levels.encoders:CellEncoder",

@@ -63,12 +63,13 @@ class ObservationSpec:
     `symbols`: uint8/int64 array (H, W, F) of categorical features; `cardinalities[f]` values of feature f. A
         `Discrete(n)` space is the 1 x 1 grid with one feature of n values.
     `vector`: float32 array (D,).
+    `image`: uint8 array (H, W, C), C values a pixel.
     `context`: (rows, columns) of an image that stays the same for an episode, such as a map; () where there is none.
         Only beside vectors: their first two numbers are x and y, and `context_frame` is the legend of the map: x and y
         of the middle of its first pixel, and units across a pixel. Columns grow with x, rows with y.
     """
 
-    kind: Literal["symbols", "vector"]
+    kind: Literal["symbols", "vector", "image"]
     shape: tuple[int, ...]
     cardinalities: tuple[int, ...] = ()
     context: tuple[int, ...] = ()
@@ -90,8 +91,9 @@ class ActionSpec:
 class Episode:
     """One uninterrupted stretch of play. T actions and T + 1 observations: `observations[t]` precedes `actions[t]`.
 
-    observations (T+1, H, W, F) uint8 or (T+1, D) float32; actions (T,) int64 or (T, A) float32; rewards (T,) float32;
-    success, violation (T,) bool. `terminated`: the environment ended after the last action (not: cut by a limit).
+    observations (T+1, H, W, F) uint8, (T+1, D) float32 or (T+1, H, W, C) uint8; actions (T,) int64 or (T, A) float32;
+    rewards (T,) float32; success, violation (T,) bool. `terminated`: the environment ended after the last action (not:
+    cut by a limit).
     context: what the spec says there is of it, uint8. mission: what the episode asks for, in words, if it says so.
     """
 

@@ -79,6 +79,36 @@ class Sheet(Point):
         return self.seen(), float(there), there, self.steps >= self.max_steps, {}
 
 
+class Canvas(Sheet):
+    """The same walk to the middle, shown as an image and moved by two numbers."""
+
+    observation_space = spaces.Box(0, 255, (24, 24), np.uint8)
+    action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+    move: Callable[[Any], Any] = staticmethod(lambda action: action)
+
+    def seen(self) -> Any:
+        x, y = np.arange(24) - 11.5 - 10 * self.place[:, None]
+        return (255 * np.exp(-(x[None] ** 2 + y[:, None] ** 2) / 8)).astype(np.uint8)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action), f"{action!r} is not in {self.action_space}"
+        self.steps += 1
+        self.place = np.clip(self.place + 0.25 * self.move(action), -1, 1).astype(np.float32)
+        there = bool(np.linalg.norm(self.place) < 0.3)
+        return self.seen(), float(there), there, self.steps >= self.max_steps, {}
+
+
+class Tiles(Canvas):
+    """The same with colours from 0 to 1, channels first, and four moves."""
+
+    observation_space = spaces.Box(0.0, 1.0, (3, 24, 24), np.float32)
+    action_space = spaces.Discrete(4)
+    move = staticmethod(lambda action: np.array([(1, 0), (-1, 0), (0, 1), (0, -1)][action]))
+
+    def seen(self) -> Any:
+        return np.stack([super().seen(), np.full((24, 24), 60), np.zeros((24, 24))]).astype(np.float32) / 255
+
+
 def _bits(at: int) -> np.ndarray:
     return (np.arange(LENGTH) == at).astype(np.int8)
 
@@ -107,4 +137,6 @@ KINDS: dict[str, Callable[[], gymnasium.Env]] = {
     "Tuple": lambda: Line(spaces.Tuple([spaces.Discrete(2, start=5), spaces.Discrete(4)]), _parts),
     "float Box (2, 3)": Sheet,
     "GoalEnv": Point,
+    "greyscale image": Canvas,
+    "image of floats, channels first": Tiles,
 }

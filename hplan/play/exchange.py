@@ -186,6 +186,8 @@ def _spaces(observation: ObservationSpec, action: ActionSpec) -> dict[str, space
     seen = spaces.Box(-np.inf, np.inf, observation.shape, np.float32)
     if observation.kind == "symbols":
         seen = spaces.MultiDiscrete(np.broadcast_to(observation.cardinalities, observation.shape))
+    if observation.kind == "image":
+        seen = spaces.Box(0, 255, observation.shape, np.uint8)
     bounds = np.array([action.low, action.high], np.float32)
     acted = spaces.Discrete(action.size) if action.kind == "discrete" else spaces.Box(*bounds)
     return {"observation_space": seen, "action_space": acted}

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, compress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hplan.play.frames import Frames
 from hplan.play.precision import warn_of_rounding
 from hplan.play.store import CONTEXTS, ROWS, EpisodeStore, pack, unpack_missions
 from hplan.types import ActionSpec, Episode, HplanError, ObservationSpec, UsageError
@@ -25,8 +27,9 @@ class Play:
     """Episodes one after the other, one row per observation: N rows, of which every episode of T steps has T + 1.
 
     observations (N, *shape): canonical, as they are stored (symbols uint8, or int64 where a byte is too small; vectors
-    float32). actions (N,) int64 or (N, A) float32; rewards (N,) float32; success, violation (N,) bool: entry i belongs
-    to the transition i -> i + 1, and is 0 on the last row of an episode, where nothing follows.
+    float32; images uint8, as `Frames`, which lie on the disk). actions (N,) int64 or (N, A) float32; rewards (N,)
+    float32; success, violation (N,) bool: entry i belongs to the transition i -> i + 1, and is 0 on the last row of an
+    episode, where nothing follows.
     terminated (N,) bool: True on the last row of an episode that the environment ended.
     remaining (N,) int64: steps that can be looked at from row i on. A window of h starts at i iff remaining[i] >= h.
     episode (N,) int64: number of the episode, from 0. seeds (E,) int64: of each episode's layout.
@@ -35,7 +38,7 @@ class Play:
     missions: E texts, what each episode asks for; none at all where the world says nothing.
     """
 
-    observations: Tensor
+    observations: Any  # Tensor, or `Frames` of images
     actions: Tensor
     rewards: Tensor
     success: Tensor
@@ -72,7 +75,7 @@ class Play:
         return torch.bincount(self.episode, minlength=self.episodes) - 1
 
     @property
-    def below(self) -> Tensor:
+    def below(self) -> Any:
         """(N, ...): what a level encodes. The latents of the level below it, or observations."""
         return self.observations if self.latents is None else self.latents
 
@@ -136,7 +139,9 @@ class Play:
     def select(self, episodes: Tensor) -> Play:
         """The episodes where the mask (E,) bool is True, numbered anew."""
         rows = episodes[self.episode]
-        per_row = {name: getattr(self, name)[rows] for name in (*ROWS, "terminated", "remaining")}
+        per_row = {name: getattr(self, name)[rows] for name in (*ROWS[1:], "terminated", "remaining")}
+        seen = self.observations
+        per_row["observations"] = seen.select(rows) if isinstance(seen, Frames) else seen[rows]
         return replace(
             self,
             **per_row,
@@ -220,8 +225,13 @@ def _joined(shards: list[dict[str, np.ndarray]], observation_spec: ObservationSp
     missions = tuple(chain.from_iterable(map(unpack_missions, shards)))
     terminated = torch.zeros(len(episode), dtype=torch.bool)
     terminated[ends[ended]] = True
+    if observation_spec.kind == "image":
+        observations: Any = Frames([torch.from_numpy(shard["observations"]) for shard in shards])
+    else:
+        observations = column("observations")
     return Play(
-        **{name: column(name) for name in (*ROWS, "seeds")},
+        observations=observations,
+        **{name: column(name) for name in (*ROWS[1:], "seeds")},
         terminated=terminated,
         remaining=ends[episode] - torch.arange(len(episode)),
         episode=episode,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
@@ -20,9 +22,17 @@ from hplan.files import is_unused, sweep
 from hplan.play.collect import Driver, RandomPlay, collect, rare_states
 from hplan.play.explore import CountBasedPlay, Start
 from hplan.play.manifest import MANIFEST, Manifest, ShardInfo
-from hplan.play.store import SHARD_STEPS, EpisodeStore, shard_name, versions, write_shard
+from hplan.play.store import (
+    SHARD_BYTES,
+    SHARD_STEPS,
+    EpisodeStore,
+    observation_dtype,
+    shard_name,
+    versions,
+    write_shard,
+)
 from hplan.registry import make_world
-from hplan.types import HplanError, UsageError
+from hplan.types import HplanError, ObservationSpec, UsageError
 from hplan.worlds.experts import OraclePlay
 
 _DECISIVE = ("kwargs", "view", "layouts", "success")  # fields of a task, beside its recipe, that decide what play is
@@ -43,31 +53,34 @@ def play(
     resume: bool = True,
     progress: Progress | None = None,
     workers: int = 1,
-    shard_steps: int = SHARD_STEPS,
+    shard_steps: int | None = None,
     make: MakeEnv | None = None,
 ) -> EpisodeStore:
-    """Play `steps` environment steps of `task` into the folder `out`, in shards of `shard_steps`.
+    """Play `steps` environment steps of `task` into the folder `out`, in shards of `shard_steps`
+    (default: 20,000, and of images as many as 64 MB hold).
 
     Shard i depends on the settings, `seed` and i alone, never on `workers` or on interruptions: a run that was killed
     and is called again makes what is missing or damaged, and ends with the same bytes. More `steps` extend a store.
     `make` builds the environment (default: the task's own, of training); with `workers` > 1 it has to be picklable.
 
-    Raises UsageError where `out` holds something else, HplanError where the environment fails (naming it, seed and
-    step; the episodes before that are kept) or where the disk is full.
+    Raises UsageError where `out` holds something else or the disk has no room for so many frames, HplanError where the
+    environment fails (naming it, seed and step; the episodes before that are kept) or where the disk is full.
     """
-    if steps < 1 or workers < 1 or shard_steps < 1:
+    if steps < 1 or workers < 1 or (shard_steps is not None and shard_steps < 1):
         raise UsageError(f"steps, workers and shard_steps are 1 or more, not {steps}, {workers} and {shard_steps}")
     out, report = Path(out), progress or (lambda done, total: None)
     make = make or partial(make_world, task, split="train")
     manifest = _manifest(task, make, steps=steps, seed=seed, shard_steps=shard_steps)
+    each: int = manifest.settings["shard_steps"]
     manifest = _begin(out, manifest, resume)
-    sizes = {i: min(shard_steps, steps - i * shard_steps) for i in range(-(-steps // shard_steps))}
+    sizes = {i: min(each, steps - i * each) for i in range(-(-steps // each))}
     for shard in manifest.shards:
         if shard.complete and sizes.get(shard.index) == shard.steps:
             del sizes[shard.index]
     if sizes and manifest.versions != versions():
         raise UsageError(f"{out}: made with {manifest.versions}, here are {versions()}: start anew in another folder")
     done = steps - sum(sizes.values())
+    _check_room(out, manifest, sum(sizes.values()))
 
     def add(played: int) -> None:
         nonlocal done
@@ -86,9 +99,11 @@ def play(
     return EpisodeStore.open(out)
 
 
-def _manifest(task: TaskConfig, make: MakeEnv, *, steps: int, seed: int, shard_steps: int) -> Manifest:
+def _manifest(task: TaskConfig, make: MakeEnv, *, steps: int, seed: int, shard_steps: int | None) -> Manifest:
     """What this call is going to write, without shards."""
     env = make()
+    if shard_steps is None:
+        shard_steps = min(SHARD_STEPS, max(SHARD_BYTES // _row_bytes(env.codec.observation_spec), 1))
     settings = {name: getattr(task, name) for name in _DECISIVE} | {"shard_steps": shard_steps}
     settings |= {name: getattr(task.play, name) for name in ("recipe", "episode_steps", "restart_rare")}
     if task.changes.kind != "none":
@@ -125,6 +140,21 @@ def _begin(out: Path, manifest: Manifest, resume: bool) -> Manifest:
         raise UsageError(f"{out}: holds {found.steps} steps, more than the {manifest.steps} asked for: use it as it is")
     sweep(out)
     return replace(manifest, versions=found.versions, shards=store.shards)
+
+
+def _row_bytes(spec: ObservationSpec) -> int:
+    return math.prod(spec.shape) * np.dtype(observation_dtype(spec)).itemsize
+
+
+def _check_room(out: Path, manifest: Manifest, steps: int) -> None:
+    """Raises UsageError where the disk cannot hold so many more steps of images: said before they are played."""
+    spec = manifest.codec.observation_spec
+    needed, free = steps * _row_bytes(spec), shutil.disk_usage(out).free
+    if spec.kind == "image" and needed > free:
+        raise UsageError(
+            f"{steps:,} frames of {spec.shape} take {needed / 2**30:.1f} GiB, and the disk of {out} has "
+            f"{free / 2**30:.1f} GiB left: play fewer steps, or choose another folder"
+        )
 
 
 def _shard(task: TaskConfig, make: MakeEnv, out: Path, seed: int, index: int, steps: int, tick: Tick) -> Finished:

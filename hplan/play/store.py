@@ -28,6 +28,7 @@ from hplan.types import Episode, HplanError, ObservationSpec, UsageError
 SHARD_STEPS = 20_000  # 1 s of DoorKey, 8 MB: what a kill can cost, and how long one archive of rare states lives
 ROWS = ("observations", "actions", "rewards", "success", "violation")  # one entry per observation
 EPISODES = ("lengths", "terminated", "seeds")  # one entry per episode
+SHARD_BYTES = 64 * 2**20  # of observations, at the most: a shard is in memory while it is played
 CONTEXTS, MISSIONS = "contexts", "missions"  # also one per episode, where the world has any
 _RECORDED = ("hplan", "numpy", "gymnasium", "minigrid", "ogbench", "mujoco")  # what can change the bytes of play
 
@@ -92,9 +93,11 @@ class EpisodeStore:
 
 
 def observation_dtype(spec: ObservationSpec) -> type[np.float32 | np.uint8 | np.int64]:
-    """How observations are stored: symbols as bytes wherever their values fit into one."""
+    """How observations are stored: images as bytes, and symbols wherever their values fit into one."""
     if spec.kind == "vector":
         return np.float32
+    if spec.kind == "image":
+        return np.uint8
     return np.uint8 if max(spec.cardinalities) <= 256 else np.int64
 
 

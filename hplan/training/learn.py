@@ -182,7 +182,7 @@ def _check_encoder(name: str, settings: Any, spec: ObservationSpec) -> None:
     sizes = {"inputs": spec.shape, "latent": settings.latent, "hidden": settings.hidden}
     try:
         encoder = make(**sizes, **({"cardinalities": spec.cardinalities} if spec.cardinalities else {}))
-        dtype = torch.float32 if spec.kind == "vector" else torch.long
+        dtype = {"vector": torch.float32, "image": torch.uint8}.get(spec.kind, torch.long)
         shape = tuple(encoder(torch.zeros((2, *spec.shape), dtype=dtype)).shape)
     except Exception as error:  # whatever a user's class may raise
         raise UsageError(f"encoder {name!r} reads no {spec.kind} of shape {spec.shape}: {error!r}") from error

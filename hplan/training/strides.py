@@ -42,6 +42,7 @@ from hplan.objectives.collapse import SAMPLE as EXAMINED
 from hplan.objectives.collapse import Health, examine, some, warn_of_collapse
 from hplan.objectives.welsch import LONG
 from hplan.play.play import Play
+from hplan.training.eye import eye_stages, seen
 from hplan.training.vectors import CHUNK, StrideSettings, base_level, encoded, level_above, level_stages, moving
 from hplan.types import ARRIVED, UsageError
 
@@ -60,7 +61,7 @@ class Strides:
     """How levels are cut and learned, `hplan.training.train.Abstraction`."""
 
     Settings = StrideSettings
-    observations = ("vector", "symbols")
+    observations = ("vector", "symbols", "image")
 
     def __init__(self, settings: StrideSettings, play: Play, held: Play, *, count: int | None, seed: int) -> None:
         """`play` to learn from, and `held` out to check on. `count`: of levels, None for as many as are worth it, but
@@ -97,6 +98,11 @@ class Strides:
 
     def stages(self, level: Level, stack: tuple[Level, ...]) -> Stages:
         """What `level` learns, above `stack`."""
+        if level.index == 0 and self.play.observation_spec.kind == "image":
+            eye = level.encoder.eye
+            yield from eye_stages(eye, self.play, self.settings.latent, self.settings.eye_steps)
+            self.whole = self.play = seen(eye, self.play)
+            self.held = self.checked = seen(eye, self.held)
         rollout = max(min(_rollout(level.index, self.settings), self.longest // self.stride), 1)
         slow = self.settings.slow if level.index else 0.0
         yield from level_stages(level, self.play, self.settings, rollout=rollout, slow=slow, seed=self.seed)

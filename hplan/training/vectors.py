@@ -43,13 +43,14 @@ CHUNK = 16_384  # rows that are encoded at once
 class StrideSettings:
     """Sizes and lengths of training; a task may override any by budget (tasks/README.md)."""
 
+    eye_steps: Count = 2000  # of what sees images
     base_steps: Count = 6000
     above_steps: Count = 2500
     batch: Annotated[Integer, Field(ge=8)] = 128
     codes: Count = 64
     latent: Count = 16  # numbers of a latent
     hidden: Annotated[Integer, Field(ge=4)] = 128
-    encoder: str = "auto"  # hplan.parts has the names; auto: Fourier features of numbers, one-hot symbols
+    encoder: str = "auto"  # hplan.parts has the names; auto: fourier of numbers, one-hot symbols, patches
     objective: str = "vicreg"  # hplan.parts has the names
     inverse: bool = True  # latents of level 0 have to tell the action between them
     identity: bool = False  # levels above take the latents below as they are, for ablation
@@ -70,12 +71,15 @@ def base_level(
 ) -> Level:
     """An untrained level 0 for these spaces; `view`: pixels to each side that it sees of a layout."""
     seen = latent + ((2 * view + 1) ** 2 if view else 0)
-    usual = {"vector": "fourier", "symbols": "one-hot"}[observation.kind]
+    usual = {"vector": "fourier", "symbols": "one-hot", "image": "patches"}[observation.kind]
     kind = usual if encoder == "auto" else encoder
+    image = observation.kind == "image"
     parts: dict[str, dict[str, Any]] = {}
     if view:
         parts["conditioning"] = {"kind": "map", "latent": latent, "hidden": hidden, "reach": view, "judges": False}
     parts["encoder"] = {"kind": kind, "inputs": observation.shape, "latent": latent, "hidden": hidden}
+    if image:
+        parts["encoder"] |= {"kind": "pixels", "eye": kind}
     if observation.cardinalities:
         parts["encoder"]["cardinalities"] = observation.cardinalities
     parts["macros"] = {
@@ -88,7 +92,7 @@ def base_level(
         "inverse": latent,
         "hidden": hidden,
     }
-    parts["compatibility"] = {"kind": "in-distribution", "seen": seen, "hidden": hidden}
+    parts["compatibility"] = {"kind": "in-distribution", "seen": seen, "hidden": hidden, "between": image}
     parts["dynamics"] = {"kind": "residual", "seen": seen, "macro": actions.size, "latent": latent, "hidden": hidden}
     if actions.kind == "discrete":
         parts["prior"] = {"kind": "categorical", "seen": seen, "macros": actions.size, "hidden": hidden}

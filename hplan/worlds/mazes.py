@@ -125,6 +125,16 @@ class MazeView(gymnasium.Wrapper):
         info = {"success": success}
         return target.astype(np.float32), float(success), success and self._evaluation, over, info
 
+    @property
+    def position(self) -> np.ndarray:
+        """(2,) float32: x and y of the ball. Not for agents, which see what the view shows of it."""
+        return self._data.qpos.astype(np.float32)
+
+    @property
+    def goal_position(self) -> np.ndarray:
+        """(2,) float32, likewise."""
+        return np.asarray(self._maze.cur_goal_xy, np.float32)
+
     def cell(self, xy: Any) -> Cell:
         """The cell that a position lies in."""
         return self._maze.xy_to_ij(xy)

@@ -2,6 +2,7 @@
 
 symbols   MiniGrid: the whole grid and what is carried (minigrid.py)
 position  OGBench's point mazes: (x, y) (mazes.py)
+picture   OGBench's point mazes: an image from above (pictures.py)
 layout    generated mazes in OGBench's physics: (x, y), and the layout as an image (generated_mazes.py)
 spaces    any Gymnasium environment, by its spaces (hplan/codec.py, gym.py)
 """
@@ -31,6 +32,7 @@ _AUTO = {"minigrid": "symbols", "ogbench.locomaze": "position"}  # module of an 
 _CHANGES = {
     "symbols": ("slippery", "closing-doors", "moving-wall"),
     "position": ("closing-corridor",),
+    "picture": ("flicker",),
     "layout": (),
     "spaces": ("slippery",),
 }
@@ -229,6 +231,14 @@ def _position(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, 
     return MazeView(stripped(env), task.name, **options), np.ndarray.tobytes
 
 
+def _picture(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
+    from hplan.worlds.pictures import MazePicture
+
+    options: dict[str, Any] = {} if split == "eval" else {"max_steps": task.play.episode_steps}
+    options["flicker"] = task.changes.chance if task.changes.kind == "flicker" else 0.0
+    return MazePicture(stripped(env), task.name, evaluation=split == "eval", **options), np.ndarray.tobytes
+
+
 def _layout(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
     from hplan.worlds.generated_mazes import DiverseMaze, layouts
 
@@ -254,6 +264,7 @@ def _spaces(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fi
 VIEWS: dict[str, Callable[[gymnasium.Env, TaskConfig, Split], tuple[Any, Fingerprint]]] = {
     "symbols": _symbols,
     "position": _position,
+    "picture": _picture,
     "layout": _layout,
     "spaces": _spaces,
 }

@@ -23,6 +23,7 @@ EPISODES, SEED = 20, 3
 FIRST = SEED * SEEDS
 SHIPPED = {"minigrid/DoorKey-8x8": 10, "ogbench/pointmaze-medium-navigate": 5}  # agents, and episodes of each
 VECTORS = ("float Box (2, 3)", "GoalEnv")
+IMAGES = ("greyscale image", "image of floats, channels first")
 
 
 def seeds(episodes: int = EPISODES) -> range:
@@ -75,13 +76,15 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Agent]:
 
     def agent(kind: str) -> Agent:
         if kind not in agents:
-            vectors = kind in VECTORS
+            images = kind in IMAGES
+            vectors = kind in VECTORS or images
+            settings = {"base_steps": 300, "batch": 64} if vectors else {"base_steps": 150, "batch": 128}
             agents[kind] = hplan.learn(
                 KINDS[kind],
                 out=tmp_path_factory.mktemp("agent") / "run",
                 steps=4000 if vectors else 2000,
                 levels=1,
-                settings={"base_steps": 300, "batch": 64} if vectors else {"base_steps": 150, "batch": 128},
+                settings=settings | ({"eye_steps": 150} if images else {}),
             )
         return hplan.load(agents[kind].name)  # as it comes back from its files
 

@@ -23,12 +23,15 @@ class InDistribution(nn.Module):
     """A classifier of where play has been, against observations each of whose features is from another row.
 
     Every feature alone is then as in play, and what is learned is which of them go together: where there are walls.
+    `between`: against what lies between two observations, where their features mean nothing alone, as what an eye makes
+    of images.
     """
 
     threshold: Tensor
 
-    def __init__(self, *, seen: int, hidden: int = 128) -> None:
+    def __init__(self, *, seen: int, hidden: int = 128, between: bool = False) -> None:
         super().__init__()
+        self.between = between
         self.network = mlp(seen, hidden, 1)
         self.register_buffer("threshold", torch.tensor(0.0))  # of the energy, that real steps have
 
@@ -36,11 +39,14 @@ class InDistribution(nn.Module):
         return -self.network(level.context(following))[:, 0] - self.threshold
 
     def loss(self, level: Level, z: Tensor, observations: Tensor, generator: torch.Generator) -> Tensor:
-        """Logistic; z (B, D) of observations (B, *inputs), which are mixed feature by feature for the negatives."""
+        """Logistic; z (B, D) of observations (B, *inputs), which are mixed for the negatives."""
         every = whole_batch(observations)
-        rows = torch.randint(len(every), every.shape, generator=generator).to(z.device)
+        rows = torch.randint(len(every), (len(every), 1) if self.between else every.shape, generator=generator)
+        other = every.gather(0, rows.to(z.device).expand_as(every))
+        if self.between:
+            other = every.lerp(other, torch.rand(len(every), 1, generator=generator).to(z.device))
         with torch.no_grad():
-            mixed = level.encode(every.gather(0, rows[own_rows(observations)]))
+            mixed = level.encode(other[own_rows(observations)])
         real, unreal = self.network(level.context(z)), self.network(level.context(mixed))
         return F.softplus(-real).mean() + F.softplus(unreal).mean()
 

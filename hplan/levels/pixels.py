@@ -1,0 +1,95 @@
+"""Encoders of images: an eye makes a few numbers of a frame, and a network of these, as of any measurements, a latent.
+
+The eye is trained first (`hplan.training.eye`) and then stays as it is. What it makes of every frame of play is kept,
+and stands for the frame wherever an encoder is given it: levels never read a frame twice.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hplan.levels.encoders import FourierEncoder
+from hplan.parts import find
+
+PATCHES = 16  # of an image, along its longer side
+OCTAVES = 3  # of what an eye sees: higher ones are of its noise (measured numbers have 5)
+AT_ONCE = 2048  # frames that are looked at together where nothing is learned
+
+
+class Eye(nn.Module):
+    """Frames (..., H, W, C) uint8 -> (..., latent), as differences from the mean frame of play."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, body: nn.Module, inputs: tuple[int, ...], latent: int, hidden: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.full(inputs, 127.5))
+        self.register_buffer("scale", torch.tensor(127.5))
+        size = body(torch.zeros(1, inputs[2], *inputs[:2])).numel()
+        self.body = body
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Linear(size, hidden), nn.LayerNorm(hidden), nn.SiLU(), nn.Linear(hidden, latent)
+        )
+
+    def measure(self, frames: Tensor) -> None:
+        """Frames (N, H, W, C) of play: what is the same in all of them is nothing to look at."""
+        self.mean.copy_(frames.float().mean(0))
+        self.scale.copy_((frames - self.mean).square().mean().sqrt().clamp(min=1.0))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        flat = ((frames.flatten(0, -4) - self.mean) / self.scale).movedim(-1, 1)  # channels last in memory: faster
+        return self.head(self.body(flat)).unflatten(0, frames.shape[:-3])
+
+
+class PatchEye(Eye):
+    """Patches that do not overlap, then two convolutions of stride 2.
+
+    Patches make it ten times as fast on a CPU as convolutions over all pixels (Dosovitskiy et al., 2021; Xiao et al.,
+    2021), and what flickers in one patch does not reach the next.
+    """
+
+    def __init__(self, *, inputs: tuple[int, ...], latent: int, hidden: int = 128, channels: int = 32) -> None:
+        patch = -(-max(inputs[:2]) // PATCHES)
+        stem = nn.Sequential(nn.Conv2d(inputs[2], channels, patch, patch), nn.SiLU())
+        super().__init__(nn.Sequential(stem, _halvings(channels, [channels] * 2)), inputs, latent, hidden)
+
+
+class ConvEye(Eye):
+    """Overlapping convolutions of stride 2 down to a few pixels, as in DQN and Dreamer."""
+
+    def __init__(self, *, inputs: tuple[int, ...], latent: int, hidden: int = 128, channels: int = 16) -> None:
+        count = max(max(inputs[:2]).bit_length() - 3, 1)
+        super().__init__(_halvings(inputs[2], [channels, *[2 * channels] * (count - 1)]), inputs, latent, hidden)
+
+
+class PixelEncoder(nn.Module):
+    """Frames (..., H, W, C) uint8, or what its eye made of them (..., latent) float32 -> (..., latent).
+
+    `eye`: the name of an encoder of frames (`hplan.parts`). One without anything to learn is used as it is.
+    """
+
+    def __init__(
+        self, *, inputs: tuple[int, ...], latent: int, hidden: int = 128, eye: str = "patches", **_: Any
+    ) -> None:
+        super().__init__()
+        self.eye = find("encoder", eye)(inputs=tuple(inputs), latent=latent, hidden=hidden)
+        self.network = FourierEncoder(inputs=(latent,), latent=latent, hidden=hidden, octaves=OCTAVES)
+
+    def measure(self, seen: Tensor) -> None:
+        """Seen (N, latent): what the eye made of all of play."""
+        self.network.measure(seen)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        return self.network(self.eye(observation) if observation.dtype == torch.uint8 else observation)
+
+
+def _halvings(depth: int, channels: list[int]) -> nn.Sequential:
+    parts: list[nn.Module] = []
+    for before, after in pairwise([depth, *channels]):
+        parts += [nn.Conv2d(before, after, 3, 2, 1), nn.SiLU()]
+    return nn.Sequential(*parts)
