@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any, cast
-
-from torch import Tensor
 
 from hplan.gym_spaces import is_goal_space
 from hplan.levels.heads.success import words_of
-from hplan.levels.level import Level
 from hplan.levels.stack import Stack
 from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess, lifted
 from hplan.types import Energy, MissionWarning, UsageError
 
-READABLE = 0.75  # share of a mission's words that play has to have met: fewer of them may say something else
+READABLE = 0.75  # share of a mission's words that play has to have met, or it is read as one that is like it
 
 
 def goal_of(stack: Stack, goal: Any) -> Goal | None:
@@ -23,8 +19,8 @@ def goal_of(stack: Stack, goal: Any) -> Goal | None:
     the task's own success. None comes back where it is up to the first observation, as in a GoalEnv.
 
     A mission is the task's success as these words have it; whatever it says, where play had no more than one. Words
-    that play never met are left out, with a MissionWarning. Where they are more than a quarter, the others count half,
-    and half what any success of play looks like; where they are all, raises UsageError."""
+    that play never met are left out, with a MissionWarning. Where they are more than a quarter, the agent goes by the
+    mission of play that is most like it; where they are all, raises UsageError."""
     if goal is None and is_goal_space(stack.codec.observation_space):
         return None
     if goal is None or isinstance(goal, str):
@@ -40,7 +36,7 @@ def _success(stack: Stack, mission: str | None) -> Goal:
     known = {word for some in words.values() for word in some}
     if mission is None or not known:
         return TaskSuccess(tuple(None if level.success is None else Success(level.success) for level in stack.levels))
-    asked, readable = sorted(set(words_of(mission))), True
+    asked, read = sorted(set(words_of(mission))), mission
     if strange := [word for word in asked if word not in known]:
         what = (
             f"mission {mission!r}: play of {stack.task} never met {', '.join(map(repr, strange))}; known words are "
@@ -48,19 +44,13 @@ def _success(stack: Stack, mission: str | None) -> Goal:
         )
         if len(strange) == len(asked):
             raise UsageError(what)
-        readable = len(strange) <= (1 - READABLE) * len(asked)
-        goes_by = "the others" if readable else "the others, and by what success was in play"
-        warnings.warn(f"{what}. The agent goes by {goes_by}", MissionWarning, stacklevel=4)
-    heads = (_head(level, mission, alone=readable) for level in stack.levels)
+        goes_by = "by the others"
+        if len(strange) > (1 - READABLE) * len(asked):
+            read = next(level for k, level in enumerate(stack.levels) if words.get(k)).met(mission)
+            goes_by = f"by the mission of play that is most like it, {read!r}"
+        warnings.warn(f"{what}. The agent goes {goes_by}", MissionWarning, stacklevel=4)
+    heads = (level.success_for(read) for level in stack.levels)
     return TaskSuccess(tuple(None if head is None else Success(head) for head in heads), label=mission)
-
-
-def _head(level: Level, mission: str, *, alone: bool) -> Callable[[Tensor], Tensor] | None:
-    """What the level calls success of that mission. Not `alone`: the mean with success whatever the mission."""
-    asked, known = level.success_for(mission), level.success
-    if alone or asked is None or known is None:
-        return asked
-    return lambda z: (asked(z) + known(z)) / 2
 
 
 def near_observation(stack: Stack, observation: Any) -> Goal:

@@ -144,6 +144,10 @@ class Level(nn.Module):
             return self.success
         return partial(self.success_head, self, mission=self.success_head.bag(mission))
 
+    def met(self, mission: str) -> str:
+        """The mission that succeeded in play and has most words in common with this one; itself where none is known."""
+        return self.success_head.nearest(mission) if self.words else mission
+
     @property
     def landmarks(self) -> Tensor | None:
         return getattr(self.space, "points", None)

@@ -43,7 +43,7 @@ CHUNK = 16_384  # rows that are encoded at once
 class StrideSettings:
     """Sizes and lengths of training; a task may override any by budget (tasks/README.md)."""
 
-    eye_steps: Count = 2000  # of what sees images
+    eye_steps: Count = 3000  # of what sees images
     base_steps: Count = 6000
     above_steps: Count = 2500
     batch: Annotated[Integer, Field(ge=8)] = 128

@@ -65,10 +65,13 @@ class MapSuccess(nn.Module):
         words: tuple[str, ...] = (),
         reads: tuple[int, ...] = (),
         ground: int = 0,
+        missions: tuple[str, ...] = (),
     ) -> None:
-        """`reads`: the first channel of a cell that is read and the one after the last; () for all of them. `ground`:
-        of those that are read, how many are the ground's; 0 where there is nothing else."""
+        """`missions`: those that succeeded in play. `reads`: the first channel of a cell that is read and the one after
+        the last; () for all of them. `ground`: of those that are read, how many are the ground's; 0 where there is
+        nothing else."""
         super().__init__()
+        self.missions = tuple(missions)
         self.words, self.reads = words, slice(*reads) if reads else slice(None)
         channels = len(range(channels)[self.reads])
         self.parts = [slice(0, ground), slice(ground, channels)] if 0 < ground < channels else [slice(0, channels)]
@@ -82,6 +85,17 @@ class MapSuccess(nn.Module):
     def reset_parameters(self) -> None:
         """Of its own; those of its parts are theirs."""
         nn.init.constant_(self.bias, -3.0)
+
+    def nearest(self, mission: str) -> str:
+        """The mission that succeeded in play and has most words in common with this one, of those that either has
+        (Jaccard, 1901); itself where there is none."""
+        asked = set(words_of(mission))
+
+        def alike(other: str) -> float:
+            words = set(words_of(other))
+            return len(asked & words) / len(asked | words)
+
+        return max(self.missions, key=alike, default=mission)
 
     def bag(self, mission: str) -> Tensor:
         """(words,) float: 1 for each word of the vocabulary that the mission has."""
@@ -163,7 +177,9 @@ def success_stages(
     if words:
         assert play is not None
         torch.manual_seed(stage_seed(seed, name))
-        head = level.made_anew("success", words=words, ground=getattr(level.space, "ground_channels", 0))
+        met = {play.missions[episode] for episode in play.episode[success].unique().tolist()}
+        options = {"words": words, "missions": tuple(sorted(met)), "ground": getattr(level.space, "ground_channels", 0)}
+        head = level.made_anew("success", **options)
         learned = _by_mission(level, latents, success, _Asked.of_play(play, head, success, level.space, latents))
     elif isinstance(head, MapSuccess):
         found = decisive(level.space, latents, positive, negative)
