@@ -51,7 +51,14 @@ VECTORS = [
     (spaces.Tuple([spaces.Dict(x=spaces.MultiDiscrete([2, 3])), spaces.Box(-1.0, 1.0, (2, 3))]), 11),
     (spaces.Box(np.iinfo(np.int64).min, np.iinfo(np.int64).max, (2,), np.int64), 2),
 ]
-EVERY = [space for space, *_ in SYMBOLS + VECTORS]
+IMAGES = [  # (H, W, C), and the axis of the space that holds the channels
+    (spaces.Box(0, 255, (64, 48, 3), np.uint8), (64, 48, 3), 2),
+    (spaces.Box(0, 255, (3, 64, 48), np.uint8), (64, 48, 3), 0),
+    (spaces.Box(0, 255, (84, 84), np.uint8), (84, 84, 1), 2),
+    (spaces.Box(0, 255, (84, 84, 4), np.uint8), (84, 84, 4), 2),
+    (spaces.Box(0.0, 1.0, (3, 32, 32), np.float32), (32, 32, 3), 0),
+]
+EVERY = [space for space, *_ in SYMBOLS + VECTORS + IMAGES]
 
 
 @pytest.mark.parametrize(("space", "shape", "cardinalities"), SYMBOLS, ids=lambda v: str(v)[:40])
@@ -97,9 +104,10 @@ def test_vectors_are_copies():
     "space",
     [
         spaces.Text(5),
-        spaces.Box(0, 255, (64, 64, 3), np.uint8),
+        spaces.Box(0, 255, (8, 8, 3), np.uint8),  # too small for an image
         spaces.Box(0, 1, (84, 84), np.uint8),
-        spaces.Box(0.0, 1.0, (96, 96, 3)),
+        spaces.Box(-1.0, 1.0, (96, 96, 3)),
+        spaces.Dict(a=spaces.Box(0, 255, (64, 64, 3), np.uint8)),
         spaces.Sequence(spaces.Discrete(2)),
         spaces.Dict(a=spaces.Text(3)),
     ],
@@ -179,7 +187,22 @@ def test_a_batch_is_told_from_a_single_observation(space):
         assert np.array_equal(view.encode(row), view.encode(sample))
 
 
+@pytest.mark.parametrize(("space", "shape", "channels"), IMAGES, ids=lambda v: str(v)[:40])
+def test_images(space, shape, channels):
+    view = codec(space)
+    assert (view.observation_spec.kind, view.observation_spec.shape) == ("image", shape)
+    seen = space.sample()
+    image = view.encode(seen)
+    assert image.shape == shape and image.dtype == np.uint8 and not np.shares_memory(image, seen)
+    moved = np.moveaxis(seen.reshape(seen.shape if seen.ndim == 3 else (*seen.shape, 1)), channels, 2)
+    assert np.array_equal(image, np.round(255 * moved) if space.dtype.kind == "f" else moved)
+
+
 REFUSED = [
+    (IMAGES[4][0], np.full((3, 32, 32), np.nan), "not finite"),
+    (IMAGES[4][0], np.full((3, 32, 32), 1.5), "out of bounds"),
+    (IMAGES[0][0], np.zeros((48, 64, 3), np.uint8), "shape"),
+    (IMAGES[0][0], np.full((64, 48, 3), 256), "out of bounds"),
     (spaces.Box(0, 10, (2,), np.int64), np.array([2.75, 1.0]), "not whole"),
     (spaces.Box(0, 1000, (2,), np.int64), np.array([2.75, 1.0]), "not whole"),
     (spaces.Box(0, 1000, (2,), np.int64), np.array([1001, 1]), "out of bounds"),

@@ -80,7 +80,6 @@ def play(
     if sizes and manifest.versions != versions():
         raise UsageError(f"{out}: made with {manifest.versions}, here are {versions()}: start anew in another folder")
     done = steps - sum(sizes.values())
-    _check_room(out, manifest, sum(sizes.values()))
 
     def add(played: int) -> None:
         nonlocal done
@@ -127,6 +126,7 @@ def _begin(out: Path, manifest: Manifest, resume: bool) -> Manifest:
     if not (out / MANIFEST).exists():
         if not is_unused(out):
             raise UsageError(f"{out}: not empty and no episode store: choose another folder")
+        _check_room(out, manifest, manifest.steps)
         manifest.save(out)
         return manifest
     if not resume:
@@ -139,6 +139,7 @@ def _begin(out: Path, manifest: Manifest, resume: bool) -> Manifest:
     if found.steps > manifest.steps:
         raise UsageError(f"{out}: holds {found.steps} steps, more than the {manifest.steps} asked for: use it as it is")
     sweep(out)
+    _check_room(out, manifest, manifest.steps - store.steps)
     return replace(manifest, versions=found.versions, shards=store.shards)
 
 
@@ -149,7 +150,8 @@ def _row_bytes(spec: ObservationSpec) -> int:
 def _check_room(out: Path, manifest: Manifest, steps: int) -> None:
     """Raises UsageError where the disk cannot hold so many more steps of images: said before they are played."""
     spec = manifest.codec.observation_spec
-    needed, free = steps * _row_bytes(spec), shutil.disk_usage(out).free
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.is_dir())
+    needed, free = steps * _row_bytes(spec), shutil.disk_usage(there).free
     if spec.kind == "image" and needed > free:
         raise UsageError(
             f"{steps:,} frames of {spec.shape} take {needed / 2**30:.1f} GiB, and the disk of {out} has "

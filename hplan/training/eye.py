@@ -5,7 +5,8 @@
 So it keeps what actions move, wherever that is, and nothing else has a reason to be in its numbers: neither what
 flickers, nor what drifts, nor what never changes. Beside it every number has to vary (VICReg's hinge), and one action
 has to lead from one frame's numbers to the next one's. Inverse dynamics over one step (Pathak et al., 2017) is not
-enough: a step moves a ball by a fraction of a pixel.
+enough: a step moves a ball by a fraction of a pixel. The other two come in slowly: from the start, what drifts slowly
+and may be predicted fills the numbers before actions are found in them (docs/lessons/pixels.md).
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from hplan.levels.pixels import AT_ONCE
 from hplan.levels.stage import Stage, Stages
 from hplan.play.play import Play
 
-RATE = 3e-3  # of learning: at a third of it, 2,000 steps are too few to see through noise
+RATE = 3e-3  # of learning
 STRETCHES, MOMENTS = 32, 4  # in a batch, and in each of them, with the frame that follows each
 LOOKED = 2048  # frames that tell what never changes
 SPAN = 64  # steps, at the most, of a stretch
 PREDICTION, EPSILON = 0.3, 1e-4  # weight beside the inverse, and variance below which a number is none
+ALONE, LEAST = 0.6, 0.05  # share of the steps in which the other two grow to their weight, and what varying begins with
 
 
 class EyeLosses(nn.Module):
@@ -79,7 +81,8 @@ def eye_stages(eye: Any, play: Play, features: int, steps: int) -> Stages:
         change = losses.forward_model(torch.cat([now, taken[at[:, ::2]] / scale], -1))
         prediction = ((now + change - following) / deviation).square().mean()
         figures = {"inverse": inverse.detach(), "spread": spread.detach(), "prediction": prediction.detach()}
-        return inverse + spread + PREDICTION * prediction, figures
+        beside = min(step / (ALONE * steps), 1.0) ** 2
+        return inverse + max(beside, LEAST) * spread + beside * PREDICTION * prediction, figures
 
     yield Stage("eye", losses, loss, steps, lr=RATE)
     eye.requires_grad_(False)

@@ -1,0 +1,94 @@
+"""An eye keeps what actions move, finds it among noise, and leaves everything else out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hplan.levels.pixels import ConvEye, PatchEye, PixelEncoder
+from hplan.objectives.diagnostics import probe_r2
+from hplan.play.play import Play
+from hplan.training.eye import eye_stages, seen
+from hplan.training.fit import Run
+from hplan.training.train import run_stages
+from hplan.types import ActionSpec, Episode, ObservationSpec
+
+SHAPE, STEPS, EPISODES = (24, 24, 1), 60, 40
+
+
+def frame(place: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """A soft spot at a place in [-1, 1]^2, on what flickers and a bright square that is always there."""
+    x, y = np.arange(24) - 11.5 - 10 * place[:, None]
+    image = 220 * np.exp(-(x[None] ** 2 + y[:, None] ** 2) / 6)
+    image[:3, :3] = 255
+    return np.clip(image + 40 * noise, 0, 255).astype(np.uint8)[..., None]
+
+
+def walks(discrete: bool = False) -> tuple[Play, Tensor]:
+    """Random walks of a spot, seen among noise, and where it was (N, 2)."""
+    rng = np.random.default_rng(0)
+    sides = np.array([(1, 0), (-1, 0), (0, 1), (0, -1)], np.float32)
+    episodes, places = [], []
+    for seed in range(EPISODES):
+        action = np.repeat(rng.integers(4, size=STEPS // 4), 4) if discrete else None
+        moves = sides[action] if action is not None else np.repeat(rng.uniform(-1, 1, (STEPS // 4, 2)), 4, 0)
+        place, way = rng.uniform(-1, 1, 2), []
+        for move in [None, *moves]:
+            place = place if move is None else np.clip(place + 0.15 * move, -1, 1)
+            way.append(place)
+        observations = np.stack([frame(at, rng.random((24, 24))) for at in way])
+        nothing = np.zeros(STEPS, bool)
+        acted = action if action is not None else moves.astype(np.float32)
+        episodes.append(Episode(observations, acted, nothing.astype(np.float32), nothing, nothing, False, seed))
+        places.extend(way)
+    spec = ActionSpec("discrete", 4) if discrete else ActionSpec("continuous", 2, (-1, -1), (1, 1))
+    return Play.of(episodes, ObservationSpec("image", SHAPE), spec), torch.tensor(np.array(places)).float()
+
+
+@pytest.mark.training
+@pytest.mark.parametrize(("kind", "discrete"), [(PatchEye, False), (ConvEye, False), (PatchEye, True)])
+def test_an_eye_learns_where_the_thing_is_that_actions_move(kind: Any, discrete: bool, tmp_path: Path) -> None:
+    play, places = walks(discrete)
+    torch.manual_seed(0)
+    eye = kind(inputs=SHAPE, latent=8)
+    held = play.episode % 4 == 0
+    before = probe_r2(seen(eye, play).below, [places], held)[0]
+    run_stages(eye_stages(eye, play, 8, 300), Run(0, tmp_path))
+    features = seen(eye, play).below
+    assert features.shape == (len(play), 8)
+    after = probe_r2(features, [places], held)[0]
+    assert after > max(0.95, before)
+    assert not any(parameter.requires_grad for parameter in eye.parameters())
+    assert features.std(0).min() > 0.3, "every number varies"
+
+
+class Frozen(nn.Module):
+    """A user's eye with nothing to learn: the mean of rows and of columns."""
+
+    def __init__(self, *, inputs: tuple[int, ...], latent: int, **_: Any) -> None:
+        super().__init__()
+        self.latent = latent
+
+    def forward(self, frames: Tensor) -> Tensor:
+        rows = frames.float().mean((-1, -2))
+        return rows[..., : self.latent] / 255
+
+
+def test_an_eye_with_nothing_to_learn_is_used_as_it_is(tmp_path: Path) -> None:
+    play, _ = walks()
+    assert run_stages(eye_stages(Frozen(inputs=SHAPE, latent=8), play, 8, 300), Run(0, tmp_path)) == {}
+    encoder = PixelEncoder(inputs=SHAPE, latent=8, eye=f"{Frozen.__module__}:Frozen")
+    some = play.observations[torch.arange(5)]
+    assert torch.equal(encoder(some), encoder(encoder.eye(some))), "what an eye made of a frame stands for it"
+
+
+def test_images_of_any_size_have_an_eye() -> None:
+    for shape in ((16, 16, 1), (64, 64, 3), (84, 84, 4), (210, 160, 3)):
+        for kind in (PatchEye, ConvEye):
+            frames = torch.zeros((2, 3, *shape), dtype=torch.uint8)
+            assert kind(inputs=shape, latent=5)(frames).shape == (2, 3, 5)
