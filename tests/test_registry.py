@@ -65,7 +65,9 @@ def test_unknown_view_is_told():
     from dataclasses import replace
 
     task = replace(load_task("minigrid/DoorKey-5x5"), view="pixels")
-    with pytest.raises(UsageError, match="unknown view 'pixels'; expected auto, symbols, position, layout, spaces"):
+    with pytest.raises(
+        UsageError, match="unknown view 'pixels'; expected auto, symbols, position, picture, layout, spaces"
+    ):
         make_world(task)
 
 

@@ -85,7 +85,11 @@ class PixelEncoder(nn.Module):
         self.network.measure(seen)
 
     def forward(self, observation: Tensor) -> Tensor:
-        return self.network(self.eye(observation) if observation.dtype == torch.uint8 else observation)
+        if observation.dtype != torch.uint8:
+            return self.network(observation)
+        frames = observation.flatten(0, -4)  # a few at once: as numbers they take four times as much memory
+        seen = torch.cat([self.eye(part) for part in frames.split(AT_ONCE)])
+        return self.network(seen.unflatten(0, observation.shape[:-3]))
 
 
 def _halvings(depth: int, channels: list[int]) -> nn.Sequential:

@@ -77,7 +77,7 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_killed_at_random_moments(tmp_path: Path, number: int) -> None:
     """A run that is killed again and again ends with the bytes of one that was left alone."""
-    slow = partial(play, TASK, steps=400, seed=3, make=partial(Corridor, pause=0.002), shard_steps=40)
+    slow = partial(play, TASK, steps=400, seed=3, make=partial(Corridor, pause=0.005), shard_steps=40)
     slow(tmp_path / "calm")
     killed = 0
     for _ in range(30):

@@ -178,5 +178,3 @@ def test_other_worlds_have_no_oracle():
         make_oracle(world, load_task("minigrid/DoorKey-5x5"))
     with pytest.raises(UsageError, match="unknown recipe 'explore'"):
         OraclePlay(maze("medium"), np.random.default_rng(0), recipe="explore")
-    with pytest.raises(UsageError, match="needs a goal"):
-        MazeOracle(maze("medium").view).reset(None)
