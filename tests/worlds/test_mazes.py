@@ -10,7 +10,7 @@ pytest.importorskip("ogbench")
 
 from hplan.registry import load_task, make_world
 from hplan.types import UsageError
-from hplan.worlds.experts import MazeOracle, OraclePlay, Paths, make_oracle
+from hplan.worlds.experts import OraclePlay, Paths, make_oracle
 
 MAZES = ("medium", "large", "giant", "teleport")
 
