@@ -22,6 +22,7 @@ from hplan.parts import found
 from hplan.planning.choice import PlannerFor, Planning, check_planner_settings, chosen_planner, planner_settings
 from hplan.planning.energy import Goal
 from hplan.planning.landmark_graph import LandmarkGraph
+from hplan.play.store import observation_dtype
 from hplan.registry import agent_path
 from hplan.types import Energy, Repair, UsageError
 from hplan.validation import Count, build, checked, near
@@ -223,7 +224,7 @@ class Agent:
     @property
     def levels_info(self) -> list[dict[str, Any]]:
         spec = self.stack.observation_spec
-        zeros = np.zeros(spec.shape, {"vector": np.float32, "image": np.uint8}.get(spec.kind, np.int64))
+        zeros = np.zeros(spec.shape, observation_dtype(spec))
         return self.stack.info(self.stack.encode(zeros))
 
     @property

@@ -31,7 +31,7 @@ WORLDS = 8  # side by side, in one process on one thread
 
 
 class OneHot(gymnasium.Wrapper):
-    """Symbols (H, W, C) as (H * W * symbols) bytes, one hot, after `Codec.encode`."""
+    """Symbols (H, W, F) as bytes (all values of all features, H, W), one-hot."""
 
     def __init__(self, env: Any, seed: int) -> None:
         super().__init__(env)

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from hplan.agent import Agent
@@ -22,7 +23,7 @@ from hplan.parts import find, found, name_of
 from hplan.play.manifest import Manifest, check_same_spaces
 from hplan.play.play import Play, load_play
 from hplan.play.record import play
-from hplan.play.store import versions
+from hplan.play.store import observation_dtype, versions
 from hplan.registry import make_world, task_of
 from hplan.threads import reproducible
 from hplan.training.fit import Progress, Run
@@ -182,8 +183,8 @@ def _check_encoder(name: str, settings: Any, spec: ObservationSpec) -> None:
     sizes = {"inputs": spec.shape, "latent": settings.latent, "hidden": settings.hidden}
     try:
         encoder = make(**sizes, **({"cardinalities": spec.cardinalities} if spec.cardinalities else {}))
-        dtype = {"vector": torch.float32, "image": torch.uint8}.get(spec.kind, torch.long)
-        shape = tuple(encoder(torch.zeros((2, *spec.shape), dtype=dtype)).shape)
+        two = torch.from_numpy(np.zeros((2, *spec.shape), observation_dtype(spec)))
+        shape = tuple(encoder(two).shape)
     except Exception as error:  # whatever a user's class may raise
         raise UsageError(f"encoder {name!r} reads no {spec.kind} of shape {spec.shape}: {error!r}") from error
     if shape != (2, settings.latent):
