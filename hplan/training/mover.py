@@ -16,6 +16,7 @@ from torch import Tensor
 from hplan.levels.level import Level
 from hplan.levels.reach import FAR, ReachMap, what_happened
 from hplan.play.play import Play
+from hplan.training.closure import alike_edits, closure, shares
 from hplan.training.symbols import CHUNK, LARGEST_TYPES
 
 ALIKE = 0.5  # share of the steps between two tokens that leave the ground alone, from which they carry the same
@@ -67,10 +68,11 @@ def lasting(tokens: Tensor, steps: MoverSteps) -> tuple[Tensor, Tensor]:
 
 def closed(tokens: Tensor, stays: Tensor) -> Tensor:
     """Tokens (T, M), the first of them nothing, and after them those that play never showed, but might: every pose, as
-    the features say that do not last, with everything that was carried."""
+    the features say that do not last, with everything that was carried, or is like what was."""
     if bool(stays.all()) or not bool(stays.any()):
         return tokens
     poses, holds = (tokens[1:, which].unique(dim=0) for which in (~stays, stays))
+    holds = torch.cat([holds, closure(holds, complete=True)])
     every = torch.zeros(len(poses), len(holds), tokens.shape[1], dtype=tokens.dtype)
     every[:, :, ~stays], every[:, :, stays] = poses[:, None], holds
     known = {tuple(token) for token in tokens.tolist()}
@@ -101,12 +103,14 @@ def carried(tokens: Tensor, stays: Tensor, alike: Tensor) -> tuple[Tensor, Tenso
 @dataclass(frozen=True)
 class Mover:
     """Its steps in play, its tokens (T, M), closed, and of each of them what it carries, from 1, and its pose (T,).
-    moves (R, 4): what its steps do that do nothing else, from pose to pose, so many rows and columns away."""
+    held (K, C): features of what can be carried, -1 of the first, which is no mover. moves (R, 4): what its steps do
+    that do nothing else, from pose to pose, so many rows and columns away."""
 
     steps: MoverSteps
     tokens: Tensor
     holds: Tensor
     poses: Tensor
+    held: Tensor
     moves: Tensor
 
     @classmethod
@@ -116,7 +120,9 @@ class Mover:
         stays, alike = lasting(tokens, steps)
         tokens = closed(tokens, stays)
         holds, poses = carried(tokens, stays, alike)
-        return cls(steps, tokens, holds, poses, _moves(steps, holds, poses, maps.shape[-1]))
+        held = tokens.new_full((int(holds.max()) + 1, int(stays.sum())), -1)
+        held[holds[1:]] = tokens[1:, stays]
+        return cls(steps, tokens, holds, poses, held, _moves(steps, holds, poses, maps.shape[-1]))
 
     def relabelled(self) -> Tensor | None:
         """(4, T): which token each is after so many quarter turns of the map, counterclockwise; None where poses are
@@ -167,7 +173,7 @@ def reach_level(below: Level, mover: Mover, maps: Tensor, play: Play, hidden: in
     space.passable.copy_(passable)
     space.moves.copy_(moves)
     space.poses.copy_(poses)
-    found = _events(space, own, steps, play.actions)
+    found = _events(space, own, steps, play.actions, below.encoder.cells, mover.held)
     if found is None:
         return None
     level = Level(
@@ -241,7 +247,10 @@ class _Found:
     chance: Tensor
 
 
-def _events(space: ReachMap, maps: Tensor, steps: MoverSteps, actions: Tensor) -> _Found | None:
+def _events(
+    space: ReachMap, maps: Tensor, steps: MoverSteps, actions: Tensor, ground: Tensor, held: Tensor
+) -> _Found | None:
+    """ground (G, F), held (K, C): features of the symbols of maps (N, H, W)."""
     every: list[tuple[Tensor, ...]] = []
     for rows, token in zip(steps.rows.split(CHUNK), steps.token.split(CHUNK), strict=True):
         z, following = maps[rows], maps[rows + 1]
@@ -253,7 +262,6 @@ def _events(space: ReachMap, maps: Tensor, steps: MoverSteps, actions: Tensor) -
         return None
     width = maps.shape[-1]
     edits, kind, counts = torch.unique(edit, dim=0, return_inverse=True, return_counts=True)
-    kept = counts.argsort(descending=True, stable=True)[:LARGEST_TYPES]
     offset = torch.stack([cell // width - at // width, cell % width - at % width], 1)
     offsets, which = torch.unique(offset, dim=0, return_inverse=True)
     # Where one event can be done from, others can: play met some of them on one side alone. What is seen elsewhere now
@@ -267,12 +275,33 @@ def _events(space: ReachMap, maps: Tensor, steps: MoverSteps, actions: Tensor) -
     most = torch.zeros(len(edits), int(action.max()) + 1, dtype=torch.long).index_put_(
         (kind, action), torch.ones_like(kind), accumulate=True
     )
-    asked = torch.cat([edits[:, [0, 2]], most.argmax(1)[:, None]], 1)
-    _, group = torch.unique(asked, dim=0, return_inverse=True)
-    total = torch.zeros(int(group.max()) + 1, dtype=torch.long).index_add_(0, group, counts)
-    return _Found(
-        edits[kept], faces, offsets, group[kept].unique(return_inverse=True)[1], (counts / total[group])[kept]
-    )
+    done = most.argmax(1)
+    tried = _tried(space, maps, steps, actions, faces[0], offsets)
+    following, by, often = alike_edits(edits, done, counts, tried, ground, held)
+    edits, counts = torch.cat([edits, following]), torch.cat([counts, often])
+    asked = torch.cat([edits[:, [0, 2]], torch.cat([done, by])[:, None]], 1)
+    kept = counts.argsort(descending=True, stable=True)[:LARGEST_TYPES]
+    group = torch.unique(asked[kept], dim=0, return_inverse=True)[1]
+    return _Found(edits[kept], faces, offsets, group, shares(asked, counts)[kept])
+
+
+def _tried(space: ReachMap, maps: Tensor, steps: MoverSteps, actions: Tensor, faces: Tensor, offsets: Tensor) -> Tensor:
+    """(K, 3): what was tried at least `OFTEN` times, wherever an event could have been, and no ground changed: the
+    ground that it would have been done to, what was carried, and the action. faces (P, N) bool, offsets (N, 2)."""
+    kinds = int(actions.max()) + 1
+    counts = torch.zeros(space.outside * kinds, dtype=torch.long)
+    height, width = maps.shape[1:]
+    for part in torch.nonzero(steps.still)[:, 0].split(CHUNK):
+        rows, at, pose = steps.rows[part], steps.at[part], space.poses[steps.token[part]]
+        ground, _, has = space.parts(maps[rows])
+        row, column = at[:, None] // width + offsets[:, 0], at[:, None] % width + offsets[:, 1]
+        able = faces[pose] & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        which, number = torch.nonzero(able, as_tuple=True)
+        ahead = ground[which, (row * width + column)[which, number]]
+        asked = (ahead * space.tokens + has[which]) * kinds + actions[rows][which]
+        counts += torch.bincount(asked, minlength=len(counts))
+    asked = torch.nonzero(counts >= OFTEN)[:, 0]
+    return torch.stack([asked // kinds // space.tokens, asked // kinds % space.tokens, asked % kinds], 1)
 
 
 @torch.inference_mode()

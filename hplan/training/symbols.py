@@ -12,6 +12,7 @@ from torch import Tensor
 from hplan.levels.dynamics import RADIUS, SIGHT, crop
 from hplan.levels.macros import event_of
 from hplan.play.play import Play
+from hplan.training.closure import closure
 from hplan.types import UsageError
 
 LARGEST_VOCABULARY = 4096  # known cells; a view with more of them is not symbolic in any useful sense
@@ -101,23 +102,11 @@ def _indexed(
     unique, maps = np.unique(flat, return_inverse=True)
     if len(unique) > LARGEST_VOCABULARY:
         raise UsageError(f"play shows {len(unique)} different cells, more than {LARGEST_VOCABULARY}: use a vector view")
-    cells = unique[:, None] // weights % sizes
-    extra = _closure(cells) if closed else cells[:0]
+    cells = torch.from_numpy(unique[:, None] // weights % sizes)
+    extra = closure(cells) if closed else cells[:0]
     if len(cells) + len(extra) > LARGEST_VOCABULARY:
         extra = cells[:0]
-    return torch.from_numpy(np.concatenate([cells, extra])), torch.from_numpy(maps.reshape(flat.shape))
-
-
-def _closure(cells: np.ndarray) -> np.ndarray:
-    """Cells (K, F) that are not among (V, F), but every two of whose features are together in one of these."""
-    known = {tuple(cell) for cell in cells.tolist()}
-    values = [sorted(set(column)) for column in cells.T.tolist()]
-    pairs = {(i, j): {(c[i], c[j]) for c in known} for i in range(len(values)) for j in range(i)}
-    partial: list[tuple[int, ...]] = [()]
-    for i, column in enumerate(values):
-        partial = [(*p, v) for p in partial for v in column if all((v, p[j]) in pairs[i, j] for j in range(i))]
-    found = [p for p in partial if p not in known]
-    return np.asarray(found, cells.dtype).reshape(-1, cells.shape[1])
+    return torch.cat([cells, extra]), torch.from_numpy(maps.reshape(flat.shape))
 
 
 @dataclass(frozen=True)
