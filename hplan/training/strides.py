@@ -225,7 +225,11 @@ def out_of_order(play: Play, seed: int) -> Tensor:
 def reliable_horizon(level: Level, play: Play) -> int:
     """Steps of the level after which open-loop prediction is still right: the error of nine windows in ten is below
     the distance at which the controller counts a subgoal as reached. `play`: held out, as the level sees it. 1 where
-    it has no window to tell."""
+    it has no window to tell.
+
+    Where one step is off by more than that already, observations may be noisy, which no prediction mends and which
+    does not grow. Then only what the error grows by counts, as variances do, as long as it stays small beside the way.
+    """
     stride = round(level.stride)
     ahead = min(FARTHEST, int(play.remaining.max()) // stride)
     if not ahead:
@@ -235,13 +239,19 @@ def reliable_horizon(level: Level, play: Play) -> int:
     rows = rows[:: max(len(rows) // CHECKED, 1)]
     if not len(rows):
         return 1
-    z, here = level.encode(play.below[rows]), level_at(level, play, rows)
+    begin, here = level.encode(play.below[rows]), level_at(level, play, rows)
+    z, noise, small, found = begin, 0.0, True, 0
     for step in range(ahead):
         _, end, macro = level.step_of_play(play, rows + step * stride)
         z = here.predict(z, macro)
-        if float(level.distance(z, end).quantile(SURE)) > ARRIVED:
-            return max(step, 1)
-    return ahead
+        error = float(level.distance(z, end).quantile(SURE))
+        if step == 0 and error > ARRIVED:
+            noise = error
+        if max(error**2 - noise**2, 0.0) > ARRIVED**2:
+            break
+        small = not noise or error <= ARRIVED * float(level.distance(begin, end).median())
+        found = step + 1
+    return max(found, 1) if small else 1
 
 
 @torch.no_grad()

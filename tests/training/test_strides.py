@@ -64,6 +64,25 @@ def test_a_level_is_reliable_until_its_error_is_half_a_step(drift: float, steps:
     assert reliable_horizon(line(drift), walk(40)) == steps
 
 
+def sensed(play: Play, noise: float) -> Play:
+    """The same, by a sensor that is off by so much at every step, to either side."""
+    sign = torch.tensor([1.0, -1.0])[torch.randint(2, play.below.shape, generator=torch.Generator().manual_seed(0))]
+    return play.with_latents(play.below + noise * sign)
+
+
+@pytest.mark.parametrize(("drift", "steps"), [(0.0, 16), (0.03, 3)])
+def test_noise_of_a_sensor_is_no_error_that_grows(drift: float, steps: int) -> None:
+    """Both ends are off by 0.4 steps, to either side: a tenth of the windows by 0.8, of one step by 0.77, since the
+    others seem not to move. From there the error grows by drift: sqrt(0.89 ** 2 - 0.77 ** 2) is below half a step."""
+    assert reliable_horizon(line(drift), sensed(walk(40, episodes=40), 0.4)) == steps
+
+
+def test_what_nobody_predicts_is_no_noise() -> None:
+    """Out of order, an episode ends anywhere, however long it is."""
+    play = walk(40, episodes=40)
+    assert reliable_horizon(line(0.0), play.with_latents(play.below[out_of_order(play, 0)])) == 1
+
+
 def test_without_evidence_a_level_is_reliable_for_one_step() -> None:
     long = line(0.0)
     long.stride = 50.0
