@@ -29,23 +29,24 @@ def follow(agent: Agent, env: SplitEnv, seed: int) -> MazePath:
         raise UsageError(f"{env.name} has no map to draw ways on: only mazes have (`hplan watch` shows any world)")
     observation, info = begin(agent, env, seed)
     places = _free_places(maze)
-    levels, z = agent.stack.conditioned(info.get("context")).levels, torch.from_numpy(places)
+    levels = agent.stack.conditioned(info.get("context")).levels
+    z = torch.from_numpy(maze.seen_from(places))
     latents: list[Tensor] = []
     with torch.inference_mode():
         for level in levels:
             z = level.encode(z)
             latents.append(z)
-    way, latest, success = [observation], {}, False
+    way, latest, success = [maze.position], {}, False
     subgoals: dict[int, list[int]] = {}
     for moment in play(agent, env, observation, seed):
-        way.append(moment.observation)
+        way.append(maze.position)
         success = success or moment.success
         for k, target in agent.subgoals.items():
             if k and not (k in latest and torch.equal(latest[k], target)):
                 latest[k] = target
                 off = levels[k].distance(latents[k], target.expand_as(latents[k]))
                 subgoals.setdefault(k, []).append(int(off.argmin()))
-    goal, name = _cells(maze, info["goal"][None]), info.get("goal_name", "")
+    goal, name = _cells(maze, maze.goal_position[None]), info.get("goal_name", "")
     aims = {k: _pairs(_cells(maze, places[rows])) for k, rows in sorted(subgoals.items())}
     return MazePath(maze.walls, _cells(maze, np.stack(way)), _pairs(goal)[0], name, success, aims)
 

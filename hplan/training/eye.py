@@ -6,7 +6,8 @@ So it keeps what actions move, wherever that is, and nothing else has a reason t
 flickers, nor what drifts, nor what never changes. Beside it every number has to vary (VICReg's hinge), and one action
 has to lead from one frame's numbers to the next one's. Inverse dynamics over one step (Pathak et al., 2017) is not
 enough: a step moves a ball by a fraction of a pixel. The other two come in slowly: from the start, what drifts slowly
-and may be predicted fills the numbers before actions are found in them (docs/lessons/pixels.md).
+and may be predicted fills the numbers before actions are found in them (docs/lessons/pixels.md). What is far off counts
+as chance, in both: a leap that no action explains would be explained by seeing its two ends as one place.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from hplan.levels.encoders import mlp
 from hplan.levels.pixels import AT_ONCE
 from hplan.levels.stage import Stage, Stages
+from hplan.objectives.welsch import trust
 from hplan.play.play import Play
 
 RATE = 3e-3  # of learning
@@ -74,12 +76,15 @@ def eye_stages(eye: Any, play: Play, features: int, steps: int) -> Stages:
         z = losses.eye(play.observations[at])
         here, there = z[:, first], z[:, second]
         guess = losses.inverse(torch.cat([here, there - here, gap.clamp(min=1).float().log()], -1))
-        inverse = ((guess - done / unit).square() * (gap > 0)).mean()
+        asked = (done / unit).flatten(0, 1)
+        told = trust(guess.flatten(0, 1), asked, asked).view(gap.shape)
+        inverse = ((guess - done / unit).square() * told * (gap > 0)).mean()
         deviation = (z.flatten(0, 1).var(0) + EPSILON).sqrt()
         spread = F.relu(1 - deviation).mean()
         now, following = z[:, ::2], z[:, 1::2]
         change = losses.forward_model(torch.cat([now, taken[at[:, ::2]] / scale], -1))
-        prediction = ((now + change - following) / deviation).square().mean()
+        error, moved = (((end - following) / deviation).flatten(0, 1) for end in (now + change, now))
+        prediction = (error.square().mean(1) * trust(error, torch.zeros_like(error), moved)).mean()
         figures = {"inverse": inverse.detach(), "spread": spread.detach(), "prediction": prediction.detach()}
         beside = min(step / (ALONE * steps), 1.0) ** 2
         return inverse + max(beside, LEAST) * spread + beside * PREDICTION * prediction, figures

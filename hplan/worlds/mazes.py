@@ -130,6 +130,10 @@ class MazeView(gymnasium.Wrapper):
         """(2,) float32: x and y of the ball. Not for agents, which see what the view shows of it."""
         return self._data.qpos.astype(np.float32)
 
+    def seen_from(self, places: np.ndarray) -> np.ndarray:
+        """Positions (N, 2) float32 -> what the view shows there, (N, *observation)."""
+        return places
+
     @property
     def goal_position(self) -> np.ndarray:
         """(2,) float32, likewise."""

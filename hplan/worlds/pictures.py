@@ -50,6 +50,9 @@ class MazePicture(MazeView):
         _disc(frame, place, max(BALL / CELL * self._scale, LEAST), RED)
         return frame
 
+    def seen_from(self, places: np.ndarray) -> np.ndarray:
+        return np.stack([self.picture(place) for place in places])
+
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = super().step(action)
         if self._flicker:
