@@ -34,6 +34,7 @@ from hplan.play.store import (
 from hplan.registry import make_world
 from hplan.types import HplanError, ObservationSpec, UsageError
 from hplan.worlds.experts import OraclePlay
+from hplan.worlds.rooms import Rooms, RoomsPlay
 
 _DECISIVE = ("kwargs", "view", "layouts", "success")  # fields of a task, beside its recipe, that decide what play is
 _HOLD = 0.75  # probability that a continuous random action is held: noise that is new every step leads nowhere
@@ -184,14 +185,16 @@ def _driver(task: TaskConfig, env: Any, rng: np.random.Generator, steps: int) ->
     if task.play.recipe in ("explore", "random"):
         repeat = _HOLD if actions == "continuous" else 0.0
         return RandomPlay(env, rng, steps=steps, restart_rare=task.play.restart_rare, repeat=repeat)
-    return MazePlay(OraclePlay(env, rng, recipe=task.play.recipe))
+    if isinstance(env.unwrapped, Rooms):
+        return ScriptedPlay(RoomsPlay(env, rng))
+    return ScriptedPlay(OraclePlay(env, rng, recipe=task.play.recipe))
 
 
 @dataclass(frozen=True)
-class MazePlay:
-    """An oracle as a driver: what a maze shows is canonical as it is, and so are its actions."""
+class ScriptedPlay:
+    """Who knows the map as a driver: what mazes and rooms show is canonical as it is, and so are their actions."""
 
-    oracle: OraclePlay
+    oracle: OraclePlay | RoomsPlay
 
     def start(self) -> Start:
         return Start(*self.oracle.start())

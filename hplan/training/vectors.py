@@ -28,7 +28,8 @@ from hplan.validation import Count, Integer, NonNegative, validated
 SAMPLE = 20_000  # latents and windows that statistics are measured on
 LANDMARKS = 2048  # at most; as far apart as latents are the same place (`NEAR`)
 LATTICE = 1.0  # steps across a cell of the lattice that tells latents apart where no landmark is near
-SQUARED = 600  # first steps of training level 0, in which nothing counts as chance: it knows too little to say
+SQUARED = 600  # first steps of training level 0, in which nothing counts as chance: it knows too little to say, unless
+# an eye learned before it; in these steps, ends of a leap would become one place, and stay it
 RAREST_OBSERVED = 1.5  # times that a row counts at level 0: of many more, leaps of chance would pass for long steps
 SUPPORT_STEPS, SUPPORT_BATCH = 1000, 1024  # of the classifier of where play has been
 MOVING = 0.25  # a window moved if its step is more than this share of a long one (the 95th percentile)
@@ -188,7 +189,7 @@ def level_stages(
         if level.index:
             actions = actions.unflatten(1, (rollout, stride))
         below = play.below[at + joints]
-        robust = level.index == 0 and step >= SQUARED
+        robust = level.index == 0 and (step >= SQUARED or play.observation_spec.kind == "image")
         here = level_at(level, play, drawn)
         value, figures = joint_loss(
             here, below, actions, generator, criterion, inverse=settings.inverse, robust=robust, slow=slow

@@ -3,6 +3,7 @@
 symbols   MiniGrid: the whole grid and what is carried (minigrid.py)
 position  OGBench's point mazes: (x, y) (mazes.py)
 picture   OGBench's point mazes: an image from above (pictures.py)
+rooms     rooms with doors, from above (rooms.py)
 layout    generated mazes in OGBench's physics: (x, y), and the layout as an image (generated_mazes.py)
 spaces    any Gymnasium environment, by its spaces (hplan/codec.py, gym.py)
 """
@@ -33,6 +34,7 @@ _CHANGES = {
     "symbols": ("slippery", "closing-doors", "moving-wall"),
     "position": ("closing-corridor",),
     "picture": ("flicker",),
+    "rooms": (),
     "layout": (),
     "spaces": ("slippery",),
 }
@@ -239,6 +241,18 @@ def _picture(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, F
     return MazePicture(stripped(env), task.name, evaluation=split == "eval", **options), np.ndarray.tobytes
 
 
+def _rooms(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
+    from hplan.worlds.rooms import Rooms
+
+    rooms: Any = env.unwrapped
+    if not isinstance(rooms, Rooms):
+        raise UsageError(f"{task.name}: {type(rooms).__name__} has no rooms, which the view 'rooms' is for")
+    rooms.evaluation = split == "eval"
+    if split == "train":
+        rooms.max_steps = task.play.episode_steps
+    return GymView(env, task.name), np.ndarray.tobytes
+
+
 def _layout(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
     from hplan.worlds.generated_mazes import DiverseMaze, layouts
 
@@ -265,6 +279,7 @@ VIEWS: dict[str, Callable[[gymnasium.Env, TaskConfig, Split], tuple[Any, Fingerp
     "symbols": _symbols,
     "position": _position,
     "picture": _picture,
+    "rooms": _rooms,
     "layout": _layout,
     "spaces": _spaces,
 }
