@@ -328,28 +328,39 @@ class _Asked:
         self, level: Level, latents: Callable[[Tensor], Tensor], generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """(B,) rows, and missions to read with them. Half a batch was rewarded; then as many that were not: half of
-        them of the same missions, or words alone would tell success. An eighth more was success of another mission that
-        shares no word with the one that is read, and is none of it.
+        them of the same missions, or words alone would tell success, and a quarter of any, with a mission that they do
+        not tell success of, or what its own play never met might be one. An eighth more was success of another mission
+        that shares no word with the one that is read, and is none of it.
 
-        Rows of the same missions are the ones that the head takes for success most (online hard example mining;
-        Shrivastava et al., 2016): in one of ten a key is in hand, and the door is not open yet.
+        Rows of the first two are the ones that the head takes for success most (online hard example mining; Shrivastava
+        et al., 2016): in one of ten a key is in hand, and the door is not open yet.
         """
         half, foreign = BATCH // 2, self.positive(BATCH // 8, generator)
-        near = self.negative(HARD * half // 2, generator)
+        near, other, strange = (
+            self.negative(HARD * half // 2, generator),
+            *(self.other[torch.randint(len(self.other), (n * half // 4,), generator=generator)] for n in (1, HARD)),
+        )
+        told = torch.nonzero(self.tells.any(1))[:, 0]
+        asked = told[torch.randint(len(told), strange.shape, generator=generator)] if len(told) else self.of[strange]
         with torch.no_grad():
             near = near[level.success_head(level, latents(near), self.bags[self.of[near]]).topk(half // 2)[1]]
-        other = self.other[torch.randint(len(self.other), (half - half // 2,), generator=generator)]
+            z = latents(strange)
+            like = level.success_head(level, z, self.bags[asked])
+            most = like.masked_fill(self._tell(z, (~self.apart[asked]).float()), -torch.inf).topk(half // 4)[1]
         rows = torch.cat([self.positive(half, generator), near, other])
         own = self.of[foreign]
         chance = self.apart[own].float()
         chance[torch.arange(len(own)), own] += (chance.sum(1) == 0).float()  # or else its own
         missions = torch.multinomial(chance, 1, generator=generator)[:, 0]
-        return torch.cat([rows, foreign]), torch.cat([self.of[rows], missions])
+        return torch.cat([rows, strange[most], foreign]), torch.cat([self.of[rows], asked[most], missions])
 
     def solved(self, z: Tensor, bags: Tensor) -> Tensor:
         """(B,) bool: a map shows success of some mission that has all these words (B, words), and may have others."""
-        fits = (bags @ (1 - self.bags).T == 0).float()
-        return (fits @ self.tells.float()).gather(1, z.flatten(1)).any(1)
+        return self._tell(z, (bags @ (1 - self.bags).T == 0).float())
+
+    def _tell(self, z: Tensor, missions: Tensor) -> Tensor:
+        """(B,) bool: a map has a symbol that tells success of one of these missions, (B, M) float."""
+        return (missions @ self.tells.float()).gather(1, z.flatten(1)).any(1)
 
     def read(self, missions: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(B, words) of missions (B,), with all, some or none of their words; (B,) bool: which have all."""
