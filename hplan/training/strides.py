@@ -11,6 +11,8 @@ below says how far it can be trusted, and search says what a level saves:
   makes the plan above as long as the plans below.
 - Where latents merge, a search of n steps looks at about n * n of them. Without the next level a trip costs N * N, with
   it (N / r)^2 above and N / r searches of r * r below. It is worth a level if that is `WORTH` times less.
+- Nor does it take so much where macro-actions are continuous and no plan is as long as a trip: what is sampled over a
+  few steps goes no way that begins by leading away.
 - One that is trained and shrank to a point to be slow is left out after all, and none is above it: its steps lead
   nearly anywhere.
 
@@ -41,6 +43,7 @@ from hplan.levels.stage import Stages
 from hplan.objectives.collapse import SAMPLE as EXAMINED
 from hplan.objectives.collapse import Health, examine, some, warn_of_collapse
 from hplan.objectives.welsch import LONG
+from hplan.planning.cem import HORIZON
 from hplan.play.play import Play
 from hplan.training.eye import eye_stages, seen
 from hplan.training.vectors import CHUNK, StrideSettings, base_level, encoded, level_above, level_stages, moving
@@ -139,7 +142,8 @@ class Strides:
         settings, made = self.settings, level.index + 1
         ratio = settings.ratio or self.next_ratio(self.trip / self.stride, self.reliable[-1])
         room = self.longest // (2 * self.stride)  # an episode has to hold two steps of a level
-        small = room < 2 or not worth_a_level(self.trip / self.stride, min(ratio, room))
+        far = level.macro.kind == "continuous" and self.trip / self.stride > HORIZON
+        small = room < 2 or not (far or worth_a_level(self.trip / self.stride, min(ratio, room)))
         self.over = made == self.count or (self.count is None and small)
         if not self.over and room < 2:
             raise UsageError(
