@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hplan import testing as testing
     from hplan.agent import load as load
     from hplan.evaluation.run import evaluate as evaluate
+    from hplan.evaluation.surprise import surprise as surprise
     from hplan.registry import make as make
     from hplan.training.learn import learn as learn
 
@@ -28,8 +29,9 @@ _HOMES = {
     "load": "hplan.agent",
     "evaluate": "hplan.evaluation.run",
     "make": "hplan.registry",
+    "surprise": "hplan.evaluation.surprise",
 }
-__all__ = ["__version__", "evaluate", "learn", "load", "make", "testing"]
+__all__ = ["__version__", "evaluate", "learn", "load", "make", "surprise", "testing"]
 
 
 def __getattr__(name: str) -> Any:

@@ -31,6 +31,7 @@ for name, command, panel in (
     ("train", commands.train, LEARN),
     ("eval", commands.evaluate, LEARN),
     ("inspect", commands.inspect, LEARN),
+    ("surprise", commands.surprise, LEARN),
     ("watch", look.watch, LOOK),
     ("replay", look.replay, LOOK),
     ("plan", look.plan, LOOK),

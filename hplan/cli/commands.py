@@ -176,3 +176,27 @@ def inspect(
         write_inspection(found, json_)
     if report:
         write_inspection_page(report, found, curves)
+
+
+def surprise(
+    agent: options.AgentName,
+    task: options.OtherTask = None,
+    episodes: Annotated[int, options.number("Of fresh play, undisturbed and disturbed")] = 20,
+    seed: Annotated[int, options.seeds("Of that play; same agent, same seed, same figures")] = 0,
+    json_: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write all figures there")] = None,
+) -> None:
+    """How far each level's predictions are off, and whether that tells what is impossible from what is not."""
+    from rich.console import Console
+
+    from hplan.agent import load
+    from hplan.evaluation.surprise import measure, write_surprise
+    from hplan.report.surprise_table import surprise_table
+    from hplan.threads import one_thread
+
+    check_writable(json_)
+    player = load(agent)
+    with Bars() as progress, one_thread():
+        found = measure(player, options.task_of(player, task), episodes=episodes, seed=seed, progress=progress)
+    Console(width=None if sys.stdout.isatty() else 132).print(surprise_table(found))
+    if json_:
+        write_surprise(found, json_)
