@@ -179,7 +179,7 @@ def _shard(task: TaskConfig, make: MakeEnv, out: Path, seed: int, index: int, st
 
 def _driver(task: TaskConfig, env: Any, rng: np.random.Generator, steps: int) -> Driver:
     observations, actions = env.codec.observation_spec.kind, env.codec.action_spec.kind
-    if task.play.recipe == "explore" and (observations, actions) == ("symbols", "discrete"):
+    if task.play.recipe == "explore" and observations != "vector" and actions == "discrete":
         rare = task.play.restart_rare
         return CountBasedPlay(env, rng, archive=rare_states(env) if rare > 0 else None, restart_rare=rare)
     if task.play.recipe in ("explore", "random"):

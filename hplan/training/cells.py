@@ -26,6 +26,7 @@ from hplan.training.symbols import (
     movers,
     turn_maps,
 )
+from hplan.training.tiles import Tiles
 
 CHANCES = 4  # times as many steps where chances have to be learned from noise
 ROUNDS = 3  # of training level 0, each of the later ones on what the one before got wrong
@@ -46,6 +47,7 @@ class CellLevel:
     maps: Tensor
     starts: Tensor
     mover: Mover | None
+    tiles: Tiles | None
     facts: dict[str, Any]
     seed: int
     _kinds: Tensor  # of change next to the mover, by row of `starts`, where there is one
@@ -95,7 +97,8 @@ class CellLevel:
                     "mover": known.mover,
                     "varying": known.varying,
                     "tokens": tokens,
-                },
+                }
+                | (self.tiles.encoder() if self.tiles else {}),
                 "dynamics": {"kind": "local-window", "hidden": WIDTH * settings.hidden, **sizes}
                 | {"radius": windows.radius, "tokens": tokens}
                 if windows
@@ -112,6 +115,8 @@ class CellLevel:
                 "uncertainty": {"kind": "outcomes"},
             },
         )
+        if self.tiles:
+            level.encoder.learn(self.tiles.tiles, self.tiles.features)
         level.encoder.cells.copy_(known.cells)
         level.encoder.tokens.copy_(known.tokens)
         taken = play.actions[starts]

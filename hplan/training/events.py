@@ -49,6 +49,7 @@ from hplan.training.symbols import (
     event_steps,
     index_maps,
 )
+from hplan.training.tiles import Tiles
 from hplan.training.train import Ratio
 from hplan.types import Budget, UsageError
 from hplan.validation import Count, Integer, validated
@@ -79,11 +80,15 @@ class Events(CellLevel):
     """How levels are cut and learned, `hplan.training.train.Abstraction`."""
 
     Settings = EventSettings
-    observations = ("symbols",)
+    observations = ("symbols", "image")
 
     def __init__(self, settings: EventSettings, play: Play, held: Play, *, count: int | None, seed: int) -> None:
         """`play` to learn from, and `held` out to check on. `count`: of levels, None for as many
         as play has time scales apart; fewer keep the widest gaps, or the fastest cuts of `settings.ratio`."""
+        self.tiles: Tiles | None = None
+        if play.observation_spec.kind == "image":
+            self.tiles = Tiles.of(play)
+            play, held = self.tiles.seen(play), self.tiles.seen(held)
         self.settings, self.play, self.held, self.count, self.seed = settings, play, held, count, seed
         self.edges: dict[int, LandmarkEdges] = {}  # maps have no landmarks
         self.vocabulary, self.maps = index_maps(play)  # of the highest level so far

@@ -28,6 +28,7 @@ from hplan.registry import make_world, task_of
 from hplan.threads import reproducible
 from hplan.training.fit import Progress, Run
 from hplan.training.request import claim, describe
+from hplan.training.tiles import shows_tiles
 from hplan.training.train import HELD_OUT, Trained, train_stack
 from hplan.types import ActionSpec, HplanError, NoSuccessWarning, ObservationSpec, UsageError
 from hplan.validation import Count, Seed, build, checked, near
@@ -149,9 +150,14 @@ def _specs(task: TaskConfig) -> tuple[ObservationSpec, ActionSpec]:
 
 
 def _abstraction(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], one: Any, encoder: Any) -> Any:
-    """The class by its name; `auto`: events where observations are maps of symbols, which no encoder makes vectors."""
+    """The class by its name; `auto`: events where observations are maps of symbols, or images made of tiles, which no
+    encoder makes vectors."""
     kind, symbols = specs[0].kind, specs[0].kind == "symbols"
     if one == "auto":
+        if kind == "image" and encoder == "auto" and specs[1].kind == "discrete":
+            world = make_world(task)
+            symbols = shows_tiles(world)
+            world.close()
         one = "events" if symbols and encoder == "auto" else "strides"
     made = found("abstraction", one)
     if kind not in made.observations:

@@ -1,6 +1,7 @@
 """Which environment a task becomes, and what it shows. A new kind is one entry of `VIEWS` and one file.
 
 symbols   MiniGrid: the whole grid and what is carried (minigrid.py)
+tiles     MiniGrid as images: its own drawings of the whole grid (tiles.py)
 position  OGBench's point mazes: (x, y) (mazes.py)
 picture   OGBench's point mazes: an image from above (pictures.py)
 rooms     rooms with doors, from above (rooms.py)
@@ -32,6 +33,7 @@ from hplan.worlds.split import Fingerprint, Split, SplitEnv, layout_split
 _AUTO = {"minigrid": "symbols", "ogbench.locomaze": "position"}  # module of an environment's class -> view
 _CHANGES = {
     "symbols": ("slippery", "closing-doors", "moving-wall"),
+    "tiles": ("slippery", "closing-doors", "moving-wall"),
     "position": ("closing-corridor",),
     "picture": ("flicker",),
     "rooms": (),
@@ -49,7 +51,7 @@ def make(task: TaskConfig, split: Split) -> SplitEnv:
     seen, layout = _mixture(task, split) if task.environments else _seen(task, split)
     try:
         outcome = Outcome(seen, ending_succeeds=task.success == "terminated", ends=split == "eval")
-        varies = seen.codec.observation_spec.kind == "symbols" and (
+        varies = seen.codec.observation_spec.kind in ("symbols", "image") and (
             _layouts_vary(outcome, layout) if task.layouts == "auto" else task.layouts == "vary"
         )
     except BaseException:
@@ -221,6 +223,16 @@ def _symbols(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, F
     return view, lambda observation: observation[..., :AGENT].tobytes()  # where the agent starts makes no new layout
 
 
+def _tiles(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
+    from hplan.worlds.changing import changing
+    from hplan.worlds.tiles import TileView
+
+    env = changing(stripped(env, _SUPERSEDED["symbols"]), task.changes)
+    at_least = task.play.episode_steps if split == "train" else 0
+    view = TileView(env, task.name, at_least=at_least, asks=task.goal == "success")
+    return view, lambda _: view.layout
+
+
 def _position(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
     from hplan.worlds.mazes import MazeView
 
@@ -277,6 +289,7 @@ def _spaces(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fi
 
 VIEWS: dict[str, Callable[[gymnasium.Env, TaskConfig, Split], tuple[Any, Fingerprint]]] = {
     "symbols": _symbols,
+    "tiles": _tiles,
     "position": _position,
     "picture": _picture,
     "rooms": _rooms,
