@@ -248,8 +248,9 @@ def _by_mission(level: Level, latents: Callable[[Tensor], Tensor], success: Tens
         logits = level.success_head(level, z, bags, where=asked.where(z, missions, rewarded))
         each = F.binary_cross_entropy_with_logits(logits, rewarded.float(), reduction="none")
         each = each * (rewarded | ~asked.solved(z, bags))
+        alone = asked.strange(level, generator)
         right, told = ((logits > 0) == rewarded).float(), each.detach()
-        loss = each.mean()
+        loss = each.mean() + alone.mean()
         if len(level.success_head.parts) > 1:
             plain = level.success_head(level, z, bags, sees=asked.sees[missions])
             loss = loss + SPURIOUS * (level.success_head(level, z, bags) - plain).abs().mean()
@@ -285,8 +286,8 @@ class _Asked:
 
     bags (M, words): one for each mission; of (N,) int64: which is each row's; apart (M, M) bool: which missions share
     no word, but for those that all have; sees (M, 2) bool: whether success is a matter of the ground, of the mover;
-    tells (M, V + 1) bool: which symbols tell it. The rest: rows that were rewarded; those that were not, but had a
-    mission that was; those that were not.
+    tells (M, V + 1) bool: which symbols tell it, and never (M, V + 1) bool: which do not, whether play showed them or
+    not. The rest: rows that were rewarded; those that were not, but had a mission that was; those that were not.
     """
 
     bags: Tensor
@@ -294,6 +295,7 @@ class _Asked:
     apart: Tensor
     sees: Tensor
     tells: Tensor
+    never: Tensor
     positive: _Even
     negative: _Even
     other: Tensor
@@ -316,7 +318,10 @@ class _Asked:
             found = decisive(space, latents, *(rows[of[rows] == mission] for rows in (positive, negative)))
             if found is not None:
                 sees[mission], tells[mission] = torch.tensor(found[0]), found[1]
-        return _Asked(bags, of, own @ own.T == 0, sees, tells, _Even.of(positive, of), _Even.of(negative, of), other)
+        never = _never(tells, sees, space.tokens)
+        return _Asked(
+            bags, of, own @ own.T == 0, sees, tells, never, _Even.of(positive, of), _Even.of(negative, of), other
+        )
 
     def where(self, z: Tensor, missions: Tensor, rewarded: Tensor) -> Tensor:
         """(B, H, W) bool: the cells that may tell success of maps z with missions (B,): any, but where these were
@@ -354,6 +359,21 @@ class _Asked:
         missions = torch.multinomial(chance, 1, generator=generator)[:, 0]
         return torch.cat([rows, strange[most], foreign]), torch.cat([self.of[rows], asked[most], missions])
 
+    def strange(self, level: Level, generator: torch.Generator) -> Tensor:
+        """(B,): the loss of single symbols that tell no success of a mission, those that the head takes for it most.
+        Most of them play never met: it would have to be in a red doorway with the red key, and look up."""
+        told = torch.nonzero(self.never.any(1))[:, 0]
+        if not len(told):
+            return self.bags.new_zeros(1)
+        count = self.never.shape[1] - 1
+        missions = told[torch.randint(len(told), (HARD * BATCH,), generator=generator)]
+        symbols = torch.randint(count, missions.shape, generator=generator)
+        with torch.no_grad():
+            logits = level.success_head(level, symbols[:, None, None], self.bags[missions])
+            most = logits.masked_fill(~self.never[missions, symbols], -torch.inf).topk(BATCH // 2)[1]
+        logits = level.success_head(level, symbols[most][:, None, None], self.bags[missions[most]])
+        return F.softplus(logits) * self.never[missions[most], symbols[most]]
+
     def solved(self, z: Tensor, bags: Tensor) -> Tensor:
         """(B,) bool: a map shows success of some mission that has all these words (B, words), and may have others."""
         return self._tell(z, (bags @ (1 - self.bags).T == 0).float())
@@ -368,6 +388,16 @@ class _Asked:
         some = bags * (torch.rand(bags.shape, generator=generator) >= torch.rand(len(bags), 1, generator=generator))
         kept = share >= DROPPED + SHORTENED
         return torch.where(kept[:, None], bags, some * (share >= DROPPED)[:, None]), kept
+
+
+def _never(tells: Tensor, sees: Tensor, tokens: int) -> Tensor:
+    """As `_Asked.never`: symbols of a ground that none which tells success has, where it is a matter of the ground. Of
+    the mover, play may not have shown all ways to look. tells (M, V + 1), sees (M, 2) bool."""
+    symbols = torch.arange(tells.shape[1])
+    found = torch.zeros_like(tells)
+    for mission in torch.nonzero(tells.any(1) & sees[:, 0])[:, 0].tolist():
+        found[mission] = ~torch.isin(symbols // tokens, symbols[tells[mission]] // tokens)
+    return found
 
 
 def _begin_again(head: nn.Module, seed: int) -> None:
