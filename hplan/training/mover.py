@@ -20,7 +20,7 @@ from hplan.training.closure import alike_edits, closure, shares
 from hplan.training.symbols import CHUNK, LARGEST_TYPES
 
 ALIKE = 0.5  # share of the steps between two tokens that leave the ground alone, from which they carry the same
-USUAL = 0.01  # share of the mover's steps that a move has to have
+USUAL = 0.01  # share of the mover's steps from a pose that a move has to have
 OFTEN = 2  # times that play went on from a kind of ground
 SOLVES = 0.5  # share of entries into a kind of ground that succeed, from which to enter it is an event
 QUARTERS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, and what a quarter turn each makes up
@@ -227,7 +227,7 @@ def _moves(steps: MoverSteps, holds: Tensor, poses: Tensor, width: int) -> Tenso
         to % width - at % width,
     ]
     moves, counts = torch.unique(torch.stack(gone, 1), dim=0, return_counts=True)
-    return moves[counts >= USUAL * counts.sum()]
+    return moves[shares(moves[:, :1], counts.float()) >= USUAL]
 
 
 def _means(codes: Tensor, groups: Tensor, count: int) -> Tensor:

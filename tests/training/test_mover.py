@@ -29,7 +29,7 @@ from torch import Tensor
 from hplan.levels.level import Level
 from hplan.planning.novelty import NoveltySearch
 from hplan.training.events import Events, EventSettings
-from hplan.training.mover import MoverSteps, carried, closed, lasting, wanted_stride
+from hplan.training.mover import MoverSteps, _moves, carried, closed, lasting, wanted_stride
 from hplan.types import Budget
 
 PLAY = played()
@@ -109,6 +109,18 @@ def named_moves() -> list[tuple[int, int, int, int]]:
 
 def test_moves_are_turns_and_steps_ahead() -> None:
     assert named_moves() == MOVES
+
+
+def test_moves_from_a_pose_that_is_seldom_are_moves_and_what_is_seldom_in_a_pose_is_none() -> None:
+    """On a strip of ten cells, one goes right. With the other pose, which three steps in a thousand have, too; and
+    three other steps in a thousand lead two cells on."""
+    pose = torch.tensor([0] * 994 + [1] * 3 + [0] * 3)
+    at = torch.zeros(1000, dtype=torch.long)
+    to = torch.where(torch.arange(1000) < 997, 1, 2)
+    still = torch.ones(1000, dtype=torch.bool)
+    steps = MoverSteps(at, at, to, 1 + pose, 1 + pose, still, at)
+    holds, poses = torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1])
+    assert _moves(steps, holds, poses, 10).tolist() == [[0, 0, 0, 1], [1, 1, 0, 1]]
 
 
 def named_edits() -> list[tuple[int, ...]]:
