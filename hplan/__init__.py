@@ -19,8 +19,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from hplan import testing as testing
     from hplan.agent import load as load
+    from hplan.evaluation.disturbances import surprise as surprise
     from hplan.evaluation.run import evaluate as evaluate
-    from hplan.evaluation.surprise import surprise as surprise
     from hplan.registry import make as make
     from hplan.training.learn import learn as learn
 
@@ -29,7 +29,7 @@ _HOMES = {
     "load": "hplan.agent",
     "evaluate": "hplan.evaluation.run",
     "make": "hplan.registry",
-    "surprise": "hplan.evaluation.surprise",
+    "surprise": "hplan.evaluation.disturbances",
 }
 __all__ = ["__version__", "evaluate", "learn", "load", "make", "surprise", "testing"]
 

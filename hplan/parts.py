@@ -24,7 +24,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "convolutional": "hplan.levels.pixels:ConvEye",
         "mlp": "hplan.levels.encoders:MLPEncoder",
         "identity": "hplan.levels.encoders:IdentityEncoder",
-        "tiles": "hplan.levels.tiles:TileEncoder",
+        "tiles": "hplan.levels.tile_encoder:TileEncoder",
         "cells": "hplan.levels.encoders:CellEncoder",
         "slow-symbols": "hplan.levels.encoders:SlowSymbols",
     },

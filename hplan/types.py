@@ -498,3 +498,59 @@ class Inspection:
     train: dict[str, Any]
     versions: dict[str, str]
     levels: tuple[LevelInspection, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class LevelSurprise:
+    """Of one level in one episode: errors (M,), in steps of the level, at these moments (M,) int64, each the number of
+    the observation that was predicted. Undisturbed play exceeds `threshold` in one moment of a hundred. An event of a
+    kind that play never showed is infinitely far off."""
+
+    level: int
+    moments: np.ndarray
+    errors: np.ndarray
+    threshold: float
+
+    @property
+    def found(self) -> int | None:
+        """The moment of the largest error; None where none exceeds the threshold."""
+        if not len(self.errors) or not self.errors.max() > self.threshold:
+            return None
+        return int(self.moments[self.errors.argmax()])
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """How a level tells episodes that were disturbed in one way. auroc: chance that a disturbed episode has a larger
+    error than an undisturbed one. found: share of them whose largest error exceeds the threshold within one step of the
+    level after the moment. Of `episodes`, all that could be disturbed so. profile (2 * n + 1,): the largest error in
+    each of n steps of the level before the moment, and from it on, on average; NaN where nothing was predicted."""
+
+    kind: str
+    auroc: float
+    found: float
+    episodes: int
+    profile: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LevelReport:
+    """false_alarms: share of the moments of undisturbed episodes above the threshold."""
+
+    level: int
+    stride: float
+    threshold: float
+    false_alarms: float
+    disturbances: tuple[Disturbance, ...]
+
+
+@dataclass(frozen=True)
+class SurpriseReport:
+    """What `hplan surprise` shows. moments: of every undisturbed episode, by level, (moment, error) pairs."""
+
+    agent: str
+    task: str
+    seed: int
+    episodes: int
+    levels: tuple[LevelReport, ...]
+    moments: tuple[tuple[tuple[tuple[int, float], ...], ...], ...]

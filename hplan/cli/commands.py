@@ -189,7 +189,7 @@ def surprise(
     from rich.console import Console
 
     from hplan.agent import load
-    from hplan.evaluation.surprise import measure, write_surprise
+    from hplan.evaluation.disturbances import measure, write_surprise
     from hplan.report.surprise_table import surprise_table
     from hplan.threads import one_thread
 

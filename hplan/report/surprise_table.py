@@ -6,8 +6,8 @@ import math
 
 from rich.table import Table
 
-from hplan.evaluation.surprise import AROUND, SurpriseReport
 from hplan.report.table import number
+from hplan.types import SurpriseReport
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -15,7 +15,7 @@ BARS = "▁▂▃▄▅▆▇█"
 def surprise_table(found: SurpriseReport) -> Table:
     """Errors are in steps of the level; so is the time that a profile shows."""
     title = f"{found.agent} in {found.task}: {found.episodes} episodes, seed {found.seed}"
-    caption = f"error: the largest in each of {AROUND} steps of the level before the moment, and from it on, on average"
+    caption = "error: the largest in each of some steps of the level before the moment, and from it on, on average"
     table = Table(title=title, caption=caption)
     for name in ("level", "step", "threshold", "false alarms", "disturbance", "AUROC", "found at once", "error"):
         table.add_column(name, justify="right" if name not in ("disturbance", "error") else "left", no_wrap=True)

@@ -18,7 +18,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from hplan.levels.tiles import CHUNK, TileEncoder, tile_keys, tiles_of
+from hplan.levels.tile_encoder import CHUNK, TileEncoder, tile_keys, tiles_of
 from hplan.play.play import Play
 from hplan.training.symbols import movers
 from hplan.types import ObservationSpec, UsageError
@@ -95,7 +95,7 @@ class Tiles:
         return cls(size, play.observations.shape[-1], tiles, features_of(maps, play, len(known)))
 
     def encoder(self) -> dict[str, Any]:
-        """What `hplan.levels.tiles.TileEncoder` is made with, beside what any encoder of cells is."""
+        """What `hplan.levels.tile_encoder.TileEncoder` is made with, beside what any encoder of cells is."""
         return {"kind": "tiles", "size": self.size, "channels": self.channels, "known": len(self.tiles)}
 
     def seen(self, play: Play) -> Play:

@@ -1,7 +1,7 @@
 """Which environment a task becomes, and what it shows. A new kind is one entry of `VIEWS` and one file.
 
 symbols   MiniGrid: the whole grid and what is carried (minigrid.py)
-tiles     MiniGrid as images: its own drawings of the whole grid (tiles.py)
+tiles     MiniGrid as images: its own drawings of the whole grid (grid_pictures.py)
 position  OGBench's point mazes: (x, y) (mazes.py)
 picture   OGBench's point mazes: an image from above (pictures.py)
 rooms     rooms with doors, from above (rooms.py)
@@ -225,7 +225,7 @@ def _symbols(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, F
 
 def _tiles(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
     from hplan.worlds.changing import changing
-    from hplan.worlds.tiles import TileView
+    from hplan.worlds.grid_pictures import TileView
 
     env = changing(stripped(env, _SUPERSEDED["symbols"]), task.changes)
     at_least = task.play.episode_steps if split == "train" else 0

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hplan
-from hplan.levels.tiles import TileEncoder, tile_keys, tiles_of
+from hplan.levels.tile_encoder import TileEncoder, tile_keys, tiles_of
 from hplan.play.play import Play, load_play
 from hplan.play.record import play
 from hplan.registry import load_task, make_world

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hplan.registry import load_task, make_world
+from hplan.worlds.grid_pictures import PIXELS, drawing
 from hplan.worlds.minigrid import AGENT, CARRIED_COLOUR, CARRIED_TYPE
-from hplan.worlds.tiles import PIXELS, drawing
 
 
 def world(split: str = "eval"):

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from hplan.goals import goal_of
 from hplan.levels.heads import success
-from hplan.levels.heads.success import BEGINNINGS, MapSuccess, decisive, success_rows, success_stages, vocabulary
+from hplan.levels.heads.missions import _never, decisive
+from hplan.levels.heads.success import BEGINNINGS, MapSuccess, success_rows, success_stages, vocabulary
 from hplan.levels.level import Level
 from hplan.levels.stack import Stack
 from hplan.play.play import Play
@@ -195,3 +196,14 @@ def test_where_all_play_has_one_mission_it_is_not_read(tmp_path: Path, monkeypat
     energy = goal.at(0)
     assert energy is not None and level.success is not None
     assert torch.equal(energy(maps), -level.success(maps))
+
+
+def test_other_ground_tells_no_success_whoever_is_on_it() -> None:
+    """Four kinds of ground, three tokens: the first mission was done on ground 2 by token 1, the second by token 2
+    wherever it was, and of the third nothing tells."""
+    tells, sees = torch.zeros(3, 13, dtype=torch.bool), torch.tensor([[True, True], [False, True], [True, True]])
+    tells[0, 2 * 3 + 1] = True
+    tells[1, [2, 5]] = True
+    found = _never(tells, sees, tokens=3)
+    assert torch.nonzero(found[0])[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 9, 10, 11, 12], "on ground 2 others may"
+    assert not found[1:].any()

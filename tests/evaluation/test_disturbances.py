@@ -13,12 +13,8 @@ from hypothesis import strategies as st
 
 import hplan
 from hplan.cli import main
-from hplan.evaluation.surprise import (
+from hplan.evaluation.disturbances import (
     AROUND,
-    Disturbance,
-    LevelReport,
-    LevelSurprise,
-    SurpriseReport,
     colour,
     leap,
     measure,
@@ -29,7 +25,7 @@ from hplan.evaluation.surprise import (
 )
 from hplan.registry import load_task, make_world
 from hplan.report.surprise_table import sparkline, surprise_table
-from hplan.types import Episode, UsageError
+from hplan.types import Disturbance, Episode, LevelReport, LevelSurprise, SurpriseReport, UsageError
 
 MAZE = "ogbench/pointmaze-medium-navigate"
 

@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,69 +31,20 @@ from hplan.play.exchange import canonical_actions
 from hplan.play.play import Play
 from hplan.play.record import play
 from hplan.play.store import EpisodeStore
-from hplan.types import Episode, UsageError
+from hplan.types import (
+    Disturbance,
+    Episode,
+    LevelReport,
+    LevelSurprise,
+    SurpriseReport,
+    UsageError,
+)
 
 APART = 980_000  # added to the seed of play, so that it is no training run's
 LEAST = 8  # steps of an episode, at the least, that something is looked for in
 AROUND = 8  # steps of a level before and after the moment that a profile shows
 BLOCKS = 8  # of an image, in either direction, one of which is gone
 Progress = Callable[[str, int, int, dict[str, float]], None]
-
-
-@dataclass(frozen=True, eq=False)
-class LevelSurprise:
-    """Of one level in one episode: errors (M,), in steps of the level, at these moments (M,) int64, each the number of
-    the observation that was predicted. Undisturbed play exceeds `threshold` in one moment of a hundred. An event of a
-    kind that play never showed is infinitely far off."""
-
-    level: int
-    moments: np.ndarray
-    errors: np.ndarray
-    threshold: float
-
-    @property
-    def found(self) -> int | None:
-        """The moment of the largest error; None where none exceeds the threshold."""
-        if not len(self.errors) or not self.errors.max() > self.threshold:
-            return None
-        return int(self.moments[self.errors.argmax()])
-
-
-@dataclass(frozen=True)
-class Disturbance:
-    """How a level tells episodes that were disturbed in one way. auroc: chance that a disturbed episode has a larger
-    error than an undisturbed one. found: share of them whose largest error exceeds the threshold within one step of the
-    level after the moment. Of `episodes`, all that could be disturbed so. profile (2 * AROUND + 1,): the largest error
-    in each step of the level before and after the moment, on average; NaN where nothing was predicted."""
-
-    kind: str
-    auroc: float
-    found: float
-    episodes: int
-    profile: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class LevelReport:
-    """false_alarms: share of the moments of undisturbed episodes above the threshold."""
-
-    level: int
-    stride: float
-    threshold: float
-    false_alarms: float
-    disturbances: tuple[Disturbance, ...]
-
-
-@dataclass(frozen=True)
-class SurpriseReport:
-    """What `hplan surprise` shows. moments: of every undisturbed episode, by level, (moment, error) pairs."""
-
-    agent: str
-    task: str
-    seed: int
-    episodes: int
-    levels: tuple[LevelReport, ...]
-    moments: tuple[tuple[tuple[tuple[int, float], ...], ...], ...]
 
 
 def surprise(agent: Agent, episode: Episode | tuple[Sequence[Any], Sequence[Any]]) -> tuple[LevelSurprise, ...]:

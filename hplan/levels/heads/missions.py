@@ -1,0 +1,197 @@
+"""What play asked for in words, and what tells that it was done: counted before a success head learns to read.
+
+Rows of play that were rewarded show symbols that no others do. Where several missions were asked for, each has its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from hplan.levels.level import Level
+    from hplan.play.play import Play
+
+BATCH = 128
+LOOKED = 4096  # rows, at the most, that tell which part of a cell decides, of those rewarded and of the others
+CHANCE = 0.01  # share of them that may be otherwise
+HARD = 8  # times as many rows without success are looked at as are learned from: those most like success
+DROPPED = 0.25  # of a batch sees no mission, so that a goal without one still means any success
+# Another share sees it with words left out (word dropout; Iyyer et al., 2015), few or many: others say it in fewer.
+SHORTENED = 0.25
+
+
+def decisive(
+    space: Any, latents: Callable[[Tensor], Tensor], positive: Tensor, negative: Tensor
+) -> tuple[tuple[bool, bool], Tensor] | None:
+    """Whether the ground and the mover of a cell are needed to tell rows of play that were rewarded (K,) from those
+    that were not; and (V + 1,) bool, which symbols tell it. None where no single cell does.
+
+    By counts: some of these symbols are in the rewarded maps, and in none of the others. What play shows a part to
+    decide is decided by it: what else was there may have been chance. A network that is told no more than the two kinds
+    of map settles for less: with the key in hand in every rewarded one, and in a sixth of the others, it never looks at
+    the door.
+    """
+    evenly = [rows[torch.linspace(0, len(rows) - 1, min(len(rows), LOOKED)).long()] for rows in (positive, negative)]
+    rewarded, others = ([latents(some).flatten(1) for some in rows.split(512)] for rows in evenly)
+    symbols = torch.arange(space.outside + 1)
+    for needed, kinds in (
+        ((False, True), symbols % space.tokens),
+        ((True, False), symbols // space.tokens),
+        ((True, True), symbols),
+    ):
+        size = int(kinds.max()) + 1
+        if size == 1:  # no mover apart from the ground
+            continue
+        there, elsewhere = (
+            torch.cat([torch.zeros(len(z), size, dtype=torch.bool).scatter_(1, kinds[z], True) for z in maps])
+            for maps in (rewarded, others)
+        )
+        tells = there.any(0) & (elsewhere.float().mean(0) <= CHANCE / size)
+        if there[:, tells].any(1).float().mean() >= 1 - CHANCE:
+            return needed, tells[kinds]
+    return None
+
+
+@dataclass(frozen=True)
+class Even:
+    """Rows (K,) by group, where those of each begin and how many they are: every group is drawn as often."""
+
+    rows: Tensor
+    first: Tensor
+    counts: Tensor
+
+    @staticmethod
+    def of(rows: Tensor, group: Tensor) -> Even:
+        """group (N,) int64: of each row that there is."""
+        rows = rows[group[rows].argsort(stable=True)]
+        _, counts = group[rows].unique_consecutive(return_counts=True)
+        return Even(rows, counts.cumsum(0) - counts, counts)
+
+    def __call__(self, count: int, generator: torch.Generator) -> Tensor:
+        group = torch.randint(len(self.counts), (count,), generator=generator)
+        within = torch.rand(count, generator=generator, dtype=torch.float64) * self.counts[group]
+        return self.rows[self.first[group] + within.long()]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What rows of play were asked for.
+
+    bags (M, words): one for each mission; of (N,) int64: which is each row's; apart (M, M) bool: which missions share
+    no word, but for those that all have; sees (M, 2) bool: whether success is a matter of the ground, of the mover;
+    tells (M, V + 1) bool: which symbols tell it, and never (M, V + 1) bool: which do not, whether play showed them or
+    not. The rest: rows that were rewarded; those that were not, but had a mission that was; those that were not.
+    """
+
+    bags: Tensor
+    of: Tensor
+    apart: Tensor
+    sees: Tensor
+    tells: Tensor
+    never: Tensor
+    positive: Even
+    negative: Even
+    other: Tensor
+
+    @staticmethod
+    def of_play(play: Play, head: Any, success: Tensor, space: Any, latents: Callable[[Tensor], Tensor]) -> Asked:
+        texts = sorted(set(play.missions))
+        number = {text: i for i, text in enumerate(texts)}
+        of = torch.tensor([number[text] for text in play.missions])[play.episode]
+        bags = torch.stack([head.bag(text) for text in texts])
+        met = torch.zeros(len(texts), dtype=torch.bool)
+        met[of[success]] = True
+        positive, negative, other = (torch.nonzero(rows)[:, 0] for rows in (success, ~success & met[of], ~success))
+        own = bags * (bags.mean(0) < 1)
+        sees = torch.ones(len(texts), 2, dtype=torch.bool)
+        tells = torch.zeros(len(texts), space.outside + 1, dtype=torch.bool)
+        for mission in torch.nonzero(met)[:, 0].tolist():
+            found = decisive(space, latents, *(rows[of[rows] == mission] for rows in (positive, negative)))
+            if found is not None:
+                sees[mission], tells[mission] = torch.tensor(found[0]), found[1]
+        never = _never(tells, sees, space.tokens)
+        return Asked(
+            bags, of, own @ own.T == 0, sees, tells, never, Even.of(positive, of), Even.of(negative, of), other
+        )
+
+    def where(self, z: Tensor, missions: Tensor, rewarded: Tensor) -> Tensor:
+        """(B, H, W) bool: the cells that may tell success of maps z with missions (B,): any, but where these were
+        rewarded. There, one that play shows to tell it, or else another that is there by chance learns to."""
+        tells = self.tells[missions[:, None, None], z]
+        return tells | ~(rewarded & tells.flatten(1).any(1))[:, None, None]
+
+    def drawn(
+        self, level: Level, latents: Callable[[Tensor], Tensor], generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """(B,) rows, and missions to read with them. Half a batch was rewarded; then as many that were not: half of
+        them of the same missions, or words alone would tell success, and a quarter of any, with a mission that they do
+        not tell success of, or what its own play never met might be one. An eighth more was success of another mission
+        that shares no word with the one that is read, and is none of it.
+
+        Rows of the first two are the ones that the head takes for success most (online hard example mining; Shrivastava
+        et al., 2016): in one of ten a key is in hand, and the door is not open yet.
+        """
+        half, foreign = BATCH // 2, self.positive(BATCH // 8, generator)
+        near, other, strange = (
+            self.negative(HARD * half // 2, generator),
+            *(self.other[torch.randint(len(self.other), (n * half // 4,), generator=generator)] for n in (1, HARD)),
+        )
+        told = torch.nonzero(self.tells.any(1))[:, 0]
+        asked = told[torch.randint(len(told), strange.shape, generator=generator)] if len(told) else self.of[strange]
+        with torch.no_grad():
+            near = near[level.success_head(level, latents(near), self.bags[self.of[near]]).topk(half // 2)[1]]
+            z = latents(strange)
+            like = level.success_head(level, z, self.bags[asked])
+            most = like.masked_fill(self._tell(z, (~self.apart[asked]).float()), -torch.inf).topk(half // 4)[1]
+        rows = torch.cat([self.positive(half, generator), near, other])
+        own = self.of[foreign]
+        chance = self.apart[own].float()
+        chance[torch.arange(len(own)), own] += (chance.sum(1) == 0).float()  # or else its own
+        missions = torch.multinomial(chance, 1, generator=generator)[:, 0]
+        return torch.cat([rows, strange[most], foreign]), torch.cat([self.of[rows], asked[most], missions])
+
+    def strange(self, level: Level, generator: torch.Generator) -> Tensor:
+        """(B,): the loss of single symbols that tell no success of a mission, those that the head takes for it most.
+        Most of them play never met: it would have to be in a red doorway with the red key, and look up."""
+        told = torch.nonzero(self.never.any(1))[:, 0]
+        if not len(told):
+            return self.bags.new_zeros(1)
+        count = self.never.shape[1] - 1
+        missions = told[torch.randint(len(told), (HARD * BATCH,), generator=generator)]
+        symbols = torch.randint(count, missions.shape, generator=generator)
+        with torch.no_grad():
+            logits = level.success_head(level, symbols[:, None, None], self.bags[missions])
+            most = logits.masked_fill(~self.never[missions, symbols], -torch.inf).topk(BATCH // 2)[1]
+        logits = level.success_head(level, symbols[most][:, None, None], self.bags[missions[most]])
+        return F.softplus(logits) * self.never[missions[most], symbols[most]]
+
+    def solved(self, z: Tensor, bags: Tensor) -> Tensor:
+        """(B,) bool: a map shows success of some mission that has all these words (B, words), and may have others."""
+        return self._tell(z, (bags @ (1 - self.bags).T == 0).float())
+
+    def _tell(self, z: Tensor, missions: Tensor) -> Tensor:
+        """(B,) bool: a map has a symbol that tells success of one of these missions, (B, M) float."""
+        return (missions @ self.tells.float()).gather(1, z.flatten(1)).any(1)
+
+    def read(self, missions: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """(B, words) of missions (B,), with all, some or none of their words; (B,) bool: which have all."""
+        bags, share = self.bags[missions], torch.rand(len(missions), generator=generator)
+        some = bags * (torch.rand(bags.shape, generator=generator) >= torch.rand(len(bags), 1, generator=generator))
+        kept = share >= DROPPED + SHORTENED
+        return torch.where(kept[:, None], bags, some * (share >= DROPPED)[:, None]), kept
+
+
+def _never(tells: Tensor, sees: Tensor, tokens: int) -> Tensor:
+    """As `Asked.never`: symbols of a ground that none which tells success has, where it is a matter of the ground. Of
+    the mover, play may not have shown all ways to look. tells (M, V + 1), sees (M, 2) bool."""
+    symbols = torch.arange(tells.shape[1])
+    found = torch.zeros_like(tells)
+    for mission in torch.nonzero(tells.any(1) & sees[:, 0])[:, 0].tolist():
+        found[mission] = ~torch.isin(symbols // tokens, symbols[tells[mission]] // tokens)
+    return found
