@@ -20,6 +20,7 @@ from hplan.report.trace import TraceStep
 from hplan.report.tree import tree_rich, tree_text
 from hplan.types import Repair
 
+UPPER = "▀"  # of two pixels, one above the other: a world that is an image
 BAR = 24  # characters; the threshold lies at two thirds
 
 
@@ -38,7 +39,7 @@ def frame(step: TraceStep, title: str = "") -> RenderableType:
     """One step as a picture for the terminal."""
     top = Table.grid(padding=(0, 1))
     top.add_row(
-        Panel(Text(step.world, no_wrap=True), title=f"step {step.step}", border_style="dim"),
+        Panel(Text.from_ansi(step.world, no_wrap=True), title=f"step {step.step}", border_style="dim"),
         Panel(tree_rich(step.tree), title="plan", border_style="dim"),
     )
     bars = Table.grid(padding=(0, 2))
@@ -94,7 +95,8 @@ def _plain(steps: Iterable[TraceStep], title: str, console: Console) -> TraceSte
         _line(console, title)
     for step in steps:
         if last is None or _outline(step.tree) != _outline(last.tree):
-            _line(console, f"{step.world}\n{tree_text(step.tree)}")
+            world = "" if "\x1b" in step.world else f"{step.world}\n"  # without colours an image shows nothing
+            _line(console, f"{world}{tree_text(step.tree)}")
         levels = (f"level {k} {step.surprise.get(k, math.nan):.2f}/{t:.2f}" for k, t in sorted(step.thresholds.items()))
         repaired = [repair_text(step.repair)] if step.repair and (last is None or step.repair != last.repair) else []
         _line(console, "  ".join((budget_text(step), *levels, *repaired)))

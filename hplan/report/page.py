@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +16,7 @@ import numpy as np
 
 from hplan.files import write_atomically
 from hplan.report.charts import line_chart, map_chart
-from hplan.report.live import budget_text, repair_text
+from hplan.report.live import UPPER, budget_text, repair_text
 from hplan.report.table import COLUMNS, WORDS, number, rows
 from hplan.report.theme import COLOURS, SERIES, SOFT, needs, new_figure, rules, style, svg
 from hplan.report.trace import TraceStep
@@ -22,6 +25,9 @@ from hplan.types import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_PAIRS = re.compile(r"\x1b\[38;2;(\d+);(\d+);(\d+)m\x1b\[48;2;(\d+);(\d+);(\d+)m(" + UPPER + "+)")
+ACROSS = 256  # pixels of the page that an image of the world is wide
 
 Curves = Mapping[str, Sequence[Mapping[str, float]]]  # stage -> rows of {"step": ..., one entry per loss component}
 
@@ -63,7 +69,10 @@ def write_report(
         results=rows(results),
         results_chart=results_chart(results) if results else None,
         glyphs=GLYPHS,
-        frames=[{"world": s.world, "top": lines(s.tree), "foot": _foot(s)} for s in pick(episode, frames)],
+        frames=[
+            {"world": s.world, "image": png(s.world), "top": lines(s.tree), "foot": _foot(s)}
+            for s in pick(episode, frames)
+        ],
         surprise_chart=surprise_chart(episode),
         curves=curve_charts(curves or {}),
         levels=[(one, [(said, map_chart(codes)) for said, codes in one.maps]) for one in levels],
@@ -137,6 +146,23 @@ def results_chart(results: Sequence[Result]) -> Figure:
     for axes in (left, right):
         axes.grid(False, axis="y")
     return figure
+
+
+def png(world: str) -> str:
+    """An image that was drawn as half blocks with colours, as a data URI; empty where the text is none."""
+    lines = [_PAIRS.findall(line) for line in world.splitlines() if "\x1b" in line]
+    if not lines:
+        return ""
+    from PIL import Image
+
+    rows = [[tuple(map(int, pair[:6])) for pair in line for _ in pair[6]] for line in lines]
+    pairs = np.array(rows, np.uint8)  # (H / 2, W, 6)
+    pixels = np.stack([pairs[..., :3], pairs[..., 3:]], 1).reshape(-1, pairs.shape[1], 3)
+    file = io.BytesIO()
+    Image.fromarray(pixels).resize((ACROSS, ACROSS * len(pixels) // pairs.shape[1]), Image.Resampling.NEAREST).save(
+        file, "PNG"
+    )
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _foot(step: TraceStep) -> list[str]:

@@ -18,7 +18,7 @@ from rich.terminal_theme import MONOKAI
 
 from hplan.control.plan_tree import ROOT
 from hplan.files import write_atomically
-from hplan.report.live import frame
+from hplan.report.live import UPPER, frame
 from hplan.report.theme import INK, PAGE, needs
 from hplan.report.trace import TraceStep
 from hplan.types import UsageError
@@ -30,6 +30,7 @@ WIDEST = 150  # columns; what is longer wraps
 SIZE, MARGIN = 15, 16  # pixels: of letters, and around all
 HOLD = 2.0  # seconds for which the last frame stays
 MOMENTS = 8  # of a film strip, at the most
+MANY = 48  # colours, from which each frame has a palette of its own
 EVEN = 2  # H.264 takes no picture of an odd width or height
 Lines = list[list[Segment]]
 
@@ -91,6 +92,12 @@ def draw(texts: Sequence[Lines]) -> Iterator[Image]:
             column, y = 0, MARGIN + row * high
             for text, style, _ in line:
                 x, colour = MARGIN + column * wide, _colour(style)
+                if style and style.bgcolor and set(text) == {UPPER}:  # two pixels of an image, one above the other
+                    end, below = x + len(text) * wide - 1, style.bgcolor.get_truecolor(MONOKAI)
+                    pen.rectangle((x, y, end, y + high / 2 - 1), fill=colour)
+                    pen.rectangle((x, y + high / 2, end, y + high - 1), fill=tuple(below))
+                    column += len(text)
+                    continue
                 pen.text((x, y), text, fill=colour, font=bold if style and style.bold else plain)
                 column += cell_len(text)
                 if style and style.strike:
@@ -115,6 +122,10 @@ def _gif(texts: Sequence[Lines], file: Path, fps: float) -> None:
     from PIL import Image
 
     colours = sorted({_colour(segment.style) for lines in texts for line in lines for segment in line})
+    if len(colours) > MANY:
+        first, *rest = draw(texts)
+        first.save(file, save_all=True, append_images=rest, duration=[1000 / fps] * len(rest) + [1000 * HOLD], loop=0)
+        return
     page = Color.parse(PAGE[1]).get_truecolor()
     steps = np.linspace(0, 1, min(16, 256 // len(colours)))[:, None]  # edges of letters fade into the page
     palette = Image.new("P", (1, 1))

@@ -16,6 +16,7 @@ from minigrid.core.grid import Grid
 from minigrid.core.world_object import WorldObj
 
 from hplan.codec import Codec
+from hplan.worlds.half_blocks import half_blocks
 from hplan.worlds.minigrid import AGENT, CARRIED_COLOUR, CARRIED_TYPE, COLOUR, STATE, TYPE, MiniGridView
 
 PIXELS = 8  # along a side of a cell
@@ -40,6 +41,10 @@ class TileView(MiniGridView):
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         cells, reward, terminated, truncated, info = super().step(action)
         return self.picture(cells), reward, terminated, truncated, info
+
+    def draw(self) -> str:
+        """What the agent sees, as half blocks."""
+        return half_blocks(self.picture(self._view))
 
     @property
     def layout(self) -> bytes:

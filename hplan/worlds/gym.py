@@ -26,6 +26,7 @@ from hplan.codec import Codec
 from hplan.config import PlayConfig, SuccessRule, TaskConfig
 from hplan.gym_spaces import is_goal_space
 from hplan.types import UsageError
+from hplan.worlds.half_blocks import half_blocks
 from hplan.worlds.layers import count_anew, own_limit
 
 GYM_PLAY = PlayConfig(steps={"quick": 100_000, "full": 500_000}, episode_steps=500, restart_rare=0.5)
@@ -99,7 +100,9 @@ class GymView(gymnasium.Wrapper):
         return self._seen, reward, terminated, truncated, info or {}
 
     def draw(self) -> str:
-        """The environment's own text where it renders any, else its last observation."""
+        """The environment's own text where it renders any, else its last observation; an image as half blocks."""
+        if self.codec.observation_spec.kind == "image":
+            return half_blocks(self.codec.encode(self._seen))
         if self.env.render_mode == "ansi":
             with suppress(Exception, SystemExit):  # a picture is worth no episode
                 if text := self.env.render():

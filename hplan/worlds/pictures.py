@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium import spaces
 
 from hplan.codec import Codec
+from hplan.worlds.half_blocks import half_blocks
 from hplan.worlds.mazes import MazeView
 
 PIXELS = 64
@@ -37,6 +38,7 @@ class MazePicture(MazeView):
         self._corner = np.array(self.centre((0, 0))) - CELL / 2
         self._empty = self._background()
         self._drifting = np.zeros((DISCS, 2))
+        self._seen = self._empty
 
     def picture(self, xy: Any) -> np.ndarray:
         """(64, 64, 3) uint8: the maze with the ball at (x, y)."""
@@ -57,7 +59,12 @@ class MazePicture(MazeView):
         observation, reward, terminated, truncated, info = super().step(action)
         if self._flicker:
             self._drifting = (self._drifting + self._noise.normal(0, DRIFT, (DISCS, 2))) % PIXELS
-        return self.picture(observation), reward, terminated, truncated, info
+        self._seen = self.picture(observation)
+        return self._seen, reward, terminated, truncated, info
+
+    def draw(self) -> str:
+        """What the agent sees, as half blocks."""
+        return half_blocks(self._seen)
 
     def _begin(self, seed: int, options: dict[str, Any], name: str) -> tuple[np.ndarray, dict[str, Any]]:
         self._noise = np.random.default_rng(seed)
@@ -66,7 +73,8 @@ class MazePicture(MazeView):
         for what, place in (("goal", info["goal"]), ("observation", observation)):
             self._drifting = self._noise.uniform(0, PIXELS, (DISCS, 2))
             drawn[what] = self.picture(place)
-        return drawn["observation"], {**info, "goal": drawn["goal"]}
+        self._seen = drawn["observation"]
+        return self._seen, {**info, "goal": drawn["goal"]}
 
     def _background(self) -> np.ndarray:
         """(64, 64, 3) uint8, each pixel the mean of 4 x 4 points; beyond the maze there are walls."""

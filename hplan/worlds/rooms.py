@@ -27,7 +27,6 @@ NEAR_DOOR, BEYOND = 3.0, 6.0  # pixels from a door's middle at which the expert 
 TRIES = 1000  # of the expert, to get somewhere as far away as asked
 LEAP = 1 - np.exp(-1 / 35)  # chance, at each step, that the other dot leaps
 SMOOTH, DRIVE = 0.9, 0.4  # of the explorer's action the last one makes so much, and so much is new
-DARK = 200  # mean of four by four pixels of a map, below which it shows a wall
 FLOOR, WALL, RED, BLUE = (255, 255, 255), (0, 0, 0), (255, 0, 0), (0, 0, 255)
 
 Door = tuple[int, float]  # the axis that one goes along through it, and where it is on the other one
@@ -82,19 +81,16 @@ class Rooms(gymnasium.Env):
     Otherwise: no end.
     """
 
-    metadata = {"render_modes": ["ansi"]}  # noqa: RUF012
-
     def __init__(
         self,
         *,
         kind: str = "two",
         ahead: int | None = None,
         max_steps: int | None = None,
-        render_mode: str | None = None,
     ) -> None:
         self.plan = plan = PLANS[kind]
         self.ahead, self.max_steps = ahead or plan.ahead, max_steps or plan.steps
-        self.evaluation, self.render_mode = True, render_mode
+        self.evaluation = True
         self.observation_space = spaces.Box(0, 255, (PIXELS, PIXELS, 3), np.uint8)
         self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.position, self.goal_position, self._other, self._way = (np.zeros(2) for _ in range(4))
@@ -127,15 +123,6 @@ class Rooms(gymnasium.Env):
         success = bool(np.hypot(*(self.position - self.goal_position)) <= REACHED)
         over = self.evaluation and self._steps >= self.max_steps
         return self.picture(self.position), float(success), success and self.evaluation, over, {"success": success}
-
-    def render(self) -> str:  # type: ignore[override]
-        """The map, two characters for four pixels: walls #, the dot @, the goal G."""
-        light = self._rooms[..., 0].reshape(PIXELS // 4, 4, PIXELS // 4, 4).mean((1, 3))
-        rows = [["#" if wall else " " for wall in row] for row in light < DARK]
-        for mark, place in (("G", self.goal_position), ("@", self.position)):
-            column, row = (place // 4).astype(int)
-            rows[row][column] = mark
-        return "\n".join("".join(2 * char if char == "#" else f"{char} " for char in row) for row in rows)
 
     def picture(self, place: np.ndarray) -> np.ndarray:
         """(64, 64, 3) uint8: the rooms with the dot at (x, y)."""

@@ -97,7 +97,7 @@ def test_an_episode_ends_at_its_goal_in_evaluation_only() -> None:
         _, reward, ended, _, info = env.step(np.zeros(2, np.float32))
         assert info["success"] and reward == 1.0 and ended is (split == "eval")
         assert inner.max_steps == (50 if split == "eval" else 200)
-        assert "@" in env.render()
+        assert "▀" in env.render()
         env.close()
 
 
