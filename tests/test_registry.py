@@ -65,7 +65,7 @@ def test_unknown_view_is_told():
     from dataclasses import replace
 
     task = replace(load_task("minigrid/DoorKey-5x5"), view="pixels")
-    with pytest.raises(UsageError, match="unknown view 'pixels'; expected auto, symbols, position, picture, layout"):
+    with pytest.raises(UsageError, match="unknown view 'pixels'; expected auto, symbols, tiles, position, picture"):
         make_world(task)
 
 
