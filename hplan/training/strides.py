@@ -11,8 +11,8 @@ below says how far it can be trusted, and search says what a level saves:
   makes the plan above as long as the plans below.
 - Where latents merge, a search of n steps looks at about n * n of them. Without the next level a trip costs N * N, with
   it (N / r)^2 above and N / r searches of r * r below. It is worth a level if that is `WORTH` times less.
-- Nor does it take so much where macro-actions are continuous and no plan is as long as a trip: what is sampled over a
-  few steps goes no way that begins by leading away.
+- Nor does it take so much where macro-actions are continuous, no plan is as long as a trip, and the level is reliable
+  for more than a step: what is sampled over a few steps goes no way that begins by leading away.
 - One that is trained and shrank to a point to be slow is left out after all, and none is above it: its steps lead
   nearly anywhere.
 
@@ -142,7 +142,7 @@ class Strides:
         settings, made = self.settings, level.index + 1
         ratio = settings.ratio or self.next_ratio(self.trip / self.stride, self.reliable[-1])
         room = self.longest // (2 * self.stride)  # an episode has to hold two steps of a level
-        far = level.macro.kind == "continuous" and self.trip / self.stride > HORIZON
+        far = level.macro.kind == "continuous" and self.trip / self.stride > HORIZON and self.reliable[-1] > 1
         small = room < 2 or not (far or worth_a_level(self.trip / self.stride, min(ratio, room)))
         self.over = made == self.count or (self.count is None and small)
         if not self.over and room < 2:

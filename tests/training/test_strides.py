@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,19 @@ def test_short_trips_need_no_level_and_long_ones_do() -> None:
     assert not worth_a_level(16, next_ratio(16, 16))
     assert worth_a_level(340, next_ratio(340, 7))
     assert not worth_a_level(10, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "trip", "reliable", "more"),
+    [("continuous", 13.0, 9, True), ("discrete", 13.0, 9, False), ("continuous", 8.0, 9, False)]
+    + [("continuous", 13.0, 1, False)],
+)
+def test_a_trip_that_no_plan_is_as_long_as_is_worth_a_level(kind: str, trip: float, reliable: int, more: bool) -> None:
+    """Sampled plans have eight steps; a search finds its way over more."""
+    found = rule(walk(40))
+    found.trip, found.reliable = trip, [reliable]
+    level: Any = SimpleNamespace(index=0, macro=SimpleNamespace(kind=kind))
+    assert found.finish(level) and found.over is not more
 
 
 def test_play_too_short_for_as_many_levels_is_refused_and_enough_for_as_many_as_fit() -> None:
