@@ -127,8 +127,12 @@ def test_short_trips_need_no_level_and_long_ones_do() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "trip", "reliable", "more"),
-    [("continuous", 13.0, 9, True), ("discrete", 13.0, 9, False), ("continuous", 8.0, 9, False)]
-    + [("continuous", 13.0, 1, False)],
+    [
+        ("continuous", 13.0, 9, True),
+        ("discrete", 13.0, 9, False),
+        ("continuous", 8.0, 9, False),
+        ("continuous", 13.0, 1, False),
+    ],
 )
 def test_a_trip_that_no_plan_is_as_long_as_is_worth_a_level(kind: str, trip: float, reliable: int, more: bool) -> None:
     """Sampled plans have eight steps; a search finds its way over more."""
