@@ -176,8 +176,7 @@ def test_the_small_agent_passes_the_check(run: Path) -> None:
 def test_every_shipped_agent_passes_the_check_and_is_small(name: str) -> None:
     check_agent(load(name))
     size = sum(file.stat().st_size for file in shipped_agents()[name].rglob("*"))
-    most = 3_000_000 if load(name).stack.observation_spec.kind == "image" else 2_000_000  # an eye, and its mean frame
-    assert size <= most, f"{name} has {size / 1e6:.1f} MB"
+    assert size <= 2_000_000, f"{name} has {size / 1e6:.1f} MB"
 
 
 @pytest.mark.training
