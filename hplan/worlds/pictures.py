@@ -1,8 +1,9 @@
-"""OGBench's point mazes as images from above, 64 x 64 pixels, drawn here: MuJoCo takes 70 ms for a frame, this 0.02.
+"""Point mazes as images from above, 64 x 64 pixels, drawn here: MuJoCo takes 70 ms for a frame, this 0.02.
 
 What differs from OGBench's visual mazes: the camera stands above the whole maze, the ball is at least three pixels
 across, and nothing has a shade. A goal is an image with the ball there. `flicker`: the share of pixels, among those
 without the ball, that are new at random in every frame, goals too; and a few discs drift about below the ball.
+Generated mazes (generated_mazes.py), another one for each episode, show their walls in the image and nowhere else.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from gymnasium import spaces
 
 from hplan.codec import Codec
 from hplan.worlds.half_blocks import half_blocks
+from hplan.worlds.generated_mazes import DiverseMaze
 from hplan.worlds.mazes import MazeView
 
 PIXELS = 64
@@ -87,6 +89,22 @@ class MazePicture(MazeView):
         points = ((np.arange(4 * PIXELS) + 0.5) / 4 / self._scale).astype(int)
         fine = colours[points[:, None], points[None]]
         return fine.reshape(PIXELS, 4, PIXELS, 4, 3).mean((1, 3)).round().astype(np.uint8)
+
+
+class DiverseMazePicture(MazePicture, DiverseMaze):
+    """A generated maze that shows an image."""
+
+    context = ()
+    context_frame = ()
+
+    def _enter(self, walls: np.ndarray) -> None:
+        super()._enter(walls)
+        self._empty = self._background()
+
+    def _begin(self, seed: int, options: dict[str, Any], name: str) -> tuple[np.ndarray, dict[str, Any]]:
+        observation, info = super()._begin(seed, options, name)
+        del info["context"]
+        return observation, info
 
 
 def _disc(frame: np.ndarray, centre: np.ndarray, radius: float, colour: tuple[int, int, int]) -> None:

@@ -3,7 +3,7 @@
 symbols   MiniGrid: the whole grid and what is carried (minigrid.py)
 tiles     MiniGrid as images: its own drawings of the whole grid (grid_pictures.py)
 position  OGBench's point mazes: (x, y) (mazes.py)
-picture   OGBench's point mazes: an image from above (pictures.py)
+picture   OGBench's point mazes, or generated ones: an image from above (pictures.py)
 rooms     rooms with doors, from above (rooms.py)
 layout    generated mazes in OGBench's physics: (x, y), and the layout as an image (generated_mazes.py)
 spaces    any Gymnasium environment, by its spaces (hplan/codec.py, gym.py)
@@ -51,7 +51,7 @@ def make(task: TaskConfig, split: Split) -> SplitEnv:
     seen, layout = _mixture(task, split) if task.environments else _seen(task, split)
     try:
         outcome = Outcome(seen, ending_succeeds=task.success == "terminated", ends=split == "eval")
-        varies = seen.codec.observation_spec.kind in ("symbols", "image") and (
+        varies = layout is not None and seen.codec.observation_spec.kind in ("symbols", "image") and (
             _layouts_vary(outcome, layout) if task.layouts == "auto" else task.layouts == "vary"
         )
     except BaseException:
@@ -60,7 +60,7 @@ def make(task: TaskConfig, split: Split) -> SplitEnv:
     return SplitEnv(outcome, task.name, split, layout if varies else None)
 
 
-def _seen(task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
+def _seen(task: TaskConfig, split: Split) -> tuple[Any, Fingerprint | None]:
     """The environment of a task in its view, and what makes a layout there."""
     env = _environment(task)
     try:
@@ -77,7 +77,7 @@ def _seen(task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
         raise
 
 
-def _mixture(task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
+def _mixture(task: TaskConfig, split: Split) -> tuple[Any, Fingerprint | None]:
     """The same of a task that is several environments."""
     from hplan.worlds.minigrid import MiniGridView
     from hplan.worlds.mixture import Mixture, layout_of
@@ -213,7 +213,7 @@ def _layouts_vary(env: Outcome, layout: Fingerprint) -> bool:
     return min(held_back, len(found) - held_back) >= _ENOUGH
 
 
-def _symbols(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
+def _symbols(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint | None]:
     from hplan.worlds.changing import changing
     from hplan.worlds.minigrid import AGENT, MiniGridView
 
@@ -223,7 +223,7 @@ def _symbols(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, F
     return view, lambda observation: observation[..., :AGENT].tobytes()  # where the agent starts makes no new layout
 
 
-def _tiles(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
+def _tiles(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint | None]:
     from hplan.worlds.changing import changing
     from hplan.worlds.grid_pictures import TileView
 
@@ -233,7 +233,7 @@ def _tiles(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fin
     return view, lambda _: view.layout
 
 
-def _position(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
+def _position(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint | None]:
     from hplan.worlds.mazes import MazeView
 
     options: dict[str, Any] = {} if split == "eval" else {"max_steps": task.play.episode_steps}
@@ -245,15 +245,21 @@ def _position(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, 
     return MazeView(stripped(env), task.name, **options), np.ndarray.tobytes
 
 
-def _picture(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
-    from hplan.worlds.pictures import MazePicture
+def _picture(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint | None]:
+    from hplan.worlds.pictures import DiverseMazePicture, MazePicture
 
     options: dict[str, Any] = {} if split == "eval" else {"max_steps": task.play.episode_steps}
+    options["evaluation"] = split == "eval"
     options["flicker"] = task.changes.chance if task.changes.kind == "flicker" else 0.0
-    return MazePicture(stripped(env), task.name, evaluation=split == "eval", **options), np.ndarray.tobytes
+    if task.layouts == "vary":
+        from hplan.worlds.generated_mazes import layouts
+
+        generated = layouts(held_out=split == "eval")
+        return DiverseMazePicture(stripped(env), task.name, layouts=generated, **options), None
+    return MazePicture(stripped(env), task.name, **options), np.ndarray.tobytes
 
 
-def _rooms(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
+def _rooms(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint | None]:
     from hplan.worlds.rooms import Rooms
 
     rooms: Any = env.unwrapped
@@ -265,7 +271,7 @@ def _rooms(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fin
     return GymView(env, task.name), np.ndarray.tobytes
 
 
-def _layout(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
+def _layout(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint | None]:
     from hplan.worlds.generated_mazes import DiverseMaze, layouts
 
     held_out = split == "eval"
@@ -276,10 +282,10 @@ def _layout(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fi
         evaluation=held_out,
         max_steps=task.play.episode_steps,
     )
-    return view, np.ndarray.tobytes
+    return view, None
 
 
-def _spaces(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint]:
+def _spaces(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint | None]:
     if task.changes.kind != "none":
         from hplan.worlds.changing import changing
 
@@ -287,7 +293,7 @@ def _spaces(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fi
     return GymView(env, task.name), np.ndarray.tobytes
 
 
-VIEWS: dict[str, Callable[[gymnasium.Env, TaskConfig, Split], tuple[Any, Fingerprint]]] = {
+VIEWS: dict[str, Callable[[gymnasium.Env, TaskConfig, Split], tuple[Any, Fingerprint | None]]] = {
     "symbols": _symbols,
     "tiles": _tiles,
     "position": _position,

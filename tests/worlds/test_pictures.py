@@ -8,7 +8,7 @@ import pytest
 from hplan.config import task_from_table
 from hplan.registry import load_task, make_world
 from hplan.types import UsageError
-from hplan.worlds.pictures import PIXELS, RED, MazePicture
+from hplan.worlds.pictures import PIXELS, RED, WALL, MazePicture
 
 NAMES = ("medium-navigate", "large-navigate", "giant-navigate", "teleport-navigate", "medium-noisy", "giant-noisy")
 
@@ -63,3 +63,20 @@ def test_flicker_is_for_pictures_alone() -> None:
     table = {"environment": "pointmaze-medium-v0", "changes": {"kind": "flicker"}}
     with pytest.raises(UsageError, match="'flicker'; view 'position' allows closing-corridor"):
         make_world(task_from_table(table, "mine"), split="eval")
+
+
+def test_a_generated_maze_shows_its_walls_in_the_image_and_nowhere_else() -> None:
+    seen: dict[str, set[bytes]] = {}
+    for split in ("train", "eval"):
+        env = make_world(load_task("visual/mazes-unseen"), split=split)  # type: ignore[arg-type]
+        for seed in range(6):
+            observation, info = env.reset(seed=seed)
+            walls = env.view.walls
+            for cell in ((1, 1), (10, 9), (3, 12)):
+                colour = observation[tuple(((np.array(cell) + 0.5) * PIXELS / len(walls)).astype(int))]
+                near = np.abs(colour.astype(int) - RED).sum() < 200  # the ball lies there
+                assert near or (np.abs(colour.astype(int) - WALL).sum() < 60) == walls[cell]
+            assert "context" not in info and env.codec.observation_spec.context == ()
+            assert np.array_equal(env.view.picture(env.view.position), observation)
+            seen.setdefault(split, set()).add(walls.tobytes())
+    assert len(seen["eval"]) > 1 and not seen["train"] & seen["eval"]
