@@ -30,6 +30,7 @@ from hplan.validation import Count, build, checked, near
 if TYPE_CHECKING:
     import gymnasium
 
+Seen = tuple[np.ndarray, ...]
 GoalLike = Any  # an observation, as the environment gives them, an Energy, a mission in words, or None
 
 
@@ -102,6 +103,7 @@ class Agent:
         if remember and not any(isinstance(each, LandmarkGraph) for each in self.planners):
             raise UsageError("remember: only landmark graphs learn while acting; plan by them (planner 'graph')")
         self._session: Controller | None = None
+        self._before: tuple[np.ndarray, ...] = ()  # observations of the episode so far, the newest first
         self._here, self._seed = stack, 0  # in the layout of the episode, where levels see one
         self._goal = goal_of(stack, energy)
         self.plan_ms = 0.0
@@ -121,7 +123,7 @@ class Agent:
         self._learn()
         self._here, self._seed = self.stack.conditioned(context), seed
         own = goal is None or (isinstance(goal, str) and self.energy is not None)  # a mission says what success is
-        self._goal, self._session = goal_of(self._here, self.energy if own else goal), None
+        self._goal, self._session, self._before = goal_of(self._here, self.energy if own else goal), None, ()
         if self._goal is not None:
             self._session = self._controller(self._goal, seed)
 
@@ -131,7 +133,7 @@ class Agent:
         if self._session is None:
             self._session = self._controller(self._goal_at(observation), self._seed)
         started = time.perf_counter()
-        latents = self._encode(observation)
+        latents, self._before = self._encode(observation, self._before)
         macro = self._session.act(latents)
         if self.remembers:
             self._experience.add(latents, macro)
@@ -139,9 +141,13 @@ class Agent:
         return self._to_action(macro)
 
     def plan(self, observation: Any, goal: GoalLike = None) -> PlanTree:
-        """What the agent would do from here: every level's plan, each refined for its first step. Changes nothing."""
+        """What the agent would do from here: every level's plan, each refined for its first step. Changes nothing.
+        Where it sees several observations at once, those before this one are known if it was the last to be acted on;
+        else it is the first of an episode."""
         controller = self._controller(self._goal_at(observation, goal), seed=0)
-        controller.act(self._encode(observation))
+        last, before = self.stack.codec.encode(observation), self._before
+        lately = before[1:] if before and np.array_equal(last, before[0]) else ()
+        controller.act(self.stack.encode(last, lately))
         return controller.execution.tree
 
     def predict(
@@ -155,14 +161,15 @@ class Agent:
         """
         batch = self.stack.codec.rows(observation, batched=True if np.ndim(episode_start) == 1 else None)
         rows = [observation] if batch is None else batch
-        states: list[Controller | None] = list(state) if state is not None else [None] * len(rows)
+        states: list[Any] = list(state) if state is not None else [None] * len(rows)
         starts = np.broadcast_to(np.asarray(False if episode_start is None else episode_start, bool), len(rows))
         actions = []
         for i, row in enumerate(rows):
-            controller = states[i]
-            if controller is None or starts[i]:
-                controller = states[i] = self._controller(self._goal_at(row), seed=self._seed + i)
-            actions.append(self._to_action(controller.act(self._encode(row))))
+            begins = states[i] is None or starts[i]
+            controller, before = (self._controller(self._goal_at(row), self._seed + i), ()) if begins else states[i]
+            latents, before = self._encode(row, before)
+            states[i] = controller, before
+            actions.append(self._to_action(controller.act(latents)))
         return (actions[0] if batch is None else np.stack(actions)), tuple(states)
 
     def wrap(self, env: gymnasium.Env) -> gymnasium.Env:
@@ -263,8 +270,10 @@ class Agent:
         known = self._goal if goal is None else goal_of(self._here, goal)
         return known or near_observation(self._here, self.stack.codec.goal(observation))
 
-    def _encode(self, observation: Any) -> tuple[Tensor, ...]:
-        return self.stack.encode(self.stack.codec.encode(observation))
+    def _encode(self, observation: Any, before: Seen) -> tuple[tuple[Tensor, ...], Seen]:
+        """Latents of every level, and the observations so far, as many as can matter."""
+        seen = (self.stack.codec.encode(observation), *before)[: self.stack.history]
+        return self.stack.encode(seen[0], seen[1:]), seen
 
     def _to_action(self, macro: Tensor) -> Any:
         return self.stack.codec.decode(macro.numpy(force=True))

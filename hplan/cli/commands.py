@@ -47,6 +47,12 @@ def train(
     encoder: Annotated[str, options.part("encoder", "What level 0 reads observations by")] = "auto",
     objective: Annotated[str | None, options.part("objective", "What keeps latents apart")] = None,
     abstraction: Annotated[str, options.part("abstraction", "How levels are cut out of play")] = "auto",
+    history: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|N", parser=options.depth, help="Observations that level 0 sees at once; auto: from the data"
+        ),
+    ] = None,
     track: options.Track = None,
 ) -> None:
     """Play a task without reward, and learn a stack of world models from it."""
@@ -68,6 +74,7 @@ def train(
             encoder=encoder,
             objective=objective,
             abstraction=abstraction,
+            history=history,  # type: ignore[arg-type]  # parsed
             progress=progress,
         )
     if track:

@@ -70,26 +70,37 @@ class ConvEye(Eye):
 class PixelEncoder(nn.Module):
     """Frames (..., H, W, C) uint8, or what its eye made of them (..., latent) float32 -> (..., latent).
 
-    `eye`: the name of an encoder of frames (`hplan.parts`). One without anything to learn is used as it is.
+    `eye`: the name of an encoder of frames (`hplan.parts`). One without anything to learn is used as it is. `history`:
+    frames that are put together as channels, of which the eye sees one after the other.
     """
 
     def __init__(
-        self, *, inputs: tuple[int, ...], latent: int, hidden: int = 128, eye: str = "patches", **_: Any
+        self,
+        *,
+        inputs: tuple[int, ...],
+        latent: int,
+        hidden: int = 128,
+        eye: str = "patches",
+        history: int = 1,
+        **_: Any,
     ) -> None:
         super().__init__()
-        self.eye = find("encoder", eye)(inputs=tuple(inputs), latent=latent, hidden=hidden)
-        self.network = FourierEncoder(inputs=(latent,), latent=latent, hidden=hidden, octaves=OCTAVES)
+        self.history = history
+        frame = (*inputs[:2], inputs[2] // history)
+        self.eye = find("encoder", eye)(inputs=frame, latent=latent, hidden=hidden)
+        self.network = FourierEncoder(inputs=(history * latent,), latent=latent, hidden=hidden, octaves=OCTAVES)
 
     def measure(self, seen: Tensor) -> None:
-        """Seen (N, latent): what the eye made of all of play."""
+        """Seen (N, history * latent): what the eye made of all of play."""
         self.network.measure(seen)
 
     def forward(self, observation: Tensor) -> Tensor:
         if observation.dtype != torch.uint8:
             return self.network(observation)
-        frames = observation.flatten(0, -4)  # a few at once: as numbers they take four times as much memory
+        single = torch.stack(observation.chunk(self.history, -1), -4)
+        frames = single.flatten(0, -4)  # a few at once: as numbers they take four times as much memory
         seen = torch.cat([self.eye(part) for part in frames.split(AT_ONCE)])
-        return self.network(seen.unflatten(0, observation.shape[:-3]))
+        return self.network(seen.unflatten(0, single.shape[:-3]).flatten(-2))
 
 
 def _halvings(depth: int, channels: list[int]) -> nn.Sequential:

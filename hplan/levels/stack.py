@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from hplan.levels.calibration import Calibration
 from hplan.levels.heads.landmarks import LandmarkEdges
 from hplan.levels.level import Level
 from hplan.levels.tensors import read_tensors, write_tensors
+from hplan.play.play import lately
 from hplan.types import ActionSpec, HplanError, LevelInfo, ObservationSpec, UsageError, WorldModel
 
 FORMAT = 6
@@ -36,7 +37,7 @@ class Stack:
     (`hplan.levels.calibration`). tolerance: distance of each level at which a goal observation counts as reached.
     train: how it was trained, and versions with what, for people;
     `chances` in it also decides who plans (`hplan.planning.choice`). edges: the landmark graphs of the levels that have
-    one.
+    one. history: observations that level 0 sees at once.
     """
 
     task: str
@@ -48,6 +49,7 @@ class Stack:
     train: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     edges: Mapping[int, LandmarkEdges] = field(default_factory=dict)
+    history: int = 1
 
     @property
     def observation_spec(self) -> ObservationSpec:
@@ -84,9 +86,12 @@ class Stack:
         return replace(self, levels=tuple(level.conditioned(image) for level in self.levels))
 
     @torch.inference_mode()
-    def encode(self, observation: np.ndarray) -> tuple[Tensor, ...]:
-        """One observation in canonical form -> one latent (*z) per level."""
-        z = torch.from_numpy(np.ascontiguousarray(observation))[None]
+    def encode(self, observation: np.ndarray, before: Sequence[np.ndarray] = ()) -> tuple[Tensor, ...]:
+        """One observation in canonical form -> one latent (*z) per level. before: those before it in the episode, the
+        newest first, of which `history - 1` count; the first stands for what came before it."""
+        newest_first = [observation, *before][: self.history]
+        newest_first += [newest_first[-1]] * (self.history - len(newest_first))
+        z = lately([torch.from_numpy(np.ascontiguousarray(one)) for one in newest_first])[None]
         latents = []
         for level in self.levels:
             z = level.encode(z)
@@ -113,6 +118,7 @@ class Stack:
             "format": FORMAT,
             "task": self.task,
             "success_rule": self.success_rule,
+            "history": self.history,
             "codec": self.codec.to_dict(),
             "train": _plain(self.train),
             "versions": self.versions,
@@ -153,6 +159,7 @@ class Stack:
                 train=metadata["train"],
                 versions=metadata["versions"],
                 edges=_edges(tensors, len(levels)),
+                history=metadata.get("history", 1),
             )
         except (ValueError, KeyError, TypeError, AssertionError) as error:  # the first also of TOML, the last of spaces
             what = f"{folder / METADATA} is damaged ({error}); delete it and run again with --resume"

@@ -36,12 +36,15 @@ class TileEncoder(CellEncoder):
     features: Tensor
     keys: Tensor
 
-    def __init__(self, *, inputs: tuple[int, ...], size: int, channels: int, known: int, **options: Any) -> None:
-        """`known`: how many tiles; `size`: pixels along a side; `channels`: of a pixel. The rest: of `CellEncoder`."""
+    def __init__(
+        self, *, inputs: tuple[int, ...], size: int, channels: int, known: int, history: int = 1, **options: Any
+    ) -> None:
+        """`known`: how many tiles; `size`: pixels along a side; `channels`: of a pixel; `history`: frames that are put
+        together as channels. The rest: of `CellEncoder`."""
         super().__init__(inputs=inputs, **options)
-        self.size = size
+        self.size, self.history = size, history
         self.register_buffer("tiles", torch.zeros(known, size * size * channels, dtype=torch.uint8))
-        self.register_buffer("features", torch.zeros(known, inputs[-1], dtype=torch.long))
+        self.register_buffer("features", torch.zeros(known, inputs[-1] // history, dtype=torch.long))
         self.register_buffer("keys", torch.zeros(known, dtype=torch.long))
 
     def learn(self, tiles: Tensor, features: Tensor) -> None:
@@ -54,9 +57,9 @@ class TileEncoder(CellEncoder):
     def forward(self, cells: Tensor) -> Tensor:
         if cells.dtype != torch.uint8:
             return super().forward(cells)
-        flat = cells.flatten(0, -4)
-        found = torch.cat([self.look(part) for part in flat.split(CHUNK)])
-        return super().forward(found.unflatten(0, cells.shape[:-3]))
+        single = torch.stack(cells.chunk(self.history, -1), -4)
+        found = torch.cat([self.look(part) for part in single.flatten(0, -4).split(CHUNK)])
+        return super().forward(found.unflatten(0, single.shape[:-3]).movedim(-4, -2).flatten(-2))
 
     def look(self, frames: Tensor) -> Tensor:
         """(N, H, W, C) uint8 -> (N, H / size, W / size, F) int64."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, compress
@@ -84,6 +84,23 @@ class Play:
         if len(latents) != len(self):
             raise UsageError(f"{len(latents)} latents for {len(self)} rows of play; expected one for each row")
         return replace(self, latents=latents)
+
+    def with_history(self, length: int) -> Play:
+        """The same play in which every observation is the last `length` of its episode, as `lately` puts them together;
+        and so are the latents, if there are any. Where an episode begins, the first stands for what came before."""
+        if length == 1:
+            return self
+        number = torch.arange(len(self))
+        first = torch.nn.functional.pad(self.lengths + 1, (1, 0)).cumsum(0)[self.episode]
+        back = torch.maximum(number[:, None] - torch.arange(length), first[:, None])
+        seen, spec = self.observations, self.observation_spec
+        *size, features = spec.shape
+        return replace(
+            self,
+            observations=seen.together(back) if isinstance(seen, Frames) else lately(seen[back].unbind(1)),
+            observation_spec=replace(spec, shape=(*size, features * length), cardinalities=spec.cardinalities * length),
+            latents=None if self.latents is None else lately(self.latents[back].unbind(1)),
+        )
 
     def starts(self, horizon: int) -> Tensor:
         """(K,) int64, ascending: every row at which a window of `horizon` environment steps starts (it ends at row
@@ -195,6 +212,12 @@ class Layouts:
         """Pixels that a step of `stride` environment steps from these rows goes, at most, in either direction."""
         moved = (self.places[rows + stride] - self.places[rows]).abs().amax(1)
         return max(math.ceil(float(np.quantile(moved.numpy(), FARTHEST))), 1)
+
+
+def lately(newest_first: Sequence[Tensor]) -> Tensor:
+    """Observations (..., F) one after the other -> (..., n * F) as one, the newest first: its numbers, symbols of every
+    cell, or channels."""
+    return torch.cat(list(newest_first), -1)
 
 
 def load_play(path: Path | str, *, skip_damaged: bool = False) -> Play:

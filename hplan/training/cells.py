@@ -48,6 +48,7 @@ class CellLevel:
     starts: Tensor
     mover: Mover | None
     tiles: Tiles | None
+    history: int
     facts: dict[str, Any]
     seed: int
     _kinds: Tensor  # of change next to the mover, by row of `starts`, where there is one
@@ -98,7 +99,7 @@ class CellLevel:
                     "varying": known.varying,
                     "tokens": tokens,
                 }
-                | (self.tiles.encoder() if self.tiles else {}),
+                | (self.tiles.encoder(self.history) if self.tiles else {}),
                 "dynamics": {"kind": "local-window", "hidden": WIDTH * settings.hidden, **sizes}
                 | {"radius": windows.radius, "tokens": tokens}
                 if windows

@@ -40,6 +40,7 @@ from hplan.planning.energy import Lifted, NearLatent
 from hplan.planning.search import BestFirstSearch
 from hplan.play.play import Play
 from hplan.training.cells import CellLevel
+from hplan.training.history import history_of
 from hplan.training.mover import Mover, reach_level
 from hplan.training.mover import wanted_stride as reach_stride
 from hplan.training.symbols import (
@@ -50,7 +51,7 @@ from hplan.training.symbols import (
     index_maps,
 )
 from hplan.training.tiles import Tiles
-from hplan.training.train import Ratio
+from hplan.training.train import History, Ratio
 from hplan.types import Budget, UsageError
 from hplan.validation import Count, Integer, validated
 
@@ -71,6 +72,7 @@ class EventSettings:
     channels: Count = 24
     hidden: Annotated[Integer, Field(ge=3)] = 48
     objective: str = "infonce"  # hplan.parts has the names
+    history: History = "auto"  # observations that level 0 sees at once; auto: as many as it takes to predict the next
     ratio: Ratio = 0  # levels are cut at processes of so many steps, its square, ...; 0: at gaps between time scales
     identity: bool = False  # levels above take the symbols below as they are, for ablation
     rare: bool = True  # rare kinds of change are drawn more often, weigh more, and mistakes are practised
@@ -89,6 +91,8 @@ class Events(CellLevel):
         if play.observation_spec.kind == "image":
             self.tiles = Tiles.of(play)
             play, held = self.tiles.seen(play), self.tiles.seen(held)
+        self.history = history_of(play, seed) if settings.history == "auto" else settings.history
+        play, held = play.with_history(self.history), held.with_history(self.history)
         self.settings, self.play, self.held, self.count, self.seed = settings, play, held, count, seed
         self.edges: dict[int, LandmarkEdges] = {}  # maps have no landmarks
         self.vocabulary, self.maps = index_maps(play)  # of the highest level so far

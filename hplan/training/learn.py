@@ -29,7 +29,7 @@ from hplan.threads import reproducible
 from hplan.training.fit import Progress, Run
 from hplan.training.request import claim, describe
 from hplan.training.tiles import shows_tiles
-from hplan.training.train import HELD_OUT, Trained, train_stack
+from hplan.training.train import HELD_OUT, History, Trained, train_stack
 from hplan.types import ActionSpec, HplanError, NoSuccessWarning, ObservationSpec, UsageError
 from hplan.validation import Count, Seed, build, checked, near
 
@@ -57,6 +57,7 @@ def learn(
     encoder: Any = "auto",
     objective: Any = None,
     abstraction: Any = "auto",
+    history: History | None = None,
     progress: Progress | None = None,
 ) -> Agent:
     """Play `task` without reward, learn a stack from it, and return the agent, which is also saved in `out`.
@@ -65,10 +66,12 @@ def learn(
     (default: the task's, by budget). settings: of training, over those of the task's file (tasks/README.md). play_from:
     a folder of this task's play that exists already (`hplan data make` or `import`), instead of playing. encoder,
     objective, abstraction: what level 0 reads observations by, what keeps latents apart, and how levels are cut out of
-    play, each a name of `hplan.parts`, MODULE:NAME, or the class itself (docs/extending.md). `out` keeps
-    play, snapshots and the agent: called again with the same arguments it goes on where it stopped, and does nothing
-    where it is finished. progress(stage, done, total, figures) is told how it goes. Same arguments, same weights:
-    torch computes on one thread meanwhile, and its global generator is left as it was.
+    play, each a name of `hplan.parts`, MODULE:NAME, or the class itself (docs/extending.md). history: observations that
+    level 0 sees at once, where one does not say how things move; "auto", the setting's default, finds out from play.
+
+    `out` keeps play, snapshots and the agent: called again with the same arguments it goes on where it stopped, and
+    does nothing where it is finished. progress(stage, done, total, figures) is told how it goes. Same arguments, same
+    weights: torch computes on one thread meanwhile, and its global generator is left as it was.
 
     Raises UsageError for a wrong call or an `out` that holds something else or that another process works in, and
     HplanError where play or training fails. Warns (`NoSuccessWarning`) where no step of play succeeded.
@@ -81,6 +84,7 @@ def learn(
     cutting = _abstraction(config, specs, abstraction, encoder)
     own = {**config.training.get(budget, {}), **(settings or {})}
     own |= {} if encoder == "auto" else {"encoder": name_of("encoder", encoder)}
+    own |= {} if history is None else {"history": history}
     own |= {} if objective is None else {"objective": name_of("objective", objective)}
     chosen = _settings(config, specs, cutting, own)
     recorded = None if play_from is None else Manifest.load(Path(play_from))
@@ -122,6 +126,7 @@ def learn(
             },
             versions=versions(),
             edges=trained.edges,
+            history=trained.history,
         )
         write_atomically(out / CURVES, _short(trained.curves))
         stack.save(out)

@@ -46,6 +46,7 @@ from hplan.objectives.welsch import LONG
 from hplan.planning.cem import HORIZON
 from hplan.play.play import Play
 from hplan.training.eye import eye_stages, seen
+from hplan.training.history import history_of
 from hplan.training.vectors import CHUNK, StrideSettings, base_level, encoded, level_above, level_stages, moving
 from hplan.types import ARRIVED, UsageError
 
@@ -86,14 +87,26 @@ class Strides:
         self.edges: dict[int, LandmarkEdges] = {}
         self.facts: dict[str, Any] = {}
         self.over = self.shrunk = False
+        self.history, self.eye = 1, None
 
     def tolerance(self, level: Level) -> float:
         """Steps of the level within which a goal observation counts as reached."""
         return CLOSE if level.index <= 1 else CLOSER
 
     def prepare(self, stack: tuple[Level, ...]) -> Stages:
-        """Nothing: what the next level needs was measured when the last one was done."""
-        yield from ()
+        """Before level 0: the eye, where there are images, and how many observations it takes to predict the next.
+        What other levels need was measured when the one below was done."""
+        if stack:
+            return
+        settings, play = self.settings, self.play
+        if play.observation_spec.kind == "image":
+            encoder = base_level(play.observation_spec, play.action_spec, **self._sizes()).encoder
+            self.eye = encoder.eye
+            yield from eye_stages(self.eye, play, settings.latent, settings.eye_steps)
+            self.play, self.held = seen(self.eye, play), seen(self.eye, self.held)
+        self.history = history_of(self.play, self.seed) if settings.history == "auto" else settings.history
+        self.whole = self.play = self.play.with_history(self.history)
+        self.held = self.checked = self.held.with_history(self.history)
 
     def draft(self, stack: tuple[Level, ...]) -> Level | None:
         """The next level, untrained; None where there is none worth it."""
@@ -101,11 +114,6 @@ class Strides:
 
     def stages(self, level: Level, stack: tuple[Level, ...]) -> Stages:
         """What `level` learns, above `stack`."""
-        if level.index == 0 and self.play.observation_spec.kind == "image":
-            eye = level.encoder.eye
-            yield from eye_stages(eye, self.play, self.settings.latent, self.settings.eye_steps)
-            self.whole = self.play = seen(eye, self.play)
-            self.held = self.checked = seen(eye, self.held)
         rollout = max(min(_rollout(level.index, self.settings), self.longest // self.stride), 1)
         slow = self.settings.slow if level.index else 0.0
         yield from level_stages(level, self.play, self.settings, rollout=rollout, slow=slow, seed=self.seed)
@@ -178,14 +186,26 @@ class Strides:
     def _beginning(self, stack: Sequence[Level]) -> Level:
         """The next level of the stack, untrained."""
         settings, play = self.settings, self.play
-        sizes = {"latent": settings.latent, "hidden": settings.hidden}
         view = play.reach(self.stride)
         if not stack:
-            return base_level(play.observation_spec, play.action_spec, encoder=settings.encoder, view=view, **sizes)
-        below = stack[-1]
+            level = base_level(play.observation_spec, play.action_spec, view=view, **self._sizes())
+            if self.eye is not None:
+                level.encoder.eye = self.eye
+            return level
+        sizes = {"latent": settings.latent, "hidden": settings.hidden}
         return level_above(
-            below, stride=self.stride, codes=settings.codes, identity=settings.identity, view=view, **sizes
+            stack[-1], stride=self.stride, codes=settings.codes, identity=settings.identity, view=view, **sizes
         )
+
+    def _sizes(self) -> dict[str, Any]:
+        """Of level 0."""
+        settings = self.settings
+        return {
+            "encoder": settings.encoder,
+            "latent": settings.latent,
+            "hidden": settings.hidden,
+            "history": self.history,
+        }
 
 
 @torch.no_grad()

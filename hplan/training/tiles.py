@@ -94,9 +94,10 @@ class Tiles:
         tiles = torch.stack([kinds[key] for key in known.tolist()])
         return cls(size, play.observations.shape[-1], tiles, features_of(maps, play, len(known)))
 
-    def encoder(self) -> dict[str, Any]:
+    def encoder(self, history: int) -> dict[str, Any]:
         """What `hplan.levels.tile_encoder.TileEncoder` is made with, beside what any encoder of cells is."""
-        return {"kind": "tiles", "size": self.size, "channels": self.channels, "known": len(self.tiles)}
+        sizes = {"size": self.size, "channels": self.channels, "known": len(self.tiles)}
+        return {"kind": "tiles", "history": history, **sizes}
 
     def seen(self, play: Play) -> Play:
         """The same play as maps of symbols (N, H / size, W / size, F) int16."""

@@ -21,9 +21,10 @@ from hplan.levels.stage import Curve, Stages
 from hplan.play.play import Play
 from hplan.training.calibrate import calibrate_stack
 from hplan.training.fit import Run, fit
-from hplan.validation import Integer
+from hplan.validation import Count, Integer
 
 Ratio = Literal[0] | Annotated[Integer, Field(ge=2, le=1_000_000)]  # of two levels; no play is as long as the largest
+History = Literal["auto"] | Count
 HELD_OUT = 0.15  # of the layouts are kept for calibration: moments of one are alike, so it takes many for a threshold
 
 
@@ -36,6 +37,9 @@ class Abstraction(Protocol):
 
     facts: dict[str, Any]
     """What decided the levels, for people."""
+
+    history: int
+    """Observations that level 0 sees at once: the last one, and those before it."""
 
     edges: Mapping[int, LandmarkEdges]
     """Landmark graphs, of the levels that have landmarks to plan on."""
@@ -77,6 +81,7 @@ class Trained:
     curves: Mapping[str, Curve]
     facts: Mapping[str, Any] = field(default_factory=dict)
     edges: Mapping[int, LandmarkEdges] = field(default_factory=dict)
+    history: int = 1
 
 
 def train_stack(abstraction: Abstraction, run: Run) -> Trained:
@@ -101,6 +106,7 @@ def train_stack(abstraction: Abstraction, run: Run) -> Trained:
         curves=curves,
         facts=abstraction.facts,
         edges=abstraction.edges,
+        history=abstraction.history,
     )
 
 

@@ -21,7 +21,7 @@ from hplan.objectives.slowness import slowness
 from hplan.objectives.welsch import trust
 from hplan.objectives.whole_batch import own_rows, whole_batch
 from hplan.play.play import Play
-from hplan.training.train import Ratio
+from hplan.training.train import History, Ratio
 from hplan.types import ActionSpec, ObservationSpec
 from hplan.validation import Count, Integer, NonNegative, validated
 
@@ -51,6 +51,7 @@ class StrideSettings:
     codes: Count = 64
     latent: Count = 16  # numbers of a latent
     hidden: Annotated[Integer, Field(ge=4)] = 128
+    history: History = "auto"  # observations that level 0 sees at once; auto: as many as it takes to predict the next
     encoder: str = "auto"  # hplan.parts has the names; auto: fourier of numbers, one-hot symbols, patches
     objective: str = "vicreg"  # hplan.parts has the names
     inverse: bool = True  # latents of level 0 have to tell the action between them
@@ -69,18 +70,21 @@ def base_level(
     latent: int = 16,
     hidden: int = 128,
     view: int = 0,
+    history: int = 1,
 ) -> Level:
-    """An untrained level 0 for these spaces; `view`: pixels to each side that it sees of a layout."""
+    """An untrained level 0 for these spaces; `view`: pixels to each side that it sees of a layout; `history`: how many
+    observations make one of `observation`."""
     seen = latent + ((2 * view + 1) ** 2 if view else 0)
     usual = {"vector": "fourier", "symbols": "one-hot", "image": "patches"}[observation.kind]
     kind = usual if encoder == "auto" else encoder
     image = observation.kind == "image"
+    between = image or (observation.kind == "vector" and history > 1)  # two at once go together: none is mixed
     parts: dict[str, dict[str, Any]] = {}
     if view:
         parts["conditioning"] = {"kind": "map", "latent": latent, "hidden": hidden, "reach": view, "judges": False}
     parts["encoder"] = {"kind": kind, "inputs": observation.shape, "latent": latent, "hidden": hidden}
     if image:
-        parts["encoder"] |= {"kind": "pixels", "eye": kind}
+        parts["encoder"] |= {"kind": "pixels", "eye": kind, "history": history}
     if observation.cardinalities:
         parts["encoder"]["cardinalities"] = observation.cardinalities
     parts["macros"] = {
@@ -93,7 +97,7 @@ def base_level(
         "inverse": latent,
         "hidden": hidden,
     }
-    parts["compatibility"] = {"kind": "in-distribution", "seen": seen, "hidden": hidden, "between": image}
+    parts["compatibility"] = {"kind": "in-distribution", "seen": seen, "hidden": hidden, "between": between}
     parts["dynamics"] = {"kind": "residual", "seen": seen, "macro": actions.size, "latent": latent, "hidden": hidden}
     if actions.kind == "discrete":
         parts["prior"] = {"kind": "categorical", "seen": seen, "macros": actions.size, "hidden": hidden}
