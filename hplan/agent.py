@@ -30,7 +30,6 @@ from hplan.validation import Count, build, checked, near
 if TYPE_CHECKING:
     import gymnasium
 
-Seen = tuple[np.ndarray, ...]
 GoalLike = Any  # an observation, as the environment gives them, an Energy, a mission in words, or None
 
 
@@ -102,9 +101,9 @@ class Agent:
         self.remembers, self._experience = remember, Experience()
         if remember and not any(isinstance(each, LandmarkGraph) for each in self.planners):
             raise UsageError("remember: only landmark graphs learn while acting; plan by them (planner 'graph')")
-        self._session: Controller | None = None
-        self._before: tuple[np.ndarray, ...] = ()  # observations of the episode so far, the newest first
+        self._episode: _Episode | None = None
         self._here, self._seed = stack, 0  # in the layout of the episode, where levels see one
+        self._asked: GoalLike = energy
         self._goal = goal_of(stack, energy)
         self.plan_ms = 0.0
 
@@ -123,18 +122,19 @@ class Agent:
         self._learn()
         self._here, self._seed = self.stack.conditioned(context), seed
         own = goal is None or (isinstance(goal, str) and self.energy is not None)  # a mission says what success is
-        self._goal, self._session, self._before = goal_of(self._here, self.energy if own else goal), None, ()
+        self._asked = self.energy if own else goal
+        self._goal, self._episode = goal_of(self._here, self._asked), None
         if self._goal is not None:
-            self._session = self._controller(self._goal, seed)
+            begun = _Episode(self._here, self._controller(self._here, self._goal, seed))
+            self._episode = None if self.stack.beginning else begun  # which waits for the first observation
 
     def act(self, observation: Any) -> Any:
         """The next action for an observation, both as the environment has them. Plans where a level has no plan, and
         repairs what went wrong. Raises UsageError for an observation that is outside its space."""
-        if self._session is None:
-            self._session = self._controller(self._goal_at(observation), self._seed)
+        if self._episode is None:
+            self._episode = self._begin(observation, self._seed)
         started = time.perf_counter()
-        latents, self._before = self._encode(observation, self._before)
-        macro = self._session.act(latents)
+        latents, macro = self._episode.act(self.stack.codec.encode(observation))
         if self.remembers:
             self._experience.add(latents, macro)
         self.plan_ms += 1000 * (time.perf_counter() - started)
@@ -144,11 +144,11 @@ class Agent:
         """What the agent would do from here: every level's plan, each refined for its first step. Changes nothing.
         Where it sees several observations at once, those before this one are known if it was the last to be acted on;
         else it is the first of an episode."""
-        controller = self._controller(self._goal_at(observation, goal), seed=0)
-        last, before = self.stack.codec.encode(observation), self._before
-        lately = before[1:] if before and np.array_equal(last, before[0]) else ()
-        controller.act(self.stack.encode(last, lately))
-        return controller.execution.tree
+        last, known = self.stack.codec.encode(observation), self._episode
+        again = known is not None and bool(known.seen) and np.array_equal(last, known.seen[0])
+        episode = self._begin(observation, 0, goal, known if again else None)
+        episode.act(last)
+        return episode.controller.execution.tree
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
@@ -161,15 +161,14 @@ class Agent:
         """
         batch = self.stack.codec.rows(observation, batched=True if np.ndim(episode_start) == 1 else None)
         rows = [observation] if batch is None else batch
-        states: list[Any] = list(state) if state is not None else [None] * len(rows)
+        states: list[_Episode | None] = list(state) if state is not None else [None] * len(rows)
         starts = np.broadcast_to(np.asarray(False if episode_start is None else episode_start, bool), len(rows))
         actions = []
         for i, row in enumerate(rows):
-            begins = states[i] is None or starts[i]
-            controller, before = (self._controller(self._goal_at(row), self._seed + i), ()) if begins else states[i]
-            latents, before = self._encode(row, before)
-            states[i] = controller, before
-            actions.append(self._to_action(controller.act(latents)))
+            episode = states[i]
+            if episode is None or starts[i]:
+                episode = states[i] = self._begin(row, self._seed + i)
+            actions.append(self._to_action(episode.act(self.stack.codec.encode(row))[1]))
         return (actions[0] if batch is None else np.stack(actions)), tuple(states)
 
     def wrap(self, env: gymnasium.Env) -> gymnasium.Env:
@@ -248,13 +247,26 @@ class Agent:
 
     # ------------------------------------------------------------------------------------------------------ private
 
-    def _controller(self, goal: Goal, seed: int) -> Controller:
+    @property
+    def _session(self) -> Controller | None:
+        return self._episode.controller if self._episode else None
+
+    def _begin(self, observation: Any, seed: int, goal: GoalLike = None, like: _Episode | None = None) -> _Episode:
+        """An episode that begins with this observation, or in the midst of one that is `like` it. Its goal is that
+        one, or the one of the last reset; or else what the observation asks for."""
+        here = like.here if like else self._here.begun(self.stack.codec.encode(observation))
+        asked = self._asked if goal is None else goal
+        known = self._goal if goal is None and here is self._here else goal_of(here, asked)
+        known = known or near_observation(here, self.stack.codec.goal(observation))
+        return _Episode(here, self._controller(here, known, seed), like.seen[1:] if like else ())
+
+    def _controller(self, here: Stack, goal: Goal, seed: int) -> Controller:
         if all(goal.at(k) is None for k in range(len(self.stack.levels))):
             raise UsageError(
                 f"{self.name} has seen no success in play, so it knows none to aim for: give it a goal (an observation "
                 "or an energy), or play more"
             )
-        levels, calibration, generator = self._here.levels, self.stack.calibration, torch.Generator().manual_seed(seed)
+        levels, calibration, generator = here.levels, self.stack.calibration, torch.Generator().manual_seed(seed)
         return Controller(
             levels, self.planners, calibration, goal, replan=self.replan, config=self.config, generator=generator
         )
@@ -265,18 +277,21 @@ class Agent:
             self.planners = self._experience.taught(self.stack.levels, self.planners, self._session.execution.memories)
             self._experience = Experience()
 
-    def _goal_at(self, observation: Any, goal: GoalLike = None) -> Goal:
-        """That goal, or the episode's; or else what the observation asks for."""
-        known = self._goal if goal is None else goal_of(self._here, goal)
-        return known or near_observation(self._here, self.stack.codec.goal(observation))
-
-    def _encode(self, observation: Any, before: Seen) -> tuple[tuple[Tensor, ...], Seen]:
-        """Latents of every level, and the observations so far, as many as can matter."""
-        seen = (self.stack.codec.encode(observation), *before)[: self.stack.history]
-        return self.stack.encode(seen[0], seen[1:]), seen
-
     def _to_action(self, macro: Tensor) -> Any:
         return self.stack.codec.decode(macro.numpy(force=True))
+
+
+class _Episode:
+    """One episode: the stack in its layout, its controller, and what was seen, the newest first."""
+
+    def __init__(self, here: Stack, controller: Controller, seen: tuple[np.ndarray, ...] = ()) -> None:
+        self.here, self.controller, self.seen = here, controller, seen
+
+    def act(self, observation: np.ndarray) -> tuple[tuple[Tensor, ...], Tensor]:
+        """An observation in canonical form -> its latents, and the action."""
+        self.seen = (observation, *self.seen)[: self.here.history]
+        latents = self.here.encode(self.seen[0], self.seen[1:])
+        return latents, self.controller.act(latents)
 
 
 def _planner_for(stack: Stack, one: Any = "auto", proposal: Any = "prior", **settings: Any) -> PlannerFor:

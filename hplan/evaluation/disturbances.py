@@ -60,7 +60,7 @@ def surprise(agent: Agent, episode: Episode | tuple[Sequence[Any], Sequence[Any]
 def surprises(agent: Agent, episodes: Sequence[Episode]) -> list[tuple[LevelSurprise, ...]]:
     """The same of several episodes at once."""
     stack = agent.stack
-    seen = Play.of(episodes, stack.observation_spec, stack.action_spec).with_history(stack.history)
+    seen = stack.seen(Play.of(episodes, stack.observation_spec, stack.action_spec))
     first = (seen.lengths + 1).cumsum(0) - seen.lengths - 1  # row at which each episode begins
     found: list[list[LevelSurprise]] = [[] for _ in episodes]
     for level, calibration in zip(stack.levels, stack.calibration, strict=True):

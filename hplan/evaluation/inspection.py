@@ -55,7 +55,7 @@ def inspect(
     factors = {name: torch.from_numpy(read(data.observations.numpy()))[rows] for name, read in readers.items()}
     layout = torch.unique(data.seeds, return_inverse=True)[1]
     held = (layout[data.episode] % 2 == 1)[rows]
-    data = data.with_history(stack.history)
+    data = stack.seen(data)
     found = []
     for k, level in enumerate(stack.levels):
         latents = latents_of(level, data)

@@ -29,8 +29,8 @@ def follow(agent: Agent, env: SplitEnv, seed: int) -> MazePath:
         raise UsageError(f"{env.name} has no map to draw ways on: only mazes have (`hplan watch` shows any world)")
     observation, info = begin(agent, env, seed)
     places = _free_places(maze)
-    levels = agent.stack.conditioned(info.get("context")).levels
-    z = torch.from_numpy(maze.seen_from(places))
+    here = agent.stack.conditioned(info.get("context")).begun(agent.stack.codec.encode(observation))
+    levels, z = here.levels, here.together(maze.seen_from(places))
     latents: list[Tensor] = []
     with torch.inference_mode():
         for level in levels:

@@ -21,13 +21,15 @@ AT_ONCE = 2048  # frames that are looked at together where nothing is learned
 
 
 class Eye(nn.Module):
-    """Frames (..., H, W, C) uint8 -> (..., latent), as differences from the mean frame of play."""
+    """Frames (..., H, W, C) uint8 -> (..., latent), as differences from the mean frame of play. Where they come with
+    the first frame of their episode, (..., H, W, 2 * C), it is that what they are different from."""
 
     mean: Tensor
     scale: Tensor
 
     def __init__(self, body: nn.Module, inputs: tuple[int, ...], latent: int, hidden: int) -> None:
         super().__init__()
+        self.channels = inputs[2]
         self.register_buffer("mean", torch.full(inputs, 127.5))
         self.register_buffer("scale", torch.tensor(127.5))
         size = body(torch.zeros(1, inputs[2], *inputs[:2])).numel()
@@ -38,12 +40,19 @@ class Eye(nn.Module):
 
     def measure(self, frames: Tensor) -> None:
         """Frames (N, H, W, C) of play: what is the same in all of them is nothing to look at."""
-        self.mean.copy_(frames.float().mean(0))
-        self.scale.copy_((frames - self.mean).square().mean().sqrt().clamp(min=1.0))
+        if frames.shape[-1] == self.channels:
+            self.mean.copy_(frames.float().mean(0))
+        self.scale.copy_(self._apart(frames).square().mean().sqrt().clamp(min=1.0))
 
     def forward(self, frames: Tensor) -> Tensor:
-        flat = ((frames.flatten(0, -4) - self.mean) / self.scale).movedim(-1, 1)  # channels last in memory: faster
+        flat = (self._apart(frames.flatten(0, -4)) / self.scale).movedim(-1, 1)  # channels last in memory: faster
         return self.head(self.body(flat)).unflatten(0, frames.shape[:-3])
+
+    def _apart(self, frames: Tensor) -> Tensor:
+        if frames.shape[-1] == self.channels:
+            return frames - self.mean
+        now, first = frames.chunk(2, -1)
+        return now.float() - first
 
 
 class PatchEye(Eye):
@@ -71,7 +80,8 @@ class PixelEncoder(nn.Module):
     """Frames (..., H, W, C) uint8, or what its eye made of them (..., latent) float32 -> (..., latent).
 
     `eye`: the name of an encoder of frames (`hplan.parts`). One without anything to learn is used as it is. `history`:
-    frames that are put together as channels, of which the eye sees one after the other.
+    frames that are put together as channels, of which the eye sees one after the other. `beginning`: after them comes
+    the first frame of the episode, beside which it sees each of them.
     """
 
     def __init__(
@@ -82,11 +92,12 @@ class PixelEncoder(nn.Module):
         hidden: int = 128,
         eye: str = "patches",
         history: int = 1,
+        beginning: bool = False,
         **_: Any,
     ) -> None:
         super().__init__()
-        self.history = history
-        frame = (*inputs[:2], inputs[2] // history)
+        self.history, self.beginning = history, beginning
+        frame = (*inputs[:2], inputs[2] // (history + beginning))
         self.eye = find("encoder", eye)(inputs=frame, latent=latent, hidden=hidden)
         self.network = FourierEncoder(inputs=(history * latent,), latent=latent, hidden=hidden, octaves=OCTAVES)
 
@@ -97,7 +108,10 @@ class PixelEncoder(nn.Module):
     def forward(self, observation: Tensor) -> Tensor:
         if observation.dtype != torch.uint8:
             return self.network(observation)
-        single = torch.stack(observation.chunk(self.history, -1), -4)
+        parts = observation.chunk(self.history + self.beginning, -1)
+        if self.beginning:
+            parts = [torch.cat([part, parts[-1]], -1) for part in parts[:-1]]
+        single = torch.stack([*parts], -4)
         frames = single.flatten(0, -4)  # a few at once: as numbers they take four times as much memory
         seen = torch.cat([self.eye(part) for part in frames.split(AT_ONCE)])
         return self.network(seen.unflatten(0, single.shape[:-3]).flatten(-2))

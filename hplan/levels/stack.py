@@ -21,7 +21,7 @@ from hplan.levels.calibration import Calibration
 from hplan.levels.heads.landmarks import LandmarkEdges
 from hplan.levels.level import Level
 from hplan.levels.tensors import read_tensors, write_tensors
-from hplan.play.play import lately
+from hplan.play.play import Play, lately
 from hplan.types import ActionSpec, HplanError, LevelInfo, ObservationSpec, UsageError, WorldModel
 
 FORMAT = 6
@@ -37,7 +37,8 @@ class Stack:
     (`hplan.levels.calibration`). tolerance: distance of each level at which a goal observation counts as reached.
     train: how it was trained, and versions with what, for people;
     `chances` in it also decides who plans (`hplan.planning.choice`). edges: the landmark graphs of the levels that have
-    one. history: observations that level 0 sees at once.
+    one. history: observations that level 0 sees at once. beginning: whether it sees
+    the first one of the episode beside them, and levels in it their layout; first: that one.
     """
 
     task: str
@@ -50,6 +51,8 @@ class Stack:
     versions: dict[str, str] = field(default_factory=dict)
     edges: Mapping[int, LandmarkEdges] = field(default_factory=dict)
     history: int = 1
+    beginning: bool = False
+    first: np.ndarray | None = None
 
     @property
     def observation_spec(self) -> ObservationSpec:
@@ -85,13 +88,34 @@ class Stack:
         image = torch.from_numpy(np.asarray(context, np.float32))[None]
         return replace(self, levels=tuple(level.conditioned(image) for level in self.levels))
 
+    def begun(self, observation: np.ndarray) -> Stack:
+        """The stack in an episode that begins with this observation, in canonical form."""
+        if not self.beginning:
+            return self
+        image = torch.from_numpy(observation.astype(np.float32))[None]
+        return replace(self, first=observation, levels=tuple(level.conditioned(image) for level in self.levels))
+
+    def seen(self, play: Play) -> Play:
+        """Play as level 0 sees it."""
+        if self.beginning:
+            play = play.in_sight()
+        return play.with_history(self.history, beginning=self.beginning)
+
+    def together(self, observations: np.ndarray, before: Sequence[np.ndarray] = ()) -> Tensor:
+        """Observations (B, ...) as level 0 sees them, with those before them, as in `encode`."""
+        newest_first = [observations, *before][: self.history]
+        newest_first += [newest_first[-1]] * (self.history - len(newest_first))
+        if self.beginning:
+            first = observations if self.first is None else np.broadcast_to(self.first, observations.shape)
+            newest_first.append(first)
+        return lately([torch.from_numpy(np.ascontiguousarray(one)) for one in newest_first])
+
     @torch.inference_mode()
     def encode(self, observation: np.ndarray, before: Sequence[np.ndarray] = ()) -> tuple[Tensor, ...]:
         """One observation in canonical form -> one latent (*z) per level. before: those before it in the episode, the
-        newest first, of which `history - 1` count; the first stands for what came before it."""
-        newest_first = [observation, *before][: self.history]
-        newest_first += [newest_first[-1]] * (self.history - len(newest_first))
-        z = lately([torch.from_numpy(np.ascontiguousarray(one)) for one in newest_first])[None]
+        newest first, of which `history - 1` count; the first stands for what came before it. Where the first one
+        of the episode is not known (`begun`), this one is."""
+        z = self.together(observation[None], [one[None] for one in before])
         latents = []
         for level in self.levels:
             z = level.encode(z)
@@ -119,6 +143,7 @@ class Stack:
             "task": self.task,
             "success_rule": self.success_rule,
             "history": self.history,
+            "beginning": self.beginning,
             "codec": self.codec.to_dict(),
             "train": _plain(self.train),
             "versions": self.versions,
@@ -160,6 +185,7 @@ class Stack:
                 versions=metadata["versions"],
                 edges=_edges(tensors, len(levels)),
                 history=metadata.get("history", 1),
+                beginning=metadata.get("beginning", False),
             )
         except (ValueError, KeyError, TypeError, AssertionError) as error:  # the first also of TOML, the last of spaces
             what = f"{folder / METADATA} is damaged ({error}); delete it and run again with --resume"

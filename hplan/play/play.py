@@ -33,8 +33,9 @@ class Play:
     terminated (N,) bool: True on the last row of an episode that the environment ended.
     remaining (N,) int64: steps that can be looked at from row i on. A window of h starts at i iff remaining[i] >= h.
     episode (N,) int64: number of the episode, from 0. seeds (E,) int64: of each episode's layout.
-    contexts (E, rows, columns) uint8: of each episode, in worlds that have any.
+    contexts (E, rows, columns) or (E, rows, columns, C) uint8: of each episode, in worlds that have any.
     latents (N, *z): what the level below made of the observations; None below level 0.
+    places (N, 2) float32: column and row of the context at which an observation was made; None where it says so itself.
     missions: E texts, what each episode asks for; none at all where the world says nothing.
     """
 
@@ -51,6 +52,7 @@ class Play:
     action_spec: ActionSpec
     contexts: Tensor | None = None
     latents: Tensor | None = None
+    places: Tensor | None = None
     missions: tuple[str, ...] = ()
 
     @staticmethod
@@ -85,22 +87,34 @@ class Play:
             raise UsageError(f"{len(latents)} latents for {len(self)} rows of play; expected one for each row")
         return replace(self, latents=latents)
 
-    def with_history(self, length: int) -> Play:
+    @property
+    def first(self) -> Tensor:
+        """(N,) int64: the row at which the episode of each row begins."""
+        return torch.nn.functional.pad(self.lengths + 1, (1, 0)).cumsum(0)[self.episode]
+
+    def with_history(self, length: int, *, beginning: bool = False) -> Play:
         """The same play in which every observation is the last `length` of its episode, as `lately` puts them together;
-        and so are the latents, if there are any. Where an episode begins, the first stands for what came before."""
-        if length == 1:
+        and so are the latents, if there are any. Where an episode begins, the first stands for what came before.
+        `beginning`: after the observations comes the first one of the episode."""
+        if length == 1 and not beginning:
             return self
-        number = torch.arange(len(self))
-        first = torch.nn.functional.pad(self.lengths + 1, (1, 0)).cumsum(0)[self.episode]
-        back = torch.maximum(number[:, None] - torch.arange(length), first[:, None])
-        seen, spec = self.observations, self.observation_spec
+        first = self.first[:, None]
+        lasting = torch.maximum(torch.arange(len(self))[:, None] - torch.arange(length), first)
+        back = torch.cat([lasting, first], 1) if beginning else lasting
+        seen, spec, length = self.observations, self.observation_spec, back.shape[1]
         *size, features = spec.shape
         return replace(
             self,
             observations=seen.together(back) if isinstance(seen, Frames) else lately(seen[back].unbind(1)),
             observation_spec=replace(spec, shape=(*size, features * length), cardinalities=spec.cardinalities * length),
-            latents=None if self.latents is None else lately(self.latents[back].unbind(1)),
+            latents=None if self.latents is None else lately(self.latents[lasting].unbind(1)),
         )
+
+    def in_sight(self) -> Play:
+        """The same play of images, with the first one of each episode as its context."""
+        contexts = self.observations[torch.nn.functional.pad(self.lengths + 1, (1, 0)).cumsum(0)[:-1]]
+        spec = replace(self.observation_spec, context=tuple(contexts.shape[1:]))
+        return replace(self, contexts=contexts, observation_spec=spec)
 
     def starts(self, horizon: int) -> Tensor:
         """(K,) int64, ascending: every row at which a window of `horizon` environment steps starts (it ends at row
@@ -166,6 +180,7 @@ class Play:
             seeds=self.seeds[episodes],
             contexts=None if self.contexts is None else self.contexts[episodes],
             latents=None if self.latents is None else self.latents[rows],
+            places=None if self.places is None else self.places[rows],
             missions=tuple(compress(self.missions, episodes.tolist())),
         )
 
@@ -187,12 +202,15 @@ class Play:
         if self.contexts is None:
             return None
         images, number = np.unique(self.contexts.numpy(), axis=0, return_inverse=True)
-        x, y, pixel = self.observation_spec.context_frame
-        return Layouts(
-            torch.from_numpy(images.astype(np.float32)),
-            torch.from_numpy(number.reshape(-1))[self.episode],
-            ((self.observations[:, :2].double() - torch.tensor([x, y], dtype=torch.float64)) / pixel).float(),
-        )
+        places = self.places
+        if places is None and self.observation_spec.kind != "vector":
+            places = torch.full((len(self), 2), math.nan)
+        elif places is None:
+            x, y, pixel = self.observation_spec.context_frame
+            corner = torch.tensor([x, y], dtype=torch.float64)
+            places = ((self.observations[:, :2].double() - corner) / pixel).float()
+        of = torch.from_numpy(number.reshape(-1))[self.episode]
+        return Layouts(torch.from_numpy(images.astype(np.float32)), of, places)
 
     def reach(self, stride: int) -> int:
         """Pixels of a layout that a level of this stride has to see to each side; 0 where there is none."""
@@ -201,8 +219,9 @@ class Play:
 
 @dataclass(frozen=True, eq=False)
 class Layouts:
-    """images (K, rows, columns) float32, all that play was in, each once; of (N,) int64: the image of each row of play;
-    places (N, 2) float32: column and row at which its observation was made, in pixels."""
+    """images (K, rows, columns) or (K, rows, columns, C) float32, all that play was in, each once; of (N,) int64: the
+    image of each row of play; places (N, 2) float32: column and row at which its observation was made, in pixels; NaN
+    where nobody has learned to tell."""
 
     images: Tensor
     of: Tensor

@@ -91,6 +91,7 @@ class Events(CellLevel):
         if play.observation_spec.kind == "image":
             self.tiles = Tiles.of(play)
             play, held = self.tiles.seen(play), self.tiles.seen(held)
+        self.beginning = False
         self.history = history_of(play, seed) if settings.history == "auto" else settings.history
         play, held = play.with_history(self.history), held.with_history(self.history)
         self.settings, self.play, self.held, self.count, self.seed = settings, play, held, count, seed

@@ -127,6 +127,7 @@ def learn(
             versions=versions(),
             edges=trained.edges,
             history=trained.history,
+            beginning=trained.beginning,
         )
         write_atomically(out / CURVES, _short(trained.curves))
         stack.save(out)

@@ -39,6 +39,7 @@ from hplan.levels.heads.policy import policy_stages
 from hplan.levels.heads.success import success_rows, success_stages
 from hplan.levels.heads.uncertainty import carried_errors, uncertainty_stages
 from hplan.levels.level import Level
+from hplan.levels.pixels import Eye
 from hplan.levels.stage import Stages
 from hplan.objectives.collapse import SAMPLE as EXAMINED
 from hplan.objectives.collapse import Health, examine, some, warn_of_collapse
@@ -47,6 +48,7 @@ from hplan.planning.cem import HORIZON
 from hplan.play.play import Play
 from hplan.training.eye import eye_stages, seen
 from hplan.training.history import history_of
+from hplan.training.scenes import WHITE, Pointer, layouts_vary, place_stages, placed
 from hplan.training.vectors import CHUNK, StrideSettings, base_level, encoded, level_above, level_stages, moving
 from hplan.types import ARRIVED, UsageError
 
@@ -87,7 +89,7 @@ class Strides:
         self.edges: dict[int, LandmarkEdges] = {}
         self.facts: dict[str, Any] = {}
         self.over = self.shrunk = False
-        self.history, self.eye = 1, None
+        self.history, self.beginning, self.eye = 1, False, None
 
     def tolerance(self, level: Level) -> float:
         """Steps of the level within which a goal observation counts as reached."""
@@ -98,15 +100,28 @@ class Strides:
         What other levels need was measured when the one below was done."""
         if stack:
             return
-        settings, play = self.settings, self.play
-        if play.observation_spec.kind == "image":
-            encoder = base_level(play.observation_spec, play.action_spec, **self._sizes()).encoder
-            self.eye = encoder.eye
-            yield from eye_stages(self.eye, play, settings.latent, settings.eye_steps)
-            self.play, self.held = seen(self.eye, play), seen(self.eye, self.held)
-        self.history = history_of(self.play, self.seed) if settings.history == "auto" else settings.history
-        self.whole = self.play = self.play.with_history(self.history)
-        self.held = self.checked = self.held.with_history(self.history)
+        if self.play.observation_spec.kind == "image":
+            yield from self._look()
+        asked = self.settings.history
+        self.history = history_of(self.play, self.seed) if asked == "auto" else asked
+        self.whole = self.play = self.play.with_history(self.history, beginning=self.beginning)
+        self.held = self.checked = self.held.with_history(self.history, beginning=self.beginning)
+
+    def _look(self) -> Stages:
+        """Learn an eye, and see play by it; and where episodes are in different layouts, learn where in them it
+        looks."""
+        spec, parts = self.play.observation_spec, (self.play, self.held)
+        self.eye = base_level(spec, self.play.action_spec, **self._sizes()).encoder.eye
+        self.beginning = isinstance(self.eye, Eye) and layouts_vary(self.play, self.seed)
+        beside = [part.with_history(1, beginning=self.beginning) for part in parts]
+        yield from eye_stages(self.eye, beside[0], self.settings.latent, self.settings.eye_steps)
+        latents = [seen(self.eye, part).below for part in beside]
+        self.play, self.held = (part.with_latents(z) for part, z in zip(parts, latents, strict=True))
+        if self.beginning:
+            pointer = Pointer(self.settings.latent, *spec.shape[:2])
+            yield from place_stages(pointer, beside[0].with_latents(latents[0]))
+            self.play, self.held = placed(pointer, self.play), placed(pointer, self.held)
+        self.facts["layouts_vary"] = self.beginning
 
     def draft(self, stack: tuple[Level, ...]) -> Level | None:
         """The next level, untrained; None where there is none worth it."""
@@ -186,15 +201,17 @@ class Strides:
     def _beginning(self, stack: Sequence[Level]) -> Level:
         """The next level of the stack, untrained."""
         settings, play = self.settings, self.play
-        view = play.reach(self.stride)
+        sight: dict[str, Any] = {"view": play.reach(self.stride)}
+        if self.beginning:
+            sight["pixel"] = play.observation_spec.context[2], WHITE
         if not stack:
-            level = base_level(play.observation_spec, play.action_spec, view=view, **self._sizes())
+            level = base_level(play.observation_spec, play.action_spec, **sight, **self._sizes())
             if self.eye is not None:
                 level.encoder.eye = self.eye
             return level
-        sizes = {"latent": settings.latent, "hidden": settings.hidden}
+        sizes: dict[str, Any] = {"latent": settings.latent, "hidden": settings.hidden}
         return level_above(
-            stack[-1], stride=self.stride, codes=settings.codes, identity=settings.identity, view=view, **sizes
+            stack[-1], stride=self.stride, codes=settings.codes, identity=settings.identity, **sight, **sizes
         )
 
     def _sizes(self) -> dict[str, Any]:
@@ -205,6 +222,7 @@ class Strides:
             "latent": settings.latent,
             "hidden": settings.hidden,
             "history": self.history,
+            "beginning": self.beginning,
         }
 
 

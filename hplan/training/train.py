@@ -41,6 +41,9 @@ class Abstraction(Protocol):
     history: int
     """Observations that level 0 sees at once: the last one, and those before it."""
 
+    beginning: bool
+    """Whether it sees the first one of the episode beside them, and in it the layout."""
+
     edges: Mapping[int, LandmarkEdges]
     """Landmark graphs, of the levels that have landmarks to plan on."""
 
@@ -82,6 +85,7 @@ class Trained:
     facts: Mapping[str, Any] = field(default_factory=dict)
     edges: Mapping[int, LandmarkEdges] = field(default_factory=dict)
     history: int = 1
+    beginning: bool = False
 
 
 def train_stack(abstraction: Abstraction, run: Run) -> Trained:
@@ -107,6 +111,7 @@ def train_stack(abstraction: Abstraction, run: Run) -> Trained:
         facts=abstraction.facts,
         edges=abstraction.edges,
         history=abstraction.history,
+        beginning=abstraction.beginning,
     )
 
 

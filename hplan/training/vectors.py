@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hplan.levels.encoders import standardised
-from hplan.levels.heads.conditioning import level_at
+from hplan.levels.heads.conditioning import level_at, square
 from hplan.levels.heads.landmarks import farthest_points, nearest_landmark
 from hplan.levels.level import Level
 from hplan.levels.sampling import RAREST, EvenDraws
@@ -37,6 +37,7 @@ SMALLEST_RATE = 1e-3  # of latents that collapse: the unit does not vanish with 
 SMOOTHING = 0.99  # of the running size of a step, in which the dynamics counts while it is trained
 CONTRAST = 0.1  # weight of the compatibility's own loss while the level is trained
 COMMITMENT = 0.25  # weight of codes being near what they stand for
+BLACK_OR_WHITE = (1, 1.0)  # channels of a map's pixels, and their largest value
 CHUNK = 16_384  # rows that are encoded at once
 
 
@@ -70,21 +71,24 @@ def base_level(
     latent: int = 16,
     hidden: int = 128,
     view: int = 0,
+    pixel: tuple[int, float] = BLACK_OR_WHITE,
     history: int = 1,
+    beginning: bool = False,
 ) -> Level:
-    """An untrained level 0 for these spaces; `view`: pixels to each side that it sees of a layout; `history`: how many
-    observations make one of `observation`."""
-    seen = latent + ((2 * view + 1) ** 2 if view else 0)
+    """An untrained level 0 for these spaces; `view`: pixels to each side that it sees of a layout; `pixel`: channels
+    and largest value of each of these; `history`: how many observations make one of `observation`; `beginning`: whether
+    the first one of the episode comes after them."""
+    seen = latent + (square(view, pixel[0]) if view else 0)
     usual = {"vector": "fourier", "symbols": "one-hot", "image": "patches"}[observation.kind]
     kind = usual if encoder == "auto" else encoder
     image = observation.kind == "image"
     between = image or (observation.kind == "vector" and history > 1)  # two at once go together: none is mixed
     parts: dict[str, dict[str, Any]] = {}
     if view:
-        parts["conditioning"] = {"kind": "map", "latent": latent, "hidden": hidden, "reach": view, "judges": False}
+        parts["conditioning"] = _sight(latent, hidden, view, pixel, judges=False)
     parts["encoder"] = {"kind": kind, "inputs": observation.shape, "latent": latent, "hidden": hidden}
     if image:
-        parts["encoder"] |= {"kind": "pixels", "eye": kind, "history": history}
+        parts["encoder"] |= {"kind": "pixels", "eye": kind, "history": history, "beginning": beginning}
     if observation.cardinalities:
         parts["encoder"]["cardinalities"] = observation.cardinalities
     parts["macros"] = {
@@ -114,15 +118,16 @@ def level_above(
     width: int = 8,
     identity: bool = False,
     view: int = 0,
+    pixel: tuple[int, float] = BLACK_OR_WHITE,
 ) -> Level:
     """An untrained level above `below`; its steps last `stride` environment steps. `identity`: it encodes nothing."""
     inputs, index = below.space.size, below.index + 1
     latent = inputs if identity else latent
-    seen = latent + ((2 * view + 1) ** 2 if view else 0)
+    seen = latent + (square(view, pixel[0]) if view else 0)
     window = stride * below.macro.size if below.index == 0 else 0
     parts: dict[str, dict[str, Any]] = {}
     if view:
-        parts["conditioning"] = {"kind": "map", "latent": latent, "hidden": hidden, "reach": view, "judges": True}
+        parts["conditioning"] = _sight(latent, hidden, view, pixel, judges=True)
     kind = "identity" if identity else "mlp"
     parts["encoder"] = {"kind": kind, "inputs": (inputs,), "latent": latent, "hidden": hidden}
     parts["macros"] = {
@@ -146,6 +151,12 @@ def level_above(
         }
     parts["prior"] = {"kind": "categorical", "seen": seen, "macros": codes, "hidden": hidden}
     return Level(index=index, stride=stride, parts=parts | _heads(seen, width, latent, hidden))
+
+
+def _sight(latent: int, hidden: int, view: int, pixel: tuple[int, float], *, judges: bool) -> dict[str, Any]:
+    """What a level sees of a layout by."""
+    sizes = {"latent": latent, "hidden": hidden, "reach": view, "judges": judges}
+    return {"kind": "map", "channels": pixel[0], "white": pixel[1], **sizes}
 
 
 def _heads(seen: int, macro: int, latent: int, hidden: int) -> dict[str, dict[str, Any]]:

@@ -15,8 +15,8 @@ import numpy as np
 from gymnasium import spaces
 
 from hplan.codec import Codec
-from hplan.worlds.half_blocks import half_blocks
 from hplan.worlds.generated_mazes import DiverseMaze
+from hplan.worlds.half_blocks import half_blocks
 from hplan.worlds.mazes import MazeView
 
 PIXELS = 64

@@ -51,8 +51,10 @@ def make(task: TaskConfig, split: Split) -> SplitEnv:
     seen, layout = _mixture(task, split) if task.environments else _seen(task, split)
     try:
         outcome = Outcome(seen, ending_succeeds=task.success == "terminated", ends=split == "eval")
-        varies = layout is not None and seen.codec.observation_spec.kind in ("symbols", "image") and (
-            _layouts_vary(outcome, layout) if task.layouts == "auto" else task.layouts == "vary"
+        varies = (
+            layout is not None
+            and seen.codec.observation_spec.kind in ("symbols", "image")
+            and (_layouts_vary(outcome, layout) if task.layouts == "auto" else task.layouts == "vary")
         )
     except BaseException:
         seen.close()

@@ -39,17 +39,20 @@ SAMPLE = 20_000  # steps that the threshold is measured on
 
 
 class MapConditioning(nn.Module):
-    """Latents (B, ..., D) -> what is around them, (B, ..., (2 * reach + 1)^2), in pixels one apart. Beyond the edge of
-    the image it goes on as at the edge."""
+    """Latents (B, ..., D) -> what is around them, (B, ..., (2 * reach + 1)^2 * channels), in pixels one apart. Beyond
+    the edge of the image it goes on as at the edge."""
 
     middle: Tensor
     spread: Tensor
     threshold: Tensor
 
-    def __init__(self, *, latent: int, reach: int, judges: bool, hidden: int = 128) -> None:
-        """`reach`: pixels to each side; `judges`: whether it learns what steps there can be in a layout."""
+    def __init__(
+        self, *, latent: int, reach: int, judges: bool, hidden: int = 128, channels: int = 1, white: float = 1.0
+    ) -> None:
+        """`reach`: pixels to each side; `judges`: whether it learns what steps there can be in a layout; `channels`: of
+        a pixel; `white`: its largest value."""
         super().__init__()
-        self.size = (2 * reach + 1) ** 2
+        self.size, self.white = square(reach, channels), white
         self.around = torch.arange(-reach, reach + 2)  # one more, to interpolate
         self.where = mlp(latent, hidden // 2, 2)
         self.register_buffer("middle", torch.zeros(2))  # of the places of play, (column, row) in pixels
@@ -60,8 +63,8 @@ class MapConditioning(nn.Module):
         self.of: Tensor | None = None
 
     def in_layout(self, images: Tensor, of: Tensor | None) -> MapConditioning:
-        """A copy that shares its weights and looks at images (E, rows, columns): row b of a batch at images[of[b]], and
-        every row at the first where `of` is None."""
+        """A copy that shares its weights and looks at images (E, rows, columns) or (E, rows, columns, C): row b of a
+        batch at images[of[b]], and every row at the first where `of` is None."""
         found = copy(self)
         found.images, found.of = images, of
         return found
@@ -88,15 +91,16 @@ class MapConditioning(nn.Module):
             )
         place = self.place(z)
         corner = place.floor()
-        right, down = (place - corner).unsqueeze(-1).unbind(-2)  # (..., 1) each
-        (columns, rows), (height, width) = corner.long().unbind(-1), self.images.shape[1:]
+        right, down = (place - corner)[..., None, None, None].unbind(-4)  # (..., 1, 1, 1) each
+        (columns, rows), (height, width) = corner.long().unbind(-1), self.images.shape[1:3]
         columns = (columns[..., None] + self.around).clamp(0, width - 1)
         rows = (rows[..., None] + self.around).clamp(0, height - 1)
         if self.of is not None:
             rows = rows + height * self.of.view(-1, *(1 for _ in rows.shape[1:]))
-        shown = self.images.flatten(0, 1)[rows[..., :, None], columns[..., None, :]]
-        shown = torch.lerp(shown[..., :-1, :], shown[..., 1:, :], down[..., None])
-        return torch.lerp(shown[..., :-1], shown[..., 1:], right[..., None]).flatten(-2)
+        pixels = self.images.flatten(0, 1).view(-1, width, self.images[0, 0, 0].numel())
+        shown = pixels[rows[..., :, None], columns[..., None, :]]  # (..., rows, columns, channels)
+        shown = torch.lerp(shown[..., :-1, :, :], shown[..., 1:, :, :], down)
+        return (torch.lerp(shown[..., :-1, :], shown[..., 1:, :], right) / self.white).flatten(-3)
 
     def logits(self, z: Tensor, following: Tensor) -> Tensor:
         """(B, D), (B, D) -> (B,): of the step being one in this layout."""
@@ -109,6 +113,11 @@ class MapConditioning(nn.Module):
         """(B, D), (B, D) -> (B,): minus the logit of the step being one in this layout, above what real steps need.
         How far a step leads is not its matter. Minus infinity until it is trained."""
         return -self.logits(z, following) - self.threshold
+
+
+def square(reach: int, channels: int) -> int:
+    """Numbers of what lies around a place, `reach` pixels to each side."""
+    return (2 * reach + 1) ** 2 * channels
 
 
 def level_at(level: Level, play: Play, rows: Tensor) -> Level:

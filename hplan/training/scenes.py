@@ -1,0 +1,103 @@
+"""What images show of the layout that an episode is in, and where in them what is moved is.
+
+A layout is what stays the same for an episode and is another one in the next:
+
+    background(e) = median over the frames of episode e, pixel by pixel
+    layouts vary    where backgrounds of two episodes are `APART` times as far apart as those of two halves of one
+
+Then every frame is seen beside the first one of its episode. The eye sees what is different in them, which is what
+moved, whatever the layout is; and levels are conditioned on the first frame (`hplan.levels.heads.conditioning`), around
+the place where a latent is. Nobody says where that is. Of all places p(z) that the eye's numbers could point to, it is
+the one where frames are most different from the first one of their episode:
+
+    p = argmax  E log( sum over widths w of | o_t - o_0 | blurred by w, at p(z_t) )
+
+What moves by itself is somewhere else each time, and z knows nothing of it, so it is no such place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hplan.levels.encoders import mlp
+from hplan.levels.stage import Stage, Stages
+from hplan.play.play import Play
+
+EPISODES, MOMENTS = 48, 32  # whose backgrounds are compared, and frames of each
+APART = 4.0
+LEAST = 0.02  # of 255, on average: two episodes are not the same to the last bit
+STEPS, BATCH, RATE = 800, 256, 3e-3
+WIDTHS = (1, 4, 12)  # pixels to each side that differences are blurred by: from afar it shows where to go
+WHITE = 255.0  # the largest value of a pixel
+FLOOR = 1e-4  # of the share of all differences that any place has
+
+
+def layouts_vary(play: Play, seed: int) -> bool:
+    """Whether episodes of images are in different layouts."""
+    long = torch.nonzero(play.lengths >= MOMENTS)[:, 0]
+    some = long[torch.randperm(len(long), generator=torch.Generator().manual_seed(seed))[:EPISODES]]
+    if len(some) < 2:
+        return False
+    first = F.pad(play.lengths + 1, (1, 0)).cumsum(0)
+    halves: list[list[Tensor]] = [[], []]
+    for episode in some.tolist():
+        rows = first[episode] + torch.linspace(0, int(play.lengths[episode]), MOMENTS).long()
+        for half, own in zip(rows.chunk(2), halves, strict=True):
+            own.append(play.observations[half].median(0).values.float())
+    one, other = (torch.stack(half).flatten(1) for half in halves)
+    apart = torch.cdist(one, other, p=1) / one.shape[1]  # of each first half and each second half, by pixel
+    within, between = float(apart.diagonal().mean()), float(apart[~torch.eye(len(some), dtype=torch.bool)].mean())
+    return between > max(APART * within, LEAST)
+
+
+class Pointer(nn.Module):
+    """What an eye made of a frame (..., D) -> column and row in its pixels (..., 2)."""
+
+    size: Tensor
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, features: int, height: int, width: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.register_buffer("size", torch.tensor([width, height]).float())
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("scale", torch.ones(features))
+        self.network = mlp(features, hidden, 2)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.size * self.network((z - self.mean) / self.scale).sigmoid() - 0.5
+
+
+def place_stages(pointer: Pointer, play: Play) -> Stages:
+    """Learn where what the eye sees is. play: frames beside the first of their episode, and what the eye makes of both
+    as its latents."""
+    assert play.latents is not None
+    latents = play.latents
+    pointer.mean.copy_(latents.mean(0))
+    pointer.scale.copy_(latents.std(0).clamp(min=1e-6))
+
+    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        rows = torch.randint(len(play), (BATCH,), generator=generator)
+        now, first = play.observations[rows].float().chunk(2, -1)
+        apart = (now - first).abs().mean(-1)[:, None]
+        share = apart / apart.sum((1, 2, 3), keepdim=True).clamp(min=1e-6)
+        spots = [F.avg_pool2d(share, 2 * w + 1, 1, w) * (2 * w + 1) ** 2 for w in WIDTHS]
+        place = pointer(latents[rows])
+        at = 2 * (place + 0.5) / pointer.size - 1  # as grid_sample counts, from -1 to 1
+        found = F.grid_sample(torch.cat(spots, 1), at[:, None, None], align_corners=False, padding_mode="border")
+        value = -(found.mean(1) + FLOOR).log().mean()
+        return value, {"place": value.detach()}
+
+    yield Stage("places", pointer, loss, STEPS, lr=RATE)
+    pointer.requires_grad_(False)
+
+
+@torch.no_grad()
+def placed(pointer: Pointer, play: Play) -> Play:
+    """The same play, of single frames, with the first frame of each episode as its context, and with places."""
+    assert play.latents is not None
+    return replace(play.in_sight(), places=pointer(play.latents))

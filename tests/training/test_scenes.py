@@ -1,0 +1,73 @@
+"""What images show of the layout that an episode is in, and where in them what is moved is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hplan.levels.pixels import PatchEye
+from hplan.play.play import Play
+from hplan.training.eye import eye_stages, seen
+from hplan.training.fit import Run
+from hplan.training.scenes import Pointer, layouts_vary, place_stages, placed
+from hplan.training.train import run_stages
+from hplan.types import ActionSpec, Episode, ObservationSpec
+
+SIDE, STEPS = 24, 48
+SPEC, MOVES = ObservationSpec("image", (SIDE, SIDE, 1)), ActionSpec("continuous", 2, (-1.0,) * 2, (1.0,) * 2)
+
+
+def walks(episodes: int, *, walls: bool, other: bool = False, noise: float = 0.0) -> tuple[Play, torch.Tensor]:
+    """A spot that is moved about, before walls that are others in every episode; and its places (N, 2), x and y.
+    other: a darker spot, which leaps."""
+    rng = np.random.default_rng(0)
+    found, places = [], []
+    for seed in range(episodes):
+        actions = rng.uniform(-1, 1, (STEPS, 2)).repeat(2, 0)[:STEPS].astype(np.float32)
+        at = [rng.uniform(3, SIDE - 4, 2)]
+        for action in actions:
+            at.append((at[-1] + 2 * action).clip(3, SIDE - 4))
+        frames = np.zeros((STEPS + 1, SIDE, SIDE, 1), np.float32)
+        frames += 90 * (rng.random((SIDE // 4, SIDE // 4)) < 0.5).repeat(4, 0).repeat(4, 1)[..., None] * walls
+        frames += noise * rng.normal(size=frames.shape)
+        y, x = np.mgrid[:SIDE, :SIDE]
+        for frame, place in zip(frames, at, strict=True):
+            if other:
+                leaping = rng.uniform(3, SIDE - 4, 2)
+                frame[np.hypot(x - leaping[0], y - leaping[1]) < 1.5] = 150
+            frame[np.hypot(x - place[0], y - place[1]) < 2] = 250
+        nothing = np.zeros(STEPS, bool)
+        shown = frames.clip(0, 255).astype(np.uint8)
+        found.append(Episode(shown, actions, nothing.astype(np.float32), nothing, nothing, False, seed))
+        places += at
+    return Play.of(found, SPEC, MOVES), torch.tensor(np.array(places)).float()
+
+
+def test_walls_that_are_others_in_every_episode_are_a_layout_and_nothing_else_is() -> None:
+    assert layouts_vary(walks(30, walls=True)[0], 0)
+    assert layouts_vary(walks(30, walls=True, other=True, noise=10)[0], 0)
+    assert not layouts_vary(walks(30, walls=False)[0], 0)
+    assert not layouts_vary(walks(30, walls=False, other=True, noise=40)[0], 0)
+    assert not layouts_vary(walks(1, walls=True)[0], 0)
+
+
+@pytest.mark.training
+def test_what_is_moved_is_found_before_any_walls_and_beside_what_leaps(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    play, places = walks(60, walls=True, other=True)
+    beside = play.with_history(1, beginning=True)
+    assert beside.observation_spec.shape == (SIDE, SIDE, 2)
+    eye = PatchEye(inputs=SPEC.shape, latent=8)
+    run_stages(eye_stages(eye, beside, 8, 400), Run(0, tmp_path / "eye"))
+    latents = seen(eye, beside).below
+    pointer = Pointer(8, SIDE, SIDE)
+    run_stages(place_stages(pointer, beside.with_latents(latents)), Run(0, tmp_path / "places"))
+    found = placed(pointer, play.with_latents(latents))
+    assert found.places is not None and found.layouts is not None
+    assert float((found.places - places).norm(dim=1).median()) < 1.5, "pixels; who points to the middle is off by 7"
+    assert found.observation_spec.context == SPEC.shape and len(found.layouts.images) == 60
+    assert torch.equal(found.layouts.images[found.layouts.of[49]], play.observations[torch.tensor(49)].float())
+    assert found.reach(1) <= 4, "steps are of two pixels at the most"
