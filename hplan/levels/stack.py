@@ -133,7 +133,7 @@ class Stack:
         """Weights first, then the metadata: a folder with metadata is whole."""
         tensors: dict[str, Tensor] = {}
         for k, level in enumerate(self.levels):
-            tensors |= {f"{k}/{name}": values for name, values in level.state_dict().items()}
+            tensors |= {f"{k}/{name}": _short(values) for name, values in level.state_dict().items()}
             tensors[f"{CALIBRATION}/{k}"] = torch.from_numpy(self.calibration[k].errors)
         for k, edges in self.edges.items():
             tensors |= {f"{EDGES}/{k}/{name}": values for name, values in edges.tensors().items()}
@@ -222,6 +222,14 @@ def _edges(tensors: Mapping[str, Tensor], levels: int) -> dict[int, LandmarkEdge
         if own := {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}:
             found[k] = LandmarkEdges.from_tensors(own)
     return found
+
+
+def _short(values: Tensor) -> Tensor:
+    """In half precision, where nothing is lost by it: weights are rounded to it as soon as they are trained."""
+    if values.dtype != torch.float32:
+        return values
+    half = values.half()
+    return half if torch.equal(half.float(), values) else values
 
 
 def _plain(value: Any) -> Any:

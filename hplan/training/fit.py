@@ -94,7 +94,16 @@ def fit(
         progress(name, steps, steps, curve[-1] if curve else {})
     torch.manual_seed(stage_seed(seed, name + "/after"))  # what is made next begins alike, trained now or found trained
     module.to("cpu").eval()
+    _round(module)
     return curve
+
+
+@torch.no_grad()
+def _round(module: nn.Module) -> None:
+    """Weights to what half precision holds, before anything is measured or trained on them: on disk they take half."""
+    for weight in module.parameters():
+        half = weight.half().float()
+        weight.copy_(torch.where(half.isfinite(), half, weight))
 
 
 def _learning_rate(step: int, steps: int, warmup: int) -> float:

@@ -14,6 +14,7 @@ import torch
 from levels.small_levels import map_stack, vector_stack
 
 from hplan.levels.stack import FORMAT, METADATA, WEIGHTS, Stack, macro_text
+from hplan.levels.tensors import read_tensors
 from hplan.types import HplanError, UsageError
 
 BOTH = pytest.mark.parametrize("make", [map_stack, vector_stack], ids=["maps", "vectors"])
@@ -150,3 +151,17 @@ def test_a_folder_without_an_agent_and_a_half_trained_one(tmp_path: Path) -> Non
     (tmp_path / "stages").mkdir()
     with pytest.raises(UsageError, match=r"half trained: go on with `hplan train .* --resume`"):
         Stack.load(tmp_path)
+
+
+def test_weights_that_half_precision_holds_take_half_and_others_stay_as_they_are(tmp_path: Path) -> None:
+    stack = vector_stack()
+    rounded, exact = stack.levels[0], stack.levels[1]
+    with torch.no_grad():
+        for weight in rounded.parameters():
+            weight.copy_(weight.half())
+    stack.save(tmp_path)
+    kept, _ = read_tensors(tmp_path / WEIGHTS)
+    assert all(kept[f"0/{name}"].dtype == torch.float16 for name, _ in rounded.named_parameters())
+    loaded = Stack.load(tmp_path)
+    for before, after in zip((rounded, exact), loaded.levels, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))

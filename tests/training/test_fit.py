@@ -134,3 +134,8 @@ def test_what_comes_after_a_stage_draws_the_same_numbers_whether_it_was_trained_
         train(out)
         drawn.append(torch.rand(3))
     assert torch.equal(*drawn)
+
+
+def test_what_is_trained_is_what_half_precision_holds(tmp_path: Path) -> None:
+    module, _ = train(tmp_path)
+    assert all(torch.equal(weight, weight.half().float()) for weight in module.parameters())
