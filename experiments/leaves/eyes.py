@@ -54,7 +54,8 @@ def pictures(task: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     one = np.concatenate([pair[0] for pair in shown])
     other = np.concatenate([shown[group - 1][1] for group in range(GROUPS)])
     held = np.repeat(np.arange(GROUPS) % 2 == 1, PLACES)
-    return torch.tensor(np.concatenate(groups)), *(torch.from_numpy(each) for each in (one, other, held))
+    found = [torch.from_numpy(each) for each in (np.concatenate(groups), one, other, held)]
+    return found[0], found[1], found[2], found[3]
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""How an eye learns: by an objective with a name (`hplan.training.eyes`), from play, before any level; then it is frozen."""
+"""How an eye learns: from play, by an objective with a name (`hplan.training.eyes`), before any level does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`reconstruction`, `random`: what an eye of the same size learns from pixels themselves, and what it sees untrained."""
+"""`reconstruction`, `random`: what an eye of the same size learns from pixels, and what it sees untrained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`i-jepa`, `v-jepa`, `causal-v-jepa`: an eye learns without actions, by telling what it would see where it cannot look.
+"""`i-jepa`, `v-jepa`, `causal-v-jepa`: an eye learns, without actions, to tell what it would see where it cannot look.
 
 Some blocks of a clip are hidden: a rectangle of one frame (I-JEPA, Assran et al., 2023, arXiv 2301.08243), the same
 rectangle of all frames (V-JEPA's tubes, Bardes et al., 2024, arXiv 2404.08471), or the whole second half. From the
@@ -16,7 +16,6 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp
@@ -25,9 +24,10 @@ from hplan.play.play import Play
 from hplan.types import UsageError
 
 FRAMES = 256  # in a batch
-CLIP, SKIP = 16, 4  # frames of a clip, and steps between two of them
+CLIP, SKIP = 16, 4  # frames of a clip, and steps between two of them at the most
 HIDDEN = 0.5, 0.75  # share of the height, and of the width, that a rectangle takes: at least, at most
 MOMENTUM = 0.99  # of the slow copy; the papers' 0.996 to 0.999 are for runs a hundred times as long
+LEAST = 1e-3  # deviation of a number that is a target
 SPREAD = 0.1  # weight of VICReg's terms
 
 
@@ -52,7 +52,7 @@ class HiddenBlocks(nn.Module):
         self.across = mlp(self.seen * features, hidden, self.clip * features) if self.clip > 1 else nn.Identity()
         self.decode = mlp(features, hidden, self.cells.numel())
         self.spread = VICReg(features).spread
-        self.skip = max(min(SKIP, int(play.remaining.max()) // max(self.clip - 1, 1)), 1)
+        self.skip = max(min(SKIP, int(play.remaining.max()) // (2 * self.clip)), 1)  # many clips in an episode
         self.rows = play.starts((self.clip - 1) * self.skip or 1)
 
     def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
@@ -76,7 +76,7 @@ class HiddenBlocks(nn.Module):
         """(count, clip, h, w) bool: a rectangle, the same in all frames of a clip."""
         inside = []
         for size in self.cells[1:]:
-            low, high = (max(round(share * size), 1) for share in HIDDEN)
+            low, high = (max(int(share * size), 1) for share in HIDDEN)
             length = torch.randint(low, high + 1, (count, 1), generator=generator)
             begin = (torch.rand(count, 1, generator=generator) * (size + 1 - length)).long()
             at = torch.arange(size)
@@ -86,11 +86,13 @@ class HiddenBlocks(nn.Module):
 
     @torch.no_grad()
     def _targets(self, frames: Tensor) -> Tensor:
-        """(K, C, h, w): the map of the slow copy, normalised over channels. While training, the copy takes its step."""
+        """(K, C, h, w): the map of the slow copy, each number by its mean and deviation over these frames.
+        While training, the copy takes its step."""
         if self.training:
             for own, other in zip(self.copy.parameters(), self.eye.parameters(), strict=True):
                 own.lerp_(other, 1 - MOMENTUM)
-        return F.layer_norm(self.copy.map(frames).movedim(1, -1), self.cells[:1]).movedim(-1, 1)
+        found = self.copy.map(frames)
+        return (found - found.mean(0)) / found.std(0).clamp(min=LEAST)
 
 
 class HiddenTubes(HiddenBlocks):
