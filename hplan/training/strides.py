@@ -216,8 +216,12 @@ def some_labels(play: Play, share: float, seed: int) -> Tensor:
 
 
 def labelled(play: Play, labels: Tensor | None) -> Play:
-    """The same play, in which windows begin at rows with labels (N,) bool alone, of whole episodes."""
-    return play if labels is None else replace(play, remaining=play.remaining * labels)
+    """The same play, in which windows begin at rows with labels (N,) bool alone, of whole episodes. What was done at
+    others is not there."""
+    if labels is None:
+        return play
+    known = labels.view(-1, *[1] * (play.actions.ndim - 1))
+    return replace(play, remaining=play.remaining * labels, actions=torch.where(known, play.actions, 0))
 
 
 @torch.no_grad()

@@ -8,19 +8,25 @@ from typing import Any
 
 import pytest
 import torch
+from raw_worlds import Canvas
 from torch import Tensor, nn
 from training.test_eye import SHAPE, walks
 
+import hplan
 from hplan.levels.pixels import ConvEye, PatchEye
 from hplan.objectives.diagnostics import deviation, probe_r2
+from hplan.objectives.vicreg import VICReg
 from hplan.parts import BUILT_IN, find
 from hplan.play.play import Play
+from hplan.training.events import Events
 from hplan.training.eye import eye_stages, seen
 from hplan.training.eyes.hidden import HiddenBlocks, HiddenFuture, HiddenTubes
 from hplan.training.eyes.nearby import NearbyFrames
 from hplan.training.fit import Run
+from hplan.training.learn import _objectives
+from hplan.training.strides import Strides
 from hplan.training.train import run_stages
-from hplan.types import UsageError
+from hplan.types import ObservationSpec, UsageError
 
 LATENT = 8
 FINDS = {
@@ -95,7 +101,7 @@ def test_what_asks_for_no_actions_reads_none(name: str, world: tuple[Play, Tenso
 def test_other_sizes_and_eyes(name: str) -> None:
     """Frames that no power of two divides, and overlapping convolutions: a step has a loss, and it reaches the eye."""
     play = walks()[0]
-    wide = torch.nn.functional.pad(play.observations, (0, 0, 0, 11, 0, 3))
+    wide = torch.nn.functional.pad(play.observations[torch.arange(len(play))], (0, 0, 0, 11, 0, 3))
     play = replace(play, observations=wide, observation_spec=replace(play.observation_spec, shape=(27, 35, 1)))
     for kind in (PatchEye, ConvEye):
         eye = kind(inputs=(27, 35, 1), latent=LATENT)
@@ -174,3 +180,40 @@ def test_an_eye_without_a_map(name: str) -> None:
     else:
         value, _ = next(stages).loss(5, torch.Generator().manual_seed(0))
         assert value.isfinite()
+
+
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [
+        ("i-jepa", {"eye_objective": "i-jepa"}),
+        ("byol", {"objective": "byol", "eye_objective": "byol"}),
+        ("none", {"objective": "none"}),
+        (VICReg, {"objective": "vicreg"}),
+        (HiddenTubes, {"eye_objective": "v-jepa"}),
+        (f"{HiddenTubes.__module__}:HiddenTubes", {"eye_objective": "v-jepa"}),
+    ],
+)
+def test_a_name_goes_where_it_is_known(given: Any, chosen: dict[str, str]) -> None:
+    found = _objectives(given, ObservationSpec("image", SHAPE), Strides, "a task")
+    assert {kind: find(kind, name) for kind, name in found.items()} == {
+        kind: find(kind, name) for kind, name in chosen.items()
+    }
+
+
+def test_where_there_is_no_eye_a_name_of_one_is_refused() -> None:
+    vectors = ObservationSpec("vector", (2,))
+    assert _objectives("byol", vectors, Strides, "a task") == {"objective": "byol"}
+    with pytest.raises(UsageError, match=r"'i-jepa' is what an eye learns by.*vector.*expected one of vicreg"):
+        _objectives("i-jepa", vectors, Strides, "a task")
+    with pytest.raises(UsageError, match=r"'i-jepa' is what an eye learns by.*of tiles.*expected one of vicreg"):
+        _objectives("i-jepa", ObservationSpec("image", SHAPE), Events, "a task")
+
+
+def test_a_name_that_nobody_knows_is_refused_before_anything_is_played(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"eye_objective 'v-jeppa' is not known: did you mean v-jepa"):
+        hplan.learn(Canvas, out=tmp_path / "run", steps=100, objective="v-jeppa")
+    with pytest.raises(UsageError, match=r"objective 'i-jepa' is what an eye learns by"):
+        hplan.learn("gym:CartPole-v1", out=tmp_path / "run", steps=100, objective="i-jepa")
+    with pytest.raises(UsageError, match=r"eye_objective 'x' is not known"):
+        hplan.learn(Canvas, out=tmp_path / "run", steps=100, settings={"eye_objective": "x"})
+    assert not (tmp_path / "run").exists()

@@ -42,7 +42,8 @@ class InverseDynamics(nn.Module):
         self.forward_model = mlp(features + taken.shape[1], hidden, features)
         self.rows = play.starts(1)
         self.total = F.pad(taken.double().cumsum(0), (0, 0, 1, 0))  # of all that was done before each row
-        self.taken = taken / taken.std(0).clamp(min=EPSILON**0.5)
+        known = torch.zeros(play.episodes, dtype=torch.bool).index_fill(0, play.episode[self.rows], True)[play.episode]
+        self.taken = taken / taken[known].std(0).clamp(min=EPSILON**0.5)
         done = [self._drawn(torch.Generator().manual_seed(i))[2].flatten(0, 1) for i in range(SPAN)]
         self.unit = torch.cat(done).std(0).clamp(min=EPSILON)
 
