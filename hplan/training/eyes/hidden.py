@@ -3,11 +3,12 @@
 Some blocks of a clip are hidden: a rectangle of one frame (I-JEPA, Assran et al., 2023, arXiv 2301.08243), the same
 rectangle of all frames (V-JEPA's tubes, Bardes et al., 2024, arXiv 2404.08471), or the whole second half. From the
 numbers that the eye makes of what is left, a predictor tells what a slow copy of the eye, which sees everything, has on
-its convolutional map there. Targets are normalised, as in the papers. All passes through the few numbers that an eye
-makes of a frame, since these are all that is kept; on a map of their size nothing would have to.
+its convolutional map there. All passes through the few numbers that an eye makes of a frame, since these are all that is
+kept.
 
-A constant is predicted best, and a slow copy alone did not prevent it in a few thousand steps: numbers also vary, and
-not together (VICReg).
+Targets are normalised over the batch, where the papers normalise them over channels: a number that is the same in all
+frames is none to predict, so that a constant is not what is predicted best. Beside that, VICReg's terms made eyes worse
+(docs/lessons/pixels.md).
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp
-from hplan.objectives.vicreg import VICReg
 from hplan.play.play import Play
 from hplan.types import UsageError
 
@@ -28,7 +28,6 @@ CLIP, SKIP = 16, 4  # frames of a clip, and steps between two of them at the mos
 HIDDEN = 0.5, 0.75  # share of the height, and of the width, that a rectangle takes: at least, at most
 MOMENTUM = 0.99  # of the slow copy; the papers' 0.996 to 0.999 are for runs a hundred times as long
 LEAST = 1e-3  # deviation of a number that is a target
-SPREAD = 0.1  # weight of VICReg's terms
 
 
 class HiddenBlocks(nn.Module):
@@ -51,7 +50,6 @@ class HiddenBlocks(nn.Module):
             self.cells = eye.map(play.observations[torch.zeros(1, dtype=torch.long)]).shape[1:]  # (C, h, w)
         self.across = mlp(self.seen * features, hidden, self.clip * features) if self.clip > 1 else nn.Identity()
         self.decode = mlp(features, hidden, self.cells.numel())
-        self.spread = VICReg(features).spread
         self.skip = max(min(SKIP, int(play.remaining.max()) // (2 * self.clip)), 1)  # many clips in an episode
         self.rows = play.starts((self.clip - 1) * self.skip or 1)
 
@@ -67,10 +65,8 @@ class HiddenBlocks(nn.Module):
         asked = hidden.flatten(0, 1).any((1, 2))
         target = self._targets(frames.flatten(0, 1)[asked])
         off = (self.decode(clips[asked]).view(target.shape) - target).square().mean(1)
-        where = hidden.flatten(0, 1)[asked]
-        prediction = off[where].mean()
-        spread = self.spread(z)
-        return prediction + SPREAD * spread, {"prediction": prediction.detach(), "spread": spread.detach()}
+        prediction = off[hidden.flatten(0, 1)[asked]].mean()
+        return prediction, {"prediction": prediction.detach()}
 
     def hide(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, clip, h, w) bool: a rectangle, the same in all frames of a clip."""
@@ -86,13 +82,15 @@ class HiddenBlocks(nn.Module):
 
     @torch.no_grad()
     def _targets(self, frames: Tensor) -> Tensor:
-        """(K, C, h, w): the map of the slow copy, each number by its mean and deviation over these frames.
-        While training, the copy takes its step."""
+        """(K, C, h, w): the normalised map of the slow copy, which while training takes its step."""
         if self.training:
             for own, other in zip(self.copy.parameters(), self.eye.parameters(), strict=True):
                 own.lerp_(other, 1 - MOMENTUM)
-        found = self.copy.map(frames)
-        return (found - found.mean(0)) / found.std(0).clamp(min=LEAST)
+        return self.normalised(self.copy.map(frames))
+
+    def normalised(self, targets: Tensor) -> Tensor:
+        """Targets (K, C, h, w), each number by its mean and its deviation over these frames."""
+        return (targets - targets.mean(0)) / targets.std(0).clamp(min=LEAST)
 
 
 class HiddenTubes(HiddenBlocks):
