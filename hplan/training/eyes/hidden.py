@@ -3,8 +3,7 @@
 Some blocks of a clip are hidden: a rectangle of one frame (I-JEPA, Assran et al., 2023, arXiv 2301.08243), the same
 rectangle of all frames (V-JEPA's tubes, Bardes et al., 2024, arXiv 2404.08471), or the whole second half. From the
 numbers that the eye makes of what is left, a predictor tells what a slow copy of the eye, which sees everything, has on
-its convolutional map there. All passes through the few numbers that an eye makes of a frame, since these are all that is
-kept.
+its convolutional map there. All passes through the few numbers that an eye makes of a frame: these alone are kept.
 
 Targets are normalised over the batch, where the papers normalise them over channels: a number that is the same in all
 frames is none to predict, so that a constant is not what is predicted best. Beside that, VICReg's terms made eyes worse
