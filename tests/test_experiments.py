@@ -93,6 +93,36 @@ def test_what_a_script_evaluates_is_a_row_of_the_table(folder: Path) -> None:
     assert "| minigrid/DoorKey-5x5 | theirs |" in run_experiment("one")
 
 
+MEASURES = """
+question = "?"
+[full]
+[quick]
+[[step]]
+name = "{name}-{seed}"
+each = { name = ["a", "b"], seed = [1, 3] }
+run = ["experiments/one/ours.py", "{name}", "{seed}", "{output}"]
+figures = ["seen", "lost"]
+"""
+OURS = """
+import json, sys
+name, seed, output = sys.argv[1:]
+open(output, "w").write(json.dumps({"seen": 0.5 * int(seed), "lost": 7 if name == "a" else None, "rest": "words"}))
+"""
+
+
+def test_what_a_script_measures_is_a_table_of_its_own(folder: Path) -> None:
+    (folder / "ours.py").write_text(OURS)
+    (folder / "config.toml").write_text(MEASURES)
+    (folder / "results").mkdir()
+    run_experiment("one")
+    lines = (folder / "results/figures.md").read_text().splitlines()
+    assert lines[0] == "| name | seeds | seen | lost |"
+    assert lines[2:] == ["| a | 2 | 1 (0.5 to 1.5) | 7 (7 to 7) |", "| b | 2 | 1 (0.5 to 1.5) | – |"]
+    (folder / "config.toml").write_text(MEASURES.replace('"lost"', '"found"'))
+    with pytest.raises(UsageError, match=r"has no figure \['found'\]"):
+        run_experiment("one")
+
+
 def test_what_is_done_is_not_run_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[str] = []
     monkeypatch.setattr(experiments, "_run_one", lambda step: ran.append(step.name))

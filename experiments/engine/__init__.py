@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,17 +25,18 @@ from hplan.files import write_atomically
 from hplan.report.published import Standing, published_figure, published_table
 from hplan.report.scatter import Episodes, scatter_figure, scatter_table
 from hplan.report.seeds import seeds_table
-from hplan.report.table import markdown_table
+from hplan.report.table import markdown, markdown_table
 from hplan.types import HplanError, Result, UsageError
 
-STEP_KEYS = {"name", "run", "output", "needs", "each"}
+STEP_KEYS = {"name", "run", "output", "needs", "each", "figures"}
 Report = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class Step:
     """A call of `hplan`, or of a script whose path comes first. `output` is the file that exists exactly when the step
-    is done; `needs` names earlier steps; `records` is where an evaluation may put its episodes."""
+    is done; `needs` names earlier steps; `records` is where an evaluation may put its episodes; `figures`, of what is
+    no evaluation, are those of its JSON that are shown."""
 
     name: str
     run: tuple[str, ...]
@@ -44,6 +45,7 @@ class Step:
     log: Path
     needs: tuple[str, ...]
     cell: tuple[tuple[str, str], ...]  # the values of `each`; runs that differ in the seed alone are one row of a table
+    figures: tuple[str, ...] = ()
 
     @property
     def script(self) -> bool:
@@ -51,8 +53,8 @@ class Step:
 
     @property
     def evaluates(self) -> bool:
-        """Its output is a row of the table: a script writes what `hplan eval` would."""
-        return self.script or self.run[0] == "eval"
+        """Its output is a row of the table: a script writes what `hplan eval` would, unless it has `figures`."""
+        return (self.script and not self.figures) or self.run[0] == "eval"
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ def _multiply(entry: dict[str, Any], values: dict[str, Any]) -> Iterator[Step]:
         run = tuple(str(word).format(**filled) for word in entry["run"])
         needs = tuple(need.format(**filled) for need in entry.get("needs", ()))
         cell = tuple((key, str(filled[key])) for key in each)
-        yield Step(name, run, filled["output"], records, Path(values["runs"], "logs", f"{name}.log"), needs, cell)
+        log, figures = Path(values["runs"], "logs", f"{name}.log"), tuple(entry.get("figures", ()))
+        yield Step(name, run, filled["output"], records, log, needs, cell, figures)
 
 
 def find_experiments(root: Path | None = None) -> dict[str, Experiment]:
@@ -142,6 +145,9 @@ def run_experiment(name: str, *, quick: bool = False, workers: int = 2, progress
         write_atomically(experiment.results(quick) / "correlation.md", correlations)
         write_atomically(experiment.results(quick) / "plot.svg", scatter_figure(groups, x, y))
         text += f"\n{correlations}"
+    if measured := figures(experiment, quick):
+        write_atomically(experiment.results(quick) / "figures.md", measured)
+        text += f"\n{measured}"
     if standings := published(experiment, quick):
         beside = published_table(standings)
         write_atomically(experiment.results(quick) / "published.md", beside)
@@ -214,6 +220,36 @@ def table(experiment: Experiment, quick: bool = False) -> str:
         if step.run[0] == "inspect"
     ]
     return seeds_table(results, seen, wilson, figures=tuple(experiment.config.get("inspect", ())))
+
+
+def figures(experiment: Experiment, quick: bool = False) -> str:
+    """What steps with `figures` found, as Markdown: a row for each cell, of several seeds the mean, with the lowest and
+    the highest; empty where there are none. Raises UsageError for a figure that an output lacks."""
+    found: dict[tuple[str, ...], list[list[float | None]]] = {}
+    head: tuple[str, ...] = ()
+    for step in experiment.steps(quick):
+        if step.figures and step.output.exists():
+            values = json.loads(step.output.read_text(encoding="utf-8"))
+            if unknown := set(step.figures) - values.keys():
+                raise UsageError(f"{step.output} has no figure {sorted(unknown)}; expected of {sorted(values)}")
+            cell = {key: value for key, value in step.cell if key != "seed"}
+            head = (*cell, "seeds", *step.figures)
+            found.setdefault(tuple(cell.values()), []).append([values[name] for name in step.figures])
+    body = [
+        (*cell, str(len(runs)), *(_mean_and_range(one) for one in zip(*runs, strict=True)))
+        for cell, runs in found.items()
+    ]
+    words = head.index("seeds") if body else 0
+    return markdown(head, body, "l" * words + "r" * (len(head) - words)) if body else ""
+
+
+def _mean_and_range(values: Sequence[float | None]) -> str:
+    """Four digits, and the range of several."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    mean = f"{sum(known) / len(known):.4g}"
+    return mean if len(known) == 1 else f"{mean} ({min(known):.4g} to {max(known):.4g})"
 
 
 def _run_all(steps: list[Step], workers: int, progress: Report | None) -> None:

@@ -45,7 +45,9 @@ def train(
         typer.Option(help="terminated: a gym: task counts as solved when its episode ends"),
     ] = "auto",
     encoder: Annotated[str, options.part("encoder", "What level 0 reads observations by")] = "auto",
-    objective: Annotated[str | None, options.part("objective", "What keeps latents apart")] = None,
+    objective: Annotated[
+        str | None, options.part("objective", "What keeps latents apart", eyes="eye_objective")
+    ] = None,
     abstraction: Annotated[str, options.part("abstraction", "How levels are cut out of play")] = "auto",
     history: Annotated[
         str | None,

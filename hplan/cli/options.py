@@ -74,9 +74,11 @@ def keys(text: str) -> Any:
     return typer.Option("--set", metavar="KEY=VALUE", parser=setting, help=f"{text} (again for more)")
 
 
-def part(kind: str, text: str) -> Any:
-    """An option that names a part of that kind (`hplan.parts`)."""
+def part(kind: str, text: str, eyes: str = "") -> Any:
+    """An option that names a part of that kind (`hplan.parts`); `eyes`: or of this one, where a task shows images."""
     known = ", ".join(names(kind)) or "none built in"
+    if eyes:
+        known += f". Of images, what an eye learns by, too: {', '.join(names(eyes))}; a name in both lists is for both"
     return typer.Option(metavar="NAME|MODULE:NAME", help=f"{text}: {known}")
 
 

@@ -19,7 +19,7 @@ from hplan.config import SuccessRule, Task, TaskConfig
 from hplan.files import locked, sweep, write_atomically
 from hplan.levels.stack import METADATA, WEIGHTS, Stack
 from hplan.levels.stage import Curve
-from hplan.parts import find, found, name_of
+from hplan.parts import find, found, name_of, names
 from hplan.play.manifest import Manifest, check_same_spaces
 from hplan.play.play import Play, load_play
 from hplan.play.record import play
@@ -66,8 +66,10 @@ def learn(
     (default: the task's, by budget). settings: of training, over those of the task's file (tasks/README.md). play_from:
     a folder of this task's play that exists already (`hplan data make` or `import`), instead of playing. encoder,
     objective, abstraction: what level 0 reads observations by, what keeps latents apart, and how levels are cut out of
-    play, each a name of `hplan.parts`, MODULE:NAME, or the class itself (docs/extending.md). history: observations that
-    level 0 sees at once, where one does not say how things move; "auto", the setting's default, finds out from play.
+    play, each a name of `hplan.parts`, MODULE:NAME, or the class itself (docs/extending.md). Where observations are
+    images, an objective that eyes have is the eye's, and one that eyes and levels have is for both. history:
+    observations that level 0 sees at once, where one does not say how things move; "auto", the setting's default, finds
+    out from play.
 
     `out` keeps play, snapshots and the agent: called again with the same arguments it goes on where it stopped, and
     does nothing where it is finished. progress(stage, done, total, figures) is told how it goes. Same arguments, same
@@ -85,7 +87,7 @@ def learn(
     own = {**config.training.get(budget, {}), **(settings or {})}
     own |= {} if encoder == "auto" else {"encoder": name_of("encoder", encoder)}
     own |= {} if history is None else {"history": history}
-    own |= {} if objective is None else {"objective": name_of("objective", objective)}
+    own |= {} if objective is None else _objectives(objective, specs[0], cutting, config.name)
     chosen = _settings(config, specs, cutting, own)
     recorded = None if play_from is None else Manifest.load(Path(play_from))
     if recorded is not None:
@@ -178,12 +180,35 @@ def _abstraction(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], on
     return made
 
 
+def _objectives(one: Any, spec: ObservationSpec, abstraction: Any, task: str) -> dict[str, str]:
+    """The settings that it is for: of levels, of an eye, or both, by the names that there are and by what a class has.
+    Raises UsageError where there is none of that name, or no eye to train by it."""
+    eye = spec.kind == "image" and hasattr(abstraction.Settings, "eye_objective")
+    kinds = {"objective": "agreement", "eye_objective": "loss"}
+    if isinstance(one, str) and ":" not in one:
+        if not any(one in names(kind) for kind in kinds):
+            find("eye_objective" if eye else "objective", one)  # raises UsageError
+        known = [kind for kind in kinds if one in names(kind)]
+    else:
+        made = found("objective", one)
+        known = [kind for kind, method in kinds.items() if hasattr(made, method)] or ["objective"]
+    chosen = {kind: name_of(kind, one) for kind in known if eye or kind == "objective"}
+    if not chosen:
+        raise UsageError(
+            f"objective {one!r} is what an eye learns by, and {task} has no eye, since it shows {spec.kind} or is made "
+            f"of tiles: expected one of {', '.join(names('objective'))}"
+        )
+    return chosen
+
+
 def _settings(
     task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], abstraction: Any, values: Mapping[str, Any]
 ) -> Any:
     """Those of the abstraction, checked before anything is played."""
     settings = build(abstraction.Settings, values, f"settings of {task.name}")
-    find("objective", settings.objective)  # raises UsageError where there is none of that name
+    for kind in ("objective", "eye_objective"):
+        if hasattr(settings, kind):
+            find(kind, getattr(settings, kind))  # raises UsageError where there is none of that name
     if (encoder := getattr(settings, "encoder", "auto")) != "auto":
         _check_encoder(encoder, settings, specs[0])
     return settings

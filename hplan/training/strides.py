@@ -16,6 +16,10 @@ below says how far it can be trusted, and search says what a level saves:
 - One that is trained and shrank to a point to be slow is left out after all, and none is above it: its steps lead
   nearly anywhere.
 
+Where actions are known of a part of play alone (`labelled`), level 0 and the policies learn from that, and calibration
+is on such play, too. The eye, if its objective asks for no actions, where play has been, and levels above learn from
+all: codes of level 1 then stand for where steps lead, and not for the actions in them.
+
 What nothing could have predicted is no way: transitions that end far from where level 0 predicts are cut out of what
 levels learn and measure, but for what is uncertain. A level above says in hindsight which macro-action led from one
 latent to another, so it would call the way that luck took a way, and plan to take it.
@@ -44,6 +48,7 @@ from hplan.levels.stage import Stages
 from hplan.objectives.collapse import SAMPLE as EXAMINED
 from hplan.objectives.collapse import Health, examine, some, warn_of_collapse
 from hplan.objectives.welsch import LONG
+from hplan.parts import find
 from hplan.planning.cem import HORIZON
 from hplan.play.play import Play
 from hplan.training.eye import eye_stages, seen
@@ -79,6 +84,10 @@ class Strides:
                 "more, or train one level"
             )
         self.settings, self.count, self.seed = settings, count, seed
+        self.labels: Tensor | None = None  # rows whose actions are known; None for all
+        if settings.labelled < 1:
+            self.labels, known = (some_labels(each, settings.labelled, seed) for each in (play, held))
+            held = labelled(held, known)
         self.whole = self.play = play  # as the next level sees it: all of it, and without what chance decided
         self.held = self.checked = held  # as it was given, and as the next level sees it
         self.longest = int(play.remaining.max())
@@ -103,7 +112,8 @@ class Strides:
         if self.play.observation_spec.kind == "image":
             yield from self._look()
         asked = self.settings.history
-        self.history = history_of(self.play, self.seed) if asked == "auto" else asked
+        known = labelled(self.play, self.labels)
+        self.history = history_of(known, self.seed) if asked == "auto" else asked
         self.whole = self.play = self.play.with_history(self.history, beginning=self.beginning)
         self.held = self.checked = self.held.with_history(self.history, beginning=self.beginning)
 
@@ -114,7 +124,9 @@ class Strides:
         self.eye = base_level(spec, self.play.action_spec, **self._sizes()).encoder.eye
         self.beginning = isinstance(self.eye, Eye) and layouts_vary(self.play, self.seed)
         beside = [part.with_history(1, beginning=self.beginning) for part in parts]
-        yield from eye_stages(self.eye, beside[0], self.settings.latent, self.settings.eye_steps)
+        objective, settings = find("eye_objective", self.settings.eye_objective), self.settings
+        shown = labelled(beside[0], self.labels) if objective.actions else beside[0]
+        yield from eye_stages(self.eye, shown, settings.latent, settings.eye_steps, settings.eye_objective)
         latents = [seen(self.eye, part).below for part in beside]
         self.play, self.held = (part.with_latents(z) for part, z in zip(parts, latents, strict=True))
         if self.beginning:
@@ -131,7 +143,8 @@ class Strides:
         """What `level` learns, above `stack`."""
         rollout = max(min(_rollout(level.index, self.settings), self.longest // self.stride), 1)
         slow = self.settings.slow if level.index else 0.0
-        yield from level_stages(level, self.play, self.settings, rollout=rollout, slow=slow, seed=self.seed)
+        options = {"rollout": rollout, "seed": self.seed, "labels": self.labels}
+        yield from level_stages(level, self.play, self.settings, slow=slow, **options)
         health = _health(level, self.play)
         if slow and "deviation" in health.symptoms:
             # Where a step leads nearly anywhere, a level is only slow by making a point of its latents.
@@ -141,19 +154,20 @@ class Strides:
                 self.shrunk = True
                 return
             level.load_state_dict(self._beginning(stack).state_dict())
-            yield from level_stages(level, self.play, self.settings, rollout=rollout, seed=self.seed, name="-again")
+            yield from level_stages(level, self.play, self.settings, name="-again", **options)
             health = _health(level, self.play)
         warn_of_collapse(level, health)
         if level.index == 0:
-            chance = unpredictable(level, self.whole)
+            chance = unpredictable(level, labelled(self.whole, self.labels))
             self.facts["chances"] = int(chance.sum())
             self.play = cut(self.whole, chance)
             self.longest = int(self.play.remaining.max())
         else:
-            yield from policy_stages(level, stack[-1], self.play)
+            yield from policy_stages(level, stack[-1], labelled(self.play, self.labels))
         yield from conditioning_stages(level, self.play, self.seed)
-        self.errors = carried_errors(level, self.whole, self.errors, self.below_stride)
-        yield from uncertainty_stages(level, self.whole, self.errors, self.play.remaining)
+        known = labelled(self.whole, self.labels)
+        self.errors = carried_errors(level, known, self.errors, self.below_stride)
+        yield from uncertainty_stages(level, known, self.errors, self.play.remaining)
         self._measure(level)
         yield from success_stages(level, self.play.below.__getitem__, self.success, self.seed)
 
@@ -211,7 +225,13 @@ class Strides:
             return level
         sizes: dict[str, Any] = {"latent": settings.latent, "hidden": settings.hidden}
         return level_above(
-            stack[-1], stride=self.stride, codes=settings.codes, identity=settings.identity, **sight, **sizes
+            stack[-1],
+            stride=self.stride,
+            codes=settings.codes,
+            identity=settings.identity,
+            by_actions=self.labels is None,
+            **sight,
+            **sizes,
         )
 
     def _sizes(self) -> dict[str, Any]:
@@ -224,6 +244,23 @@ class Strides:
             "history": self.history,
             "beginning": self.beginning,
         }
+
+
+def some_labels(play: Play, share: float, seed: int) -> Tensor:
+    """(N,) bool: the rows of that share of the episodes, at random, and of one at least."""
+    order = torch.randperm(play.episodes, generator=torch.Generator().manual_seed(seed))
+    known = torch.zeros(play.episodes, dtype=torch.bool)
+    known[order[: max(round(share * play.episodes), 1)]] = True
+    return known[play.episode]
+
+
+def labelled(play: Play, labels: Tensor | None) -> Play:
+    """The same play, in which windows begin at rows with labels (N,) bool alone, of whole episodes. What was done at
+    others is not there."""
+    if labels is None:
+        return play
+    known = labels.view(-1, *[1] * (play.actions.ndim - 1))
+    return replace(play, remaining=play.remaining * labels, actions=torch.where(known, play.actions, 0))
 
 
 @torch.no_grad()

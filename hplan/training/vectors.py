@@ -23,7 +23,7 @@ from hplan.objectives.whole_batch import own_rows, whole_batch
 from hplan.play.play import Play
 from hplan.training.train import History, Ratio
 from hplan.types import ActionSpec, ObservationSpec
-from hplan.validation import Count, Integer, NonNegative, validated
+from hplan.validation import Count, Integer, NonNegative, Number, validated
 
 SAMPLE = 20_000  # latents and windows that statistics are measured on
 LANDMARKS = 2048  # at most; as far apart as latents are the same place (`NEAR`)
@@ -55,6 +55,8 @@ class StrideSettings:
     history: History = "auto"  # observations that level 0 sees at once; auto: as many as it takes to predict the next
     encoder: str = "auto"  # hplan.parts has the names; auto: fourier of numbers, one-hot symbols, patches
     objective: str = "vicreg"  # hplan.parts has the names
+    eye_objective: str = "inverse"  # what sees images learns by; hplan.parts has the names
+    labelled: Annotated[Number, Field(gt=0, le=1)] = 1.0  # share of the episodes of play of which actions are known
     inverse: bool = True  # latents of level 0 have to tell the action between them
     identity: bool = False  # levels above take the latents below as they are, for ablation
     rollout: Count = 3  # steps of level 1 that it is trained to predict open loop
@@ -119,12 +121,14 @@ def level_above(
     identity: bool = False,
     view: int = 0,
     pixel: tuple[int, float] = BLACK_OR_WHITE,
+    by_actions: bool = True,
 ) -> Level:
-    """An untrained level above `below`; its steps last `stride` environment steps. `identity`: it encodes nothing."""
+    """An untrained level above `below`; its steps last `stride` environment steps. `identity`: it encodes nothing.
+    `by_actions`: right above level 0, codes stand for the actions in a step, and not for the latents at its ends."""
     inputs, index = below.space.size, below.index + 1
     latent = inputs if identity else latent
     seen = latent + (square(view, pixel[0]) if view else 0)
-    window = stride * below.macro.size if below.index == 0 else 0
+    window = stride * below.macro.size if below.index == 0 and by_actions else 0
     parts: dict[str, dict[str, Any]] = {}
     if view:
         parts["conditioning"] = _sight(latent, hidden, view, pixel, judges=True)
@@ -177,13 +181,16 @@ def level_stages(
     seed: int,
     slow: float = 0.0,
     name: str = "",
+    labels: Tensor | None = None,
 ) -> Stages:
     """Train one level on windows of `rollout` of its steps, then measure and freeze it. `slow`: weight of slowness;
-    `name`: what is added to that of the stage."""
+    `name`: what is added to that of the stage; `labels` (N,) bool: rows whose actions are known, None for all. Level 0
+    learns from these alone."""
     level.requires_grad_(True)
     stride, conditioning, layouts = round(level.stride), level.conditioning, play.layouts
     rows = play.starts(rollout * stride)
     if level.index == 0:
+        rows = rows if labels is None else rows[labels[rows]]
         if hasattr(level.encoder, "measure"):
             level.encoder.measure(play.below)
         seen, rarest = _comparable(play.below), RAREST_OBSERVED
