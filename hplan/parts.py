@@ -73,6 +73,19 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "dino": "hplan.objectives.dino:DINO",
         "none": "hplan.objectives.none:PredictionError",
     },
+    "eye_objective": {
+        "inverse": "hplan.training.eyes.inverse:InverseDynamics",
+        "vicreg": "hplan.training.eyes.nearby:NearbyVICReg",
+        "sigreg": "hplan.training.eyes.nearby:NearbySIGReg",
+        "infonce": "hplan.training.eyes.nearby:NearbyInfoNCE",
+        "byol": "hplan.training.eyes.nearby:NearbyBYOL",
+        "dino": "hplan.training.eyes.nearby:NearbyDINO",
+        "i-jepa": "hplan.training.eyes.hidden:HiddenBlocks",
+        "v-jepa": "hplan.training.eyes.hidden:HiddenTubes",
+        "causal-v-jepa": "hplan.training.eyes.hidden:HiddenFuture",
+        "reconstruction": "hplan.training.eyes.controls:Reconstruction",
+        "random": "hplan.training.eyes.controls:Random",
+    },
     "abstraction": {
         "events": "hplan.training.events:Events",
         "strides": "hplan.training.strides:Strides",
@@ -89,7 +102,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 """What a level, its training and its planning are made of; `energy` has none by name: the goal of an episode is one."""
 
-CHOSEN = ("encoder", "objective", "abstraction", "planner", "proposal", "energy")
+CHOSEN = ("encoder", "objective", "eye_objective", "abstraction", "planner", "proposal", "energy")
 """The kinds that a user chooses by name; the others follow from these."""
 
 

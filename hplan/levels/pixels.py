@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.levels.encoders import FourierEncoder
@@ -42,8 +43,14 @@ class Eye(nn.Module):
         self.scale.copy_((frames - self.mean).square().mean().sqrt().clamp(min=1.0))
 
     def forward(self, frames: Tensor) -> Tensor:
-        flat = ((frames.flatten(0, -4) - self.mean) / self.scale).movedim(-1, 1)  # channels last in memory: faster
-        return self.head(self.body(flat)).unflatten(0, frames.shape[:-3])
+        return self.head(self.map(frames.flatten(0, -4))).unflatten(0, frames.shape[:-3])
+
+    def map(self, frames: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """(B, H, W, C) -> (B, channels, h, w), of which the blocks `hidden` (B, h, w) bool show the mean frame."""
+        flat = ((frames - self.mean) / self.scale).movedim(-1, 1)  # channels last in memory: faster
+        if hidden is not None:
+            flat = flat * (1 - F.interpolate(hidden[:, None].float(), size=flat.shape[-2:]))
+        return self.body(flat)
 
 
 class PatchEye(Eye):

@@ -1,0 +1,90 @@
+"""`inverse`: an eye learns by telling, of any two frames of a stretch of play, what was done between them.
+
+    sum of the actions between i and j / sqrt(j - i)   from   z_i, z_j - z_i, log(j - i)      (all pairs, i < j)
+
+So it keeps what actions move, wherever that is, and nothing else has a reason to be in its numbers: neither what
+flickers, nor what drifts, nor what never changes. Beside it every number has to vary (VICReg's hinge), and one action
+has to lead from one frame's numbers to the next one's. Inverse dynamics over one step (Pathak et al., 2017) is not
+enough: a step moves a ball by a fraction of a pixel. The other two come in slowly: from the start, what drifts slowly
+and may be predicted fills the numbers before actions are found in them (docs/lessons/pixels.md). What is far off counts
+as chance, in both: a leap that no action explains would be explained by seeing its two ends as one place.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hplan.levels.encoders import mlp
+from hplan.objectives.welsch import trust
+from hplan.play.play import Play
+
+STRETCHES, MOMENTS = 32, 4  # in a batch, and in each of them, with the frame that follows each
+SPAN = 64  # steps, at the most, of a stretch
+PREDICTION, EPSILON = 0.3, 1e-4  # weight beside the inverse, and variance below which a number is none
+ALONE, LEAST = 0.6, 0.05  # share of the steps in which the other two grow to their weight, and what varying begins with
+
+
+class InverseDynamics(nn.Module):
+    """`EyeObjective`: inverse dynamics between all pairs of frames, variance, and prediction of the next frame."""
+
+    actions = True
+
+    def __init__(self, eye: Any, play: Play, *, features: int, steps: int, hidden: int = 128) -> None:
+        super().__init__()
+        taken = _taken(play)
+        self.eye, self.play, self.steps = eye, play, steps
+        self.inverse = mlp(2 * features + 1, hidden, taken.shape[1])
+        self.forward_model = mlp(features + taken.shape[1], hidden, features)
+        self.rows = play.starts(1)
+        self.total = F.pad(taken.double().cumsum(0), (0, 0, 1, 0))  # of all that was done before each row
+        self.taken = taken / taken.std(0).clamp(min=EPSILON**0.5)
+        done = [self._drawn(torch.Generator().manual_seed(i))[2].flatten(0, 1) for i in range(SPAN)]
+        self.unit = torch.cat(done).std(0).clamp(min=EPSILON)
+
+    def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        at, gap, done = self._drawn(generator)
+        first, second = _pairs()
+        z = self.eye(self.play.observations[at])
+        here, there = z[:, first], z[:, second]
+        guess = self.inverse(torch.cat([here, there - here, gap.clamp(min=1).float().log()], -1))
+        asked = (done / self.unit).flatten(0, 1)
+        told = trust(guess.flatten(0, 1), asked, asked).view(gap.shape)
+        inverse = ((guess - done / self.unit).square() * told * (gap > 0)).mean()
+        deviation = (z.flatten(0, 1).var(0) + EPSILON).sqrt()
+        spread = F.relu(1 - deviation).mean()
+        now, following = z[:, ::2], z[:, 1::2]
+        change = self.forward_model(torch.cat([now, self.taken[at[:, ::2]]], -1))
+        error, moved = (((end - following) / deviation).flatten(0, 1) for end in (now + change, now))
+        prediction = (error.square().mean(1) * trust(error, torch.zeros_like(error), moved)).mean()
+        figures = {"inverse": inverse.detach(), "spread": spread.detach(), "prediction": prediction.detach()}
+        beside = min(step / (ALONE * self.steps), 1.0) ** 2
+        return inverse + max(beside, LEAST) * spread + beside * PREDICTION * prediction, figures
+
+    def _drawn(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """(S, 2 * moments) rows, each moment with the next; (S, P, 1) gaps; (S, P, A) what was done between them."""
+        begin = self.rows[torch.randint(len(self.rows), (STRETCHES, 1), generator=generator)]
+        length = self.play.remaining[begin].clamp(max=SPAN)
+        after = (torch.rand(STRETCHES, MOMENTS, generator=generator) * length).long().sort(1).values
+        at = begin + torch.stack([after, after + 1], 2).flatten(1)
+        first, second = _pairs()
+        gap = (at[:, second] - at[:, first])[..., None]
+        done = (self.total[at[:, second]] - self.total[at[:, first]]) / gap.clamp(min=1).sqrt()
+        return at, gap, done.float()
+
+
+def _pairs() -> tuple[Tensor, Tensor]:
+    """Of the frames of a stretch, each with each later one: (P,) each."""
+    first, second = torch.tensor([*combinations(range(2 * MOMENTS), 2)]).T
+    return first, second
+
+
+def _taken(play: Play) -> Tensor:
+    """(N, A) float32: what was done at each row, one-hot where actions are discrete."""
+    if play.action_spec.kind == "discrete":
+        return F.one_hot(play.actions, play.action_spec.size).float()
+    return play.actions.float()
