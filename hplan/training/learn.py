@@ -177,7 +177,9 @@ def _settings(
 ) -> Any:
     """Those of the abstraction, checked before anything is played."""
     settings = build(abstraction.Settings, values, f"settings of {task.name}")
-    find("objective", settings.objective)  # raises UsageError where there is none of that name
+    for kind in ("objective", "eye_objective"):
+        if hasattr(settings, kind):
+            find(kind, getattr(settings, kind))  # raises UsageError where there is none of that name
     if (encoder := getattr(settings, "encoder", "auto")) != "auto":
         _check_encoder(encoder, settings, specs[0])
     return settings

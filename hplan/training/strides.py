@@ -102,8 +102,8 @@ class Strides:
     def stages(self, level: Level, stack: tuple[Level, ...]) -> Stages:
         """What `level` learns, above `stack`."""
         if level.index == 0 and self.play.observation_spec.kind == "image":
-            eye = level.encoder.eye
-            yield from eye_stages(eye, self.play, self.settings.latent, self.settings.eye_steps)
+            eye, settings = level.encoder.eye, self.settings
+            yield from eye_stages(eye, self.play, settings.latent, settings.eye_steps, settings.eye_objective)
             self.whole = self.play = seen(eye, self.play)
             self.held = self.checked = seen(eye, self.held)
         rollout = max(min(_rollout(level.index, self.settings), self.longest // self.stride), 1)

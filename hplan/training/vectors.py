@@ -20,6 +20,7 @@ from hplan.objectives.diagnostics import perplexity
 from hplan.objectives.slowness import slowness
 from hplan.objectives.welsch import trust
 from hplan.objectives.whole_batch import own_rows, whole_batch
+from hplan.parts import find
 from hplan.play.play import Play
 from hplan.training.train import Ratio
 from hplan.types import ActionSpec, ObservationSpec
@@ -53,6 +54,7 @@ class StrideSettings:
     hidden: Annotated[Integer, Field(ge=4)] = 128
     encoder: str = "auto"  # hplan.parts has the names; auto: fourier of numbers, one-hot symbols, patches
     objective: str = "vicreg"  # hplan.parts has the names
+    eye_objective: str = "inverse"  # what sees images learns by; hplan.parts has the names
     inverse: bool = True  # latents of level 0 have to tell the action between them
     identity: bool = False  # levels above take the latents below as they are, for ablation
     rollout: Count = 3  # steps of level 1 that it is trained to predict open loop
@@ -95,6 +97,8 @@ def base_level(
     }
     parts["compatibility"] = {"kind": "in-distribution", "seen": seen, "hidden": hidden, "between": image}
     parts["dynamics"] = {"kind": "residual", "seen": seen, "macro": actions.size, "latent": latent, "hidden": hidden}
+    if image and hasattr(eye := find("encoder", kind), "dynamics"):
+        parts["dynamics"] |= {"kind": eye.dynamics, "frames": observation.shape[2] // eye.channels}
     if actions.kind == "discrete":
         parts["prior"] = {"kind": "categorical", "seen": seen, "macros": actions.size, "hidden": hidden}
     return Level(index=0, parts=parts | _heads(seen, actions.size, latent, hidden))

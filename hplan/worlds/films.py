@@ -123,7 +123,8 @@ def possible(count: int, rng: np.random.Generator) -> Scenes:
 
 def joined(parts: list[Scenes]) -> Scenes:
     """Several one after the other."""
-    return Scenes(**{field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Scenes)})
+    names = [field.name for field in fields(Scenes)]
+    return Scenes(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 def _of(scenes: Scenes, rows: Any) -> Scenes:
@@ -140,11 +141,10 @@ def _rolling(
     hidden: bool, count: int, rng: np.random.Generator, *, wide: tuple[float, float] = (12.0, 14.0), least: float = 8.0
 ) -> Scenes:
     """An object that rolls along the floor or a table, and with `hidden` behind a screen and out again."""
-    u = lambda low, high: rng.uniform(low, high, count)  # noqa: E731
     none, whole = np.full(count, np.nan), np.ones((count, FRAMES))
-    speed, width = u(SLOW, FAST), u(*wide)
-    left = u(np.full(count, least), 25.0 - width)
-    start = u(RADIUS, left - RADIUS) if hidden else u(RADIUS, 8.0)
+    speed, width = rng.uniform(SLOW, FAST, count), rng.uniform(*wide, count)
+    left = rng.uniform(least, 25.0 - width)
+    start = rng.uniform(RADIUS, left - RADIUS if hidden else 8.0, count)
     table = rng.random(count) < 0.5
     above = table & (rng.random(count) < 0.5)
     return Scenes(
@@ -313,6 +313,8 @@ class Films(gymnasium.Env):
     """Shows possible films, (32, 32, 24) uint8 of each moment: its last eight frames in colour, the newest first. There
     is one action, which does nothing, and nothing to be gained; an episode ends with its film."""
 
+    laws = LAWS
+
     def __init__(self) -> None:
         self.observation_space = spaces.Box(0, 255, (PIXELS, PIXELS, 3 * KEPT), np.uint8)
         self.action_space = spaces.Discrete(1)
@@ -328,6 +330,19 @@ class Films(gymnasium.Env):
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         self._moment += 1
         return self._film[self._moment], 0.0, False, self._moment == len(self._film) - 1, {}
+
+    def possible(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """(B, T, H, W, C): what so many films show in which nothing is wrong, of all that play shows."""
+        return observed(drawn(possible(count, rng)))
+
+    def quadruplets(
+        self, law: str, hidden: bool, count: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What quadruplets show: (2, B, T, H, W, C) of possible films and of impossible ones that begin alike, and the
+        first moment (B,) at which these are impossible."""
+        made = quadruplets(law, hidden, count, rng)
+        shown = [np.stack([observed(drawn(scenes)) for scenes in pair]) for pair in (made.possible, made.impossible)]
+        return shown[0], shown[1], made.moment - BEGUN
 
 
 gymnasium.register("hplan/Films-v0", entry_point="hplan.worlds.films:Films")
