@@ -181,7 +181,9 @@ def inspect(
 def surprise(
     agent: options.AgentName,
     task: options.OtherTask = None,
-    episodes: Annotated[int, options.number("Of fresh play, undisturbed and disturbed")] = 20,
+    episodes: Annotated[
+        int, options.number("Of fresh play, undisturbed and disturbed; of films: quadruplets of each law")
+    ] = 20,
     seed: Annotated[int, options.seeds("Of that play; same agent, same seed, same figures")] = 0,
     json_: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write all figures there")] = None,
 ) -> None:
@@ -189,7 +191,8 @@ def surprise(
     from rich.console import Console
 
     from hplan.agent import load
-    from hplan.evaluation.disturbances import measure, write_surprise
+    from hplan.evaluation.disturbances import write_surprise
+    from hplan.evaluation.quadruplets import measure
     from hplan.report.surprise_table import surprise_table
     from hplan.threads import one_thread
 
