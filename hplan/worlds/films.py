@@ -33,6 +33,7 @@ BEGUN = 2  # frames before the first observation: from one alone nobody knows wh
 FLOOR, TABLE, THICK = 28.0, 15.0, 2.0  # where the floor and the table begin, and how thick the table is
 RADIUS = 3.0  # of an object
 WALL_TALL, WALL_WIDE = 9.0, 2.0
+SCREENED = 25  # where a screen ends at the latest: what comes out of it is seen
 SCREEN_TOP, SCREEN_STRIP, RISES = 3.0, 2.0, 12.0  # of a screen; what shows of one that is down, and how fast it rises
 PULL = 2.0  # of gravity, pixels per frame and frame
 SLOW, FAST = 2.0, 2.8  # an object goes so fast
@@ -138,12 +139,13 @@ Pair = tuple[Scenes, Scenes, np.ndarray]  # two possible films, and when one may
 
 
 def _rolling(
-    hidden: bool, count: int, rng: np.random.Generator, *, wide: tuple[float, float] = (12.0, 14.0), least: float = 8.0
+    hidden: bool, count: int, rng: np.random.Generator, *, wide: tuple[int, int] = (12, 14), least: int = 8
 ) -> Scenes:
-    """An object that rolls along the floor or a table, and with `hidden` behind a screen and out again."""
+    """An object that rolls along the floor or a table, and with `hidden` behind a screen and out again. Screens end
+    between pixels, so that none shows a little of what is behind."""
     none, whole = np.full(count, np.nan), np.ones((count, FRAMES))
-    speed, width = rng.uniform(SLOW, FAST, count), rng.uniform(*wide, count)
-    left = rng.uniform(least, 25.0 - width)
+    speed, width = rng.uniform(SLOW, FAST, count), rng.integers(*wide, size=count, endpoint=True).astype(float)
+    left = rng.integers(least, SCREENED - width, endpoint=True).astype(float)
     start = rng.uniform(RADIUS, left - RADIUS if hidden else 8.0, count)
     table = rng.random(count) < 0.5
     above = table & (rng.random(count) < 0.5)
@@ -165,7 +167,8 @@ def _rolling(
 
 
 def _moment(first: Scenes, second: Scenes, hidden: bool, rng: np.random.Generator) -> np.ndarray:
-    """(B,): a frame at which both are behind the screen, as in the one before; or both in the open and in view."""
+    """(B,): a frame at which both are behind the screen, as in the one before; or both in the open and in view. 0 where
+    there is none."""
     if hidden:
         fits = first.covered & second.covered
     else:
@@ -196,7 +199,7 @@ def _immutability(hidden: bool, count: int, rng: np.random.Generator) -> Pair:
 
 def _continuity(hidden: bool, count: int, rng: np.random.Generator) -> Pair:
     """Two places at once on the same way: the object leaps ahead or back."""
-    first = _rolling(hidden, count, rng, wide=(14.0, 15.0), least=9.5 if hidden else 8.0)
+    first = _rolling(hidden, count, rng, wide=(14, 15), least=10)
     leap = rng.uniform(3.5, 4.5, (count, 1)) if hidden else rng.uniform(4.0, 8.0, (count, 1))
     start = first.x[:, :1]
     if hidden:  # both begin in view, before the screen
@@ -214,7 +217,7 @@ def _rising(count: int) -> np.ndarray:
 
 def _solidity(hidden: bool, count: int, rng: np.random.Generator) -> Pair:
     """A wall, which is there or is not; an object that comes back or goes on."""
-    second = _rolling(hidden, count, rng, wide=(14.0, 15.0))
+    second = _rolling(hidden, count, rng, wide=(14, 15))
     second = replace(second, y=np.full_like(second.y, FLOOR - RADIUS))
     if hidden:  # not there before the screen is up
         start = rng.uniform(RADIUS - 1.0, RADIUS + 2.0, (count, 1))
@@ -230,7 +233,7 @@ def _solidity(hidden: bool, count: int, rng: np.random.Generator) -> Pair:
 
 def _gravity(hidden: bool, count: int, rng: np.random.Generator) -> Pair:
     """A table, with a gap in it or without; an object that goes on or falls."""
-    first = _rolling(hidden, count, rng, wide=(15.9, 16.0))
+    first = _rolling(hidden, count, rng, wide=(16, 16))
     speed = rng.uniform(SLOW, 2.4, (count, 1))
     start = rng.uniform(RADIUS - 1.0, RADIUS + 1.0, (count, 1))
     x = start + speed * np.arange(FRAMES)
@@ -306,7 +309,7 @@ def observed(frames: np.ndarray) -> np.ndarray:
     beginning there was what there is then."""
     moments = np.arange(BEGUN, frames.shape[1])
     at = np.clip(moments[:, None] - np.arange(KEPT), 0, None)
-    return np.moveaxis(frames[:, at], 2, 4).reshape(len(frames), len(moments), PIXELS, PIXELS, 3 * KEPT)
+    return np.moveaxis(frames[:, at], 2, 4).reshape(len(frames), len(moments), *frames.shape[2:4], -1)
 
 
 class Films(gymnasium.Env):
