@@ -537,8 +537,8 @@ class Disturbance:
 class LawReport:
     """How a level tells films that break a law from matched ones that do not, by the largest error in each. `hidden`:
     behind a screen. relative: share of the pairs of films that begin alike in which the impossible one has the larger
-    error; sets_told: of the quadruplets in which both impossible ones have it together, as IntPhys counts; of equal
-    ones half. auroc: chance that an impossible film has a larger error than any possible one of that law."""
+    error; sets_told: of the quadruplets in which both impossible ones have the larger mean error together; of equal
+    ones half. auroc: chance that an impossible film has a larger error than a possible one of that law."""
 
     law: str
     hidden: bool

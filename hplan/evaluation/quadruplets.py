@@ -1,14 +1,16 @@
 """`hplan surprise` where a world has films in matched quadruplets: which of them could not happen?
 
-A film's score is its largest error (IntPhys; Riochet et al., 2018, arXiv 1803.07616). Two films that begin alike are
-compared (as by Garrido et al., 2025, arXiv 2502.11831), and a quadruplet by the sums of its scores, as IntPhys does. How
-often a possible film is taken for an impossible one is measured by split-conformal thresholds of the scores of others.
+A film's score is its largest error, and two films that begin alike are compared (as by Garrido et al., 2025, arXiv
+2502.11831). A quadruplet is judged by the sums over its two possible and its two impossible films, as in IntPhys (Riochet
+et al., 2018, arXiv 1803.07616), and there by mean errors: summed up, largest ones tell two films of one event each from
+one of two events and one of none. How often a possible film is taken for an impossible one is measured by split-conformal
+thresholds of the scores of others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from scipy.stats import mannwhitneyu
@@ -74,40 +76,39 @@ def _measure(
     kinds = [(law, hidden) for law in films.laws for hidden in (False, True)]
     depth = len(agent.stack.levels)
     laws: list[list[LawReport]] = [[] for _ in range(depth)]
-    usual = [_scores(agent, films.possible(2 * count, rng)) for _ in kinds]  # not all at once in memory
-    fresh, moments = np.concatenate([score for score, _ in usual], 1), usual[0][1][:count]
-    known: list[np.ndarray] = []
-    alarms: list[list[np.ndarray]] = [[] for _ in range(depth)]
+    fresh = [one for _ in kinds for one in _surprises(agent, films.possible(2 * count, rng))]  # not all in memory
+    possible: list[tuple[LevelSurprise, ...]] = []
     for number, (law, hidden) in enumerate(kinds):
-        possible, impossible, _ = films.quadruplets(law, hidden, count, rng)
-        (own, errors), (wrong, _) = (_scores(agent, made.reshape(-1, *made.shape[2:])) for made in (possible, impossible))
-        known.append(own)
+        right, wrong, _ = films.quadruplets(law, hidden, count, rng)
+        found, strange = (_surprises(agent, made.reshape(-1, *made.shape[2:])) for made in (right, wrong))
         for k in range(depth):
-            told = compare(own[k].reshape(2, -1), wrong[k].reshape(2, -1))
+            told = compare(*(_errors(each, k).reshape(2, count, -1) for each in (found, strange)))
             laws[k].append(LawReport(law, hidden, count, *told))
-            alarms[k] += [each[k].errors > each[k].threshold for each in errors]
+        possible += found
         if progress:
             progress("films", number + 1, len(kinds), {})
     levels = []
     for k, level in enumerate(agent.stack.levels):
-        scores = np.concatenate([own[k] for own in known])
-        rates = tuple((rate, float((scores > conformal_threshold(fresh[k], rate)).mean())) for rate in NOMINAL)
-        threshold = float(agent.stack.calibration[k].thresholds()[0])
-        levels.append(
-            LevelReport(k, level.stride, threshold, float(np.concatenate(alarms[k]).mean()), (), tuple(laws[k]), rates)
-        )
-    shown = tuple(
+        errors, others = _errors(possible, k), _errors(fresh, k)
+        limits = [(rate, conformal_threshold(others.max(1), rate)) for rate in NOMINAL]
+        rates = tuple((rate, float((errors.max(1) > limit).mean())) for rate, limit in limits)
+        threshold = possible[0][k].threshold
+        alarms = float((errors > threshold).mean())
+        levels.append(LevelReport(k, level.stride, threshold, alarms, (), tuple(laws[k]), rates))
+    moments = tuple(
         tuple(tuple(zip(one.moments.tolist(), one.errors.round(4).tolist(), strict=True)) for one in each)
-        for each in moments
+        for each in fresh[:count]
     )
-    return SurpriseReport(agent.name, task.name, seed, count, tuple(levels), shown)
+    return SurpriseReport(agent.name, task.name, seed, count, tuple(levels), moments)
 
 
 def compare(possible: np.ndarray, impossible: np.ndarray) -> tuple[float, float, float]:
-    """(2, B) scores twice, of films that begin alike at one place -> relative accuracy of pairs, of quadruplets, and
+    """Errors (2, B, M) twice, of films that begin alike at one place -> relative accuracy of pairs, of quadruplets, and
     AUROC (`hplan.types.LawReport`)."""
-    area = mannwhitneyu(impossible.ravel(), possible.ravel()).statistic / possible.size**2
-    return _larger(impossible - possible), _larger((impossible - possible).sum(0)), float(area)
+    largest = impossible.max(2), possible.max(2)
+    area = mannwhitneyu(*(scores.ravel() for scores in largest)).statistic / largest[0].size ** 2
+    sums = (impossible.mean(2) - possible.mean(2)).sum(0)
+    return _larger(largest[0] - largest[1]), _larger(sums), float(area)
 
 
 def _larger(difference: np.ndarray) -> float:
@@ -122,15 +123,12 @@ def episode_of(film: np.ndarray) -> Episode:
     return Episode(film, nothing.astype(np.int64), nothing.astype(np.float32), nothing, nothing, False, 0)
 
 
-def _scores(agent: Agent, films: np.ndarray) -> tuple[np.ndarray, list[tuple[LevelSurprise, ...]]]:
-    """Films (B, T, H, W, C) -> the largest error of every level in each (levels, B), and what was found."""
-    found: list[tuple[LevelSurprise, ...]] = []
-    for begin in range(0, len(films), AT_ONCE):
-        found += surprises(agent, [episode_of(film) for film in films[begin : begin + AT_ONCE]])
-    return largest(found), found
+def _surprises(agent: Agent, films: np.ndarray) -> list[tuple[LevelSurprise, ...]]:
+    """Of every level in each of films (B, T, H, W, C), a few at once."""
+    parts = [films[begin : begin + AT_ONCE] for begin in range(0, len(films), AT_ONCE)]
+    return [one for part in parts for one in surprises(agent, [episode_of(film) for film in part])]
 
 
-def largest(found: Sequence[tuple[LevelSurprise, ...]]) -> np.ndarray:
-    """(levels, episodes): the largest error of each level in each."""
-    rows: list[Any] = [[one.errors.max(initial=0.0) for one in each] for each in found]
-    return np.array(rows).T
+def _errors(found: Sequence[tuple[LevelSurprise, ...]], level: int) -> np.ndarray:
+    """(films, M)"""
+    return np.stack([each[level].errors for each in found])

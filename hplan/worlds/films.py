@@ -37,7 +37,7 @@ SCREENED = 25  # where a screen ends at the latest: what comes out of it is seen
 SCREEN_TOP, SCREEN_STRIP, RISES = 3.0, 2.0, 12.0  # of a screen; what shows of one that is down, and how fast it rises
 PULL = 2.0  # of gravity, pixels per frame and frame
 SLOW, FAST = 2.0, 2.8  # an object goes so fast
-SHAPES = ("disc", "square", "triangle", "diamond")
+SHAPES = ("disc", "triangle", "post", "slab")
 COLOURS = ((220, 40, 40), (40, 170, 60), (50, 80, 220), (235, 190, 30), (160, 60, 190), (30, 190, 200))
 SKY, GROUND, WOOD, BRICK, SCREEN = (238, 238, 232), (120, 110, 100), (150, 110, 60), (90, 60, 50), (70, 75, 85)
 FINE = 3  # points across a pixel
@@ -291,9 +291,9 @@ def drawn(scenes: Scenes) -> np.ndarray:
     right, down = (x - all_frames(scenes.x)) / RADIUS, (y - all_frames(scenes.y)) / RADIUS
     forms = (
         right**2 + down**2 <= 1,
-        np.maximum(np.abs(right), np.abs(down)) <= 0.9,
         (np.abs(right) <= (1 + down) / 2) & (down <= 1),
-        np.abs(right) + np.abs(down) <= 1.0,
+        (np.abs(right) <= 0.4) & (np.abs(down) <= 1),
+        (np.abs(right) <= 1) & between(down, 0, 1),
     )
     inside = np.select([all_frames(scenes.shape) == k for k in range(len(forms))], forms) & all_frames(scenes.there)
     paint(inside, np.asarray(COLOURS)[scenes.colour][:, :, None, None])
@@ -304,30 +304,34 @@ def drawn(scenes: Scenes) -> np.ndarray:
     return np.round(image).astype(np.uint8)
 
 
-def observed(frames: np.ndarray) -> np.ndarray:
-    """Frames (B, T, H, W, 3) -> (B, T - 2, H, W, 24): of each moment the last eight, the newest first; before the
+def observed(frames: np.ndarray, kept: int = KEPT) -> np.ndarray:
+    """Frames (B, T, H, W, 3) -> (B, T - 2, H, W, 3 * kept): of each moment the last ones, the newest first; before the
     beginning there was what there is then."""
     moments = np.arange(BEGUN, frames.shape[1])
-    at = np.clip(moments[:, None] - np.arange(KEPT), 0, None)
+    at = np.clip(moments[:, None] - np.arange(kept), 0, None)
     return np.moveaxis(frames[:, at], 2, 4).reshape(len(frames), len(moments), *frames.shape[2:4], -1)
 
 
 class Films(gymnasium.Env):
-    """Shows possible films, (32, 32, 24) uint8 of each moment: its last eight frames in colour, the newest first. There
+    """Shows possible films, (32, 32, 3 * kept) uint8 of each moment: its last frames in colour, the newest first. There
     is one action, which does nothing, and nothing to be gained; an episode ends with its film."""
 
     laws = LAWS
 
-    def __init__(self) -> None:
-        self.observation_space = spaces.Box(0, 255, (PIXELS, PIXELS, 3 * KEPT), np.uint8)
+    def __init__(self, *, kept: int = KEPT) -> None:
+        """`kept`: frames that are shown at once; of one alone nothing is remembered."""
+        if not 1 <= kept <= KEPT:
+            raise UsageError(f"kept is {kept}; expected 1 to {KEPT} frames")
+        self.kept = kept
+        self.observation_space = spaces.Box(0, 255, (PIXELS, PIXELS, 3 * kept), np.uint8)
         self.action_space = spaces.Discrete(1)
-        self._film, self._moment = np.zeros((0, PIXELS, PIXELS, 3 * KEPT), np.uint8), 0
+        self._film, self._moment = np.zeros((0, PIXELS, PIXELS, 3 * kept), np.uint8), 0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
-        self._film, self._moment = observed(drawn(possible(1, self.np_random)))[0], 0
+        self._film, self._moment = self.possible(1, self.np_random)[0], 0
         return self._film[0], {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -336,7 +340,7 @@ class Films(gymnasium.Env):
 
     def possible(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """(B, T, H, W, C): what so many films show in which nothing is wrong, of all that play shows."""
-        return observed(drawn(possible(count, rng)))
+        return observed(drawn(possible(count, rng)), self.kept)
 
     def quadruplets(
         self, law: str, hidden: bool, count: int, rng: np.random.Generator
@@ -344,8 +348,9 @@ class Films(gymnasium.Env):
         """What quadruplets show: (2, B, T, H, W, C) of possible films and of impossible ones that begin alike, and the
         first moment (B,) at which these are impossible."""
         made = quadruplets(law, hidden, count, rng)
-        shown = [np.stack([observed(drawn(scenes)) for scenes in pair]) for pair in (made.possible, made.impossible)]
-        return shown[0], shown[1], made.moment - BEGUN
+        pairs = (made.possible, made.impossible)
+        right, wrong = (np.stack([observed(drawn(films), self.kept) for films in pair]) for pair in pairs)
+        return right, wrong, made.moment - BEGUN
 
 
 gymnasium.register("hplan/Films-v0", entry_point="hplan.worlds.films:Films")

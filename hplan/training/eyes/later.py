@@ -2,9 +2,10 @@
 
 From the numbers of the frames so far, a predictor tells those of the next frame: the causal form of V-JEPA (Bardes et
 al., 2024, arXiv 2404.08471; of impossible events, Garrido et al., 2025, arXiv 2502.11831), with latents of whole frames
-in the place of hidden blocks. Kept from collapse by VICReg, twice: over all frames, and over what is left of them
-without the mean of their film. Without the second, numbers become what never changes in a film, which is predicted best
-(Sobal et al., 2022, arXiv 2211.10831), and where things are is lost.
+in the place of hidden blocks. A constant is predicted best, and next to it what never changes in a film (Sobal et al.,
+2022, arXiv 2211.10831). So numbers have to vary, and not together (VICReg), and the prediction has to be nearer to the
+next frame than to any other of the batch: to those of the same film by where things are, and to those of other films by
+what they are (contrastive predictive coding; van den Oord et al., 2018, arXiv 1807.03748).
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp
+from hplan.objectives.infonce import infonce
 from hplan.objectives.vicreg import VICReg
 from hplan.play.play import Play
 from hplan.types import UsageError
 
 STRETCHES, AHEAD = 32, 8  # in a batch, and frames that are predicted in each, one from those before it
-WITHIN = 0.5  # deviation of a number within a film, at the least, where it is 1 in all
+CONTRAST, SPREAD = 0.3, 0.5  # weights beside the prediction
 EPSILON = 1e-4
 
 
@@ -50,8 +52,9 @@ class LaterFrames(nn.Module):
         target = z[:, self.eye.frames :]
         predicted = before[:, :, 0] + self.predictor(before.flatten(2))
         deviation = (z.flatten(0, 1).var(0) + EPSILON).sqrt().detach()
-        prediction = ((predicted - target) / deviation).square().mean()
+        off = (predicted / deviation).flatten(0, 1), (target / deviation).flatten(0, 1)
+        prediction = (off[0] - off[1]).square().mean()
+        contrast = infonce(-torch.cdist(*off).square(), torch.arange(len(off[0])))
         spread = self.spread(z.flatten(0, 1))
-        within = self.spread((z - z.mean(1, keepdim=True)).flatten(0, 1) / WITHIN)
-        figures = {"prediction": prediction.detach(), "spread": spread.detach(), "within": within.detach()}
-        return prediction + spread + within, figures
+        figures = {"prediction": prediction.detach(), "contrast": contrast.detach(), "spread": spread.detach()}
+        return prediction + CONTRAST * contrast + SPREAD * spread, figures
