@@ -548,11 +548,24 @@ class LawReport:
     auroc: float
 
 
+@dataclass(frozen=True, eq=False)
+class FilmStrip:
+    """One film as a picture shows it. frames (T, H, W, 3) uint8: the newest of every moment; errors of the finest level
+    at some of these moments, and its threshold. moment: when a law is broken; None: never."""
+
+    name: str
+    frames: np.ndarray
+    moments: tuple[int, ...]
+    errors: tuple[float, ...]
+    threshold: float
+    moment: int | None = None
+
+
 @dataclass(frozen=True)
 class LevelReport:
-    """false_alarms: share of the moments of undisturbed episodes above the threshold. laws: of worlds that have films in
-    matched quadruplets. film_alarms: there, (nominal, measured) rates at which possible films are taken for impossible
-    ones, by thresholds from others."""
+    """false_alarms: share of the moments of undisturbed episodes above the threshold. laws: of worlds that have films
+    in matched quadruplets. film_alarms: there, (nominal, measured) rates at which possible films are taken for
+    impossible ones, by thresholds from others."""
 
     level: int
     stride: float

@@ -1,16 +1,16 @@
 """`hplan surprise` where a world has films in matched quadruplets: which of them could not happen?
 
 A film's score is its largest error, and two films that begin alike are compared (as by Garrido et al., 2025, arXiv
-2502.11831). A quadruplet is judged by the sums over its two possible and its two impossible films, as in IntPhys (Riochet
-et al., 2018, arXiv 1803.07616), and there by mean errors: summed up, largest ones tell two films of one event each from
-one of two events and one of none. How often a possible film is taken for an impossible one is measured by split-conformal
-thresholds of the scores of others.
+2502.11831). A quadruplet is judged by the sums over its two possible and its two impossible films, as in IntPhys
+(Riochet et al., 2018, arXiv 1803.07616), and there by mean errors: sums of largest ones would tell two films of one
+event each from one of two events and one of none. How often a possible film is taken for an impossible one is measured
+by split-conformal thresholds of the scores of others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.stats import mannwhitneyu
@@ -21,7 +21,7 @@ from hplan.evaluation import disturbances
 from hplan.evaluation.disturbances import APART, Progress, surprises
 from hplan.levels.calibration import conformal_threshold
 from hplan.registry import make_world
-from hplan.types import Episode, LawReport, LevelReport, LevelSurprise, SurpriseReport, UsageError
+from hplan.types import Episode, FilmStrip, LawReport, LevelReport, LevelSurprise, SurpriseReport, UsageError
 
 NOMINAL = (0.01, 0.05, 0.1)  # rates of false alarms
 AT_ONCE = 128  # films that are looked at together
@@ -121,6 +121,29 @@ def episode_of(film: np.ndarray) -> Episode:
     """What a film shows (T, H, W, C), as an episode in which nothing could be done."""
     nothing = np.zeros(len(film) - 1, bool)
     return Episode(film, nothing.astype(np.int64), nothing.astype(np.float32), nothing, nothing, False, 0)
+
+
+def strips(agent: Agent, task: TaskConfig, law: str, *, hidden: bool = True, seed: int = 0) -> tuple[FilmStrip, ...]:
+    """One quadruplet of a law as a picture shows it: two possible films, and the impossible ones that begin alike.
+
+    Raises UsageError where the task has no films, or none of that law.
+    """
+    world = make_world(task, "eval")
+    try:
+        films: Any = world.unwrapped
+        if not hasattr(films, "quadruplets"):
+            raise UsageError(f"{task.name} has no films to draw; expected a task such as visual/films")
+        right, wrong, moment = films.quadruplets(law, hidden, 1, np.random.default_rng(APART + seed))
+    finally:
+        world.close()
+    found, where = [], f"{law}, {'behind a screen' if hidden else 'in the open'}"
+    for name, kind in (("possible", right), ("impossible", wrong)):
+        for film in kind[:, 0]:
+            (one, *_) = surprises(agent, [episode_of(film)])[0]
+            broken = int(moment[0]) if name == "impossible" else None
+            shown = (tuple(one.moments.tolist()), tuple(one.errors.tolist()), one.threshold, broken)
+            found.append(FilmStrip(f"{name}: {where}", film[..., :3], *shown))
+    return tuple(found)
 
 
 def _surprises(agent: Agent, films: np.ndarray) -> list[tuple[LevelSurprise, ...]]:

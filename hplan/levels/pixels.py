@@ -76,8 +76,9 @@ class ConvEye(Eye):
 
 
 class FilmEye(nn.Module):
-    """The last frames of a film in colour, (..., H, W, 3 n) uint8, the newest first -> (..., latent): the same numbers of
-    each, latent / n, in that order. So what was hidden meanwhile is remembered, and every frame is seen for itself."""
+    """The last frames of a film in colour, (..., H, W, 3 n) uint8, the newest first -> (..., latent): the same numbers
+    of each, latent / n, in that order. So what was hidden meanwhile is remembered, and every frame is seen for
+    itself."""
 
     dynamics = "next-frame"  # which predicts what it makes; nothing else is made of it before
     channels = 3  # of a frame

@@ -113,13 +113,11 @@ def quadruplets(law: str, hidden: bool, count: int, rng: np.random.Generator) ->
 def possible(count: int, rng: np.random.Generator) -> Scenes:
     """Films in which every law holds, of all that quadruplets are made of, each as likely."""
     kind = rng.integers(len(LAWS) * 4, size=count)
-    found: list[Scenes | None] = [None] * count
-    for k in np.unique(kind).tolist():
-        rows = np.flatnonzero(kind == k)
-        pair = quadruplets(LAWS[k // 4], bool(k // 2 % 2), len(rows), rng).possible[k % 2]
-        for i, row in enumerate(rows):
-            found[row] = _of(pair, slice(i, i + 1))
-    return joined([one for one in found if one is not None])
+    parts = [
+        quadruplets(LAWS[k // 4], bool(k // 2 % 2), of_it, rng).possible[k % 2]
+        for k, of_it in zip(*(each.tolist() for each in np.unique(kind, return_counts=True)), strict=True)
+    ]
+    return _of(joined(parts), kind.argsort(kind="stable").argsort())
 
 
 def joined(parts: list[Scenes]) -> Scenes:

@@ -64,7 +64,10 @@ def test_films_that_begin_or_end_alike_show_the_same_pixels(law: str, hidden: bo
             assert not differs[later].any()
         else:  # the wall and the table stay in view: nothing else differs
             shown = replace(sets.possible[0], there=np.zeros((COUNT, FRAMES), bool))
-            bare = [drawn(replace(shown, **{k: getattr(films, k) for k in ("wall", "gap_from", "gap_to")})) for films in sets.possible]
+            bare = [
+                drawn(replace(shown, **{k: getattr(films, k) for k in ("wall", "gap_from", "gap_to")}))
+                for films in sets.possible
+            ]
             held = (bare[0] != bare[1]).any(-1)
             assert (held | ~differs)[later].all() and differs[later].any()
     same = [(wrong[i] == right[i]).all((2, 3, 4)) for i in (0, 1)]
@@ -177,7 +180,9 @@ def test_a_film_is_an_episode_and_the_task_is_as_tasks_are() -> None:
     env.close()
 
 
-@pytest.mark.parametrize(("law", "count", "says"), [("magic", 1, "law is 'magic'; expected perm"), ("gravity", 0, "1 or")])
+@pytest.mark.parametrize(
+    ("law", "count", "says"), [("magic", 1, "law is 'magic'; expected perm"), ("gravity", 0, "1 or")]
+)
 def test_no_such_law_and_no_film_are_refused(law: str, count: int, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         quadruplets(law, True, count, np.random.default_rng(0))
