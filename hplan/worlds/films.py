@@ -266,40 +266,63 @@ _PAIRS: dict[str, Callable[[bool, int, np.random.Generator], Pair]] = {
 
 def drawn(scenes: Scenes) -> np.ndarray:
     """(B, T, 32, 32, 3) uint8: each pixel the mean of 3 x 3 points."""
-    points = (np.arange(FINE * PIXELS) + 0.5) / FINE
-    x, y = points[None, None, None, :], points[None, None, :, None]
-
-    def all_frames(values: np.ndarray) -> np.ndarray:
-        return values.reshape(len(values), -1, 1, 1)
-
     image = np.empty((*scenes.x.shape, PIXELS, PIXELS, 3), np.float32)
     image[:] = SKY
 
-    def paint(inside: np.ndarray, colour: Any) -> None:
-        share = inside.reshape(*inside.shape[:2], PIXELS, FINE, PIXELS, FINE).mean((3, 5), dtype=np.float32)
+    def paint(share: np.ndarray, colour: Any) -> None:
         image[:] += share[..., None] * (np.asarray(colour, np.float32) - image)
 
-    def between(value: np.ndarray, low: Any, high: Any) -> np.ndarray:
-        return (value >= low) & (value < high)
+    def across(low: Any, high: Any) -> np.ndarray:
+        return _share(low, high)[:, :, None, :]
 
-    board = between(y, TABLE, TABLE + THICK) & all_frames(scenes.table)
-    paint(board & ~between(x, all_frames(scenes.gap_from), all_frames(scenes.gap_to)), WOOD)
-    wall = all_frames(scenes.wall)
-    paint(between(x, wall - WALL_WIDE / 2, wall + WALL_WIDE / 2) & (y >= FLOOR - WALL_TALL), BRICK)
-    right, down = (x - all_frames(scenes.x)) / RADIUS, (y - all_frames(scenes.y)) / RADIUS
+    def along(low: Any, high: Any) -> np.ndarray:
+        return _share(low, high)[:, :, :, None]
+
+    board = scenes.table[:, None, None, None] * (1 - across(scenes.gap_from, scenes.gap_to))
+    paint(board * along(TABLE, TABLE + THICK), WOOD)
+    wall = across(scenes.wall - WALL_WIDE / 2, scenes.wall + WALL_WIDE / 2)
+    paint(wall * along(FLOOR - WALL_TALL, PIXELS), BRICK)
+    paint(_object(scenes), np.asarray(COLOURS)[scenes.colour][:, :, None, None])
+    paint(along(FLOOR, PIXELS), GROUND)
+    paint(across(scenes.screen_from, scenes.screen_to) * along(scenes.screen_top, FLOOR), SCREEN)
+    image[scenes.mirrored] = image[scenes.mirrored][:, :, :, ::-1]
+    return np.round(image).astype(np.uint8)
+
+
+def _share(low: Any, high: Any) -> np.ndarray:
+    """(B or 1, T or 1, 32) float32: how much of each pixel lies between two places, of all, of each film, or of each
+    frame; nothing where they are NaN."""
+    points = (np.arange(FINE * PIXELS) + 0.5) / FINE
+    low, high = (np.asarray(each, float) for each in (low, high))
+    low, high = (each.reshape(*each.shape, *(1,) * (3 - each.ndim)) for each in (low, high))
+    inside = (points >= low) & (points < high)
+    return inside.reshape(*inside.shape[:2], PIXELS, FINE).mean(3, dtype=np.float32)
+
+
+def _object(scenes: Scenes) -> np.ndarray:
+    """(B, T, 32, 32) float32: how much of each pixel is the object's. Only what is near it is looked at."""
+    near = 2 * int(RADIUS) + 2  # pixels across
+    corner = [np.clip(np.floor(each - near / 2), -near, PIXELS).astype(int) for each in (scenes.x, scenes.y)]
+    points = (np.arange(FINE * near) + 0.5) / FINE
+    right, down = (
+        (at[..., None] + points - each[..., None]) / RADIUS
+        for at, each in zip(corner, (scenes.x, scenes.y), strict=True)
+    )
+    right, down = right[:, :, None, :], down[:, :, :, None]
     forms = (
         right**2 + down**2 <= 1,
         (np.abs(right) <= (1 + down) / 2) & (down <= 1),
         (np.abs(right) <= 0.4) & (np.abs(down) <= 1),
-        (np.abs(right) <= 1) & between(down, 0, 1),
+        (np.abs(right) <= 1) & (down >= 0) & (down < 1),
     )
-    inside = np.select([all_frames(scenes.shape) == k for k in range(len(forms))], forms) & all_frames(scenes.there)
-    paint(inside, np.asarray(COLOURS)[scenes.colour][:, :, None, None])
-    paint((y >= FLOOR) & np.ones_like(x, bool), GROUND)
-    screen = between(x, all_frames(scenes.screen_from), all_frames(scenes.screen_to))
-    paint(screen & between(y, all_frames(scenes.screen_top), FLOOR), SCREEN)
-    image[scenes.mirrored] = image[scenes.mirrored][:, :, :, ::-1]
-    return np.round(image).astype(np.uint8)
+    shape = scenes.shape[..., None, None]
+    inside = np.select([shape == k for k in range(len(forms))], forms) & scenes.there[..., None, None]
+    share = inside.reshape(*inside.shape[:2], near, FINE, near, FINE).mean((3, 5), dtype=np.float32)
+    padded = np.zeros((*share.shape[:2], PIXELS + 2 * near, PIXELS + 2 * near), np.float32)
+    film, frame = np.ogrid[: share.shape[0], : share.shape[1]]
+    columns, rows = (at[..., None] + near + np.arange(near) for at in corner)
+    padded[film[..., None, None], frame[..., None, None], rows[..., None], columns[:, :, None, :]] = share
+    return padded[:, :, near:-near, near:-near]
 
 
 def observed(frames: np.ndarray, kept: int = KEPT) -> np.ndarray:

@@ -26,6 +26,7 @@ from hplan.worlds.films import (
     TABLE,
     WALL_TALL,
     WALL_WIDE,
+    Films,
     Quadruplets,
     Scenes,
     drawn,
@@ -135,12 +136,12 @@ def test_pictures_show_what_is_there_and_what_hides_it() -> None:
     one = replace(possible(1, np.random.default_rng(0)), mirrored=np.zeros(1, bool), table=np.zeros(1, bool))
     whole = np.ones((1, FRAMES))
     plain = {"there": whole > 0, "x": 16 * whole, "y": (FLOOR - RADIUS) * whole, "wall": np.full(1, np.nan)}
-    plain |= {"screen_from": np.full(1, np.nan), "screen_to": np.full(1, np.nan), "shape": 1 * (whole > 0)}
+    plain |= {"screen_from": np.full(1, np.nan), "screen_to": np.full(1, np.nan), "shape": 3 * (whole > 0)}
     shown = replace(one, **plain, colour=2 * (whole > 0).astype(int))
     image = drawn(shown)[0, 0]
     blue = (image == COLOURS[2]).all(-1)
     rows, columns = np.nonzero(blue)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (23, 26, 14, 17)  # a square within 3 pixels
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (25, 27, 13, 18)  # a slab on the floor
     assert image.shape == (PIXELS, PIXELS, 3) and (image[int(FLOOR) :] == image[-1, 0]).all()
     behind = drawn(replace(shown, screen_from=np.full(1, 12.0), screen_to=np.full(1, 20.0)))[0, 0]
     assert (behind[8:28, 12:20] == SCREEN).all() and not (behind == COLOURS[2]).all(-1).any()
