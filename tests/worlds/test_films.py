@@ -181,6 +181,12 @@ def test_a_film_is_an_episode_and_the_task_is_as_tasks_are() -> None:
     env.close()
 
 
+def test_how_many_frames_are_shown_at_once_is_bounded() -> None:
+    assert Films(kept=1).reset(seed=0)[0].shape == (PIXELS, PIXELS, 3)
+    with pytest.raises(UsageError, match="kept is 9; expected 1 to 8 frames"):
+        Films(kept=9)
+
+
 @pytest.mark.parametrize(
     ("law", "count", "says"), [("magic", 1, "law is 'magic'; expected perm"), ("gravity", 0, "1 or")]
 )
