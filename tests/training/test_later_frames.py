@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,13 @@ def test_each_frame_is_looked_at_once_and_predicted_from_those_before_it() -> No
     for step in range(8):
         newest_first = numbers[:, step : step + KEPT].flip(1)
         assert torch.allclose(before[:, step, ::4], newest_first)
+
+
+def test_one_frame_alone_may_be_all_that_is_remembered() -> None:
+    play, _ = films()
+    single = replace(play, observations=play.observations[torch.arange(len(play))][..., :3])
+    objective: Any = LaterFrames(FilmEye(inputs=(SIDE, SIDE, 3), latent=4), single, features=4, steps=1)
+    assert objective.loss(0, torch.Generator().manual_seed(0))[0].isfinite()
 
 
 @pytest.mark.training

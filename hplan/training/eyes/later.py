@@ -46,7 +46,7 @@ class LaterFrames(nn.Module):
     def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         rows = self.rows[torch.randint(len(self.rows), (STRETCHES, 1), generator=generator)]
         shown = self.play.observations[rows + torch.arange(self.ahead + 1)].chunk(self.eye.frames, -1)
-        frames = torch.cat([torch.stack([one[:, 0] for one in shown[:0:-1]], 1), shown[0]], 1)  # each once, in order
+        frames = torch.cat([*(one[:, :1] for one in shown[:0:-1]), shown[0]], 1)  # each once, in order
         z = self.eye.single(frames)
         before = z[:, :-1].unfold(1, self.eye.frames, 1).flip(-1).movedim(-1, 2)  # (S, ahead, n, D), the newest first
         target = z[:, self.eye.frames :]
