@@ -1,8 +1,8 @@
 """Dynamics: the latent one step later, (B, *z) and macro-actions (B,) or (B, A) -> (B, *z).
 
-`ResidualNetwork` moves vectors, `NextFrame` windows of frames. Of maps of symbols, `LocalWindow` changes what is next to
-the mover, and reads as much around it as play showed to matter; `LocalConvolution` changes a whole map, or what is next
-to an event. The cost of what is local does not grow with the map.
+`ResidualNetwork` moves vectors, `NextFrame` windows of frames. Of maps of symbols, `LocalWindow` changes what is next
+to the mover, and reads as much around it as play showed to matter; `LocalConvolution` changes a whole map, or what is
+next to an event. The cost of what is local does not grow with the map.
 """
 
 from __future__ import annotations

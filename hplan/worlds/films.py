@@ -105,8 +105,9 @@ def quadruplets(law: str, hidden: bool, count: int, rng: np.random.Generator) ->
             every = np.arange(count)
             fits &= first.covered[every, moment] & second.covered[every, moment]
         drawn_pairs.append((_of(first, fits), _of(second, fits), moment[fits]))
-    first, second = (_of(joined([pair[i] for pair in drawn_pairs]), slice(count)) for i in (0, 1))
-    moment = np.concatenate([pair[2] for pair in drawn_pairs])[:count]
+    firsts, seconds, moments = zip(*drawn_pairs, strict=True)
+    first, second = (_of(joined(list(each)), slice(count)) for each in (firsts, seconds))
+    moment = np.concatenate(moments)[:count]
     return Quadruplets((first, second), (first.then(second, moment), second.then(first, moment)), moment)
 
 

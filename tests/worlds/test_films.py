@@ -172,7 +172,7 @@ def test_a_film_is_an_episode_and_the_task_is_as_tasks_are() -> None:
     first, _ = env.reset(seed=4)
     again, _ = env.reset(seed=4)
     assert (first == again).all() and first.shape == (PIXELS, PIXELS, 3 * KEPT)
-    over, steps = False, 0
+    observation, over, steps = first, False, 0
     while not over:
         observation, reward, ended, cut, info = env.step(0)
         assert reward == 0 and not ended and not info["success"]
