@@ -13,7 +13,7 @@ import pytest
 import hplan
 from hplan.evaluation import quadruplets
 from hplan.evaluation.disturbances import write_surprise
-from hplan.evaluation.quadruplets import compare, episode_of, measure
+from hplan.evaluation.quadruplets import compare, episode_of, measure, strips
 from hplan.levels.calibration import Calibration
 from hplan.registry import load_task
 from hplan.report.surprise_table import surprise_table
@@ -121,6 +121,21 @@ def test_false_alarms_are_as_frequent_as_asked_for(predictor: Callable[[Errors],
     for nominal, measured in level.film_alarms:
         assert abs(measured - nominal) < 4 * (2 * nominal * (1 - nominal) / 1600) ** 0.5
     assert level.false_alarms == 0, "no error is above the agent's own threshold"
+
+
+def test_a_picture_shows_a_quadruplet_with_its_errors(predictor: Callable[[Errors], None], marked: Any) -> None:
+    predictor(lambda film: film.observations[1:].max((1, 2, 3)) * 2.0)
+    films = strips(agent(), marked, "marks", hidden=False)
+    assert [film.name for film in films] == ["possible: marks, in the open"] * 2 + [
+        "impossible: marks, in the open"
+    ] * 2
+    assert [film.errors for film in films] == [(0, 0, 0, 0)] * 2 + [(0, 0, 2, 0)] * 2
+    assert [film.moment for film in films] == [None, None, 3, 3] and films[0].frames.shape == (5, PIXELS, PIXELS, 3)
+
+
+def test_worlds_without_films_are_not_drawn() -> None:
+    with pytest.raises(UsageError, match="DoorKey-8x8 has no films to draw; expected a task such as visual/films"):
+        strips(agent(), load_task("minigrid/DoorKey-8x8"), "permanence")
 
 
 def test_worlds_without_films_are_disturbed_as_before() -> None:
