@@ -71,7 +71,8 @@ def test_a_predictor_without_memory_is_at_chance_behind_a_screen(predictor: Call
     (level,) = measure(agent(), load_task("visual/films"), episodes=6, seed=50).levels
     assert [(one.law, one.hidden) for one in level.laws] == [(law, hidden) for law in LAWS for hidden in (False, True)]
     hidden = [one for one in level.laws if one.hidden]
-    assert [one.relative for one in hidden] == [0.5] * 5 == [one.sets_told for one in hidden]
+    assert [one.sets_told for one in hidden] == [0.5] * 5
+    assert all(0.5 <= one.relative <= 0.75 for one in hidden), "the largest errors of a pair may be the same one"
 
 
 class Marked(Films):
