@@ -16,7 +16,7 @@ _MOST_VALUES = 64  # of one symbol of an integer Box: more are measurements or p
 _MOST_COMBINATIONS = 4096  # of the features of a single cell
 _MOST_NUMBERS = 4096  # of a vector or a grid: more are images, and need an encoder of their own
 _SMALLEST_IMAGE = 16  # pixels across: what is smaller is a grid of numbers
-_CHANNELS = 16  # of an image at the most: four frames of four values
+_CHANNELS = 24  # of an image at the most: eight frames in colour
 SUPPORTED = (
     "Discrete, MultiDiscrete, MultiBinary, integer Box of shape (H, W) or (H, W, F) with at most "
     f"{_MOST_VALUES} values, Box of at most {_MOST_NUMBERS} floats, images (Box of uint8 from 0 to 255, or of floats "

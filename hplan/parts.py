@@ -22,6 +22,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "pixels": "hplan.levels.pixels:PixelEncoder",
         "patches": "hplan.levels.pixels:PatchEye",
         "convolutional": "hplan.levels.pixels:ConvEye",
+        "films": "hplan.levels.pixels:FilmEye",
         "mlp": "hplan.levels.encoders:MLPEncoder",
         "identity": "hplan.levels.encoders:IdentityEncoder",
         "tiles": "hplan.levels.tile_encoder:TileEncoder",
@@ -35,6 +36,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "dynamics": {
         "residual": "hplan.levels.dynamics:ResidualNetwork",
+        "next-frame": "hplan.levels.dynamics:NextFrame",
         "local-convolution": "hplan.levels.dynamics:LocalConvolution",
         "local-window": "hplan.levels.dynamics:LocalWindow",
         "event-edit": "hplan.levels.reach:EventEdit",
@@ -83,6 +85,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "i-jepa": "hplan.training.eyes.hidden:HiddenBlocks",
         "v-jepa": "hplan.training.eyes.hidden:HiddenTubes",
         "causal-v-jepa": "hplan.training.eyes.hidden:HiddenFuture",
+        "later-frames": "hplan.training.eyes.later:LaterFrames",
         "reconstruction": "hplan.training.eyes.controls:Reconstruction",
         "random": "hplan.training.eyes.controls:Random",
     },

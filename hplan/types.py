@@ -534,14 +534,46 @@ class Disturbance:
 
 
 @dataclass(frozen=True)
+class LawReport:
+    """How a level tells films that break a law from matched ones that do not, by the largest error in each. `hidden`:
+    behind a screen. relative: share of the pairs of films that begin alike in which the impossible one has the larger
+    error; sets_told: of the quadruplets in which both impossible ones have the larger mean error together; of equal
+    ones half. auroc: chance that an impossible film has a larger error than a possible one of that law."""
+
+    law: str
+    hidden: bool
+    quadruplets: int
+    relative: float
+    sets_told: float
+    auroc: float
+
+
+@dataclass(frozen=True, eq=False)
+class FilmStrip:
+    """One film as a picture shows it. frames (T, H, W, 3) uint8: the newest of every moment; errors of the finest level
+    at some of these moments, and its threshold. moment: when a law is broken; None: never."""
+
+    name: str
+    frames: np.ndarray
+    moments: tuple[int, ...]
+    errors: tuple[float, ...]
+    threshold: float
+    moment: int | None = None
+
+
+@dataclass(frozen=True)
 class LevelReport:
-    """false_alarms: share of the moments of undisturbed episodes above the threshold."""
+    """false_alarms: share of the moments of undisturbed episodes above the threshold. laws: of worlds that have films
+    in matched quadruplets. film_alarms: there, (nominal, measured) rates at which possible films are taken for
+    impossible ones, by thresholds from others."""
 
     level: int
     stride: float
     threshold: float
     false_alarms: float
     disturbances: tuple[Disturbance, ...]
+    laws: tuple[LawReport, ...] = ()
+    film_alarms: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)

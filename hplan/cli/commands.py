@@ -190,22 +190,37 @@ def inspect(
 def surprise(
     agent: options.AgentName,
     task: options.OtherTask = None,
-    episodes: Annotated[int, options.number("Of fresh play, undisturbed and disturbed")] = 20,
+    episodes: Annotated[
+        int, options.number("Of fresh play, undisturbed and disturbed; of films: quadruplets of each law")
+    ] = 20,
     seed: Annotated[int, options.seeds("Of that play; same agent, same seed, same figures")] = 0,
     json_: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write all figures there")] = None,
+    draw: Annotated[
+        str | None, options.file("Draw a quadruplet of films there as SVG, with the errors of level 0 below")
+    ] = None,
+    law: Annotated[
+        str, typer.Option(metavar="NAME", help="Which law the films that are drawn keep or break")
+    ] = "permanence",
 ) -> None:
     """How far each level's predictions are off, and whether that tells what is impossible from what is not."""
     from rich.console import Console
 
     from hplan.agent import load
-    from hplan.evaluation.disturbances import measure, write_surprise
+    from hplan.evaluation.disturbances import write_surprise
+    from hplan.evaluation.quadruplets import measure, strips
+    from hplan.files import write_atomically
+    from hplan.report.film_figure import films_figure
     from hplan.report.surprise_table import surprise_table
     from hplan.threads import one_thread
 
-    check_writable(json_)
+    check_writable(json_, draw)
     player = load(agent)
+    where = options.task_of(player, task)
     with Bars() as progress, one_thread():
-        found = measure(player, options.task_of(player, task), episodes=episodes, seed=seed, progress=progress)
+        if draw:
+            films = strips(player, where, law, seed=seed)
+            write_atomically(draw, films_figure(films, f"{agent}: errors of level 0, and its threshold"))
+        found = measure(player, where, episodes=episodes, seed=seed, progress=progress)
     Console(width=None if sys.stdout.isatty() else 132).print(surprise_table(found))
     if json_:
         write_surprise(found, json_)

@@ -1,8 +1,8 @@
 """Dynamics: the latent one step later, (B, *z) and macro-actions (B,) or (B, A) -> (B, *z).
 
-`ResidualNetwork` moves vectors. Of maps of symbols, `LocalWindow` changes what is next to the mover, and reads as much
-around it as play showed to matter; `LocalConvolution` changes a whole map, or what is next to an event. The cost of
-what is local does not grow with the map.
+`ResidualNetwork` moves vectors, `NextFrame` windows of frames. Of maps of symbols, `LocalWindow` changes what is next
+to the mover, and reads as much around it as play showed to matter; `LocalConvolution` changes a whole map, or what is
+next to an event. The cost of what is local does not grow with the map.
 """
 
 from __future__ import annotations
@@ -46,6 +46,21 @@ class ResidualNetwork(nn.Module):
     def advance(self, level: Level, z: Tensor, vector: Tensor) -> Tensor:
         """(B, D), embedded macro-actions (B, W) -> (B, D)."""
         return z + self.rate * self.network(torch.cat([level.context(z), vector], -1))
+
+
+class NextFrame(ResidualNetwork):
+    """The same of a window of frames, as `hplan.levels.pixels.FilmEye` makes one: (B, n * D), the newest first. What is
+    predicted are the numbers of the next frame; the others move on by one place, and the last is forgotten."""
+
+    def __init__(self, *, seen: int, macro: int, latent: int, frames: int, hidden: int = 128) -> None:
+        """`frames`: n; `latent`: n * D."""
+        super().__init__(seen=seen, macro=macro, latent=latent // frames, hidden=hidden)
+        self.frames = frames
+
+    def advance(self, level: Level, z: Tensor, vector: Tensor) -> Tensor:
+        newest = z.unflatten(-1, (self.frames, -1))
+        change = self.rate * self.network(torch.cat([level.context(z), vector], -1))
+        return torch.cat([newest[..., 0, :] + change, newest[..., :-1, :].flatten(-2)], -1)
 
 
 class LocalWindow(nn.Module):

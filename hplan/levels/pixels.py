@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hplan.levels.encoders import FourierEncoder
+from hplan.levels.encoders import FourierEncoder, IdentityEncoder
 from hplan.parts import find
+from hplan.types import UsageError
 
 PATCHES = 16  # of an image, along its longer side
 OCTAVES = 3  # of what an eye sees: higher ones are of its noise (measured numbers have 5)
@@ -83,12 +84,40 @@ class ConvEye(Eye):
         super().__init__(_halvings(inputs[2], [channels, *[2 * channels] * (count - 1)]), inputs, latent, hidden)
 
 
+class FilmEye(nn.Module):
+    """The last frames of a film in colour, (..., H, W, 3 n) uint8, the newest first -> (..., latent): the same numbers
+    of each, latent / n, in that order. So what was hidden meanwhile is remembered, and every frame is seen for
+    itself."""
+
+    dynamics = "next-frame"  # which predicts what it makes; nothing else is made of it before
+    channels = 3  # of a frame
+
+    def __init__(self, *, inputs: tuple[int, ...], latent: int, hidden: int = 128, **_: Any) -> None:
+        """Raises UsageError where frames have another number of channels, or numbers cannot be shared out evenly."""
+        super().__init__()
+        count, rest = divmod(inputs[2], self.channels)
+        if rest or latent % count:
+            raise UsageError(
+                f"images of {inputs[2]} channels and {latent} numbers of them: expected frames of {self.channels} "
+                f"channels, and as many numbers of each: a latent that {max(count, 1)} divides"
+            )
+        self.frames = count
+        self.single = ConvEye(inputs=(*inputs[:2], self.channels), latent=latent // count, hidden=hidden)
+
+    def measure(self, frames: Tensor) -> None:
+        self.single.measure(frames[..., : self.channels])
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.single(torch.stack(frames.chunk(self.frames, -1), -4)).flatten(-2)
+
+
 class PixelEncoder(nn.Module):
     """Frames (..., H, W, C) uint8, or what its eye made of them (..., latent) float32 -> (..., latent).
 
-    `eye`: the name of an encoder of frames (`hplan.parts`). One without anything to learn is used as it is. `history`:
-    frames that are put together as channels, of which the eye sees one after the other. `beginning`: after them comes
-    the first frame of the episode, beside which it sees each of them.
+    `eye`: the name of an encoder of frames (`hplan.parts`). One without anything to learn is used as it is, and what
+    one makes that names its own `dynamics` is the latent. `history`: frames that are put together as channels, of which
+    the eye sees one after the other. `beginning`: after them comes the first frame of the episode, beside which it sees
+    each of them.
     """
 
     def __init__(
@@ -106,11 +135,14 @@ class PixelEncoder(nn.Module):
         self.history, self.beginning = history, beginning
         frame = (*inputs[:2], inputs[2] // (history + beginning))
         self.eye = find("encoder", eye)(inputs=frame, latent=latent, hidden=hidden)
-        self.network = FourierEncoder(inputs=(history * latent,), latent=latent, hidden=hidden, octaves=OCTAVES)
+        self.network: nn.Module = IdentityEncoder()
+        if not hasattr(self.eye, "dynamics"):
+            self.network = FourierEncoder(inputs=(history * latent,), latent=latent, hidden=hidden, octaves=OCTAVES)
 
     def measure(self, seen: Tensor) -> None:
         """Seen (N, history * latent): what the eye made of all of play."""
-        self.network.measure(seen)
+        if isinstance(self.network, FourierEncoder):
+            self.network.measure(seen)
 
     def forward(self, observation: Tensor) -> Tensor:
         if observation.dtype != torch.uint8:

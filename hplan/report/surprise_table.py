@@ -13,6 +13,36 @@ BARS = "▁▂▃▄▅▆▇█"
 
 
 def surprise_table(found: SurpriseReport) -> Table:
+    """Of disturbances, or of laws where the world has films that break some."""
+    return _laws(found) if any(level.laws for level in found.levels) else _disturbances(found)
+
+
+def _laws(found: SurpriseReport) -> Table:
+    """A row for each level and law; in the open, and behind a screen."""
+    alarms = ", ".join(
+        f"{100 * measured:.1f} % at {100 * nominal:.0f} %" for nominal, measured in found.levels[0].film_alarms
+    )
+    table = Table(
+        title=f"{found.agent} in {found.task}: {found.episodes} quadruplets of each law, seed {found.seed}",
+        caption=f"relative: the impossible film has the larger error of two that begin alike, in %; quadruplets: both "
+        f"together, in %\npossible films taken for impossible ones, level 0: {alarms}",
+    )
+    names = [f"{where}{name}" for where in ("", "hidden: ") for name in ("relative", "quadruplets", "AUROC")]
+    for name in ("level", "threshold", "false alarms", "law", *names):
+        table.add_column(name, justify="left" if name == "law" else "right")
+    for level in found.levels:
+        own = (str(level.level), number(level.threshold), f"{100 * level.false_alarms:.1f} %")
+        for i, law in enumerate(dict.fromkeys(one.law for one in level.laws)):
+            cells = [
+                cell
+                for one in sorted((one for one in level.laws if one.law == law), key=lambda one: one.hidden)
+                for cell in (f"{100 * one.relative:.1f}", f"{100 * one.sets_told:.1f}", f"{one.auroc:.3f}")
+            ]
+            table.add_row(*(own if i == 0 else ("",) * len(own)), law, *cells)
+    return table
+
+
+def _disturbances(found: SurpriseReport) -> Table:
     """Errors are in steps of the level; so is the time that a profile shows."""
     title = f"{found.agent} in {found.task}: {found.episodes} episodes, seed {found.seed}"
     caption = "error: the largest in each of some steps of the level before the moment, and from it on, on average"

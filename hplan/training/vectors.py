@@ -20,6 +20,7 @@ from hplan.objectives.diagnostics import perplexity
 from hplan.objectives.slowness import slowness
 from hplan.objectives.welsch import trust
 from hplan.objectives.whole_batch import own_rows, whole_batch
+from hplan.parts import find
 from hplan.play.play import Play
 from hplan.training.train import History, Ratio
 from hplan.types import ActionSpec, ObservationSpec
@@ -105,6 +106,8 @@ def base_level(
     }
     parts["compatibility"] = {"kind": "in-distribution", "seen": seen, "hidden": hidden, "between": between}
     parts["dynamics"] = {"kind": "residual", "seen": seen, "macro": actions.size, "latent": latent, "hidden": hidden}
+    if image and hasattr(eye := find("encoder", kind), "dynamics"):
+        parts["dynamics"] |= {"kind": eye.dynamics, "frames": observation.shape[2] // eye.channels}
     if actions.kind == "discrete":
         parts["prior"] = {"kind": "categorical", "seen": seen, "macros": actions.size, "hidden": hidden}
     return Level(index=0, parts=parts | _heads(seen, actions.size, latent, hidden))
