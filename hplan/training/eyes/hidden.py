@@ -6,8 +6,7 @@ numbers that the eye makes of what is left, a predictor tells what a slow copy o
 its convolutional map there. All passes through the few numbers that an eye makes of a frame: these alone are kept.
 
 Targets are normalised over the batch, where the papers normalise them over channels: a number that is the same in all
-frames is none to predict, so that a constant is not what is predicted best. Beside that, VICReg's terms made eyes worse
-(docs/lessons/pixels.md).
+frames is none to predict, so that a constant is not what is predicted best.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from hplan.play.play import Play
 from hplan.types import UsageError
 
 FRAMES = 256  # in a batch
-CLIP, SKIP = 16, 4  # frames of a clip, and steps between two of them at the most
+CLIP = 16  # frames of a clip
 HIDDEN = 0.5, 0.75  # share of the height, and of the width, that a rectangle takes: at least, at most
 MOMENTUM = 0.99  # of the slow copy; the papers' 0.996 to 0.999 are for runs a hundred times as long
 LEAST = 1e-3  # deviation of a number that is a target
@@ -49,13 +48,12 @@ class HiddenBlocks(nn.Module):
             self.cells = eye.map(play.observations[torch.zeros(1, dtype=torch.long)]).shape[1:]  # (C, h, w)
         self.across = mlp(self.seen * features, hidden, self.clip * features) if self.clip > 1 else nn.Identity()
         self.decode = mlp(features, hidden, self.cells.numel())
-        self.skip = max(min(SKIP, int(play.remaining.max()) // (2 * self.clip)), 1)  # many clips in an episode
-        self.rows = play.starts((self.clip - 1) * self.skip or 1)
+        self.rows = play.starts(max(self.clip - 1, 1))
 
     def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         count = FRAMES // self.clip
         rows = self.rows[torch.randint(len(self.rows), (count, 1), generator=generator)]
-        frames = self.play.observations[rows + self.skip * torch.arange(self.clip)]
+        frames = self.play.observations[rows + torch.arange(self.clip)]
         hidden = self.hide(count, generator)
         z = self.eye.head(self.eye.map(frames[:, : self.seen].flatten(0, 1), hidden[:, : self.seen].flatten(0, 1)))
         clips = self.across(z.view(count, -1)).view(count * self.clip, -1)
