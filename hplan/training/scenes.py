@@ -30,7 +30,7 @@ from hplan.play.play import Play
 EPISODES, MOMENTS = 48, 32  # whose backgrounds are compared, and frames of each
 APART = 4.0
 LEAST = 0.02  # of 255, on average: two episodes are not the same to the last bit
-STEPS, BATCH, RATE = 800, 256, 3e-3
+STEPS, BATCH, RATE = 800, 128, 3e-3
 WIDTHS = (1, 4, 12)  # pixels to each side that differences are blurred by: from afar it shows where to go
 WHITE = 255.0  # the largest value of a pixel
 FLOOR = 1e-4  # of the share of all differences that any place has
@@ -85,15 +85,22 @@ def place_stages(pointer: Pointer, play: Play) -> Stages:
         now, first = play.observations[rows].float().chunk(2, -1)
         apart = (now - first).abs().mean(-1)[:, None]
         share = apart / apart.sum((1, 2, 3), keepdim=True).clamp(min=1e-6)
-        spots = [F.avg_pool2d(share, 2 * w + 1, 1, w) * (2 * w + 1) ** 2 for w in WIDTHS]
         place = pointer(latents[rows])
-        at = 2 * (place + 0.5) / pointer.size - 1  # as grid_sample counts, from -1 to 1
-        found = F.grid_sample(torch.cat(spots, 1), at[:, None, None], align_corners=False, padding_mode="border")
-        value = -(found.mean(1) + FLOOR).log().mean()
+        found = torch.stack([_around(share, place, width) for width in WIDTHS]).mean(0)
+        value = -(found + FLOOR).log().mean()
         return value, {"place": value.detach()}
 
     yield Stage("places", pointer, loss, STEPS, lr=RATE)
     pointer.requires_grad_(False)
+
+
+def _around(share: Tensor, place: Tensor, width: int) -> Tensor:
+    """Shares (B, 1, H, W), places (B, 2) -> (B,): the sum of all within so many pixels, looked up between a few."""
+    apart = max(width // 2, 1)
+    sums = F.avg_pool2d(share, 2 * width + 1, apart, width) * (2 * width + 1) ** 2
+    last = torch.tensor([sums.shape[3] - 1, sums.shape[2] - 1])
+    at = 2 * place / (apart * last) - 1  # as grid_sample counts, from the first to the last of the sums
+    return F.grid_sample(sums, at[:, None, None], align_corners=True, padding_mode="border")[:, 0, 0, 0]
 
 
 @torch.no_grad()
