@@ -64,6 +64,7 @@ FARTHEST = 16  # steps of a level that prediction is checked over
 SURE = 0.9  # of the windows have to be predicted that well
 LONG_TRIP = 0.9  # quantile over pairs of places of the time between them
 PLACES, SEEN = 200, 30_000  # that travel times are measured between, and latents that they are chosen from
+LAYOUTS = 25  # at the most: times are between all places of a layout
 CHECKED = 2048  # windows
 WORTH = 4.0  # as for gaps between time scales: less is not worth a level
 
@@ -344,9 +345,11 @@ def travel_time(play: Play, seed: int) -> float:
     seen = play.below[torch.randint(len(play), (min(SEEN, len(play)),), generator=generator)]
     places = seen[farthest_points(seen, PLACES)]
     at = torch.cat([nearest_landmark(part, places) for part in play.below.split(65_536)]).numpy()
-    if play.layouts is not None:
-        at = at + PLACES * play.layouts.of.numpy()
     goes_on = play.remaining.numpy()[:-1] > 0
+    if play.layouts is not None:
+        layout = play.layouts.of.numpy()
+        some = torch.randperm(len(play.layouts.images), generator=generator)[:LAYOUTS].numpy()
+        at, goes_on = at + PLACES * layout, goes_on & np.isin(layout[:-1], some)
     entered = np.flatnonzero((at[1:] != at[:-1]) & goes_on) + 1
     episode = np.concatenate([[0], np.cumsum(~goes_on)])
     same = episode[entered[:-1]] == episode[entered[1:]]
@@ -354,7 +357,9 @@ def travel_time(play: Play, seed: int) -> float:
     if not len(first):
         return 1.0
     start, end, time = _median_by_pair(at[first], at[second], second - first)
-    count = int(max(start.max(), end.max())) + 1
+    known, number = np.unique([start, end], return_inverse=True)
+    start, end = number.reshape(2, -1)
+    count = len(known)
     times = dijkstra(csr_array((time.astype(float), (start, end)), shape=(count, count)))
     return float(np.quantile(times[np.isfinite(times) & (times > 0)], LONG_TRIP))
 
