@@ -49,6 +49,7 @@ class Lines:
 
     Settings = Lengths
     observations = ("vector",)
+    history, beginning = 1, False
 
     def __init__(self, settings: Lengths, play: Play, held: Play, *, count: int | None, seed: int) -> None:
         self.settings, self.play, self.held, self.count, self.seed = settings, play, held, count, seed
