@@ -61,7 +61,7 @@ def surprises(agent: Agent, episodes: Sequence[Episode]) -> list[tuple[LevelSurp
     """The same of several episodes at once."""
     stack = agent.stack
     seen = stack.seen(Play.of(episodes, stack.observation_spec, stack.action_spec))
-    first = (seen.lengths + 1).cumsum(0) - seen.lengths - 1  # row at which each episode begins
+    first = seen.begins
     found: list[list[LevelSurprise]] = [[] for _ in episodes]
     for level, calibration in zip(stack.levels, stack.calibration, strict=True):
         latents = latents_of(level, seen)

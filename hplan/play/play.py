@@ -88,9 +88,10 @@ class Play:
         return replace(self, latents=latents)
 
     @property
-    def first(self) -> Tensor:
-        """(N,) int64: the row at which the episode of each row begins."""
-        return torch.nn.functional.pad(self.lengths + 1, (1, 0)).cumsum(0)[self.episode]
+    def begins(self) -> Tensor:
+        """(E,) int64: the row at which each episode begins."""
+        rows = self.lengths + 1
+        return rows.cumsum(0) - rows
 
     def with_history(self, length: int, *, beginning: bool = False) -> Play:
         """The same play in which every observation is the last `length` of its episode, as `lately` puts them together;
@@ -98,7 +99,7 @@ class Play:
         `beginning`: after the observations comes the first one of the episode."""
         if length == 1 and not beginning:
             return self
-        first = self.first[:, None]
+        first = self.begins[self.episode, None]
         lasting = torch.maximum(torch.arange(len(self))[:, None] - torch.arange(length), first)
         back = torch.cat([lasting, first], 1) if beginning else lasting
         seen, spec, length = self.observations, self.observation_spec, back.shape[1]
@@ -112,7 +113,7 @@ class Play:
 
     def in_sight(self) -> Play:
         """The same play of images, with the first one of each episode as its context."""
-        contexts = self.observations[torch.nn.functional.pad(self.lengths + 1, (1, 0)).cumsum(0)[:-1]]
+        contexts = self.observations[self.begins]
         spec = replace(self.observation_spec, context=tuple(contexts.shape[1:]))
         return replace(self, contexts=contexts, observation_spec=spec)
 

@@ -35,9 +35,8 @@ def history_of(play: Play, seed: int) -> int:
     symbols = play.observation_spec.kind == "symbols"
     if symbols and play.below[0, ..., 0].numel() > 1:
         return 1
-    number = torch.arange(len(play))
-    first = number - F.pad(play.episode.bincount().cumsum(0), (1, 0))[play.episode]
-    rows = torch.nonzero((first >= LENGTHS[-1] - 1) & (play.remaining > 0))[:, 0]
+    within = torch.arange(len(play)) - play.begins[play.episode]
+    rows = torch.nonzero((within >= LENGTHS[-1] - 1) & (play.remaining > 0))[:, 0]
     rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:ROWS].sort().values]
     odd = play.episode[rows] % 2 == 1
     if min(int(odd.sum()), int((~odd).sum())) < LEAST:
@@ -87,17 +86,15 @@ def _errors(play: Play, rows: Tensor, odd: Tensor, length: int, seed: int) -> Te
 
 def _confusion(play: Play, rows: Tensor, odd: Tensor, length: int, seed: int) -> Tensor:
     """(1,): how often what mostly came next, on the other half, did not; of rows that are met there."""
-    past = torch.cat([_seen(play, rows, LENGTHS[-1])[:, :length].flatten(1).long(), play.actions[rows, None].long()], 1)
+    past = torch.cat([_seen(play, rows, length).flatten(1).long(), play.actions[rows, None].long()], 1)
     state = torch.unique(past, dim=0, return_inverse=True)[1]
     after = torch.unique(play.below[rows + 1].flatten(1), dim=0, return_inverse=True)[1]
     wrong, met = torch.zeros(len(rows), dtype=torch.bool), torch.zeros(len(rows), dtype=torch.bool)
     for learned, tested in ((odd, ~odd), (~odd, odd)):
         pair, count = torch.unique(torch.stack([state[learned], after[learned]], 1), dim=0, return_counts=True)
-        pair = pair[count.argsort(stable=True)]  # the most frequent comes last, and stays
-        usual = torch.full((int(state.max()) + 1,), -1)
-        for column, value in zip(pair[:, 0].tolist(), pair[:, 1].tolist(), strict=True):
-            usual[column] = value
-        expected = usual[state[tested]]
+        pair = pair[count.argsort(stable=True)]  # the most frequent comes last, and is the one
+        last = torch.full((int(state.max()) + 1,), -1).scatter_reduce_(0, pair[:, 0], torch.arange(len(pair)), "amax")
+        expected = torch.where(last < 0, -1, pair[last, 1])[state[tested]]
         met[tested], wrong[tested] = expected >= 0, (expected >= 0) & (expected != after[tested])
     if met.float().mean() < TESTED:
         return torch.ones(1)  # too many states to have met them twice: nothing is known of so many

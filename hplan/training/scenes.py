@@ -42,7 +42,7 @@ def layouts_vary(play: Play, seed: int) -> bool:
     some = long[torch.randperm(len(long), generator=torch.Generator().manual_seed(seed))[:EPISODES]]
     if len(some) < 2:
         return False
-    first = F.pad(play.lengths + 1, (1, 0)).cumsum(0)
+    first = play.begins
     halves: list[list[Tensor]] = [[], []]
     for episode in some.tolist():
         rows = first[episode] + torch.linspace(0, int(play.lengths[episode]), MOMENTS).long()
