@@ -66,6 +66,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "outcomes": "hplan.levels.heads.uncertainty:OutcomeChances",
     },
     "policy": {"subgoal": "hplan.levels.heads.policy:SubgoalPolicy"},
+    "returns": {"vector": "hplan.levels.heads.returns:VectorReturns"},
     "conditioning": {"map": "hplan.levels.heads.conditioning:MapConditioning"},
     "objective": {
         "vicreg": "hplan.objectives.vicreg:VICReg",

@@ -44,6 +44,13 @@ def train(
         Literal["auto", "terminated"],
         typer.Option(help="terminated: a gym: task counts as solved when its episode ends"),
     ] = "auto",
+    goal: Annotated[
+        Literal["auto", "success", "observation", "reward"],
+        typer.Option(
+            help="What the agent aims for; auto: success where play saw any, an observation where the task hands out "
+            "one, else reward"
+        ),
+    ] = "auto",
     encoder: Annotated[str, options.part("encoder", "What level 0 reads observations by")] = "auto",
     objective: Annotated[
         str | None, options.part("objective", "What keeps latents apart", eyes="eye_objective")
@@ -71,6 +78,7 @@ def train(
             device=device,
             resume=resume,
             success=success,
+            goal=goal,
             settings=dict(settings or ()),
             play_from=play_from,
             encoder=encoder,

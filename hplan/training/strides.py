@@ -40,6 +40,7 @@ from torch import Tensor
 from hplan.levels.heads.conditioning import conditioning_stages, level_at
 from hplan.levels.heads.landmarks import LandmarkEdges, farthest_points, landmark_edges, nearest_landmark
 from hplan.levels.heads.policy import policy_stages
+from hplan.levels.heads.returns import returns_stages
 from hplan.levels.heads.success import success_rows, success_stages
 from hplan.levels.heads.uncertainty import carried_errors, uncertainty_stages
 from hplan.levels.level import Level
@@ -169,6 +170,10 @@ class Strides:
         known = labelled(self.whole, self.labels)
         self.errors = carried_errors(level, known, self.errors, self.below_stride)
         yield from uncertainty_stages(level, known, self.errors, self.play.remaining)
+        if level.index == 0 and not self.success.any():
+            settings = self.settings
+            options = {"discount": settings.discount, "hidden": settings.hidden, "steps": settings.critic_steps}
+            yield from returns_stages(level, known, seed=self.seed, **options)
         self._measure(level)
         yield from success_stages(level, self.play.below.__getitem__, self.success, self.seed)
 
