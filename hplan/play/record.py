@@ -37,7 +37,9 @@ from hplan.worlds.experts import OraclePlay
 from hplan.worlds.rooms import Rooms, RoomsPlay
 
 _DECISIVE = ("kwargs", "view", "layouts", "success")  # fields of a task, beside its recipe, that decide what play is
-_HOLD = 0.75  # probability that a continuous random action is held: noise that is new every step leads nowhere
+# Chances that a random action is held: noise that is new every step leads nowhere. How long it takes to get somewhere
+# by one of a few actions, nobody knows; all of them at once, as continuous actions are between, is seldom needed.
+_HOLD: dict[str, tuple[float, ...]] = {"continuous": (0.75,), "discrete": (0.0, 0.7, 0.95)}
 Progress = Callable[[int, int], None]  # steps done, steps asked for
 MakeEnv = Callable[[], Any]  # as `hplan.registry.make_world`
 Tick = Callable[[int], None]  # steps played since the last tick
@@ -183,7 +185,8 @@ def _driver(task: TaskConfig, env: Any, rng: np.random.Generator, steps: int) ->
         rare = task.play.restart_rare
         return CountBasedPlay(env, rng, archive=rare_states(env) if rare > 0 else None, restart_rare=rare)
     if task.play.recipe in ("explore", "random"):
-        repeat = _HOLD if actions == "continuous" else 0.0
+        plain = task.play.recipe == "random" and actions == "discrete"
+        repeat = (0.0,) if plain else _HOLD[actions]
         return RandomPlay(env, rng, steps=steps, restart_rare=task.play.restart_rare, repeat=repeat)
     if isinstance(env.unwrapped, Rooms):
         return ScriptedPlay(RoomsPlay(env, rng))
