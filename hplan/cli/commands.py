@@ -96,6 +96,24 @@ def train(
     print(f"{out}: an agent of {count} level{'s' * (count > 1)}; `hplan eval {shlex.quote(out)}` measures it")
 
 
+def adapt(
+    agent: options.AgentName,
+    out: Annotated[str, options.folder("Where the adapted agent goes, with what it played")],
+    steps: Annotated[int, options.number("Environment steps to play")] = 10_000,
+    seed: Annotated[int, options.seeds("Of play, training and the episodes before and after")] = 0,
+    task: options.OtherTask = None,
+    episodes: Annotated[int, options.number("Of evaluation, before and after")] = 20,
+) -> None:
+    """Tune what an agent knows of reward in the world itself; its world model stays as it is."""
+    from hplan.report.table import number
+    from hplan.training.adapt import adapt as run
+
+    with Bars() as progress:
+        found = run(agent, out, task=task, steps=steps, seed=seed, episodes=episodes, progress=progress)
+    before, after = (number(result.return_mean, 2) for result in (found.before, found.after))
+    print(f"{out}: mean return {after} of {episodes} episodes, and {before} before; {steps:,} steps were played")
+
+
 def evaluate(
     agent: options.AgentName,
     task: options.OtherTask = None,

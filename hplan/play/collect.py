@@ -128,7 +128,13 @@ class RandomPlay:
     """
 
     def __init__(
-        self, env: Any, rng: np.random.Generator, *, steps: int, restart_rare: float = 0.0, repeat: tuple[float, ...] = (0.0,)
+        self,
+        env: Any,
+        rng: np.random.Generator,
+        *,
+        steps: int,
+        restart_rare: float = 0.0,
+        repeat: tuple[float, ...] = (0.0,),
     ) -> None:
         self._env = env
         self._rng = rng

@@ -51,7 +51,7 @@ class VectorReturns(nn.Module):
     ) -> None:
         """`discount`: of one environment step; `policy`: dimensions of the macro-actions it proposes, 0 for none."""
         super().__init__()
-        self.discount = discount
+        self.discount, self.hidden = discount, hidden
         self.paid = mlp(seen + macro + latent, hidden, 2)
         self.critic = mlp(seen, hidden, 1)
         self.policy = mlp(seen, hidden, policy) if policy else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,15 +16,27 @@ from levels.plays import play_of
 
 import hplan
 from hplan.agent import Agent
+from hplan.levels.heads import uncertainty
 from hplan.levels.heads.returns import returns_stages
 from hplan.levels.level import Level
 from hplan.planning.energy import TaskReturn
 from hplan.play.play import Play
+from hplan.training import vectors
 from hplan.training.fit import Run
 from hplan.training.train import run_stages
 from hplan.types import HplanError, NoSuccessWarning
 
 pytestmark = pytest.mark.training
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short() -> Iterator[None]:
+    """Other heads are not what is tested here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uncertainty, "STEPS", 100)
+        patch.setattr(vectors, "SUPPORT_STEPS", 100)
+        yield
+
 
 END, DISCOUNT, LENGTH = 6.0, 0.9, 5
 SMALL = {"base_steps": 300, "critic_steps": 400, "batch": 64, "hidden": 32, "discount": DISCOUNT}
