@@ -71,8 +71,8 @@ def sensed(play: Play, noise: float) -> Play:
 
 @pytest.mark.parametrize(("drift", "steps"), [(0.0, 16), (0.03, 9)])
 def test_noise_of_a_sensor_is_no_error_that_grows(drift: float, steps: int) -> None:
-    """Both ends are off by 0.4 steps, to either side: a tenth of the windows by 0.8, of one step by 0.77, since the
-    others seem not to move. From there the error grows by drift: sqrt(1.07 ** 2 - 0.77 ** 2) is below what noise does."""
+    """Both ends are off by 0.4 steps: a tenth of the windows by 0.8, of one step by 0.77, since the others seem not to
+    move. From there the error grows by drift: sqrt(1.07 ** 2 - 0.77 ** 2) is no more than what noise does."""
     assert reliable_horizon(line(drift), sensed(walk(40, episodes=40), 0.4)) == steps
 
 
