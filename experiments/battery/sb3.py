@@ -31,8 +31,8 @@ class Flat(gymnasium.Wrapper):
         self.codec = env.codec
         spec, actions = env.codec.observation_spec, env.codec.action_spec
         self.values = np.tile(spec.cardinalities, int(np.prod(spec.shape[:-1]))) if spec.cardinalities else None
-        size = int(np.prod(spec.shape)) if self.values is None else int(self.values.sum())
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32)
+        self.size = int(np.prod(spec.shape)) if self.values is None else int(self.values.sum())
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (self.size,), np.float32)
         if actions.kind == "discrete":
             self.action_space = gymnasium.spaces.Discrete(actions.size)
         else:
@@ -42,7 +42,7 @@ class Flat(gymnasium.Wrapper):
         flat = self.codec.encode(observation).ravel()
         if self.values is None:
             return flat.astype(np.float32)
-        shown = np.zeros(self.observation_space.shape, np.float32)
+        shown = np.zeros(self.size, np.float32)
         shown[np.cumsum(self.values) - self.values + flat] = 1.0
         return shown
 
