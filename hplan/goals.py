@@ -8,7 +8,7 @@ from typing import Any, cast
 from hplan.gym_spaces import is_goal_space
 from hplan.levels.heads.success import words_of
 from hplan.levels.stack import Stack
-from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Success, TaskSuccess, lifted
+from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Return, Success, TaskReturn, TaskSuccess, lifted
 from hplan.types import Energy, MissionWarning, UsageError
 
 READABLE = 0.75  # share of a mission's words that play has to have met, or it is read as one that is like it
@@ -31,7 +31,9 @@ def goal_of(stack: Stack, goal: Any) -> Goal | None:
 
 
 def _success(stack: Stack, mission: str | None) -> Goal:
-    """The task's own, as far as its words matter to it."""
+    """The task's own, as far as its words matter to it; or its rewards, where those are what was learned."""
+    if any(level.returns for level in stack.levels):
+        return TaskReturn(tuple(level.returns and Return(level.returns) for level in stack.levels))
     words = {} if mission is None else {k: getattr(level, "words", ()) for k, level in enumerate(stack.levels)}
     known = {word for some in words.values() for word in some}
     if mission is None or not known:

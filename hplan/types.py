@@ -188,12 +188,54 @@ class Relaxed(Protocol):
     def __call__(self, start: Tensor, goal: Energy) -> Callable[[Tensor], tuple[float, list[int]]] | None: ...
 
 
+@dataclass(frozen=True, eq=False)
+class DecisionProcess:
+    """All that can follow from anywhere, of a level with few latents: a Markov decision process as a table.
+
+    latents (N, *z); number: (B, *z) -> (B,), which of them each latent is. Pair p, of P, is macro-action macro[p] at
+    latent node[p], ascending. Outcome e, of E, is one of pair[e], ascending, and leads to latent following[e] with
+    chance[e]. What has no pair is where an episode ends, or where play never went on.
+    """
+
+    latents: Tensor
+    number: Callable[[Tensor], Tensor]
+    node: Tensor
+    macro: Tensor
+    pair: Tensor
+    following: Tensor
+    chance: Tensor
+
+
+class Returns(Protocol):
+    """Rewards of a level, in the environment's units. `discount`: of one environment step."""
+
+    @property
+    def discount(self) -> float: ...
+
+    def step(self, z: Tensor, macro: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, *z), (B,) or (B, A), (B, *z) -> (B,) each: the reward of a step, and the chance that it ends the
+        episode."""
+        ...
+
+    def doubt(self, z: Tensor, macro: Tensor, following: Tensor) -> Tensor:
+        """As `step`, (B,): the reward that it is worth less, since it may end elsewhere or where play never was."""
+        ...
+
+    def value(self, z: Tensor) -> Tensor:
+        """(B, *z) -> (B,): the discounted rewards that can still be had from there."""
+        ...
+
+    def propose(self, z: Tensor) -> Tensor | None:
+        """(B, *z) -> (B, A): the macro-actions that seem best, where they are continuous."""
+        ...
+
+
 @runtime_checkable
 class WorldModel(Protocol):
     """A level as a planner sees it: propose, predict, score. Every method is batched and free of side effects.
 
-    What not every level has is None there: `compatibility`, `obstruction`, `outcomes`, `policy`, `landmarks`,
-    `possible`, `approach`, `relaxation`.
+    What not every level has is None there: `compatibility`, `obstruction`, `outcomes`, `process`, `policy`,
+    `returns`, `landmarks`, `possible`, `approach`, `relaxation`.
     """
 
     index: int
@@ -252,8 +294,18 @@ class WorldModel(Protocol):
         ...
 
     @property
+    def process(self) -> DecisionProcess | None:
+        """None where latents are too many to know all of them."""
+        ...
+
+    @property
     def policy(self) -> Policy | None:
         """How play went about a step of this level, by actions of the level below; None where that was not learned."""
+        ...
+
+    @property
+    def returns(self) -> Returns | None:
+        """None where no rewards were learned."""
         ...
 
     @property

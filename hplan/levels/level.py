@@ -10,6 +10,7 @@
     compatibility  (level, z, following)                 energy of one latent following another
     uncertainty    (level, z, macro)                     how far off a prediction is expected to be
     policy         (level, below, target)                how play went about a step
+    returns        see `heads.returns`                   what a step is paid, and what can still be had
     conditioning   see `heads.conditioning`              what the map of the episode shows around a latent
 
 Any but the first four may be missing. A part is named in `hplan.parts` and made from plain values, which is how a level
@@ -27,13 +28,24 @@ import torch
 from torch import Tensor, nn
 
 from hplan.parts import find
-from hplan.types import Approach, Capabilities, MacroSpec, Outcomes, Pairwise, Policy, Possible, Relaxed
+from hplan.types import (
+    Approach,
+    Capabilities,
+    DecisionProcess,
+    MacroSpec,
+    Outcomes,
+    Pairwise,
+    Policy,
+    Possible,
+    Relaxed,
+    Returns,
+)
 
 if TYPE_CHECKING:
     from hplan.play.play import Play
 
 ATTRIBUTE = {name: name for name in ("encoder", "space", "macros", "dynamics", "conditioning")} | {
-    name: f"{name}_head" for name in ("prior", "success", "compatibility", "uncertainty", "policy")
+    name: f"{name}_head" for name in ("prior", "success", "compatibility", "uncertainty", "policy", "returns")
 }
 """Where a level keeps each part; heads make way for the methods of `WorldModel` of the same name."""
 
@@ -54,6 +66,7 @@ class Level(nn.Module):
     compatibility_head: Any
     uncertainty_head: Any
     policy_head: Any
+    returns_head: Any
 
     def __init__(self, *, index: int, parts: Mapping[str, PartSpec], stride: float = 1.0) -> None:
         """parts: by role, a key of `ATTRIBUTE`; made in this order, since each draws its first weights from torch's
@@ -125,8 +138,17 @@ class Level(nn.Module):
         return None if getattr(head, "certain", True) else partial(head.outcomes, self)
 
     @property
+    def process(self) -> DecisionProcess | None:
+        process = getattr(self.dynamics, "process", None)
+        return None if process is None else process(self)
+
+    @property
     def policy(self) -> Policy | None:
         return None if self.policy_head is None else partial(self.policy_head, self)
+
+    @property
+    def returns(self) -> Returns | None:
+        return None if self.returns_head is None else self.returns_head.of(self)
 
     @property
     def success(self) -> Callable[[Tensor], Tensor] | None:
@@ -170,8 +192,9 @@ class Level(nn.Module):
     # ------------------------------------------------------------------------------------------------- the rest
 
     def made_anew(self, role: str, **options: Any) -> Any:
-        """The part of that role, untrained, in the place of the one there was; with these of its options changed."""
-        self.parts[role] = {**self.parts[role], **options}
+        """The part of that role, untrained, in the place of the one there was, if any; with these of its options
+        changed."""
+        self.parts[role] = {**self.parts.get(role, {}), **options}
         kind = str(self.parts[role]["kind"])
         given = {key: value for key, value in self.parts[role].items() if key != "kind"}
         part = find("macro" if role == "macros" else role, kind)(**given)

@@ -83,7 +83,7 @@ def search(level: WorldModel, planning: Planning) -> Planner:
     iteration where steps of the level end in several ways."""
     if level.possible is not None:
         return NoveltySearch()
-    if level.outcomes is not None:
+    if level.process is not None or level.outcomes is not None:
         return ValueIteration()
     if level.macro.kind == "continuous":
         return cross_entropy(level, planning)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -9,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from hplan.types import Energy, UsageError, WorldModel
+from hplan.types import Energy, Returns, UsageError, WorldModel
 
 Guide = Callable[[Tensor], tuple[Tensor, Tensor]]  # (B, *z) -> mean and deviation (B, A) of actions, in half ranges
 
@@ -100,6 +101,17 @@ class Success:
         return -self.head(z)
 
 
+@dataclass(frozen=True)
+class Return:
+    """Minus what can still be had from a latent: no place is the goal, and more is always better."""
+
+    returns: Returns
+    threshold: float = -math.inf
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return -self.returns.value(z)
+
+
 @runtime_checkable
 class Goal(Protocol):
     """What an episode is for, said once for every level: `at(k)` is its energy there, None if that one cannot tell."""
@@ -129,6 +141,17 @@ class TaskSuccess:
 
     energies: tuple[Energy | None, ...]
     label: str = "success"
+
+    def at(self, index: int) -> Energy | None:
+        return self.energies[index]
+
+
+@dataclass(frozen=True)
+class TaskReturn:
+    """As much reward as can be had, as far as each level learned it."""
+
+    energies: tuple[Energy | None, ...]
+    label: str = "return"
 
     def at(self, index: int) -> Energy | None:
         return self.energies[index]

@@ -1,0 +1,311 @@
+"""Level 0 as tables of counts (`hplan.levels.tables`), where observations are a few discrete variables.
+
+Two models are counted, and the one that tells more of play that neither has seen is kept:
+
+    one variable   all numbers together are one state. Exact where play has met practically all that follows.
+    several        every number is a variable, and depends on a few. It is the one that knows what play never combined.
+
+What a variable depends on is found for each action by greedy search (as in Friedman, Murphy and Russell, 1998,
+"Learning the structure of dynamic probabilistic networks"), by the description length of play:
+
+    bits to say the values, knowing the contexts  +  for each context whose value is not the usual one, bits to name it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hplan.levels.level import Level
+from hplan.levels.tables import ENDED, STATUSES, SUCCEEDED, Conditional
+from hplan.planning.value_iteration import values_of
+from hplan.play.play import Play
+
+MOST_STATES = 4096  # that one variable may have
+SEEN = 50_000  # steps that dependencies are looked for in
+MANY = 10  # times that play has to have met a step to count on it, where steps end in several ways
+CERTAIN = 0.999  # of steps ending as they mostly do: where it is more, they end in one way
+KINDS = 256  # of rewards; more are told in so many steps
+STRANGE = -20.0  # log probability of what a model calls impossible
+FACTORED = 0.01  # nats a step that it may tell less, to know what was never combined
+PAIRS = 12  # variables at the most, of which two at once are tried where no single one tells anything
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Play as tables read it. sizes: values of each of n variables, and macros: of actions. macro (N,); before, after
+    (N, n + 1): variables, and last the status; reward (N,)."""
+
+    sizes: tuple[int, ...]
+    macros: int
+    macro: Tensor
+    before: Tensor
+    after: Tensor
+    reward: Tensor
+
+    @property
+    def columns(self) -> Tensor:
+        return torch.cat([self.before, self.after], 1)
+
+    @classmethod
+    def of(cls, play: Play, variables: Tensor, sizes: tuple[int, ...]) -> Steps:
+        """variables (N, n) of every row of play, of so many values each."""
+        rows = play.starts(1)
+        status = play.terminated[rows + 1] * ENDED + play.success[rows] * SUCCEEDED
+        before = torch.cat([variables[rows], torch.zeros_like(status)[:, None]], 1)
+        after = torch.cat([variables[rows + 1], status[:, None]], 1)
+        return cls(sizes, play.action_spec.size, play.actions[rows], before, after, play.rewards[rows].double())
+
+
+def told(play: Play) -> Tensor:
+    """(N, F): the numbers of every observation; of a row of cells the first of each, since the others say its place."""
+    seen = play.observations.long()
+    return seen[:, 0, 0] if seen.shape[2] == 1 else seen[:, 0, :, 0]
+
+
+def are_variables(play: Play) -> bool:
+    """Whether observations are a few discrete variables: one cell, or a row of cells of which each says its place."""
+    seen = play.observations
+    if play.observation_spec.kind != "symbols" or seen.shape[1] != 1:
+        return False
+    place = torch.arange(seen.shape[2])
+    return seen.shape[2] == 1 or (seen.shape[3] == 2 and bool((seen[:, 0, :, 1] == place).all()))
+
+
+def table_level(play: Play, held: Play, discount: float, facts: dict[str, Any]) -> Level:
+    """Level 0 of play; `held` decides which model it is. discount: of rewards. facts: for people, added to."""
+    return _TableLevel(play, held, discount, facts).level()
+
+
+@dataclass
+class _TableLevel:
+    play: Play
+    held: Play
+    discount: float
+    facts: dict[str, Any]
+
+    def level(self) -> Level:
+        seen, held = told(self.play), told(self.held)
+        models = list(self._models(seen, held))
+        scores = [score for score, *_ in models]
+        one = len(models) > 1 and scores[1] < scores[0] - FACTORED
+        best = models[0] if len(models) == 1 or one else models[1]
+        _, steps, tables, states = best
+        self.facts["tables"] = {
+            "variables": steps.before.shape[1] - 1,
+            "states": len(states),
+            "told": [round(score, 4) for score in scores],
+            "reads": [int((table.weights != 0).any(0).sum()) for table in tables],
+        }
+        return self._made(steps, tables, states)
+
+    def _models(self, seen: Tensor, held: Tensor) -> Iterator[tuple[float, Steps, list[Conditional], Tensor]]:
+        """All numbers as one variable, where those are not too many; then each as one of its own."""
+        states, which = torch.unique(seen, dim=0, return_inverse=True)
+        if len(states) <= MOST_STATES:
+            sizes = (len(states) + 1,)
+            known = Steps.of(self.play, which[:, None], sizes)
+            every = torch.cat([states, held])
+            _, number = torch.unique(every, dim=0, return_inverse=True)
+            place = torch.full((int(number.max()) + 1,), len(states))
+            place[number[: len(states)]] = torch.arange(len(states))
+            tables = [_joint(known, i) for i in range(2)]
+            yield told_of(tables, Steps.of(self.held, place[number[len(states) :]][:, None], sizes)), known, tables, states
+        if seen.shape[1] > 1:
+            sizes = tuple((seen.amax(0) + 1).tolist())
+            known = Steps.of(self.play, seen, sizes)
+            tables = [factor(known, known.after[:, i], i) for i in range(seen.shape[1])]
+            tables.append(factor(known, known.after[:, -1], seen.shape[1]))
+            other = Steps.of(self.held, torch.minimum(held, seen.amax(0)), sizes)
+            yield told_of(tables, other), known, tables, seen[:0]
+
+    def _made(self, steps: Steps, tables: list[Conditional], states: Tensor) -> Level:
+        play, count = self.play, steps.before.shape[1] - 1
+        actions = play.action_spec
+        sizes = steps.sizes
+        likely = certainty(tables, steps)
+        self.facts["certainty"] = round(likely, 4)
+        level = Level(
+            index=0,
+            parts={
+                "encoder": {
+                    "kind": "variables",
+                    "inputs": tuple(play.observation_spec.shape),
+                    "sizes": sizes,
+                    "states": len(states),
+                },
+                "space": {"kind": "variables", "sizes": sizes},
+                "macros": {"kind": "actions", "action": "discrete", "size": actions.size, "names": actions.names},
+                "dynamics": {
+                    "kind": "tables",
+                    "macros": actions.size,
+                    "tables": tuple((len(table.keys), len(table.values)) for table in tables),
+                    "least": 1 if likely > CERTAIN else MANY,
+                },
+                "prior": {"kind": "known-steps"},
+                "uncertainty": {"kind": "counted"},
+                **({"success": {"kind": "status"}} if bool(play.success.any()) else {}),
+            },
+        )
+        for part, table in zip(level.dynamics.tables, tables, strict=True):
+            part.load_state_dict(table.state_dict())
+        level.uncertainty_head.certainty.fill_(likely)
+        if len(states):
+            level.encoder.states.copy_(states)
+            level.encoder.ends.copy_(_ends(steps, len(states) + 1))
+        if level.success_head is None and bool(steps.reward.any()):
+            self._pays(level, steps, count)
+        return level
+
+    def _pays(self, level: Level, steps: Steps, count: int) -> None:
+        """What steps are paid, and what can be had from every latent, where all of them are known."""
+        process = level.process
+        if process is None:
+            return
+        kinds, which = torch.unique(steps.reward, return_inverse=True)
+        if len(kinds) > KINDS:
+            edges = torch.from_numpy(np.quantile(steps.reward.numpy(), np.linspace(0, 1, KINDS + 1)[1:-1]))
+            which = torch.unique(torch.bucketize(steps.reward, edges), return_inverse=True)[1]
+            kinds = torch.zeros(int(which.max()) + 1, dtype=torch.double).index_reduce_(
+                0, which, steps.reward, "mean", include_self=False
+            )
+        paid = _joint(steps, None, which) if count == 1 else factor(steps, which, count + 1)
+        sizes = {"contexts": len(paid.keys), "entries": len(paid.values), "columns": 2 * (count + 1)}
+        sizes |= {"macros": level.macro.size, "rewards": len(kinds), "latents": level.space.count}
+        head = level.made_anew("returns", kind="tables", discount=self.discount, **sizes)
+        head.paid.load_state_dict(paid.state_dict())
+        head.rewards.copy_(kinds)
+        nowhere = min(float(kinds.min()), 0.0) / (1 - self.discount)
+        assert level.returns is not None
+        head.values.copy_(torch.from_numpy(values_of(process, level.returns, nowhere))[::STATUSES])
+
+
+def _ends(steps: Steps, count: int) -> Tensor:
+    """(count,): the status of each state that play never went on from, as arriving there mostly had it; 0 of others."""
+    arrivals = torch.zeros(count, STATUSES, dtype=torch.long)
+    arrivals.index_put_((steps.after[:, 0], steps.after[:, 1]), torch.ones(len(steps.after), dtype=torch.long), True)
+    ends = arrivals.argmax(1)
+    ends[steps.before[:, 0]] = 0
+    return ends
+
+
+def _joint(steps: Steps, target: int | None, values: Tensor | None = None) -> Conditional:
+    """The table of the one variable there is, 0, or of the status, 1; None: of `values`, by all that there is."""
+    weights = torch.zeros(steps.macros, 4, dtype=torch.long)
+    weights[:, 0], size = 1, steps.sizes[0]
+    if target != 0:
+        weights[:, 2] = size * steps.macros
+    values = steps.after[:, target or 0] if values is None else values
+    return Conditional.fitted(weights, size * torch.arange(steps.macros), steps.macro, steps.columns, values)
+
+
+def factor(steps: Steps, values: Tensor, target: int) -> Conditional:
+    """The table of one of several variables, number `target`, of which play says the values (N,): for each action by
+    those before and, if that tells more, by those after that are determined before it. What is no variable itself may
+    as well be told from what comes of a step alone, by whichever action."""
+    count = len(steps.sizes)
+    before, after = list(range(count)), [count + 1 + i for i in range(min(target, count))]
+    rows = slice(None, None, max(len(values) // SEEN, 1))
+    macro, columns, said = steps.macro[rows].numpy(), steps.columns[rows].numpy(), values[rows].numpy()
+    sizes = {column: steps.sizes[column % (count + 1)] for column in before + after}
+    weights, offset, total, bits = torch.zeros(steps.macros, 2 * count + 2, dtype=torch.long), [], 0, 0.0
+    for action in range(steps.macros):
+        own = macro == action
+        told = Telling(columns[own], said[own], sizes)
+        parents, _ = told.search(before)
+        parents, length = told.search(before + after, parents)
+        offset.append(total)
+        place = 1
+        for parent in parents:
+            weights[action, parent] = place
+            place *= sizes[parent]
+        total, bits = total + place, bits + length
+    if target >= count:
+        every = Telling(np.concatenate([columns, macro[:, None]], 1), said, sizes | {2 * count + 2: steps.macros})
+        parents, length = every.search([*before, *after, 2 * count + 2])
+        if length <= bits:
+            weights, offset, place = torch.zeros_like(weights), [0] * steps.macros, 1
+            for parent in parents:
+                if parent == 2 * count + 2:
+                    offset = [place * action for action in range(steps.macros)]
+                else:
+                    weights[:, parent] = place
+                place *= every.sizes[parent]
+    return Conditional.fitted(weights, torch.tensor(offset), steps.macro, steps.columns, values)
+
+
+@dataclass
+class Telling:
+    """How well some of `columns` (N, C), of so many `sizes` by number, tell `values` (N,)."""
+
+    columns: np.ndarray
+    values: np.ndarray
+    sizes: dict[int, int]
+
+    def __post_init__(self) -> None:
+        kinds, self.values = np.unique(self.values, return_inverse=True)
+        self.kinds = max(len(kinds), 1)
+        self.usual = int(np.bincount(self.values, minlength=1).argmax())
+
+    def search(self, candidates: list[int], parents: list[int] | None = None) -> tuple[list[int], float]:
+        """The columns that tell most for their cost, greedily: one after the other, or two at once where none helps
+        alone; those that are not missed are left out again. And the length of the description."""
+        parents = list(parents or [])
+        best = self.length(self.contexts(parents))
+        while best > 0:
+            known = self.contexts(parents)
+            left = [column for column in candidates if column not in parents]
+            tried = [(self.length(self.contexts([column], known)), [column]) for column in left]
+            if (not tried or min(tried)[0] >= best) and len(left) <= PAIRS:
+                tried += [(self.length(self.contexts(list(two), known)), list(two)) for two in combinations(left, 2)]
+            if not tried or min(tried)[0] >= best:
+                break
+            best, more = min(tried)
+            parents += more
+        for parent in list(parents):
+            fewer = [other for other in parents if other != parent]
+            if (length := self.length(self.contexts(fewer))) <= best:
+                parents, best = fewer, length
+        return sorted(parents), best
+
+    def contexts(self, columns: list[int], known: np.ndarray | None = None) -> np.ndarray:
+        """(N,): numbers from 0, equal where these columns are equal, and what is known already."""
+        found = np.zeros(len(self.values), np.int64) if known is None else known
+        for column in columns:
+            found = np.unique(found * self.sizes[column] + self.columns[:, column], return_inverse=True)[1]
+        return found
+
+    def length(self, contexts: np.ndarray) -> float:
+        """In nats: of the values where the contexts (N,) are known, and of the contexts whose value is not the usual
+        one."""
+        if not len(contexts):
+            return 0.0
+        pairs, counts = np.unique(contexts * self.kinds + self.values, return_counts=True)
+        of, value = pairs // self.kinds, pairs % self.kinds
+        met, ways = np.bincount(of, counts), np.bincount(of)
+        odd = np.ones(len(met), bool)
+        odd[of[value == self.usual]] = ways[of[value == self.usual]] > 1
+        named = odd.sum() * (np.log(len(met)) + np.log(self.kinds)) + (0.5 * (ways - 1) * np.log(met)).sum()
+        return float((met * np.log(met)).sum() - (counts * np.log(counts)).sum() + named)
+
+
+def told_of(tables: list[Conditional], steps: Steps) -> float:
+    """Mean log probability of steps of play by some tables, of every variable and of the status."""
+    total = torch.zeros(len(steps.macro), dtype=torch.double)
+    for table, values in zip(tables, steps.after.T, strict=True):
+        total += table.chance(table.rows(steps.macro, steps.columns), values).log().clamp(min=STRANGE)
+    return float(total.mean())
+
+
+def certainty(tables: list[Conditional], steps: Steps) -> float:
+    """Share of steps of play that ended as they mostly do."""
+    right = torch.ones(len(steps.macro), dtype=torch.bool)
+    for table, values in zip(tables, steps.after.T, strict=True):
+        right &= table.mode(table.rows(steps.macro, steps.columns), values) == values
+    return float(right.float().mean())
