@@ -7,7 +7,7 @@ variable is a number of the observation, or all of its numbers together, as one 
     P(z' | z, a)  =  product over variables i of  P(z'_i | a, what i depends on)            a dynamic Bayesian network
 
 Each factor is a table of counts (`Conditional`), and what a variable depends on is found in play
-(`hplan.training.tables`). Source: Dean and Kanazawa, 1989, "A model for reasoning about persistence and causation".
+(`hplan.training.counting`). Source: Dean and Kanazawa, 1989, "A model for reasoning about persistence and causation".
 """
 
 from __future__ import annotations
@@ -81,21 +81,15 @@ class Conditional(nn.Module):
         return torch.where(self.keys[at] == keys, at, -1)
 
     @cached_property
-    def met(self) -> Tensor:
-        """(R + 1,): how often play met each context; last, none."""
-        total = torch.zeros(len(self.keys) + 1, dtype=torch.long)
-        return total.index_add_(0, torch.repeat_interleave(self.first.diff()), self.counts)
-
-    @cached_property
-    def likeliest(self) -> Tensor:
-        """(R,): of each context, the entry of the commonest value, the first of those that are as common."""
+    def usual(self) -> tuple[Tensor, Tensor, Tensor]:
+        """(R + 1,) each: of every context the commonest value, the chance of it, and how often play met the context;
+        last, of what it never met: 0, 1 and never."""
         context = torch.repeat_interleave(self.first.diff())
+        met = torch.zeros(len(self.keys), dtype=torch.long).index_add_(0, context, self.counts)
         order = (context.double() - self.counts / (self.counts.max() + 1.0)).argsort(stable=True)
-        return order[self.first[:-1]]
-
-    def mode(self, rows: Tensor, otherwise: Tensor) -> Tensor:
-        """(B,): the commonest value of these contexts; `otherwise` (B,) where the context is none."""
-        return torch.where(rows < 0, otherwise, self.values[self.likeliest[rows.clamp(min=0)]])
+        most = order[self.first[:-1]]
+        chance = (self.counts[most].double() / met).float()
+        return F.pad(self.values[most], (0, 1)), F.pad(chance, (0, 1), value=1.0), F.pad(met, (0, 1))
 
     def chance(self, rows: Tensor, values: Tensor) -> Tensor:
         """(B,): of each value, in each context; 0 where the context is none, or never had it."""
@@ -103,7 +97,7 @@ class Conditional(nn.Module):
         pairs = torch.repeat_interleave(self.first.diff()) * size + self.values
         at = torch.searchsorted(pairs, rows * size + values).clamp(max=len(pairs) - 1)
         right = (pairs[at] == rows * size + values) & (rows >= 0)
-        return torch.where(right, self.counts[at] / self.met[rows].clamp(min=1).double(), 0.0)
+        return torch.where(right, self.counts[at] / self.usual[2][rows].clamp(min=1).double(), 0.0)
 
     def branches(self, rows: Tensor, otherwise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of contexts (B,): for every value that one may have, in order, which of them it is of, the value, and its
@@ -113,7 +107,7 @@ class Conditional(nn.Module):
         which = torch.repeat_interleave(count)
         within = torch.arange(len(which)) - (count.cumsum(0) - count)[which]
         entry = torch.where(known[which], self.first[rows.clamp(min=0)][which] + within, 0)
-        chance = self.counts[entry].double() / self.met[rows[which]].clamp(min=1)
+        chance = self.counts[entry].double() / self.usual[2][rows[which]].clamp(min=1)
         return which, torch.where(known[which], self.values[entry], otherwise[which]), chance.where(known[which], 1.0)
 
 
@@ -212,10 +206,21 @@ class Tables(nn.Module):
         self._process: DecisionProcess | None = None
 
     def forward(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
-        columns = self.columns(z)
+        return self.likeliest(z, macro)[0]
+
+    def likeliest(self, z: Tensor, macro: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, *z), (B,) -> what most likely follows (B, *z), the chance of it (B,), and how often play met what decides
+        it (B,); never, where the episode has ended."""
+        columns, count = self.columns(z), len(self.tables)
+        chance, met = torch.ones(len(z)), torch.full((len(z),), 2**62)
         for i, table in enumerate(self._each()):
-            columns[:, len(self.tables) + i] = table.mode(table.rows(macro, columns), columns[:, i])
-        return torch.where(z[:, :, -1:] & ENDED > 0, z, columns[:, None, len(self.tables) :])
+            rows = table.rows(macro, columns)
+            values, sure, times = table.usual
+            columns[:, count + i] = torch.where(rows < 0, columns[:, i], values[rows])
+            chance, met = chance * sure[rows], torch.minimum(met, times[rows])
+        over = z[:, 0, -1] & ENDED > 0
+        following = torch.where(over[:, None, None], z, columns[:, None, count:])
+        return following, torch.where(over, 1.0, chance), torch.where(over, 0, met)
 
     def columns(self, z: Tensor, following: Tensor | None = None) -> Tensor:
         """(B, *z) -> (B, 2 (n + 1)): what tables read, before and after; a new tensor, in which what is not known yet
@@ -225,13 +230,8 @@ class Tables(nn.Module):
 
     def known(self, z: Tensor) -> Tensor:
         """(B, M) bool: actions of which play showed enough. None where the episode has ended."""
-        macro, rows = torch.arange(self.macros).repeat(len(z)), torch.arange(len(z)).repeat_interleave(self.macros)
-        columns, met = self.columns(z)[rows], torch.full((len(rows),), 2**62)
-        for i, table in enumerate(self._each()):
-            found = table.rows(macro, columns)
-            met = torch.minimum(met, table.met[found])
-            columns[:, len(self.tables) + i] = table.mode(found, columns[:, i])
-        met = met.view(len(z), -1) * (z[:, :, -1] & ENDED == 0)
+        every = torch.arange(self.macros).repeat(len(z))
+        met = self.likeliest(z.repeat_interleave(self.macros, 0), every)[2].view(len(z), -1)
         return (met > 0) & ((met >= self.least) | (met == met.amax(1, keepdim=True)))
 
     def branches(self, z: Tensor, macro: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -308,9 +308,7 @@ class CountedChances(nn.Module):
         return float(self.certainty) >= CERTAIN
 
     def forward(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
-        rows, following, chance = level.dynamics.branches(z, macro)
-        right = (following == level.predict(z, macro)[rows]).flatten(1).all(1)
-        return (1 - torch.zeros(len(z)).index_add_(0, rows, (chance * right).float())).clamp(min=0)
+        return 1 - level.dynamics.likeliest(z, macro)[1]
 
     def outcomes(self, level: Level, z: Tensor, macro: Tensor) -> tuple[Tensor, Tensor]:
         return level.dynamics.outcomes(z, macro)

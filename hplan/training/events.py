@@ -51,7 +51,7 @@ from hplan.training.symbols import (
     index_maps,
 )
 from hplan.training.tiles import Tiles
-from hplan.training.tables import are_variables, table_level
+from hplan.training.counting import are_variables, table_level
 from hplan.training.train import History, Ratio
 from hplan.types import Budget, UsageError
 from hplan.validation import Count, Integer, Number, validated
