@@ -13,9 +13,9 @@ import numpy as np
 
 
 class Deliveries(gym.Env):
-    """A ring of 12 places, a load (nothing, a parcel, a letter) and a door (shut, open). Dict of three Discretes.
+    """A ring of 12 places, a load (nothing, a parcel, a letter) and a door (shut, open).
 
-    Actions: one place on; one place back; take (a parcel at place 3, a letter at place 8); turn the key (at place 6, the
+    Actions: one place on; one place back; take (a parcel at place 3, a letter at place 8); turn the key (at place 6 the
     door opens or shuts); hand over. Between places 9 and 10 is the door, and between 11 and 0 a wall. To hand over a
     parcel at place 11 is success; to hand over a letter anywhere ends the episode, in failure.
     """

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 STATUSES = 4  # of an episode: it goes on, ended, succeeded, succeeded and ended
 ENDED, SUCCEEDED = 1, 2  # bits of a status
+SAME = 0  # how a value is written that stays what it was
 SURE = 4.0  # logit of success that counts told
 WHOLE = 2**20  # pairs of latent and action, up to which all of them are unfolded into one table
 
@@ -37,7 +38,8 @@ WHOLE = 2**20  # pairs of latent and action, up to which all of them are unfolde
 class Conditional(nn.Module):
     """Counts of one number's values, by what it depends on: some of `columns` numbers, which of them the action says.
 
-    A context is a whole number, offset[a] + sum of weights[a] * columns. keys (R,): contexts that play met, ascending;
+    A value is written as `SAME`, as it was before, or as itself and 1. A context is a whole number, offset[a] + sum of
+    weights[a] * columns. keys (R,): contexts that play met, ascending;
     first (R + 1,): where the values of each begin, among values (E,) and counts (E,) of play.
     """
 
@@ -59,7 +61,7 @@ class Conditional(nn.Module):
 
     @classmethod
     def fitted(cls, weights: Tensor, offset: Tensor, macro: Tensor, columns: Tensor, values: Tensor) -> Conditional:
-        """Of play: macro (N,), columns (N, C), and the values (N,) that came of them."""
+        """Of play: macro (N,), columns (N, C), and the values (N,) that came of them, as written."""
         keys = (columns * weights[macro]).sum(1) + offset[macro]
         size = int(values.max()) + 1
         pairs, counts = torch.unique(keys * size + values, return_counts=True)
@@ -82,8 +84,8 @@ class Conditional(nn.Module):
 
     @cached_property
     def usual(self) -> tuple[Tensor, Tensor, Tensor]:
-        """(R + 1,) each: of every context the commonest value, the chance of it, and how often play met the context;
-        last, of what it never met: 0, 1 and never."""
+        """(R + 1,) each: of every context the commonest value, as written, the chance of it, and how often play met the
+        context; last, of what it never met: `SAME`, for sure, never."""
         context = torch.repeat_interleave(self.first.diff())
         met = torch.zeros(len(self.keys), dtype=torch.long).index_add_(0, context, self.counts)
         order = (context.double() - self.counts / (self.counts.max() + 1.0)).argsort(stable=True)
@@ -99,16 +101,21 @@ class Conditional(nn.Module):
         right = (pairs[at] == rows * size + values) & (rows >= 0)
         return torch.where(right, self.counts[at] / self.usual[2][rows].clamp(min=1).double(), 0.0)
 
-    def branches(self, rows: Tensor, otherwise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of contexts (B,): for every value that one may have, in order, which of them it is of, the value, and its
-        chance; `otherwise` (B,) for sure where the context is none. (M,) each."""
+    def branches(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of contexts (B,): for every value that one may have, in order, which of them it is of, the value, as written,
+        and its chance, (M,) each. What play never met stays the same."""
         known = rows >= 0
         count = torch.where(known, self.first.diff()[rows.clamp(min=0)], 1)
         which = torch.repeat_interleave(count)
         within = torch.arange(len(which)) - (count.cumsum(0) - count)[which]
         entry = torch.where(known[which], self.first[rows.clamp(min=0)][which] + within, 0)
         chance = self.counts[entry].double() / self.usual[2][rows[which]].clamp(min=1)
-        return which, torch.where(known[which], self.values[entry], otherwise[which]), chance.where(known[which], 1.0)
+        return which, self.values[entry].where(known[which], SAME), chance.where(known[which], 1.0)
+
+
+def read(written: Tensor, before: Tensor) -> Tensor:
+    """(B,) twice -> (B,): the values that are written, of variables that were `before`."""
+    return torch.where(written == SAME, before, written - 1)
 
 
 class Variables(nn.Module):
@@ -216,7 +223,7 @@ class Tables(nn.Module):
         for i, table in enumerate(self._each()):
             rows = table.rows(macro, columns)
             values, sure, times = table.usual
-            columns[:, count + i] = torch.where(rows < 0, columns[:, i], values[rows])
+            columns[:, count + i] = read(values[rows], columns[:, i])
             chance, met = chance * sure[rows], torch.minimum(met, times[rows])
         over = z[:, 0, -1] & ENDED > 0
         following = torch.where(over[:, None, None], z, columns[:, None, count:])
@@ -239,9 +246,9 @@ class Tables(nn.Module):
         columns, count = self.columns(z), len(self.tables)
         rows, chance = torch.arange(len(z)), torch.ones(len(z), dtype=torch.double)
         for i, table in enumerate(self._each()):
-            which, values, share = table.branches(table.rows(macro[rows], columns), columns[:, i])
+            which, values, share = table.branches(table.rows(macro[rows], columns))
             columns, rows, chance = columns[which], rows[which], chance[which] * share
-            columns[:, count + i] = values
+            columns[:, count + i] = read(values, columns[:, i])
         return rows, torch.where(z[rows, :, -1:] & ENDED > 0, z[rows], columns[:, None, count:]), chance
 
     def outcomes(self, z: Tensor, macro: Tensor) -> tuple[Tensor, Tensor]:
@@ -277,7 +284,7 @@ class Tables(nn.Module):
 
 
 class KnownSteps(nn.Module):
-    """A prior: every action of which play showed enough is as possible as any other; all of them where it showed none."""
+    """A prior: every action of which play showed enough is as possible as any other. All are, where it showed none."""
 
     weight, floors = 1.0, (0.005, 0.0)
 
@@ -317,8 +324,8 @@ class CountedChances(nn.Module):
 class TableReturns(nn.Module):
     """Rewards by a table of counts, and what the exact solution of the whole table says can still be had.
 
-    paid: which of `rewards` (K,) a step is, by what play showed to decide. values (latents / STATUSES,): of every latent
-    of an episode that goes on; what has ended has nothing to come.
+    paid: which of `rewards` (K,) a step is, by what play showed to decide. values (latents / STATUSES,): of every
+    latent of an episode that goes on; what has ended has nothing to come.
     """
 
     rewards: Tensor
@@ -340,8 +347,8 @@ class TableReturns(nn.Module):
     def step(self, level: Level, z: Tensor, macro: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
         """The mean reward of play, 0 where it is not known."""
         rows = self.paid.rows(macro, level.dynamics.columns(z, following))
-        which, values, chance = self.paid.branches(rows, torch.zeros_like(rows))
-        paid = torch.zeros(len(z), dtype=torch.double).index_add_(0, which, chance * self.rewards[values])
+        which, values, chance = self.paid.branches(rows)
+        paid = torch.zeros(len(z), dtype=torch.double).index_add_(0, which, chance * self.rewards[values - 1])
         return torch.where(rows < 0, 0.0, paid), (following[:, 0, -1] & ENDED).double()
 
     def value(self, level: Level, z: Tensor) -> Tensor:

@@ -166,7 +166,7 @@ def paid(process: DecisionProcess, returns: Returns) -> tuple[np.ndarray, np.nda
 def solve(
     process: DecisionProcess, values: np.ndarray, fixed: np.ndarray, reward: np.ndarray, weight: np.ndarray
 ) -> np.ndarray:
-    """Value iteration, V(n) = max over pairs p at n of reward[p] + sum over outcomes e of p of weight[e] V(following[e]).
+    """V(n) = max over pairs p at n of  reward[p] + sum over outcomes e of p of weight[e] V(following[e]), by sweeps.
 
     values (N,): to begin with, and for good of latents that are `fixed` (N,) or have no pair. reward (P,), weight (E,).
     Sweeps are many and small: numpy has the least overhead. Pairs of one latent lie together, and outcomes of one pair,
@@ -224,7 +224,9 @@ def unfolded(level: WorldModel, start: Tensor, goal: Energy, evaluations: int) -
         keys = torch.cat([keys, every[new]])
     none = torch.empty(0, dtype=torch.long)
     node, macro = (torch.cat([each[i] for each in found]) if found else none for i in (0, 1))
-    chance = torch.cat([(each[3] / each[3].sum(1, keepdim=True)).flatten() for each in found]) if found else none.double()
+    chance = (
+        torch.cat([(each[3] / each[3].sum(1, keepdim=True)).flatten() for each in found]) if found else none.double()
+    )
     ends = torch.cat([each[2].flatten() for each in found]) if found else none
     count = torch.cat([torch.full((len(each[0]),), each[3].shape[1]) for each in found]) if found else none
     known = level.keys

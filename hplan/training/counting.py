@@ -8,11 +8,12 @@ Two models are counted, and the one that tells more of play that neither has see
 What a variable depends on is found for each action by greedy search (as in Friedman, Murphy and Russell, 1998,
 "Learning the structure of dynamic probabilistic networks"), by the description length of play:
 
-    bits to say the values, knowing the contexts  +  for each context whose value is not the usual one, bits to name it
+    nats to say the values, where contexts are known  +  nats to name the contexts whose value is not the usual one
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor
 
 from hplan.levels.level import Level
-from hplan.levels.tables import ENDED, STATUSES, SUCCEEDED, Conditional
+from hplan.levels.tables import ENDED, SAME, STATUSES, SUCCEEDED, Conditional, read
 from hplan.planning.value_iteration import values_of
 from hplan.play.play import Play
 
@@ -107,21 +108,22 @@ class _TableLevel:
 
     def _models(self, seen: Tensor, held: Tensor) -> Iterator[tuple[float, Steps, list[Conditional], Tensor]]:
         """All numbers as one variable, where those are not too many; then each as one of its own."""
-        states, which = torch.unique(seen, dim=0, return_inverse=True)
+        states = torch.unique(seen, dim=0)
         if len(states) <= MOST_STATES:
-            sizes = (len(states) + 1,)
-            known = Steps.of(self.play, which[:, None], sizes)
-            every = torch.cat([states, held])
-            _, number = torch.unique(every, dim=0, return_inverse=True)
+            number, sizes = (
+                torch.unique(torch.cat([states, seen, held]), dim=0, return_inverse=True)[1],
+                (len(states) + 1,),
+            )
             place = torch.full((int(number.max()) + 1,), len(states))
             place[number[: len(states)]] = torch.arange(len(states))
+            which, other = place[number[len(states) :]][:, None].split([len(seen), len(held)])
+            known = Steps.of(self.play, which, sizes)
             tables = [_joint(known, i) for i in range(2)]
-            yield told_of(tables, Steps.of(self.held, place[number[len(states) :]][:, None], sizes)), known, tables, states
+            yield told_of(tables, Steps.of(self.held, other, sizes)), known, tables, states
         if seen.shape[1] > 1:
             sizes = tuple((seen.amax(0) + 1).tolist())
             known = Steps.of(self.play, seen, sizes)
-            tables = [factor(known, known.after[:, i], i) for i in range(seen.shape[1])]
-            tables.append(factor(known, known.after[:, -1], seen.shape[1]))
+            tables = [factor(known, known.after[:, i], i) for i in range(len(sizes) + 1)]
             other = Steps.of(self.held, torch.minimum(held, seen.amax(0)), sizes)
             yield told_of(tables, other), known, tables, seen[:0]
 
@@ -202,42 +204,100 @@ def _joint(steps: Steps, target: int | None, values: Tensor | None = None) -> Co
     if target != 0:
         weights[:, 2] = size * steps.macros
     values = steps.after[:, target or 0] if values is None else values
-    return Conditional.fitted(weights, size * torch.arange(steps.macros), steps.macro, steps.columns, values)
+    return Conditional.fitted(weights, size * torch.arange(steps.macros), steps.macro, steps.columns, values + 1)
 
 
 def factor(steps: Steps, values: Tensor, target: int) -> Conditional:
     """The table of one of several variables, number `target`, of which play says the values (N,): for each action by
-    those before and, if that tells more, by those after that are determined before it. What is no variable itself may
-    as well be told from what comes of a step alone, by whichever action."""
+    those before and, if that tells more, by those after that are determined before it. Values are written as staying
+    the same where that is shorter. What is no variable itself may as well be told from what comes of a step alone, by
+    whichever action."""
     count = len(steps.sizes)
     before, after = list(range(count)), [count + 1 + i for i in range(min(target, count))]
-    rows = slice(None, None, max(len(values) // SEEN, 1))
-    macro, columns, said = steps.macro[rows].numpy(), steps.columns[rows].numpy(), values[rows].numpy()
-    sizes = {column: steps.sizes[column % (count + 1)] for column in before + after}
-    weights, offset, total, bits = torch.zeros(steps.macros, 2 * count + 2, dtype=torch.long), [], 0, 0.0
+    sizes = {column: steps.sizes[column % (count + 1)] for column in before + after} | {2 * count + 2: steps.macros}
+    every, written = torch.cat([steps.columns, steps.macro[:, None]], 1).numpy(), [values.numpy() + 1]
+    if target < count:
+        written.insert(0, np.where(every[:, target] == values.numpy(), SAME, written[0]))
+    some = slice(None, None, max(len(every) // SEEN, 1))
+    found, told = [], written[-1].copy()
     for action in range(steps.macros):
-        own = macro == action
-        told = Telling(columns[own], said[own], sizes)
-        parents, _ = told.search(before)
-        parents, length = told.search(before + after, parents)
-        offset.append(total)
-        place = 1
+        own = every[some, -1] == action
+        tellings = [Telling(every[some][own], each[some][own], sizes) for each in written]
+        tried = [telling.search(before + after, telling.search(before)[0]) for telling in tellings]
+        best = min(range(len(tried)), key=lambda i: tried[i][1])
+        found.append(tried[best])
+        own = every[:, -1] == action
+        told[own] = written[best][own]
+    together = (
+        [Telling(every[some], told[some], sizes).search([*before, *after, 2 * count + 2])] if target >= count else []
+    )
+    if together and together[0][1] <= sum(length for _, length in found):
+        groups = [(together[0][0], range(steps.macros))]
+    else:
+        groups = [(parents, range(action, action + 1)) for action, (parents, _) in enumerate(found)]
+    weights, offset, total = torch.zeros(steps.macros, 2 * count + 2, dtype=torch.long), torch.zeros(steps.macros), 0
+    seen, said = [every], [told]
+    for parents, actions in groups:
+        place, own = 1, np.isin(every[:, -1], actions)
         for parent in parents:
-            weights[action, parent] = place
+            if parent == 2 * count + 2:
+                offset[actions] += place * torch.arange(steps.macros)
+            else:
+                weights[actions, parent] = place
             place *= sizes[parent]
-        total, bits = total + place, bits + length
-    if target >= count:
-        every = Telling(np.concatenate([columns, macro[:, None]], 1), said, sizes | {2 * count + 2: steps.macros})
-        parents, length = every.search([*before, *after, 2 * count + 2])
-        if length <= bits:
-            weights, offset, place = torch.zeros_like(weights), [0] * steps.macros, 1
-            for parent in parents:
-                if parent == 2 * count + 2:
-                    offset = [place * action for action in range(steps.macros)]
-                else:
-                    weights[:, parent] = place
-                place *= every.sizes[parent]
-    return Conditional.fitted(weights, torch.tensor(offset), steps.macro, steps.columns, values)
+        offset[actions] += total
+        total += place
+        for kept, extra in zip((seen, said), completed(every[own], told[own], parents, sizes), strict=True):
+            kept.append(extra)
+    rows = torch.from_numpy(np.concatenate(seen))
+    return Conditional.fitted(weights, offset.long(), rows[:, -1], rows[:, :-1], torch.from_numpy(np.concatenate(said)))
+
+
+def completed(
+    rows: np.ndarray, values: np.ndarray, parents: tuple[int, ...], sizes: dict[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows (K, C) and values (K,) for contexts of `parents` that play, rows (N, C) and values (N,), never met: what
+    always came where those parents that tell most were the same. Each as often as that was met, up to `MANY` times.
+    Of the others nothing is known."""
+    counts = [sizes[parent] for parent in parents]
+    if len(parents) < 2 or not len(rows) or math.prod(counts) > MOST_STATES:
+        return rows[:0], values[:0]
+    all_ = np.stack([grid.ravel() for grid in np.meshgrid(*map(np.arange, counts), indexing="ij")], 1)
+    left = all_[~np.isin(_numbers(all_, counts), _numbers(rows[:, parents], counts))]
+    extra, said = [], []
+    for shared in range(len(parents) - 1, 0, -1):
+        known, first, which, met = np.unique(
+            _numbers(rows[:, parents[:shared]], counts), return_index=True, return_inverse=True, return_counts=True
+        )
+        always = np.bincount(which, values != values[first][which]) == 0
+        asked = _numbers(left[:, :shared], counts)
+        at = np.searchsorted(known, asked).clip(max=len(known) - 1)
+        found = (known[at] == asked) & always[at]
+        times = met[at[found]].clip(max=MANY)
+        made = np.zeros((int(found.sum()), rows.shape[1]), rows.dtype)
+        made[:, -1] = rows[0, -1]  # the action; where it is one of the parents it is set like them
+        made[:, parents] = left[found]
+        extra.append(made.repeat(times, 0))
+        said.append(values[first][at[found]].repeat(times))
+        left = left[~found]
+    return np.concatenate(extra), np.concatenate(said)
+
+
+def _numbers(rows: np.ndarray, counts: list[int]) -> np.ndarray:
+    """(N, K) -> (N,): equal where rows are, of numbers below `counts`."""
+    return rows @ np.cumprod([1, *counts[: rows.shape[1] - 1]])
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What some columns tell, in order: numbers of the contexts (N,) that they make, the commonest value in the context
+    of each row (N,), and nats to name the values that contexts have other than usual."""
+
+    columns: tuple[int, ...]
+    contexts: np.ndarray
+    usual: np.ndarray
+    named: float
+    length: float
 
 
 @dataclass
@@ -251,61 +311,68 @@ class Telling:
     def __post_init__(self) -> None:
         kinds, self.values = np.unique(self.values, return_inverse=True)
         self.kinds = max(len(kinds), 1)
-        self.usual = int(np.bincount(self.values, minlength=1).argmax())
+        nothing = np.zeros(len(self.values), np.int64)
+        usual = nothing + np.bincount(self.values, minlength=1).argmax()
+        self.nothing = self._known((), nothing, usual, 0.0)
 
-    def search(self, candidates: list[int], parents: list[int] | None = None) -> tuple[list[int], float]:
+    def search(self, candidates: list[int], first: tuple[int, ...] = ()) -> tuple[tuple[int, ...], float]:
         """The columns that tell most for their cost, greedily: one after the other, or two at once where none helps
-        alone; those that are not missed are left out again. And the length of the description."""
-        parents = list(parents or [])
-        best = self.length(self.contexts(parents))
-        while best > 0:
-            known = self.contexts(parents)
-            left = [column for column in candidates if column not in parents]
-            tried = [(self.length(self.contexts([column], known)), [column]) for column in left]
-            if (not tried or min(tried)[0] >= best) and len(left) <= PAIRS:
-                tried += [(self.length(self.contexts(list(two), known)), list(two)) for two in combinations(left, 2)]
-            if not tried or min(tried)[0] >= best:
+        alone; those that are not missed are left out again. And the length of the description, in nats."""
+        best = self.of(first)
+        while best.length > 0:
+            left = [column for column in candidates if column not in best.columns]
+            tried = [self.more(best, column) for column in left]
+            if all(other.length >= best.length for other in tried) and len(left) <= PAIRS:
+                tried += [self.more(self.more(best, one), two) for one, two in combinations(left, 2)]
+            better = min(tried, key=lambda other: other.length, default=best)
+            if better.length >= best.length:
                 break
-            best, more = min(tried)
-            parents += more
-        for parent in list(parents):
-            fewer = [other for other in parents if other != parent]
-            if (length := self.length(self.contexts(fewer))) <= best:
-                parents, best = fewer, length
-        return sorted(parents), best
+            best = better
+        for column in best.columns:
+            fewer = self.of(tuple(other for other in best.columns if other != column))
+            best = fewer if fewer.length <= best.length else best
+        return best.columns, best.length
 
-    def contexts(self, columns: list[int], known: np.ndarray | None = None) -> np.ndarray:
-        """(N,): numbers from 0, equal where these columns are equal, and what is known already."""
-        found = np.zeros(len(self.values), np.int64) if known is None else known
+    def of(self, columns: tuple[int, ...]) -> _Known:
+        """What these tell, in that order."""
+        known = self.nothing
         for column in columns:
-            found = np.unique(found * self.sizes[column] + self.columns[:, column], return_inverse=True)[1]
-        return found
+            known = self.more(known, column)
+        return known
 
-    def length(self, contexts: np.ndarray) -> float:
-        """In nats: of the values where the contexts (N,) are known, and of the contexts whose value is not the usual
-        one."""
+    def more(self, known: _Known, column: int) -> _Known:
+        """What is known with one more column. A context whose value is what was usual without it need not be named."""
+        contexts = np.unique(known.contexts * self.sizes[column] + self.columns[:, column], return_inverse=True)[1]
+        return self._known((*known.columns, column), contexts, known.usual, known.named)
+
+    def _known(self, columns: tuple[int, ...], contexts: np.ndarray, before: np.ndarray, named: float) -> _Known:
         if not len(contexts):
-            return 0.0
-        pairs, counts = np.unique(contexts * self.kinds + self.values, return_counts=True)
-        of, value = pairs // self.kinds, pairs % self.kinds
-        met, ways = np.bincount(of, counts), np.bincount(of)
-        odd = np.ones(len(met), bool)
-        odd[of[value == self.usual]] = ways[of[value == self.usual]] > 1
-        named = odd.sum() * (np.log(len(met)) + np.log(self.kinds)) + (0.5 * (ways - 1) * np.log(met)).sum()
-        return float((met * np.log(met)).sum() - (counts * np.log(counts)).sum() + named)
+            return _Known(columns, contexts, before, named, 0.0)
+        pairs, first, counts = np.unique(contexts * self.kinds + self.values, return_index=True, return_counts=True)
+        of = pairs // self.kinds
+        met, ways, order = np.bincount(of, counts), np.bincount(of), np.lexsort((counts, of))
+        most = order[np.cumsum(ways) - 1]  # the commonest value of each context
+        usual, was = pairs[most] % self.kinds, before[first[most]]
+        name = np.log(len(met)) + np.log(self.kinds)
+        named += name * int((usual != was).sum())
+        mixed = (name * (ways > 1) + 0.5 * (ways - 1) * np.log(met)).sum()
+        bits = (met * np.log(met)).sum() - (counts * np.log(counts)).sum()
+        return _Known(columns, contexts, usual[contexts], named, float(bits + mixed + named))
 
 
 def told_of(tables: list[Conditional], steps: Steps) -> float:
     """Mean log probability of steps of play by some tables, of every variable and of the status."""
     total = torch.zeros(len(steps.macro), dtype=torch.double)
-    for table, values in zip(tables, steps.after.T, strict=True):
-        total += table.chance(table.rows(steps.macro, steps.columns), values).log().clamp(min=STRANGE)
+    for table, before, after in zip(tables, steps.before.T, steps.after.T, strict=True):
+        rows = table.rows(steps.macro, steps.columns)
+        same = torch.where(before == after, table.chance(rows, torch.full_like(after, SAME)), 0.0)
+        total += (table.chance(rows, after + 1) + same).log().clamp(min=STRANGE)
     return float(total.mean())
 
 
 def certainty(tables: list[Conditional], steps: Steps) -> float:
     """Share of steps of play that ended as they mostly do."""
     right = torch.ones(len(steps.macro), dtype=torch.bool)
-    for table, values in zip(tables, steps.after.T, strict=True):
-        right &= table.usual[0][table.rows(steps.macro, steps.columns)] == values
+    for table, before, after in zip(tables, steps.before.T, steps.after.T, strict=True):
+        right &= read(table.usual[0][table.rows(steps.macro, steps.columns)], before) == after
     return float(right.float().mean())

@@ -40,6 +40,7 @@ from hplan.planning.energy import Lifted, NearLatent
 from hplan.planning.search import BestFirstSearch
 from hplan.play.play import Play
 from hplan.training.cells import CellLevel
+from hplan.training.counting import are_variables, table_level
 from hplan.training.history import history_of
 from hplan.training.mover import Mover, reach_level
 from hplan.training.mover import wanted_stride as reach_stride
@@ -51,7 +52,6 @@ from hplan.training.symbols import (
     index_maps,
 )
 from hplan.training.tiles import Tiles
-from hplan.training.counting import are_variables, table_level
 from hplan.training.train import History, Ratio
 from hplan.types import Budget, UsageError
 from hplan.validation import Count, Integer, Number, validated

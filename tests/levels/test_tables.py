@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hplan.levels.level import Level
-from hplan.levels.tables import ENDED, SUCCEEDED, Conditional
+from hplan.levels.tables import ENDED, SAME, SUCCEEDED, Conditional
 from hplan.planning.energy import NearLatent, Return, Success
 from hplan.planning.value_iteration import ValueIteration
 from hplan.play.play import Play
@@ -66,12 +66,14 @@ BUDGET = Budget(10_000, 50)
 
 def test_counts_are_chances_and_what_was_never_met_stays() -> None:
     macro, columns = torch.tensor([0, 0, 0, 0, 1]), torch.tensor([[0], [0], [0], [2], [0]])
-    table = Conditional.fitted(torch.ones(2, 1).long(), torch.tensor([0, 3]), macro, columns, torch.tensor([5, 5, 7, 1, 4]))
+    table = Conditional.fitted(
+        torch.ones(2, 1).long(), torch.tensor([0, 3]), macro, columns, torch.tensor([5, 5, 7, 1, 4])
+    )
     rows = table.rows(torch.tensor([0, 1, 1, 0]), torch.tensor([[0], [0], [2], [2]]))
     assert rows[2] == -1, "action 1 at 2 was never met"
-    which, values, chance = table.branches(rows, torch.full((4,), 9))
+    which, values, chance = table.branches(rows)
     assert which.tolist() == [0, 0, 1, 2, 3]
-    assert values.tolist() == [5, 7, 4, 9, 1]
+    assert values.tolist() == [5, 7, 4, SAME, 1]
     assert chance.tolist() == pytest.approx([2 / 3, 1 / 3, 1, 1, 1])
     assert table.chance(rows, torch.tensor([7, 7, 9, 1])).tolist() == pytest.approx([1 / 3, 0, 0, 1])
 
