@@ -22,16 +22,18 @@ if TYPE_CHECKING:
     from hplan.evaluation.disturbances import surprise as surprise
     from hplan.evaluation.run import evaluate as evaluate
     from hplan.registry import make as make
+    from hplan.training.adapt import adapt as adapt
     from hplan.training.learn import learn as learn
 
 _HOMES = {
     "learn": "hplan.training.learn",
+    "adapt": "hplan.training.adapt",
     "load": "hplan.agent",
     "evaluate": "hplan.evaluation.run",
     "make": "hplan.registry",
     "surprise": "hplan.evaluation.disturbances",
 }
-__all__ = ["__version__", "evaluate", "learn", "load", "make", "surprise", "testing"]
+__all__ = ["__version__", "adapt", "evaluate", "learn", "load", "make", "surprise", "testing"]
 
 
 def __getattr__(name: str) -> Any:

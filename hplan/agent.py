@@ -131,14 +131,19 @@ class Agent:
     def act(self, observation: Any) -> Any:
         """The next action for an observation, both as the environment has them. Plans where a level has no plan, and
         repairs what went wrong. Raises UsageError for an observation that is outside its space."""
+        return self._to_action(self.choose(self.stack.codec.encode(observation), observation))
+
+    def choose(self, observation: np.ndarray, shown: Any = None) -> Tensor:
+        """As `act`, with both in canonical form. shown: the observation as the environment has it, which is asked for
+        the goal where neither `reset` nor the task says one."""
         if self._episode is None:
-            self._episode = self._begin(observation, self._seed)
+            self._episode = self._begin(observation, self._seed, shown=shown)
         started = time.perf_counter()
-        latents, macro = self._episode.act(self.stack.codec.encode(observation))
+        latents, macro = self._episode.act(observation)
         if self.remembers:
             self._experience.add(latents, macro)
         self.plan_ms += 1000 * (time.perf_counter() - started)
-        return self._to_action(macro)
+        return macro
 
     def plan(self, observation: Any, goal: GoalLike = None) -> PlanTree:
         """What the agent would do from here: every level's plan, each refined for its first step. Changes nothing.
@@ -146,7 +151,7 @@ class Agent:
         else it is the first of an episode."""
         last, known = self.stack.codec.encode(observation), self._episode
         again = known is not None and bool(known.seen) and np.array_equal(last, known.seen[0])
-        episode = self._begin(observation, 0, goal, known if again else None)
+        episode = self._begin(last, 0, goal, known if again else None, shown=observation)
         episode.act(last)
         return episode.controller.execution.tree
 
@@ -165,10 +170,10 @@ class Agent:
         starts = np.broadcast_to(np.asarray(False if episode_start is None else episode_start, bool), len(rows))
         actions = []
         for i, row in enumerate(rows):
-            episode = states[i]
+            episode, seen = states[i], self.stack.codec.encode(row)
             if episode is None or starts[i]:
-                episode = states[i] = self._begin(row, self._seed + i)
-            actions.append(self._to_action(episode.act(self.stack.codec.encode(row))[1]))
+                episode = states[i] = self._begin(seen, self._seed + i, shown=row)
+            actions.append(self._to_action(episode.act(seen)[1]))
         return (actions[0] if batch is None else np.stack(actions)), tuple(states)
 
     def wrap(self, env: gymnasium.Env) -> gymnasium.Env:
@@ -251,13 +256,21 @@ class Agent:
     def _session(self) -> Controller | None:
         return self._episode.controller if self._episode else None
 
-    def _begin(self, observation: Any, seed: int, goal: GoalLike = None, like: _Episode | None = None) -> _Episode:
+    def _begin(
+        self,
+        first: np.ndarray,
+        seed: int,
+        goal: GoalLike = None,
+        like: _Episode | None = None,
+        *,
+        shown: Any = None,
+    ) -> _Episode:
         """An episode that begins with this observation, or in the midst of one that is `like` it. Its goal is that
-        one, or the one of the last reset; or else what the observation asks for."""
-        here = like.here if like else self._here.begun(self.stack.codec.encode(observation))
+        one, or the one of the last reset; or else what the observation asks for, as it was `shown`."""
+        here = like.here if like else self._here.begun(first)
         asked = self._asked if goal is None else goal
         known = self._goal if goal is None and here is self._here else goal_of(here, asked)
-        known = known or near_observation(here, self.stack.codec.goal(observation))
+        known = known or near_observation(here, self.stack.codec.goal(shown))
         return _Episode(here, self._controller(here, known, seed), like.seen[1:] if like else ())
 
     def _controller(self, here: Stack, goal: Goal, seed: int) -> Controller:

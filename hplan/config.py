@@ -14,7 +14,7 @@ from hplan.types import UsageError
 from hplan.validation import Count, Number, build, validated
 
 Recipe = Literal["explore", "random", "navigate", "stitch"]
-GoalKind = Literal["success", "observation"]
+GoalKind = Literal["auto", "success", "observation", "reward"]
 SuccessRule = Literal["auto", "terminated"]
 Layouts = Literal["vary", "fixed", "auto"]
 Change = Literal["none", "slippery", "closing-doors", "moving-wall", "closing-corridor", "flicker"]
@@ -75,7 +75,8 @@ class TaskConfig:
     environment: Gymnasium id. kwargs: for its constructor. environments: several ids in its place, of MiniGrid; every
     episode is in one of them (worlds/mixture.py). Raises UsageError where there is not one of the two.
     view: how observations are made canonical (worlds/views.py).
-    goal: what an episode asks for, the task's own `success` or to reach an `observation` that reset hands out.
+    goal: what an episode asks for: the task's own `success`, to reach an `observation` that reset hands out, or as much
+    `reward` as can be had; `auto`: success where play saw any, else reward.
     success: contract.md's rule, or `terminated`: ending is succeeding. layouts: whether each seed is another layout;
     `auto` tries a few seeds. changes: what disturbs an episode. probes: names of known factors, for reports only.
     training: settings by budget.
@@ -86,7 +87,7 @@ class TaskConfig:
     environment: str = ""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     view: str = "auto"
-    goal: GoalKind = "success"
+    goal: GoalKind = "auto"
     success: SuccessRule = "auto"
     layouts: Layouts = "auto"
     changes: ChangeConfig = ChangeConfig()

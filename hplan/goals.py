@@ -33,7 +33,8 @@ def goal_of(stack: Stack, goal: Any) -> Goal | None:
 def _success(stack: Stack, mission: str | None) -> Goal:
     """The task's own, as far as its words matter to it; or its rewards, where those are what was learned."""
     if any(level.returns for level in stack.levels):
-        return TaskReturn(tuple(level.returns and Return(level.returns) for level in stack.levels))
+        learned = (level.returns for level in stack.levels)
+        return TaskReturn(tuple(None if one is None else Return(one) for one in learned))
     words = {} if mission is None else {k: getattr(level, "words", ()) for k, level in enumerate(stack.levels)}
     known = {word for some in words.values() for word in some}
     if mission is None or not known:

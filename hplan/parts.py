@@ -72,7 +72,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "counted": "hplan.levels.tables:CountedChances",
     },
     "policy": {"subgoal": "hplan.levels.heads.policy:SubgoalPolicy"},
-    "returns": {"tables": "hplan.levels.tables:TableReturns"},
+    "returns": {
+        "vector": "hplan.levels.heads.returns:VectorReturns",
+        "tables": "hplan.levels.tables:TableReturns",
+    },
     "conditioning": {"map": "hplan.levels.heads.conditioning:MapConditioning"},
     "objective": {
         "vicreg": "hplan.objectives.vicreg:VICReg",

@@ -61,7 +61,10 @@ def test_one_line_is_enough():
             {"environment": "X-v0", "play": {"speed": 1, "restart_rare": float("nan")}},
             "restart_rare is nan; expected a",
         ),
-        ({"environment": "X-v0", "goal": "win"}, "goal is 'win'; expected 'success' or 'observation'"),
+        (
+            {"environment": "X-v0", "goal": "win"},
+            "goal is 'win'; expected 'auto', 'success', 'observation' or 'reward'",
+        ),
         ({"environment": "X-v0", "play": 3}, "play is 3; expected a table"),
         ({"environment": "X-v0", "changes": "slippery"}, "changes is 'slippery'; expected a table"),
         ({"environment": "X-v0", "play": {"speed": 1}}, "play: unknown key 'speed'"),

@@ -29,6 +29,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 for name, command, panel in (
     ("list", look.list_all, LOOK),
     ("train", commands.train, LEARN),
+    ("adapt", commands.adapt, LEARN),
     ("eval", commands.evaluate, LEARN),
     ("inspect", commands.inspect, LEARN),
     ("surprise", commands.surprise, LEARN),

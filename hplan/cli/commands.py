@@ -44,6 +44,13 @@ def train(
         Literal["auto", "terminated"],
         typer.Option(help="terminated: a gym: task counts as solved when its episode ends"),
     ] = "auto",
+    goal: Annotated[
+        Literal["auto", "success", "observation", "reward"],
+        typer.Option(
+            help="What the agent aims for; auto: success where play saw any, an observation where the task hands out "
+            "one, else reward"
+        ),
+    ] = "auto",
     encoder: Annotated[str, options.part("encoder", "What level 0 reads observations by")] = "auto",
     objective: Annotated[
         str | None, options.part("objective", "What keeps latents apart", eyes="eye_objective")
@@ -71,6 +78,7 @@ def train(
             device=device,
             resume=resume,
             success=success,
+            goal=goal,
             settings=dict(settings or ()),
             play_from=play_from,
             encoder=encoder,
@@ -86,6 +94,24 @@ def train(
         write_training(track, read_curves(out))
     count = len(agent.levels_info)
     print(f"{out}: an agent of {count} level{'s' * (count > 1)}; `hplan eval {shlex.quote(out)}` measures it")
+
+
+def adapt(
+    agent: options.AgentName,
+    out: Annotated[str, options.folder("Where the adapted agent goes, with what it played")],
+    steps: Annotated[int, options.number("Environment steps to play")] = 10_000,
+    seed: Annotated[int, options.seeds("Of play, training and the episodes before and after")] = 0,
+    task: options.OtherTask = None,
+    episodes: Annotated[int, options.number("Of evaluation, before and after")] = 20,
+) -> None:
+    """Tune what an agent knows of reward in the world itself; its world model stays as it is."""
+    from hplan.report.table import number
+    from hplan.training.adapt import adapt as run
+
+    with Bars() as progress:
+        found = run(agent, out, task=task, steps=steps, seed=seed, episodes=episodes, progress=progress)
+    before, after = (number(result.return_mean, 2) for result in (found.before, found.after))
+    print(f"{out}: mean return {after} of {episodes} episodes, and {before} before; {steps:,} steps were played")
 
 
 def evaluate(

@@ -12,7 +12,6 @@ Each factor is a table of counts (`Conditional`), and what a variable depends on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.levels.heads.prior import IMPOSSIBLE
+from hplan.levels.heads.returns import LevelReturns
 from hplan.levels.heads.uncertainty import CERTAIN
 from hplan.types import DecisionProcess
 
@@ -328,6 +328,7 @@ class TableReturns(nn.Module):
     latent of an episode that goes on; what has ended has nothing to come.
     """
 
+    policy = None  # actions are discrete
     rewards: Tensor
     values: Tensor
 
@@ -355,28 +356,6 @@ class TableReturns(nn.Module):
         goes_on = z[:, 0, -1] & ENDED == 0
         return torch.where(goes_on, self.values[level.space.number(z) // STATUSES], 0.0)
 
-
-@dataclass(frozen=True)
-class LevelReturns:
-    """`hplan.types.Returns` of a level."""
-
-    level: Level
-    head: TableReturns
-
-    @property
-    def discount(self) -> float:
-        return self.head.discount
-
-    def step(self, z: Tensor, macro: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
-        return self.head.step(self.level, z, macro, following)
-
-    def doubt(self, z: Tensor, macro: Tensor, following: Tensor) -> Tensor:
+    def doubt(self, level: Level, z: Tensor, macro: Tensor, following: Tensor) -> Tensor:
         """Counts are as they are."""
         return torch.zeros(len(z))
-
-    def value(self, z: Tensor) -> Tensor:
-        return self.head.value(self.level, z)
-
-    def propose(self, z: Tensor) -> Tensor | None:
-        """Actions are discrete."""
-        return None

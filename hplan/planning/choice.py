@@ -10,6 +10,7 @@ from hplan.levels.heads.landmarks import LandmarkEdges
 from hplan.parts import found
 from hplan.planning.cem import HORIZON, CrossEntropy
 from hplan.planning.landmark_graph import LandmarkGraph
+from hplan.planning.lookahead import Lookahead
 from hplan.planning.mppi import PathIntegral
 from hplan.planning.novelty import NoveltySearch
 from hplan.planning.search import BestFirstSearch
@@ -80,7 +81,13 @@ def auto(level: WorldModel, planning: Planning) -> Planner:
 
 def search(level: WorldModel, planning: Planning) -> Planner:
     """Best-first search where macro-actions are discrete, the cross-entropy method where they are continuous, and value
-    iteration where steps of the level end in several ways."""
+    iteration where steps of the level end in several ways, or all of them are known. For rewards, lookahead, unless all
+    that follows is known."""
+    usual = _search(level, planning)
+    return usual if level.returns is None or level.process is not None else Lookahead(usual)
+
+
+def _search(level: WorldModel, planning: Planning) -> Planner:
     if level.possible is not None:
         return NoveltySearch()
     if level.process is not None or level.outcomes is not None:

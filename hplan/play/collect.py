@@ -17,6 +17,7 @@ from hplan.types import ActionSpec, HplanError, ObservationSpec
 _VISIT_EVERY = 4  # steps between looks at the signature: rare states last longer, and looking costs 4 microseconds
 _LAYOUT_SEEDS = 2**31
 _TICK = 1000
+STRETCH = 100  # steps
 
 
 class Driver(Protocol):
@@ -119,15 +120,21 @@ def _allocate(observation: ObservationSpec, action: ActionSpec, rows: int) -> di
 
 
 class RandomPlay:
-    """Uniform random actions, each held with probability `repeat`; restarts now and then from a rare state
-    (explore.py).
+    """Uniform random actions, each held with probability `repeat`, of which every stretch of `STRETCH` steps has one;
+    restarts now and then from a rare state (explore.py).
 
     restart_rare: fraction of restarts that go to an archived rare state instead of a new layout. Environments that
     cannot go back to a snapshot always start anew.
     """
 
     def __init__(
-        self, env: Any, rng: np.random.Generator, *, steps: int, restart_rare: float = 0.0, repeat: float = 0.0
+        self,
+        env: Any,
+        rng: np.random.Generator,
+        *,
+        steps: int,
+        restart_rare: float = 0.0,
+        repeat: tuple[float, ...] = (0.0,),
     ) -> None:
         self._env = env
         self._rng = rng
@@ -152,14 +159,17 @@ class RandomPlay:
         return action
 
 
-def random_actions(spec: ActionSpec, steps: int, repeat: float, rng: np.random.Generator) -> Any:
+def random_actions(spec: ActionSpec, steps: int, repeat: tuple[float, ...], rng: np.random.Generator) -> Any:
     """`steps` actions, all at once because drawing is slow: a list of integers, or float32 (steps, A)."""
     if spec.kind == "discrete":
         drawn: np.ndarray = rng.integers(0, spec.size, steps)
     else:
         drawn = rng.uniform(spec.low, spec.high, (steps, spec.size)).astype(np.float32)
-    if repeat > 0:
-        fresh = np.where(rng.random(steps) < repeat, 0, np.arange(steps))
+    if any(repeat):
+        held = np.asarray(repeat)
+        if len(held) > 1:
+            held = held[rng.integers(len(held), size=-(-steps // STRETCH))].repeat(STRETCH)[:steps]
+        fresh = np.where(rng.random(steps) < held, 0, np.arange(steps))
         drawn = drawn[np.maximum.accumulate(fresh)]
     return drawn.tolist() if spec.kind == "discrete" else drawn
 

@@ -240,20 +240,21 @@ def lately(newest_first: Sequence[Tensor]) -> Tensor:
     return torch.cat(list(newest_first), -1)
 
 
-def load_play(path: Path | str, *, skip_damaged: bool = False) -> Play:
-    """All episodes of a store; every shard's hash is checked first (about 1 s for 500 MB). What lies in one shard is
-    mapped, not read.
+def load_play(*paths: Path | str, skip_damaged: bool = False) -> Play:
+    """All episodes of a store, or of several one after the other; every shard's hash is checked first (about 1 s for
+    500 MB). What lies in one shard is mapped, not read.
 
     Raises HplanError naming a damaged shard; with `skip_damaged` the others are loaded. Warns (`PrecisionWarning`) of
     numbers whose steps float32 cannot hold.
     """
-    store = EpisodeStore.open(path, skip_damaged=skip_damaged, hashes=True)
-    shards = list(store.arrays())
+    stores = [EpisodeStore.open(path, skip_damaged=skip_damaged, hashes=True) for path in paths]
+    shards = [shard for store in stores for shard in store.arrays()]
+    where, manifest = ", ".join(str(store.path) for store in stores), stores[0].manifest
     if not shards:
-        raise HplanError(f"{store.path}: no readable episodes: run the same `hplan data make` again")
-    play = _joined(shards, store.manifest.observation_spec, store.manifest.action_spec)
+        raise HplanError(f"{where}: no readable episodes: run the same `hplan data make` again")
+    play = _joined(shards, manifest.observation_spec, manifest.action_spec)
     if play.observation_spec.kind == "vector":
-        warn_of_rounding(play.observations, play.remaining, str(store.path))
+        warn_of_rounding(play.observations, play.remaining, where)
     return play
 
 

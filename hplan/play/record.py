@@ -37,11 +37,14 @@ from hplan.worlds.experts import OraclePlay
 from hplan.worlds.rooms import Rooms, RoomsPlay
 
 _DECISIVE = ("kwargs", "view", "layouts", "success")  # fields of a task, beside its recipe, that decide what play is
-_HOLD = 0.75  # probability that a continuous random action is held: noise that is new every step leads nowhere
+# Chances that a random action is held: noise that is new every step leads nowhere. How long it takes to get somewhere
+# by one of a few actions, nobody knows; all of them at once, as continuous actions are between, is seldom needed.
+_HOLD: dict[str, tuple[float, ...]] = {"continuous": (0.75,), "discrete": (0.0, 0.7, 0.95)}
 Progress = Callable[[int, int], None]  # steps done, steps asked for
 MakeEnv = Callable[[], Any]  # as `hplan.registry.make_world`
 Tick = Callable[[int], None]  # steps played since the last tick
 Finished = tuple[ShardInfo, HplanError | None]
+MakeDriver = Callable[[Any, np.random.Generator, int], Driver]  # environment, randomness, steps
 Job = Callable[[int, int, Tick], Finished]  # index of the shard, its steps
 
 
@@ -56,13 +59,15 @@ def play(
     workers: int = 1,
     shard_steps: int | None = None,
     make: MakeEnv | None = None,
+    driver: MakeDriver | None = None,
 ) -> EpisodeStore:
     """Play `steps` environment steps of `task` into the folder `out`, in shards of `shard_steps`
     (default: 20,000, and of images as many as 64 MB hold).
 
     Shard i depends on the settings, `seed` and i alone, never on `workers` or on interruptions: a run that was killed
     and is called again makes what is missing or damaged, and ends with the same bytes. More `steps` extend a store.
-    `make` builds the environment (default: the task's own, of training); with `workers` > 1 it has to be picklable.
+    `make` builds the environment (default: the task's own, of training), and `driver` who plays in it (default: as the
+    task's recipe says); with `workers` > 1 both have to be picklable.
 
     Raises UsageError where `out` holds something else or the disk has no room for so many frames, HplanError where the
     environment fails (naming it, seed and step; the episodes before that are kept) or where the disk is full.
@@ -88,7 +93,7 @@ def play(
         report(done, steps)
 
     add(0)
-    job = partial(_shard, task, make, out, seed)
+    job = partial(_shard, task, make, driver or partial(_driver, task), out, seed)
     with closing(_parallel(job, sizes, workers, add) if workers > 1 else _serial(job, sizes, add)) as shards:
         for shard, error in shards:
             if shard.episodes:
@@ -160,13 +165,14 @@ def _check_room(out: Path, manifest: Manifest, steps: int) -> None:
         )
 
 
-def _shard(task: TaskConfig, make: MakeEnv, out: Path, seed: int, index: int, steps: int, tick: Tick) -> Finished:
+def _shard(
+    task: TaskConfig, make: MakeEnv, plays: MakeDriver, out: Path, seed: int, index: int, steps: int, tick: Tick
+) -> Finished:
     """Play and write shard `index`."""
     env = make()
     rng = np.random.default_rng([seed, index])
     try:
-        driver = _driver(task, env, rng, steps)
-        got = collect(env, driver, steps=steps, episode_steps=task.play.episode_steps, tick=tick)
+        got = collect(env, plays(env, rng, steps), steps=steps, episode_steps=task.play.episode_steps, tick=tick)
     finally:
         env.close()
     lengths, seeds = got.arrays["lengths"], got.arrays["seeds"]
@@ -183,7 +189,8 @@ def _driver(task: TaskConfig, env: Any, rng: np.random.Generator, steps: int) ->
         rare = task.play.restart_rare
         return CountBasedPlay(env, rng, archive=rare_states(env) if rare > 0 else None, restart_rare=rare)
     if task.play.recipe in ("explore", "random"):
-        repeat = _HOLD if actions == "continuous" else 0.0
+        plain = task.play.recipe == "random" and actions == "discrete"
+        repeat = (0.0,) if plain else _HOLD[actions]
         return RandomPlay(env, rng, steps=steps, restart_rare=task.play.restart_rare, repeat=repeat)
     if isinstance(env.unwrapped, Rooms):
         return ScriptedPlay(RoomsPlay(env, rng))

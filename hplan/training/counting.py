@@ -118,7 +118,7 @@ class _TableLevel:
             place[number[: len(states)]] = torch.arange(len(states))
             which, other = place[number[len(states) :]][:, None].split([len(seen), len(held)])
             known = Steps.of(self.play, which, sizes)
-            tables = [_joint(known, i) for i in range(2)]
+            tables = [_joint(known, known.after[:, i], after=i == 1) for i in range(2)]
             yield told_of(tables, Steps.of(self.held, other, sizes)), known, tables, states
         if seen.shape[1] > 1:
             sizes = tuple((seen.amax(0) + 1).tolist())
@@ -177,7 +177,7 @@ class _TableLevel:
             kinds = torch.zeros(int(which.max()) + 1, dtype=torch.double).index_reduce_(
                 0, which, steps.reward, "mean", include_self=False
             )
-        paid = _joint(steps, None, which) if count == 1 else factor(steps, which, count + 1)
+        paid = _joint(steps, which, after=True) if count == 1 else factor(steps, which, count + 1)
         sizes = {"contexts": len(paid.keys), "entries": len(paid.values), "columns": 2 * (count + 1)}
         sizes |= {"macros": level.macro.size, "rewards": len(kinds), "latents": level.space.count}
         head = level.made_anew("returns", kind="tables", discount=self.discount, **sizes)
@@ -197,13 +197,10 @@ def _ends(steps: Steps, count: int) -> Tensor:
     return ends
 
 
-def _joint(steps: Steps, target: int | None, values: Tensor | None = None) -> Conditional:
-    """The table of the one variable there is, 0, or of the status, 1; None: of `values`, by all that there is."""
-    weights = torch.zeros(steps.macros, 4, dtype=torch.long)
-    weights[:, 0], size = 1, steps.sizes[0]
-    if target != 0:
-        weights[:, 2] = size * steps.macros
-    values = steps.after[:, target or 0] if values is None else values
+def _joint(steps: Steps, values: Tensor, *, after: bool) -> Conditional:
+    """The table of what the one variable that there is decides, values (N,): by what it was before, and was `after`."""
+    weights, size = torch.zeros(steps.macros, 4, dtype=torch.long), steps.sizes[0]
+    weights[:, 0], weights[:, 2] = 1, after * size * steps.macros
     return Conditional.fitted(weights, size * torch.arange(steps.macros), steps.macro, steps.columns, values + 1)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from hplan.agent import Agent
-from hplan.config import SuccessRule, Task, TaskConfig
+from hplan.config import GoalKind, SuccessRule, Task, TaskConfig
 from hplan.files import locked, sweep, write_atomically
 from hplan.levels.stack import METADATA, WEIGHTS, Stack
 from hplan.levels.stage import Curve
@@ -51,6 +51,7 @@ def learn(
     device: Device = "auto",
     resume: bool = True,
     success: SuccessRule = "auto",
+    goal: GoalKind = "auto",
     workers: Count = 1,
     settings: Mapping[str, Any] | None = None,
     play_from: str | Path | None = None,
@@ -67,9 +68,10 @@ def learn(
     a folder of this task's play that exists already (`hplan data make` or `import`), instead of playing. encoder,
     objective, abstraction: what level 0 reads observations by, what keeps latents apart, and how levels are cut out of
     play, each a name of `hplan.parts`, MODULE:NAME, or the class itself (docs/extending.md). Where observations are
-    images, an objective that eyes have is the eye's, and one that eyes and levels have is for both. history:
-    observations that level 0 sees at once, where one does not say how things move; "auto", the setting's default, finds
-    out from play.
+    images, an objective that eyes have is the eye's, and one that eyes and levels have is for both. goal: what the
+    agent aims for of its own accord; "auto": success where play saw any, an observation where the task hands out one,
+    else reward. history: observations that level 0 sees at once, where one does not say how things move; "auto", the
+    setting's default, finds out from play.
 
     `out` keeps play, snapshots and the agent: called again with the same arguments it goes on where it stopped, and
     does nothing where it is finished. progress(stage, done, total, figures) is told how it goes. Same arguments, same
@@ -79,6 +81,7 @@ def learn(
     HplanError where play or training fails. Warns (`NoSuccessWarning`) where no step of play succeeded.
     """
     config = task_of(task, success)
+    config = config if goal == "auto" else replace(config, goal=goal)
     if budget not in config.play.steps:
         raise UsageError(f"budget is {budget!r}{near(budget, config.play.steps)}")
     networks_on, out = _device(device), Path(out)
@@ -243,24 +246,42 @@ def _check_travels(task: TaskConfig, workers: int) -> None:
 
 
 def _load(folder: Path, task: TaskConfig) -> Play:
-    """Play to train on. Raises HplanError where there is too little, and warns where nothing in it succeeded."""
+    """Play to train on, of which nothing is left of what the agent does not aim for: success, rewards or both. Raises
+    HplanError where there is too little, and warns where nothing in it succeeded."""
     data = load_play(folder)
     if data.episodes < FEWEST:
         raise HplanError(
             f"{folder} holds {data.episodes} episode of {data.steps} steps, too little to train on: play more steps"
         )
+    no_success, no_rewards = torch.zeros_like(data.success), torch.zeros_like(data.rewards)
     if task.goal == "observation":  # success was of goals that the agent cannot see in an observation
-        return replace(data, success=torch.zeros_like(data.success))
-    if not data.success.any():
+        return replace(data, success=no_success, rewards=no_rewards)
+    if task.goal == "reward":
+        if not data.rewards.any():
+            raise HplanError(f"no step of {task.name} was paid anything in {data.steps:,} steps of play: play more")
+        return replace(data, success=no_success)
+    if data.success.any():
+        return replace(data, rewards=no_rewards)
+    told = (
+        f"no step of {task.name} counted as success in {data.steps:,} steps of play, of which "
+        f"{int((data.rewards > 0).sum()):,} were rewarded"
+    )
+    if task.goal == "auto" and data.rewards.any():
         warnings.warn(
-            f"no step of {task.name} counted as success in {data.steps:,} steps of play, of which "
-            f"{int((data.rewards > 0).sum()):,} were rewarded: the agent learns no goal of its own. Success is "
-            "info['success'], or a reward above 0 that ends the episode: have the environment tell it, play more, "
-            "choose --success terminated, or give `agent.reset` a goal",
+            f"{told} and {int((data.rewards < 0).sum()):,} cost something: the agent aims for as much reward as can be "
+            "had (--goal reward says so without a warning)",
             NoSuccessWarning,
             stacklevel=3,
         )
-    return data
+        return data
+    warnings.warn(
+        f"{told}: the agent learns no goal of its own. Success is info['success'], or a reward above 0 that ends the "
+        "episode: have the environment tell it, play more, choose --success terminated or --goal reward, or give "
+        "`agent.reset` a goal",
+        NoSuccessWarning,
+        stacklevel=3,
+    )
+    return replace(data, rewards=no_rewards)
 
 
 def read_curves(folder: str | Path) -> dict[str, Curve]:

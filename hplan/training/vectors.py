@@ -48,6 +48,7 @@ class StrideSettings:
 
     eye_steps: Count = 3000  # of what sees images
     base_steps: Count = 6000
+    critic_steps: Count = 6000  # of the values, where an agent aims for reward
     above_steps: Count = 2500
     batch: Annotated[Integer, Field(ge=8)] = 128
     codes: Count = 64
@@ -57,6 +58,7 @@ class StrideSettings:
     encoder: str = "auto"  # hplan.parts has the names; auto: fourier of numbers, one-hot symbols, patches
     objective: str = "vicreg"  # hplan.parts has the names
     eye_objective: str = "inverse"  # what sees images learns by; hplan.parts has the names
+    discount: Annotated[Number, Field(gt=0, lt=1)] = 0.99  # of rewards, for each environment step
     labelled: Annotated[Number, Field(gt=0, le=1)] = 1.0  # share of the episodes of play of which actions are known
     inverse: bool = True  # latents of level 0 have to tell the action between them
     identity: bool = False  # levels above take the latents below as they are, for ablation

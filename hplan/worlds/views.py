@@ -221,7 +221,7 @@ def _symbols(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, F
 
     env = changing(stripped(env, _SUPERSEDED["symbols"]), task.changes)
     at_least = task.play.episode_steps if split == "train" else 0
-    view = MiniGridView(env, task.name, at_least=at_least, asks=task.goal == "success")
+    view = MiniGridView(env, task.name, at_least=at_least, asks=task.goal != "observation")
     return view, lambda observation: observation[..., :AGENT].tobytes()  # where the agent starts makes no new layout
 
 
@@ -231,7 +231,7 @@ def _tiles(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fin
 
     env = changing(stripped(env, _SUPERSEDED["symbols"]), task.changes)
     at_least = task.play.episode_steps if split == "train" else 0
-    view = TileView(env, task.name, at_least=at_least, asks=task.goal == "success")
+    view = TileView(env, task.name, at_least=at_least, asks=task.goal != "observation")
     return view, lambda _: view.layout
 
 

@@ -138,7 +138,7 @@ def test_a_trip_that_no_plan_is_as_long_as_is_worth_a_level(kind: str, trip: flo
     """Sampled plans have eight steps; a search finds its way over more."""
     found = rule(walk(40))
     found.trip, found.reliable = trip, [reliable]
-    level: Any = SimpleNamespace(index=0, macro=SimpleNamespace(kind=kind))
+    level: Any = SimpleNamespace(index=0, macro=SimpleNamespace(kind=kind), returns=None)
     assert found.finish(level) and found.over is not more
 
 

@@ -1,0 +1,147 @@
+"""Planning for reward: what is paid on the way, and what can still be had at the end.
+
+return of a plan  =  sum over its steps of  discount^t P(not ended before) r_t   +   discount^H P(not ended) value(z_H)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hplan.planning.energy import Return
+from hplan.planning.rollout import bounds, shape_of
+from hplan.types import Budget, Energy, Planner, PlanResult, StepCost, WorldModel
+
+NEVER = -100.0  # log-probability of a macro-action that play never showed to be possible
+SMALLEST = 0.05  # of the half range: the deviation of what is tried never shrinks below this
+
+
+class Lookahead:
+    """Beam search over discrete macro-actions; over continuous ones the cross-entropy method, which begins with what
+    the level's policy proposes (as TD-MPC: Hansen et al., 2022, arXiv 2203.04955). Any goal but a return is planned for
+    by `usual`."""
+
+    def __init__(
+        self,
+        usual: Planner,
+        *,
+        beam: int = 16,
+        horizon: int = 8,
+        candidates: int = 64,
+        rounds: int = 3,
+        elites: int = 8,
+    ) -> None:
+        """beam: plans kept at every step; horizon: steps of the level; candidates, rounds, elites: as `CrossEntropy`
+        has them."""
+        self.usual, self.beam, self.horizon = usual, beam, horizon
+        self.candidates, self.rounds, self.elites = candidates, rounds, elites
+
+    @torch.inference_mode()
+    def plan(
+        self,
+        level: WorldModel,
+        start: Tensor,
+        goal: Energy,
+        *,
+        budget: Budget,
+        step_cost: StepCost | None = None,
+        generator: torch.Generator | None = None,
+    ) -> PlanResult:
+        if not isinstance(goal, Return):
+            return self.usual.plan(level, start, goal, budget=budget, step_cost=step_cost, generator=generator)
+        if level.macro.kind == "discrete":
+            return self._search(level, start, goal, budget)
+        return self._sample(level, start, goal, budget, generator)
+
+    def _search(self, level: WorldModel, start: Tensor, goal: Return, budget: Budget) -> PlanResult:
+        plans = _Plans.at(start[None])
+        evaluations = 0
+        for _ in range(min(self.horizon, budget.horizon)):
+            possible = level.prior(plans.latents[-1]) > NEVER
+            possible |= ~possible.any(1, keepdim=True)
+            rows, macros = torch.nonzero(possible, as_tuple=True)
+            if evaluations and evaluations + len(rows) > budget.evaluations:
+                break
+            evaluations += len(rows)
+            plans = plans.of(rows).after(level, goal, macros)
+            plans = plans.of(_best_of_each(level.keys(plans.latents[-1]), plans.worth(goal), self.beam))
+        return plans.result(goal, evaluations)
+
+    def _sample(
+        self, level: WorldModel, start: Tensor, goal: Return, budget: Budget, generator: torch.Generator | None
+    ) -> PlanResult:
+        rounds, candidates, horizon = shape_of(budget, self.rounds, self.candidates, self.horizon)
+        low, high = bounds(level, start)
+        half, mean = (high - low) / 2, ((low + high) / 2).expand(horizon, -1)
+        deviation, best = half.expand(horizon, -1), None
+        for turn in range(rounds):
+            noise = torch.randn(candidates, horizon, len(low), generator=generator).to(start)
+            noise[0] = 0.0
+            plans = _Plans.at(start.expand(candidates, *start.shape))
+            for step in range(horizon):
+                middle = None if turn else goal.returns.propose(plans.latents[-1])
+                middle = mean[step] if middle is None else middle
+                plans = plans.after(level, goal, torch.clamp(middle + deviation[step] * noise[:, step], low, high))
+            worth = plans.worth(goal)
+            top = plans.of(worth.topk(min(self.elites, candidates)).indices)
+            if best is None or bool(top.worth(goal)[0] > best.worth(goal)[0]):
+                best = top.of(torch.zeros(1, dtype=torch.long))
+            macros = torch.stack(top.macros, 1)
+            mean, deviation = macros.mean(0), torch.maximum(macros.std(0, correction=0), SMALLEST * half)
+        assert best is not None
+        return best.result(goal, rounds * candidates * horizon)
+
+
+@dataclass(frozen=True)
+class _Plans:
+    """B plans so far: latents, one (B, *z) more than macros (B, ...); of each what it was paid, and the discount of
+    what comes next, with the chance of it (B,)."""
+
+    latents: list[Tensor]
+    macros: list[Tensor]
+    paid: Tensor
+    left: Tensor
+
+    @staticmethod
+    def at(z: Tensor) -> _Plans:
+        return _Plans([z], [], torch.zeros(len(z)), torch.ones(len(z)))
+
+    def of(self, rows: Tensor) -> _Plans:
+        latents, macros = ([each[rows] for each in some] for some in (self.latents, self.macros))
+        return _Plans(latents, macros, self.paid[rows], self.left[rows])
+
+    def after(self, level: WorldModel, goal: Return, macros: Tensor) -> _Plans:
+        """One more step of each."""
+        z = self.latents[-1]
+        following = level.predict(z, macros)
+        reward, ends = goal.returns.step(z, macros, following)
+        doubt = goal.returns.doubt(z, macros, following)
+        left = self.left * goal.returns.discount**level.stride * (1 - ends)
+        paid = self.paid + self.left * (reward - doubt)
+        return _Plans([*self.latents, following], [*self.macros, macros], paid, left)
+
+    def worth(self, goal: Return) -> Tensor:
+        """(B,)"""
+        return self.paid + self.left * goal.returns.value(self.latents[-1])
+
+    def result(self, goal: Return, evaluations: int) -> PlanResult:
+        best = int(self.worth(goal).argmax())
+        latents = torch.stack([each[best] for each in self.latents])
+        return PlanResult(
+            macros=torch.stack([each[best] for each in self.macros]),
+            latents=latents,
+            energies=goal(latents),
+            costs=torch.ones(len(self.macros)),
+            reached=False,
+            evaluations=evaluations,
+        )
+
+
+def _best_of_each(keys: Tensor, worth: Tensor, count: int) -> Tensor:
+    """Rows of the best plans, at most one of those that came to the same latent."""
+    order = worth.argsort(descending=True, stable=True)
+    _, which = torch.unique(keys[order], dim=0, return_inverse=True)
+    first = torch.full((int(which.max()) + 1,), len(order)).scatter_reduce(0, which, torch.arange(len(order)), "amin")
+    return order[first.sort().values[:count]]

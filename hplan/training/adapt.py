@@ -1,0 +1,135 @@
+"""Adapting an agent to reward in the world itself: it plays towards it, and learns from what that brought.
+
+The world model stays as it is. What is learned anew after every round, from all play so far, is what steps pay, values
+and the policy. As model-based policy optimisation does (Janner et al., 2019, arXiv 1906.08253), but for planning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hplan.agent import Agent, load
+from hplan.evaluation.run import evaluate
+from hplan.files import locked
+from hplan.levels.heads.returns import returns_stages
+from hplan.levels.pixels import PixelEncoder
+from hplan.play.explore import Start, begin
+from hplan.play.play import Play, load_play
+from hplan.play.record import play
+from hplan.registry import agent_path, task_of
+from hplan.threads import reproducible
+from hplan.training.eye import seen
+from hplan.training.fit import Progress, Run
+from hplan.training.train import run_stages
+from hplan.types import Result, UsageError
+from hplan.validation import Count, Seed, checked
+
+ROUNDS = 4  # of playing and learning
+RANDOM = 0.1  # of the actions are uniform: what the agent would not do is seen, too
+SEEDS = 2**31
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """The agent, and what it came to on the same episodes before and after."""
+
+    agent: Agent
+    before: Result
+    after: Result
+
+
+@checked
+def adapt(
+    agent: str | Path,
+    out: str | Path,
+    *,
+    task: Any = None,
+    steps: Count = 10_000,
+    seed: Seed = 0,
+    episodes: Count = 20,
+    critic_steps: Count = 6000,
+    progress: Progress | None = None,
+) -> Adapted:
+    """Tune an agent that aims for reward in its own task, and save it in `out`.
+
+    It plays `steps` steps in rounds, one action in ten at random, and learns rewards and values from these and from the
+    play that it was trained on, where that still lies beside it. Levels, thresholds and landmarks stay as they are.
+    `episodes`: of evaluation, before and after. Called again with the same arguments it goes on where it stopped.
+
+    Raises UsageError for an agent that knows no reward, and HplanError where the environment fails.
+    """
+    first, out = load(agent), Path(out)
+    if first.stack.levels[0].returns is None:
+        raise UsageError(f"{agent} aims for no reward, and there is nothing to adapt: train it with --goal reward")
+    if first.stack.levels[0].process is not None:
+        raise UsageError(
+            f"{agent} counted its rewards and solved for them, and there is nothing to tune: train it with more --steps"
+        )
+    where = task_of(first.task if task is None else task, first.stack.success_rule)
+    own = agent_path(agent) / "play"
+    stores: list[Path] = [own] if own.exists() else []
+    player = first
+    with locked(out), reproducible():
+        for number in range(ROUNDS):
+            folder = out / f"round-{number + 1}"
+            told = _told(progress, f"play {number + 1}") if progress else None
+            share = steps * (number + 1) // ROUNDS - steps * number // ROUNDS
+            now = player
+            if share:
+                play(
+                    where,
+                    folder / "play",
+                    steps=share,
+                    seed=seed * ROUNDS + number,
+                    progress=told,
+                    driver=lambda env, rng, _steps, now=now: AgentPlay(now, env, rng),
+                )
+                stores.append(folder / "play")
+            player = _learned(player, load_play(*stores), Run(seed, folder / "stages", "cpu", progress), critic_steps)
+        results = [evaluate(one, where, episodes=episodes, seed=seed, progress=progress) for one in (first, player)]
+        brought = {"steps": steps, "before": results[0].return_mean, "after": results[1].return_mean}
+        stack = replace(player.stack, train={**first.stack.train, "adapted": brought})
+        stack.save(out)
+    return Adapted(Agent(stack, name=str(out)), *results)
+
+
+class AgentPlay:
+    """A driver of play (`hplan.play.collect`): the agent, with random actions between its own."""
+
+    def __init__(self, agent: Agent, env: Any, rng: np.random.Generator) -> None:
+        self.agent, self.env, self.rng = agent, env, rng
+
+    def start(self) -> Start:
+        start = begin(self.env, int(self.rng.integers(SEEDS)))
+        self.agent.reset(seed=int(self.rng.integers(SEEDS)), context=start.context)
+        return start
+
+    def act(self, observation: np.ndarray, step: int) -> Any:
+        chosen = self.agent.choose(observation)
+        if self.rng.random() < RANDOM:
+            return self.env.codec.random_action(self.rng)
+        return chosen.numpy(force=True)
+
+
+def _learned(agent: Agent, play: Play, run: Run, steps: int) -> Agent:
+    """The agent with what it knows of reward learned anew."""
+    stack = agent.stack
+    level = deepcopy(stack.levels[0])
+    head = level.returns_head
+    known = stack.seen(play)
+    if isinstance(level.encoder, PixelEncoder):
+        known = seen(level.encoder.eye, known)
+    options = {"discount": head.discount, "hidden": head.hidden, "steps": steps}
+    run_stages(returns_stages(level, known, seed=run.seed, **options), run)
+    level.eval().requires_grad_(False)
+    return Agent(replace(stack, levels=(level, *stack.levels[1:])))
+
+
+def _told(progress: Progress, stage: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(stage, done, total, {})

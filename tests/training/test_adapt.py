@@ -1,0 +1,94 @@
+"""Adapting to reward in the world itself: where play never was, the agent learns what is paid there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import hplan
+from hplan.levels.heads import uncertainty
+from hplan.training import vectors
+from hplan.types import NoSuccessWarning, UsageError
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short() -> Iterator[None]:
+    """Other heads are not what is tested here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uncertainty, "STEPS", 100)
+        patch.setattr(vectors, "SUPPORT_STEPS", 100)
+        yield
+
+
+SMALL = {"base_steps": 300, "critic_steps": 200, "batch": 64, "hidden": 32, "discount": 0.9}
+
+
+class Meadow(gymnasium.Env):
+    """Ten steps on a line; every step pays what grass there is, and most of it grows at the right end."""
+
+    observation_space = spaces.Box(-1.5, 1.5, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
+        super().reset(seed=seed)
+        self.at = 0.0
+        return self._seen(), {}
+
+    def step(self, action: int) -> tuple:
+        self.at = float(np.clip(self.at + 0.2 * (2 * int(action) - 1), -1, 1))
+        return self._seen(), self.at, False, False, {}
+
+    def _seen(self) -> np.ndarray:
+        return np.array([self.at, 0.5 * self.at], np.float32)
+
+
+def meadow() -> gymnasium.Env:
+    return gymnasium.wrappers.TimeLimit(Meadow(), 10)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("meadow") / "run"
+    with pytest.warns(NoSuccessWarning, match="aims for as much reward as can be had"):
+        hplan.learn(meadow, out, steps=1500, levels=1, settings=SMALL)
+    return out
+
+
+def test_what_it_brought_is_said_and_the_world_model_stays(run: Path, tmp_path: Path) -> None:
+    found = hplan.adapt(run, tmp_path / "adapted", task=meadow, steps=200, episodes=2, critic_steps=200)
+    best = sum(min(0.2 * step, 1.0) for step in range(1, 11))
+    assert found.after.return_mean == pytest.approx(best, abs=0.01)
+    kept = hplan.load(tmp_path / "adapted")
+    assert kept.train_info["adapted"] == {
+        "steps": 200,
+        "before": pytest.approx(found.before.return_mean),
+        "after": pytest.approx(found.after.return_mean),
+    }
+    before, after = (one.stack.levels[0].state_dict() for one in (hplan.load(run), kept))
+    for name, weights in before.items():
+        if not name.startswith("returns_head"):
+            assert weights.equal(after[name]), name
+    assert any(not weights.equal(after[name]) for name, weights in before.items())
+    assert len(list((tmp_path / "adapted").glob("round-*/play/manifest.json"))) == 4
+
+
+def test_again_it_does_nothing_and_comes_to_the_same(run: Path, tmp_path: Path) -> None:
+    options = {"task": meadow, "steps": 40, "episodes": 1, "critic_steps": 20}
+    first = hplan.adapt(run, tmp_path / "adapted", **options)
+    again = hplan.adapt(run, tmp_path / "adapted", **options)
+    assert (first.before.records[0]["reward"], first.after.records[0]["reward"]) == (
+        again.before.records[0]["reward"],
+        again.after.records[0]["reward"],
+    )
+
+
+def test_an_agent_that_aims_for_success_has_nothing_to_adapt(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="aims for no reward, and there is nothing to adapt: train it with --goal"):
+        hplan.adapt("minigrid/DoorKey-8x8", tmp_path / "adapted")
