@@ -29,6 +29,7 @@ from hplan.planning.value_iteration import values_of
 from hplan.play.play import Play
 
 MOST_STATES = 4096  # that one variable may have
+MOST_VARIABLES = 64  # more would be looked at in too many ways
 SEEN = 50_000  # steps that dependencies are looked for in
 MANY = 10  # times that play has to have met a step to count on it, where steps end in several ways
 CERTAIN = 0.999  # of steps ending as they mostly do: where it is more, they end in one way
@@ -71,9 +72,9 @@ def told(play: Play) -> Tensor:
 
 
 def are_variables(play: Play) -> bool:
-    """Whether observations are a few discrete variables: one cell, or a row of cells of which each says its place."""
+    """Whether observations are a few discrete variables: one cell, or a row of cells that say their places."""
     seen = play.observations
-    if play.observation_spec.kind != "symbols" or seen.shape[1] != 1:
+    if play.observation_spec.kind != "symbols" or seen.shape[1] != 1 or told(play).shape[1] > MOST_VARIABLES:
         return False
     place = torch.arange(seen.shape[2])
     return seen.shape[2] == 1 or (seen.shape[3] == 2 and bool((seen[:, 0, :, 1] == place).all()))
