@@ -18,7 +18,7 @@ from hplan.planning.energy import Return
 from hplan.types import Budget, DecisionProcess, Energy, PlanResult, Returns, StepCost, WorldModel
 
 DISCOUNT = 0.999  # of success per step: a sure way is worth a detour of about a thousand steps times the risk it avoids
-TOLERANCE = 1e-6  # of a chance, or of the largest value, between two sweeps
+TOLERANCE = 1e-6  # of a chance, or of the largest reward, between two sweeps
 SWEEPS = 20_000
 LEAST = 0.05  # outcomes less likely are noise: a dead end that leaked a little would be none in the long run
 SURE = 0.9  # a step whose likeliest outcome is less likely than this ends the path
@@ -177,13 +177,13 @@ def solve(
         return values
     first = np.flatnonzero(np.diff(node, prepend=-1))
     nodes, pairs, following = node[first], _firsts(process), process.following.numpy()
-    keep, kept = fixed[nodes], values[nodes]
+    keep, kept, enough = fixed[nodes], values[nodes], TOLERANCE * max(1.0, np.abs(reward).max())
     for _ in range(SWEEPS):
         best = np.maximum.reduceat(reward + np.add.reduceat(weight * values[following], pairs), first)
         best = np.where(keep, kept, best)
         change = np.abs(best - values[nodes]).max()
         values[nodes] = best
-        if change <= TOLERANCE * max(1.0, np.abs(best).max()):
+        if change <= enough:
             break
     return values
 

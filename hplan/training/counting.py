@@ -111,13 +111,11 @@ class _TableLevel:
         """All numbers as one variable, where those are not too many; then each as one of its own."""
         states = torch.unique(seen, dim=0)
         if len(states) <= MOST_STATES:
-            number, sizes = (
-                torch.unique(torch.cat([states, seen, held]), dim=0, return_inverse=True)[1],
-                (len(states) + 1,),
-            )
+            number = torch.unique(torch.cat([states, seen, held]), dim=0, return_inverse=True)[1]
             place = torch.full((int(number.max()) + 1,), len(states))
             place[number[: len(states)]] = torch.arange(len(states))
             which, other = place[number[len(states) :]][:, None].split([len(seen), len(held)])
+            sizes = (len(states) + 1,)
             known = Steps.of(self.play, which, sizes)
             tables = [_joint(known, known.after[:, i], after=i == 1) for i in range(2)]
             yield told_of(tables, Steps.of(self.held, other, sizes)), known, tables, states

@@ -73,7 +73,7 @@ class EventSettings:
     channels: Count = 24
     hidden: Annotated[Integer, Field(ge=3)] = 48
     objective: str = "infonce"  # hplan.parts has the names
-    discount: Annotated[Number, Field(gt=0, lt=1)] = 0.99  # of rewards, for each environment step
+    discount: Annotated[Number, Field(gt=0, lt=1)] = 0.999  # of rewards, for each environment step: tables are exact
     history: History = "auto"  # observations that level 0 sees at once; auto: as many as it takes to predict the next
     ratio: Ratio = 0  # levels are cut at processes of so many steps, its square, ...; 0: at gaps between time scales
     identity: bool = False  # levels above take the symbols below as they are, for ablation

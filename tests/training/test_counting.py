@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -11,14 +12,16 @@ import pytest
 import torch
 from discrete_worlds import Deliveries, InOrder, Switches
 
+import hplan
 from hplan.codec import Codec
 from hplan.levels.level import Level
 from hplan.levels.tables import ENDED, SUCCEEDED
 from hplan.planning.energy import Success
 from hplan.planning.value_iteration import ValueIteration
 from hplan.play.play import Play
+from hplan.training.adapt import adapt
 from hplan.training.counting import Telling, are_variables, table_level
-from hplan.types import ActionSpec, Budget, Episode, ObservationSpec
+from hplan.types import ActionSpec, Budget, Episode, ObservationSpec, UsageError
 
 BUDGET = Budget(10_000, 100)
 
@@ -204,3 +207,23 @@ def test_a_row_of_cells_that_say_their_places_is_one_of_variables_and_a_grid_is_
     other = replace(as_row, observations=row.flip(2))
     assert not are_variables(other)
     assert not are_variables(replace(play, observations=play.observations.view(-1, 2, 5, 1)))
+
+
+@pytest.mark.training
+def test_an_agent_of_variables_is_kept_on_disk_and_looks_its_policy_up(tmp_path: Path) -> None:
+    task = f"gym:{Deliveries.__module__}:Deliveries-v0"
+    hplan.learn(task, tmp_path, steps=20_000, seed=50)
+    result = hplan.evaluate(hplan.load(tmp_path), task, episodes=20, seed=50)
+    assert result.success_rate == 1
+    assert result.predictor_evals_per_step == 0
+    assert result.levels == 1 and result.train["gradient_steps"] == 0
+    with pytest.raises(UsageError, match="a few discrete variables are planned as a whole, on one level"):
+        hplan.learn(task, tmp_path / "two", steps=2_000, levels=2)
+
+
+@pytest.mark.training
+def test_costs_alone_are_kept_as_low_as_can_be(tmp_path: Path) -> None:
+    agent = hplan.learn("gym:CliffWalking-v1", tmp_path, steps=10_000, seed=50, goal="reward")
+    assert hplan.evaluate(agent, "gym:CliffWalking-v1", episodes=3, seed=50).return_mean == -13
+    with pytest.raises(UsageError, match="solved for them"):
+        adapt(tmp_path, tmp_path / "adapted", steps=10)
