@@ -138,6 +138,10 @@ class Variables(nn.Module):
         parts = [F.one_hot(z[..., i], size) for i, size in enumerate(self.sizes)]
         return torch.cat(parts, -1).float()
 
+    def kinds(self, z: Tensor) -> Tensor:
+        """(N, 1, n + 1) -> (K, sum of sizes): each different latent once."""
+        return self.embed(z.unique(dim=0)).flatten(1)
+
     def snap(self, latents: Tensor) -> Tensor:
         return latents
 

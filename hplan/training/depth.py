@@ -31,7 +31,8 @@ def reliable_horizon(level: Level, play: Play) -> int:
     it has no window to tell.
 
     Where one step is off by more than that already, observations may be noisy, which no prediction mends and which
-    does not grow. Then only what the error grows by counts, as variances do, as long as it stays small beside the way.
+    does not grow. Then only what the error grows by counts, as variances do: as much as noise itself, since no nearer
+    can anything be told to have come, and as long as it stays small beside the way.
     """
     stride = round(level.stride)
     ahead = min(FARTHEST, int(play.remaining.max()) // stride)
@@ -50,7 +51,7 @@ def reliable_horizon(level: Level, play: Play) -> int:
         error = float(level.distance(z, end).quantile(SURE))
         if step == 0 and error > ARRIVED:
             noise = error
-        if max(error**2 - noise**2, 0.0) > ARRIVED**2:
+        if max(error**2 - noise**2, 0.0) > max(ARRIVED, noise) ** 2:
             break
         small = not noise or error <= ARRIVED * float(level.distance(begin, end).median())
         found = step + 1
