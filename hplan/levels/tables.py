@@ -139,8 +139,9 @@ class Variables(nn.Module):
         return torch.cat(parts, -1).float()
 
     def kinds(self, z: Tensor) -> Tensor:
-        """(N, 1, n + 1) -> (K, sum of sizes): each different latent once."""
-        return self.embed(z.unique(dim=0)).flatten(1)
+        """(N, 1, n + 1) -> (K, values): each different latent once, one-hot over the values that any of them has."""
+        found = self.embed(z.unique(dim=0)).flatten(1)
+        return found[:, found.any(0)]
 
     def snap(self, latents: Tensor) -> Tensor:
         return latents

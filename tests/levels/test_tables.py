@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hplan.levels.level import Level
 from hplan.levels.tables import ENDED, SAME, SUCCEEDED, Conditional
+from hplan.objectives.collapse import examine
 from hplan.planning.energy import NearLatent, Return, Success
 from hplan.planning.value_iteration import ValueIteration
 from hplan.play.play import Play
@@ -164,3 +165,10 @@ def test_a_step_that_was_met_once_in_a_world_of_chance_is_not_counted_on() -> No
     level = learned(Play(**{**vars(play), "actions": few}))
     assert (level.prior(at(level, 2)) > -1).tolist() == [[False, True]]
     assert (level.prior(at(level, 3)) > -1).tolist() == [[True, True]]
+
+
+def test_tables_are_examined_like_other_levels() -> None:
+    level = learned(walk(200))
+    health = examine(level, at(level, 1, 2, 2, 3, 4))
+    assert health.symptoms == {}
+    assert health.rank == pytest.approx(3.0, abs=0.05) and health.rank_of == 3, "four states, all apart"
