@@ -28,7 +28,18 @@ import torch
 from torch import Tensor, nn
 
 from hplan.parts import find
-from hplan.types import Approach, Capabilities, MacroSpec, Outcomes, Pairwise, Policy, Possible, Relaxed, Returns
+from hplan.types import (
+    Approach,
+    Capabilities,
+    DecisionProcess,
+    MacroSpec,
+    Outcomes,
+    Pairwise,
+    Policy,
+    Possible,
+    Relaxed,
+    Returns,
+)
 
 if TYPE_CHECKING:
     from hplan.play.play import Play
@@ -125,6 +136,11 @@ class Level(nn.Module):
             return partial(self.dynamics.outcomes, self)
         head = self.uncertainty_head
         return None if getattr(head, "certain", True) else partial(head.outcomes, self)
+
+    @property
+    def process(self) -> DecisionProcess | None:
+        process = getattr(self.dynamics, "process", None)
+        return None if process is None else process(self)
 
     @property
     def policy(self) -> Policy | None:
