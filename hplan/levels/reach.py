@@ -88,8 +88,8 @@ class ReachMap(DiscreteMap):
         return self._steps(asked, missing).astype(np.int64)
 
     def _places(self, free: np.ndarray, shape: torch.Size) -> np.ndarray:
-        """(B, N) bool -> (B, N) int64: a number for the reach from each cell, that of the first of the cells between
-        which there are ways there and back. Maps of other shapes may have as many cells."""
+        """(B, N) bool -> (B, N) int64: of the cells with ways there and back from each, the first. Maps of other shapes
+        may have as many cells."""
 
         def missing(rows: list[int]) -> np.ndarray:
             found = []
@@ -129,8 +129,16 @@ class ReachMap(DiscreteMap):
     def keys(self, z: Tensor) -> Tensor:
         """Ground, what is carried, and a number for the reach."""
         ground, at, has = self.read(z)
-        where = self._places(self.free(ground), z.shape[1:])[np.arange(len(at)), at]
+        free, rows = self.free(ground), np.arange(len(at))
+        reach = self.steps(free, self._places(free, z.shape[1:])[rows, at], z.shape[1:]) < FAR
+        where = np.where(free[rows, at], reach @ _numbers(reach.shape[1]), at)
         return torch.from_numpy(np.column_stack([ground, has, where])).to(z.device)
+
+
+@cache
+def _numbers(cells: int) -> np.ndarray:
+    """(cells,) int64: sums of them tell sets of cells apart."""
+    return np.random.default_rng(0).integers(2**62, size=cells)
 
 
 Moves = tuple[tuple[int, int, int, int], ...]  # from one pose to another, so many rows and columns away
