@@ -8,13 +8,16 @@ next to an event. The cost of what is local does not grow with the map.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.levels.encoders import CellEncoder, mlp
+from hplan.levels.remembered import Remembered
 from hplan.objectives.criterion import Criterion
 from hplan.objectives.whole_batch import whole_batch
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 RADIUS = 1  # cells around the centre that a step may change
 SIGHT = RADIUS + 2  # cells around it that two convolutions can see from there
+KEPT = 50_000  # windows whose next one is remembered
 WINDOW = (2 * SIGHT + 1) ** 2  # cells of a window: maps that are no larger are predicted as a whole
 Embed = Callable[[Tensor], Tensor]  # symbols (...) -> (..., C)
 Codes = tuple[Tensor, Tensor | None]  # of the ground, (V, C), and of the mover's tokens, (T, D)
@@ -95,12 +99,39 @@ class LocalWindow(nn.Module):
         self.change = nn.Linear(hidden, changed * channels)
         nn.init.zeros_(self.change.weight)
         nn.init.zeros_(self.change.bias)
+        self._known = Remembered(KEPT)
+
+    @property
+    def sight(self) -> int:
+        """Cells around the mover that it sees."""
+        return self.radius
+
+    def train(self, mode: bool = True) -> Self:
+        self._known = Remembered(KEPT)
+        return super().train(mode)
 
     def forward(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
-        """(B, H, W), (B,) -> (B, H, W)."""
+        """(B, H, W), (B,) -> (B, H, W). Once trained, it works out each window once."""
         at = self.centre(level, z, macro)
+        if self.training:
+            return paste(z, at, self._next(level, z, at, macro))
+        radius = max(self.radius, RADIUS)
+        maps, around = framed(z, at, radius, outside=level.space.outside)
+        rows, near = np.arange(len(maps))[:, None], slice(radius - RADIUS, radius + RADIUS + 1)
+        asked = np.column_stack([maps[rows, around], macro.numpy(force=True)])
+
+        def missing(new: list[int]) -> np.ndarray:
+            return self._next(level, z[new], at[new], macro[new]).flatten(1).numpy(force=True)
+
+        side = 2 * radius + 1
+        maps[rows, around.reshape(-1, side, side)[:, near, near].reshape(len(maps), -1)] = self._known(asked, missing)
+        inside = maps.reshape(len(z), z.shape[1] + 2 * radius, -1)[:, radius:-radius, radius:-radius]
+        return torch.from_numpy(np.ascontiguousarray(inside)).to(z.device)
+
+    def _next(self, level: Level, z: Tensor, at: Tensor, macro: Tensor) -> Tensor:
+        """(B, H, W), (B,), (B,) -> (B, 3, 3): the cells around `at`, one step later."""
         following = level.space.snap(self.near(level, level.space.embed, z, at, macro))
-        return paste(z, at, self._turned(following, -self.turns[self._token(z, at)]))
+        return self._turned(following, -self.turns[self._token(z, at)])
 
     def near(self, level: Level, embed: Embed, z: Tensor, at: Tensor, macro: Tensor) -> Tensor:
         """(B, H, W), (B,), (B,) -> features of the cells around `at`, as the mover sees them, (B, 3, 3, C)."""
@@ -151,6 +182,7 @@ class LocalConvolution(nn.Module):
     (type, cell), at its cell. `local`: a step changes nothing but next to that cell, the *centre*.
     """
 
+    sight = SIGHT
     local: Tensor
 
     def __init__(self, *, channels: int, hidden: int, macros: int, pointed: bool) -> None:
@@ -278,6 +310,24 @@ def crop(maps: Tensor, at: Tensor, radius: int, outside: int) -> Tensor:
     beyond the border is `outside`."""
     batch, rows, columns = _places(maps, at, radius)
     return F.pad(maps, (radius,) * 4, value=outside)[batch, rows + radius, columns + radius]
+
+
+def framed(maps: Tensor, at: Tensor, radius: int, outside: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same in arrays, for the few maps of a search: maps (B, H, W) with a border of `radius` cells that are
+    `outside`, flat, and which cells of these the windows around `at` (B,) are, (B, (2r + 1)^2)."""
+    height, width = maps.shape[1:]
+    found = np.full((len(maps), height + 2 * radius, width + 2 * radius), outside, np.int64)
+    found[:, radius : radius + height, radius : radius + width] = maps.numpy(force=True)
+    row, column = np.divmod(at.numpy(force=True), width)
+    wide = width + 2 * radius
+    return found.reshape(len(maps), -1), (row * wide + column)[:, None] + _square(radius, wide)
+
+
+@cache
+def _square(radius: int, width: int) -> np.ndarray:
+    """(w * w,): flat cells of a window in the upper left corner of a map of that width."""
+    side = np.arange(2 * radius + 1)
+    return (side[:, None] * width + side).ravel()
 
 
 def paste(maps: Tensor, at: Tensor, windows: Tensor) -> Tensor:
