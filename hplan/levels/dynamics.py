@@ -100,33 +100,48 @@ class LocalWindow(nn.Module):
         nn.init.zeros_(self.change.weight)
         nn.init.zeros_(self.change.bias)
         self._known = Remembered(KEPT)
-
-    @property
-    def sight(self) -> int:
-        """Cells around the mover that it sees."""
-        return self.radius
+        self._masks: tuple[np.ndarray, np.ndarray] | None = None
 
     def train(self, mode: bool = True) -> Self:
-        self._known = Remembered(KEPT)
+        self._known, self._masks = Remembered(KEPT), None
         return super().train(mode)
 
     def forward(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
-        """(B, H, W), (B,) -> (B, H, W). Once trained, it works out each window once."""
+        """(B, H, W), (B,) -> (B, H, W). Once trained, what decides a step is looked at once."""
         at = self.centre(level, z, macro)
         if self.training:
             return paste(z, at, self._next(level, z, at, macro))
-        radius = max(self.radius, RADIUS)
+        radius = self.radius
         maps, around = framed(z, at, radius, outside=level.space.outside)
-        rows, near = np.arange(len(maps))[:, None], slice(radius - RADIUS, radius + RADIUS + 1)
-        asked = np.column_stack([maps[rows, around], macro.numpy(force=True)])
+        rows, token = np.arange(len(maps))[:, None], self._token(z, at).numpy(force=True)
+        (matters, touched), windows = (mask[token] for mask in self._in_the_map()), maps[rows, around]
+        asked = np.column_stack([self._decisive(windows, matters | touched), macro.numpy(force=True)])
 
         def missing(new: list[int]) -> np.ndarray:
-            return self._next(level, z[new], at[new], macro[new]).flatten(1).numpy(force=True)
+            return _widened(self._next(level, z[new], at[new], macro[new]), radius).flatten(1).numpy(force=True)
 
-        side = 2 * radius + 1
-        maps[rows, around.reshape(-1, side, side)[:, near, near].reshape(len(maps), -1)] = self._known(asked, missing)
+        maps[rows, around] = np.where(touched, self._known(asked, missing), windows)
         inside = maps.reshape(len(z), z.shape[1] + 2 * radius, -1)[:, radius:-radius, radius:-radius]
         return torch.from_numpy(np.ascontiguousarray(inside)).to(z.device)
+
+    def asked(self, level: Level, z: Tensor, at: Tensor) -> np.ndarray:
+        """Maps (B, H, W), (B,) -> (B, K): what it reads around `at`, in integers."""
+        maps, around = framed(z, at, self.radius, outside=level.space.outside)
+        matters = self._in_the_map()[0][self._token(z, at).numpy(force=True)]
+        return self._decisive(maps[np.arange(len(maps))[:, None], around], matters)
+
+    def _in_the_map(self) -> tuple[np.ndarray, np.ndarray]:
+        """(T, w * w) bool each: `matters` and `touches`, of windows that are not turned."""
+        if self._masks is None:
+            cells = [mask.view(len(mask), round(mask.shape[1] ** 0.5), -1) for mask in (self.matters, self.touches)]
+            matters, touches = (turned(each, -self.turns) for each in cells)
+            touches = _widened(touches, self.radius)
+            self._masks = matters.flatten(1).numpy(force=True), touches.flatten(1).numpy(force=True)
+        return self._masks
+
+    def _decisive(self, windows: np.ndarray, cells: np.ndarray) -> np.ndarray:
+        """Windows (B, w * w), without the ground but of these cells, (B, w * w) bool."""
+        return np.where(cells, windows, windows % len(self.matters))
 
     def _next(self, level: Level, z: Tensor, at: Tensor, macro: Tensor) -> Tensor:
         """(B, H, W), (B,), (B,) -> (B, 3, 3): the cells around `at`, one step later."""
@@ -182,7 +197,6 @@ class LocalConvolution(nn.Module):
     (type, cell), at its cell. `local`: a step changes nothing but next to that cell, the *centre*.
     """
 
-    sight = SIGHT
     local: Tensor
 
     def __init__(self, *, channels: int, hidden: int, macros: int, pointed: bool) -> None:
@@ -229,6 +243,11 @@ class LocalConvolution(nn.Module):
     def seen(self, level: Level, embed: Embed, z: Tensor, at: Tensor) -> Tensor:
         """(B, H, W), (B,) -> what it reads around `at`, (B, 7, 7, C)."""
         return embed(crop(z, at, SIGHT, outside=level.space.outside))
+
+    def asked(self, level: Level, z: Tensor, at: Tensor) -> np.ndarray:
+        """Maps (B, H, W), (B,) -> (B, K): what it reads around `at`, in integers."""
+        maps, around = framed(z, at, SIGHT, outside=level.space.outside)
+        return maps[np.arange(len(maps))[:, None], around]
 
     def centre(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
         """(B,): the flat cell of maps (B, H, W) next to which a step changes them."""
@@ -321,6 +340,11 @@ def framed(maps: Tensor, at: Tensor, radius: int, outside: int) -> tuple[np.ndar
     row, column = np.divmod(at.numpy(force=True), width)
     wide = width + 2 * radius
     return found.reshape(len(maps), -1), (row * wide + column)[:, None] + _square(radius, wide)
+
+
+def _widened(windows: Tensor, radius: int) -> Tensor:
+    """Windows (B, 3, 3) in the middle of larger ones, (B, 2r + 1, 2r + 1), of zeros."""
+    return F.pad(windows, (radius - RADIUS,) * 4)
 
 
 @cache

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hplan.levels.dynamics import KEPT, framed
+from hplan.levels.dynamics import KEPT
 from hplan.levels.encoders import mlp
 from hplan.levels.remembered import Remembered
 
@@ -74,12 +74,11 @@ class AffordancePrior(nn.Module):
         at = space.mover(z)
         if self.training:
             return self._log_p(dynamics.seen(level, space.embed, z, at))
-        maps, around = framed(z, at, dynamics.sight, outside=space.outside)
 
         def missing(rows: list[int]) -> np.ndarray:
             return self._log_p(dynamics.seen(level, space.embed, z[rows], at[rows])).numpy(force=True)
 
-        return torch.from_numpy(self._known(maps[np.arange(len(maps))[:, None], around], missing)).to(z.device)
+        return torch.from_numpy(self._known(dynamics.asked(level, z, at), missing)).to(z.device)
 
     def _log_p(self, maps: Tensor) -> Tensor:
         """(B, H, W, C) -> (B, M)."""
