@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,7 +83,8 @@ class ReachMap(DiscreteMap):
         def missing(rows: list[int]) -> np.ndarray:
             sources = np.zeros((len(rows), 1, free.shape[1]), bool)
             sources[np.arange(len(rows)), 0, at[rows]] = free[rows, at[rows]]
-            return flood(free[rows].reshape(-1, *shape), sources.reshape(-1, 1, *shape), self._ways)[:, 0]
+            maps = (each.reshape(len(rows), *own, *shape) for each, own in ((free[rows], ()), (sources, (1,))))
+            return flood(*maps, self._ways)[:, 0]
 
         asked = np.column_stack([free, at, np.full(len(at), shape[1])]).astype(np.int16)
         return self._steps(asked, missing).astype(np.int64)
@@ -92,12 +94,12 @@ class ReachMap(DiscreteMap):
         may have as many cells."""
 
         def missing(rows: list[int]) -> np.ndarray:
-            found = []
-            for row in rows:
+            found = np.empty((len(rows), free.shape[1]), np.int64)
+            for number, row in enumerate(rows):
                 _, labels = connected_components(graph(free[row].reshape(shape), 1, self._ways), connection="strong")
                 first, which = np.unique(labels, return_index=True, return_inverse=True)[1:]
-                found.append(first[which])
-            return np.stack(found)
+                found[number] = first[which]
+            return found
 
         return self._reaches(np.column_stack([free, np.full(len(free), shape[1])]).astype(np.int16), missing)
 
@@ -173,14 +175,14 @@ def graph(free: np.ndarray, poses: int, moves: Moves) -> csr_array:
 def flood(free: np.ndarray, sources: np.ndarray, moves: Moves) -> np.ndarray:
     """Fewest steps from the nearest source, `FAR` where there is no way: free (B, H, W) bool, sources (B, P, H, W) bool
     by pose -> (B, P, H * W) int16. A move goes to a free cell; a source need not be free."""
-    steps = np.full((len(free), np.prod(sources.shape[1:])), FAR, np.int16)
-    for row, own in enumerate(sources.reshape(len(free), -1)):
+    steps = np.full((len(free), prod(sources.shape[1:])), FAR, np.int16)
+    for row, own in enumerate(sources.reshape(steps.shape)):
         begin = np.flatnonzero(own)
         if len(begin):
             ways = graph(free[row] | sources[row].any(0), sources.shape[1], moves)
             away = dijkstra(ways, indices=begin, unweighted=True, min_only=True)
             steps[row] = np.where(np.isfinite(away), away, FAR)
-    return steps.reshape(*sources.shape[:2], -1)
+    return steps.reshape(*sources.shape[:2], prod(sources.shape[2:]))
 
 
 class ReachEvents(nn.Module):

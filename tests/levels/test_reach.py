@@ -221,6 +221,12 @@ def test_what_is_remembered_of_reach_is_what_it_was() -> None:
     assert fresh.space.reach(high).tolist() == [[0, 1, 1, 2, 2, 3]], "a map of another shape, of as many cells"
 
 
+def test_of_no_map_there_is_no_reach() -> None:
+    none = State(ROOM, (0, 1)).coarse[None][:0]
+    cells = ROOM.size
+    assert LEVEL.space.reach(none).shape == (0, cells) and LEVEL.keys(none).shape == (0, cells + 2)
+
+
 # -------------------------------------------------------------------------------------------------------------- events
 
 
