@@ -94,12 +94,10 @@ class ReachMap(DiscreteMap):
         may have as many cells."""
 
         def missing(rows: list[int]) -> np.ndarray:
-            found = np.empty((len(rows), free.shape[1]), np.int64)
-            for number, row in enumerate(rows):
-                _, labels = connected_components(graph(free[row].reshape(shape), 1, self._ways), connection="strong")
-                first, which = np.unique(labels, return_index=True, return_inverse=True)[1:]
-                found[number] = first[which]
-            return found
+            ways = graph(free[rows].reshape(len(rows), *shape), 1, self._ways)
+            _, labels = connected_components(ways, connection="strong")
+            first, which = np.unique(labels, return_index=True, return_inverse=True)[1:]
+            return first[which].reshape(len(rows), free.shape[1]) % free.shape[1]
 
         return self._reaches(np.column_stack([free, np.full(len(free), shape[1])]).astype(np.int16), missing)
 
@@ -131,9 +129,9 @@ class ReachMap(DiscreteMap):
     def keys(self, z: Tensor) -> Tensor:
         """Ground, what is carried, and a number for the reach."""
         ground, at, has = self.read(z)
-        free, rows = self.free(ground), np.arange(len(at))
-        reach = self.steps(free, self._places(free, z.shape[1:])[rows, at], z.shape[1:]) < FAR
-        where = np.where(free[rows, at], reach @ _numbers(reach.shape[1]), at)
+        free = self.free(ground)
+        reach = self.steps(free, at, z.shape[1:]) < FAR
+        where = np.where(free[np.arange(len(at)), at], reach @ _numbers(reach.shape[1]), at)
         return torch.from_numpy(np.column_stack([ground, has, where])).to(z.device)
 
 
@@ -165,23 +163,24 @@ def _moved(shape: tuple[int, int], poses: int, moves: Moves) -> tuple[np.ndarray
 
 
 def graph(free: np.ndarray, poses: int, moves: Moves) -> csr_array:
-    """The moves that there are to free cells, (H, W) bool, between nodes (pose, row, column), flat."""
-    end, first = _moved(free.shape, poses, moves)
-    kept = free.ravel()[end % free.size]
+    """The moves that there are to free cells, (B, H, W) bool, between nodes (map, pose, row, column), flat."""
+    end, first = _moved(free.shape[1:], poses, moves)
+    maps, nodes = np.arange(len(free))[:, None], len(first) - 1
+    kept = free.reshape(len(free), prod(free.shape[1:]))[:, end % prod(free.shape[1:])]
     before = np.concatenate([[0], kept.cumsum()]).astype(np.int32)
-    return csr_array((np.ones(before[-1]), end[kept], before[first]), shape=(len(first) - 1,) * 2)
+    begins = np.append(maps * len(end) + first[:-1], kept.size)
+    ways = (end + maps * nodes).astype(np.int32)[kept]
+    return csr_array((np.ones(len(ways)), ways, before[begins]), shape=(len(free) * nodes,) * 2)
 
 
 def flood(free: np.ndarray, sources: np.ndarray, moves: Moves) -> np.ndarray:
     """Fewest steps from the nearest source, `FAR` where there is no way: free (B, H, W) bool, sources (B, P, H, W) bool
     by pose -> (B, P, H * W) int16. A move goes to a free cell; a source need not be free."""
-    steps = np.full((len(free), prod(sources.shape[1:])), FAR, np.int16)
-    for row, own in enumerate(sources.reshape(steps.shape)):
-        begin = np.flatnonzero(own)
-        if len(begin):
-            ways = graph(free[row] | sources[row].any(0), sources.shape[1], moves)
-            away = dijkstra(ways, indices=begin, unweighted=True, min_only=True)
-            steps[row] = np.where(np.isfinite(away), away, FAR)
+    begin, steps = np.flatnonzero(sources), np.full(sources.size, FAR, np.int16)
+    if len(begin):
+        ways = graph(free | sources.any(1), sources.shape[1], moves)
+        away = dijkstra(ways, indices=begin, unweighted=True, min_only=True)
+        steps = np.where(np.isfinite(away), away, FAR).astype(np.int16)
     return steps.reshape(*sources.shape[:2], prod(sources.shape[2:]))
 
 
