@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 FAR = 30_000  # steps to where there is no way
 LEAST_CHANCE = 0.01  # of an event: what seldom ends so takes as many steps as trying again until it does
+Moves = tuple[tuple[int, int, int, int], ...]  # from one pose to another, so many rows and columns away
 KEPT = 20_000  # answers about reach that a space remembers
 
 
@@ -83,8 +84,8 @@ class ReachMap(DiscreteMap):
         def missing(rows: list[int]) -> np.ndarray:
             sources = np.zeros((len(rows), 1, free.shape[1]), bool)
             sources[np.arange(len(rows)), 0, at[rows]] = free[rows, at[rows]]
-            maps = (each.reshape(len(rows), *own, *shape) for each, own in ((free[rows], ()), (sources, (1,))))
-            return flood(*maps, self._ways)[:, 0]
+            maps, sources = free[rows].reshape(len(rows), *shape), sources.reshape(len(rows), 1, *shape)
+            return flood(maps, sources, self._ways)[:, 0]
 
         asked = np.column_stack([free, at, np.full(len(at), shape[1])]).astype(np.int16)
         return self._steps(asked, missing).astype(np.int64)
@@ -141,16 +142,14 @@ def _numbers(cells: int) -> np.ndarray:
     return np.random.default_rng(0).integers(2**62, size=cells)
 
 
-Moves = tuple[tuple[int, int, int, int], ...]  # from one pose to another, so many rows and columns away
-
-
 @cache
 def _moved(shape: tuple[int, int], poses: int, moves: Moves) -> tuple[np.ndarray, np.ndarray]:
     """Nodes are (pose, row, column), flat: where each move leads, sorted by where it begins, (E,); and the first of
     those that begin at each node, (nodes + 1,)."""
     height, width = shape
     row, column = np.divmod(np.arange(height * width), width)
-    begin, end = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+    begin: list[np.ndarray] = [np.zeros(0, np.int64)]
+    end: list[np.ndarray] = [np.zeros(0, np.int64)]
     for before, after, down, right in moves:
         inside = (row + down >= 0) & (row + down < height) & (column + right >= 0) & (column + right < width)
         cells = np.flatnonzero(inside)
