@@ -121,6 +121,10 @@ class Controller:
         if plan is None:
             return False
         at = plan.at + (k == 0)  # of level 0: after itself, every level finds it moved on
+        if k and bool((plan.result.latents[at] == latents[0]).all()):  # it is where its plan has it
+            if plan.result.reached:
+                self.execution.keep(k, None, latents[k])
+            return plan.result.reached
         rest = imagine_rest(self.levels[0], plan, at, latents[0])
         self.execution.count(rest.evaluations, plan.nodes[plan.at] if k == 0 else ROOT)
         if not len(rest) or not rest.reached:

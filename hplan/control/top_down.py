@@ -74,6 +74,7 @@ class TopDownPlanner:
     def _plan(self, k: int, z: Tensor, goal: Energy, parent: int, evaluations: int) -> PlanResult:
         """One call of a planner, which spends no more than what is left to this step of the execution."""
         execution = self.execution
+        evaluations = execution.retries.bound(k, evaluations)
         budget = execution.ledger.grant(k, evaluations, execution.step, execution.config)
         region = execution.plans.region(k) if execution.retries.complete(k) else None
         memory = execution.memories[k] = execution.memories[k].arrived(z)
@@ -81,5 +82,6 @@ class TopDownPlanner:
         result = self.planners[k].plan(self.levels[k], z, goal, budget=budget, step_cost=cost, generator=self.generator)
         if region and (above := execution.plans.above(k)):
             execution.memories[above] = region.taught(execution.memories[above], result, budget)
+        execution.retries.planned(k, result, budget)
         execution.count(result.evaluations, parent)
         return result
