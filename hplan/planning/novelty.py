@@ -18,7 +18,7 @@ from hplan.types import Budget, Energy, PlanResult, StepCost, WorldModel
 from hplan.validation import Count, NonNegative
 
 NARROW = 1000  # evaluations that the search for what is new may spend, where another can follow
-MOST = 8000  # evaluations of a plan: what is found takes 3,000 at the most, and one of them a millisecond
+MOST = 8000  # evaluations of a plan, a millisecond each: whole episodes of the longest tasks mostly take 3,000
 WIDTHS = (2, 0)  # in turn, until one reaches the goal; 0 keeps everything
 RANK_WEIGHT = 10.0  # environment steps that a place costs for each doubling of its rank among those of its type
 
