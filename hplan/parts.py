@@ -65,6 +65,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "expected-error": "hplan.levels.heads.uncertainty:ExpectedError",
         "outcomes": "hplan.levels.heads.uncertainty:OutcomeChances",
     },
+    "violation": {
+        "map": "hplan.levels.heads.violation:MapViolation",
+        "vector": "hplan.levels.heads.violation:VectorViolation",
+    },
     "policy": {"subgoal": "hplan.levels.heads.policy:SubgoalPolicy"},
     "conditioning": {"map": "hplan.levels.heads.conditioning:MapConditioning"},
     "objective": {
@@ -102,10 +106,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "proposal": {"prior": "hplan.planning.proposal:PriorProposal"},
     "energy": {},
+    "constraint": {},
 }
-"""What a level, its training and its planning are made of; `energy` has none by name: the goal of an episode is one."""
+"""What a level, its training and its planning are made of; `energy` and `constraint` have none by name: they are of an
+episode."""
 
-CHOSEN = ("encoder", "objective", "eye_objective", "abstraction", "planner", "proposal", "energy")
+CHOSEN = ("encoder", "objective", "eye_objective", "abstraction", "planner", "proposal", "energy", "constraint")
 """The kinds that a user chooses by name; the others follow from these."""
 
 
