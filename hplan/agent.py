@@ -50,7 +50,7 @@ def load(
     """An agent from a run directory or by the name of a shipped one. `levels`: keep this many of the lowest; `method`
     "flat" keeps one. planner, proposal, energy: who plans, what a search tries, and what `reset()` aims for instead of
     the task's success; names of `hplan.parts`, MODULE:NAME, or objects; the class of an energy is made with the levels
-    of the agent (docs/extending.md). forbid: a constraint, or several, that every episode keeps to, as in `Agent.reset`;
+    of the agent (docs/extending.md). forbid: a constraint, or several, of every episode, as in `Agent.reset`;
     MODULE:NAME, or objects. `settings`: fields of `ControlConfig` and of `planner_settings` to change, `remember` and
     `guard` (`Agent`).
     Raises UsageError for an unknown name or setting, HplanError for a damaged agent."""
@@ -322,6 +322,7 @@ class Agent:
             self._constraints,
             learned=learned,
             alpha=self.config.alpha,
+            keeps_away=self.config.margin,
             newest=newest,
         )
 

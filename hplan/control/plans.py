@@ -39,6 +39,7 @@ class ControlConfig:
     # subgoal steps that may fail below one subgoal step of the level above before that one has failed too
     failures: Count = 3
     subgoals: bool = True  # False, for ablation: level 0 plans alone, for what the goal costs at the top level
+    margin: bool = True  # plans keep away from what is forbidden by the error of a prediction; False for ablation
     repairs_per_step: Whole = 8  # infeasible plans that one environment step may repair before it acts on what it has
 
 

@@ -15,9 +15,9 @@ from hplan.types import UsageError
 if TYPE_CHECKING:
     from hplan.levels.level import Level
 
-SEEDS, RANGE = 4096, 2.5  # observations that an inversion may begin at, and how many deviations around play's mean
-BEGINNINGS = 2  # of which the better end counts
-ITERATIONS = 3  # of Gauss and Newton
+SEEDS, RANGE = 2048, 2.5  # observations that an inversion may begin at, and how many deviations around play's mean
+BEGINNINGS, BADLY = 3, 1.0  # where the first leads no nearer than so many steps, the next is tried
+ITERATIONS = 2  # of Gauss and Newton
 DAMPING = 1e-4  # share of a squared step of the level; of numbers that the encoder does not read, nothing can be told
 NUDGE = 0.01  # deviations by which an observation is moved to see what that changes
 
@@ -71,15 +71,29 @@ class VectorReadout:
 
     def read(self, z: Tensor) -> Tensor:
         near = torch.cdist(z, self.latents).topk(BEGINNINGS, largest=False).indices
-        x, target = self.seeds[near].flatten(0, 1), z.repeat_interleave(BEGINNINGS, 0)
-        unit, size = self.level.space.unit, x.shape[1]
+        x = self._descended(self.seeds[near[:, 0]], z)
+        left = self._off(x, z)
+        for other in near.T[1:]:
+            badly = left > BADLY
+            if not bool(badly.any()):
+                break
+            again = self._descended(self.seeds[other[badly]], z[badly])
+            off = self._off(again, z[badly])
+            x[badly] = torch.where((off < left[badly])[:, None], again, x[badly])
+            left[badly] = torch.minimum(off, left[badly])
+        return x
+
+    def _descended(self, x: Tensor, z: Tensor) -> Tensor:
+        """From x (B, D) towards what looks like z (B, D')."""
+        damping = DAMPING * self.level.space.unit.square() * torch.eye(x.shape[1], device=z.device)
         for _ in range(ITERATIONS):
             here, slopes = self._slopes(x)  # per deviation
-            normal = slopes @ slopes.mT + DAMPING * unit.square() * torch.eye(size, device=z.device)
-            step = torch.linalg.solve(normal, (slopes @ (target - here)[..., None])[..., 0])
+            step = torch.linalg.solve(slopes @ slopes.mT + damping, (slopes @ (z - here)[..., None])[..., 0])
             x = x + self.scale * step.clamp(-1, 1)
-        off = (self.level.encode(x) - target).norm(dim=-1).view(len(z), BEGINNINGS)
-        return x.view(len(z), BEGINNINGS, size)[torch.arange(len(z)), off.argmin(1)]
+        return x
+
+    def _off(self, x: Tensor, z: Tensor) -> Tensor:
+        return self.level.distance(self.level.encode(x), z)
 
     def around(self, z: Tensor, margin: float) -> Tensor:
         x = self.read(z)

@@ -33,6 +33,7 @@ class Margin:
 
     calibrated: float
     alpha: float
+    wanted: bool = True  # False: none is kept
     errors: list[float] = field(default_factory=list)
 
     def add(self, error: float) -> None:
@@ -40,6 +41,8 @@ class Margin:
 
     @property
     def steps(self) -> float:
+        if not self.wanted:
+            return 0.0
         if len(self.errors) < FEW:
             return self.calibrated
         return max(self.calibrated, float(torch.tensor(self.errors).quantile(1 - self.alpha)))
@@ -146,22 +149,25 @@ def guard_of(
     *,
     learned: bool = True,
     alpha: float,
+    keeps_away: bool = True,
     newest: int | None = None,
 ) -> Guard:
-    """given: constraints of a caller, each an energy over level-0 latents (`hplan.types.Energy`), which is kept where it
-    is at most its `threshold`; or a function of observations in canonical form, (B, ...) -> (B,), kept where that is at
-    most 0 (or False). learned: whether what play called a violation is forbidden too. alpha: nominal rate at which
-    errors of predictions exceed the margin. newest: features of an observation, where level 0 sees several at once.
+    """given: constraints of a caller, each an energy over level-0 latents (`hplan.types.Energy`), which is kept where
+    it is at most its `threshold`; or a function of observations in canonical form, (B, ...) -> (B,), kept where that is
+    at most 0 (or False). learned: whether what play called a violation is forbidden too. alpha: nominal rate at which
+    errors of predictions exceed the margin; there is none without `keeps_away`. newest: features of an observation,
+    where level 0 sees several at once.
 
     Raises UsageError for what is neither, and where latents cannot be read."""
     bottom = levels[0]
     known = calibration[0].thresholds(alpha)[0]
-    margin = Margin(0.0 if bottom.capabilities.discrete else known, alpha)
+    margin = Margin(known, alpha, wanted=keeps_away and not bottom.capabilities.discrete)
     costs: list[list[StepCost]] = [[] for _ in levels]
     if learned:
         for k, level in enumerate(levels):
-            if level.violation is not None:
-                costs[k].append(Learned(level.violation))
+            violation = getattr(level, "violation", None)  # a level of one's own need not have one
+            if violation is not None:
+                costs[k].append(Learned(violation))
     rules = tuple(_rule(bottom, each, margin, newest) for each in given)
     for rule in rules:
         costs[0].append(rule)
@@ -173,14 +179,15 @@ def guard_of(
             z = level.encode(z)
             if level.capabilities.discrete:
                 break
-            costs[k].append(Lifted(level, z, margin.calibrated / level.stride))
+            costs[k].append(Lifted(level, z, margin.steps / level.stride))
     joined = tuple(None if not each else each[0] if len(each) == 1 else Every(tuple(each)) for each in costs)
     return Guard(joined, rules, margin)
 
 
-def _rule(level: Level, constraint: Any, margin: Margin, newest: int | None) -> Given:
-    constraint = constraint() if isinstance(constraint, type) else constraint
-    if not callable(constraint):
+def _rule(level: Level, given: Any, margin: Margin, newest: int | None) -> Given:
+    made = given() if isinstance(given, type) else given
+    constraint: Any = made
+    if not callable(made):
         raise UsageError(
             f"constraint {constraint!r}: expected an energy over level-0 latents with a `threshold`, or a function of "
             "observations that is above 0 where they are forbidden"
@@ -203,7 +210,7 @@ def _asked(constraint: Callable[[Tensor], Any], seen: Tensor) -> Tensor:
     said = torch.as_tensor(constraint(seen.flatten(0, 1))).float()
     if said.shape != (seen.shape[0] * seen.shape[1],):
         raise UsageError(
-            f"a constraint said {tuple(said.shape)} of {seen.shape[0] * seen.shape[1]} observations; expected one number "
-            "for each, above 0 where it is forbidden"
+            f"a constraint said {tuple(said.shape)} of {seen.shape[0] * seen.shape[1]} observations; expected one "
+            "number for each, above 0 where it is forbidden"
         )
     return said.view(seen.shape[:2])
