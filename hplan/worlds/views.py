@@ -236,6 +236,7 @@ def _tiles(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fin
 
 
 def _position(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint | None]:
+    from hplan.worlds.changing import changing
     from hplan.worlds.mazes import MazeView
 
     options: dict[str, Any] = {} if split == "eval" else {"max_steps": task.play.episode_steps}

@@ -220,9 +220,10 @@ def test_slips_are_for_any_world_whose_actions_can_be_drawn():
     start = begin(world, 0).observation.item()
     assert start == 0
     assert take(world, 0).observation.item() == 1  # of two actions, the other one
-    unbounded = SimpleNamespace(action_space=spaces.Box(-np.inf, np.inf, (2,)))
+    unbounded = Reach()
+    unbounded.action_space = spaces.Box(-np.inf, np.inf, (2,))
     with pytest.raises(UsageError, match=r"'slippery' needs one of several discrete actions or a box with bounds, not"):
-        SlipperyActions(cast(Any, TransparentEnv(unbounded)), 0.5)
+        SlipperyActions(unbounded, 0.5)
 
 
 def test_changes_of_other_worlds_are_refused():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hplan.play.play import Play
 
 STEPS, BATCH = 600, 256
+HARD = 8  # times as many steps that broke no rule are looked at as are learned from
 MISSED, TAKEN = 0.01, 0.001  # shares of violations and of other steps that the threshold does not mind
 TELLS = 0.5  # share of violations above the threshold, or the head is none
 EXAMINED = 8192  # steps of either kind that the threshold is measured on
@@ -56,7 +57,8 @@ class MapViolation(nn.Module):
 
 def violation_stages(level: Level, play: Play, latents: Tensor, seed: int) -> Stages:
     """Give the level a violation head, and train it on frozen latents (N, *z) of all rows; half of each batch broke a
-    rule. Its zero lies half way between violations and other steps, a few of either left out.
+    rule, and the others are those of several times as many that look most like it (online hard example mining;
+    Shrivastava et al., 2016): what is rare and allowed, such as success, must not be forbidden. Its zero lies half way between violations and other steps, a few of either left out.
 
     There is no such head where play broke none, or where latents do not tell."""
     stride = 1 if level.capabilities.discrete else round(level.stride)
@@ -80,8 +82,13 @@ def violation_stages(level: Level, play: Play, latents: Tensor, seed: int) -> St
         return latents[rows], latents[rows + stride]
 
     def classification(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        rows = [kind[torch.randint(len(kind), (BATCH // 2,), generator=generator)] for kind in kinds]
-        logits, broken = head(level, *ends(torch.cat(rows))), torch.arange(BATCH) < BATCH // 2
+        bad, other = (
+            kind[torch.randint(len(kind), (size,), generator=generator)]
+            for kind, size in zip(kinds, (BATCH // 2, HARD * BATCH // 2), strict=True)
+        )
+        with torch.no_grad():
+            hardest = head(level, *ends(other)).topk(BATCH // 2).indices
+        logits, broken = head(level, *ends(torch.cat([bad, other[hardest]]))), torch.arange(BATCH) < BATCH // 2
         loss = F.binary_cross_entropy_with_logits(logits, broken.float())
         return loss, {"accuracy": ((logits > 0) == broken).float().mean()}
 
