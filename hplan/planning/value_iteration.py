@@ -37,7 +37,7 @@ class ValueIteration:
         step_cost: StepCost | None = None,
         generator: torch.Generator | None = None,
     ) -> PlanResult:
-        graph = _Graph(level, start, goal)
+        graph = _Graph(level, start, goal, step_cost)
         while graph.open and graph.evaluations < budget.evaluations:
             graph.unfold(budget.evaluations)
         values = graph.values(graph.energies <= goal.threshold)
@@ -49,8 +49,9 @@ class ValueIteration:
 class _Graph:
     """Latents by number, and for every macro-action of the expanded ones: successors and their probabilities."""
 
-    def __init__(self, level: WorldModel, start: Tensor, goal: Energy) -> None:
-        self.level, self.goal, self.evaluations = level, goal, 0
+    def __init__(self, level: WorldModel, start: Tensor, goal: Energy, step_cost: StepCost | None = None) -> None:
+        """`step_cost`: of an infinite one no outcome of a step may be, however unlikely among those that count."""
+        self.level, self.goal, self.step_cost, self.evaluations = level, goal, step_cost, 0
         self.latents, self.known = start[None], {self._key(start[None])[0]: 0}
         self.energies = goal(self.latents)
         self.open = [] if bool(self.energies[0] <= goal.threshold) else [0]
@@ -70,6 +71,11 @@ class _Graph:
         self.evaluations += len(rows)
         chance = torch.where(chance < LEAST, 0.0, chance)
         chance = chance / chance.sum(1, keepdim=True)
+        if self.step_cost is not None:
+            z = self.latents[self.open][rows].repeat_interleave(chance.shape[1], 0)
+            forbidden = self.step_cost(z, following.flatten(0, 1)).isinf().view(chance.shape) & (chance > 0)
+            allowed = ~forbidden.any(1)
+            rows, macros, following, chance = (each[allowed] for each in (rows, macros, following, chance))
         flat = following.flatten(0, 1)
         numbers = self._number(flat).view(chance.shape)
         expanded, self.open = self.open, self.fresh

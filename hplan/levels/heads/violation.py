@@ -56,9 +56,10 @@ class MapViolation(nn.Module):
 
 
 def violation_stages(level: Level, play: Play, latents: Tensor, seed: int) -> Stages:
-    """Give the level a violation head, and train it on frozen latents (N, *z) of all rows; half of each batch broke a
+    """Give the level a violation head, and train it on frozen latents (N, *z) of all rows. Half of each batch broke a
     rule, and the others are those of several times as many that look most like it (online hard example mining;
-    Shrivastava et al., 2016): what is rare and allowed, such as success, must not be forbidden. Its zero lies half way between violations and other steps, a few of either left out.
+    Shrivastava et al., 2016): what is rare and allowed, such as success, must not be forbidden. Its zero lies half way
+    between violations and other steps, a few of either left out.
 
     There is no such head where play broke none, or where latents do not tell."""
     stride = 1 if level.capabilities.discrete else round(level.stride)
