@@ -71,6 +71,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "outcomes": "hplan.levels.heads.uncertainty:OutcomeChances",
         "counted": "hplan.levels.tables:CountedChances",
     },
+    "violation": {
+        "map": "hplan.levels.heads.violation:MapViolation",
+        "vector": "hplan.levels.heads.violation:VectorViolation",
+    },
     "policy": {"subgoal": "hplan.levels.heads.policy:SubgoalPolicy"},
     "returns": {
         "vector": "hplan.levels.heads.returns:VectorReturns",
@@ -112,10 +116,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "proposal": {"prior": "hplan.planning.proposal:PriorProposal"},
     "energy": {},
+    "constraint": {},
 }
-"""What a level, its training and its planning are made of; `energy` has none by name: the goal of an episode is one."""
+"""What a level, its training and its planning are made of; `energy` and `constraint` have none by name: they are of an
+episode."""
 
-CHOSEN = ("encoder", "objective", "eye_objective", "abstraction", "planner", "proposal", "energy")
+CHOSEN = ("encoder", "objective", "eye_objective", "abstraction", "planner", "proposal", "energy", "constraint")
 """The kinds that a user chooses by name; the others follow from these."""
 
 

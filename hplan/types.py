@@ -49,6 +49,10 @@ class MissionWarning(UserWarning):
     """A mission has words that play never met: the message says which, and which are known."""
 
 
+class ForbiddenWarning(UserWarning):
+    """A goal can only be had by breaking a constraint, as far as the agent knows: it stays with what is allowed."""
+
+
 class PrecisionWarning(UserWarning):
     """Steps of play are lost in rounding: the message says of which numbers, and what to do."""
 
@@ -421,7 +425,7 @@ class LearningPlanner(Protocol):
 # ------------------------------------------------------------------------------------------------- control and the plan
 
 Status = Literal["pending", "active", "reached", "failed", "dropped"]
-Cause = Literal["", "start", "surprise", "no-progress", "overrun", "used-up", "clock", "infeasible"]
+Cause = Literal["", "start", "surprise", "no-progress", "overrun", "used-up", "clock", "infeasible", "forbidden"]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ and value iteration finds what to do in each of the latents. A level of few late
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -48,8 +48,10 @@ class ValueIteration:
         generator: torch.Generator | None = None,
     ) -> PlanResult:
         process, spent = level.process, 0
-        if process is None:
-            process, spent = unfolded(level, start, goal, budget.evaluations)
+        if process is None or step_cost is not None:
+            if process is None:
+                process, spent = unfolded(level, start, goal, budget.evaluations)
+            process = allowed(process, step_cost)
             policy = policy_for(process, goal(process.latents), goal, start)
         else:
             energies = goal(process.latents)
@@ -186,6 +188,24 @@ def solve(
         if change <= enough:
             break
     return values
+
+
+def allowed(process: DecisionProcess, step_cost: StepCost | None) -> DecisionProcess:
+    """The process without the pairs of which an outcome costs infinitely much, however unlikely it is."""
+    if step_cost is None or not len(process.node):
+        return process
+    z, following = process.latents[process.node[process.pair]], process.latents[process.following]
+    forbidden = process.pair[step_cost(z, following).isinf() & (process.chance > 0)]
+    kept = torch.ones(len(process.node), dtype=torch.bool).index_fill(0, forbidden, False)
+    left = kept[process.pair]
+    return replace(
+        process,
+        node=process.node[kept],
+        macro=process.macro[kept],
+        pair=(kept.long().cumsum(0) - 1)[process.pair[left]],
+        following=process.following[left],
+        chance=process.chance[left],
+    )
 
 
 def reachable(process: DecisionProcess, start: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from hplan.levels.dynamics import WINDOW, prediction_loss
 from hplan.levels.heads.landmarks import LandmarkEdges
 from hplan.levels.heads.success import success_rows, success_stages
+from hplan.levels.heads.violation import violation_stages
 from hplan.levels.level import Level
 from hplan.levels.stage import Stage, Stages
 from hplan.levels.timescales import (
@@ -174,6 +175,7 @@ class Events(CellLevel):
         maps = self.maps
         latents = maps.__getitem__ if level.index else self.base_maps
         yield from success_stages(level, latents, self.success, self.seed, self.play)
+        yield from violation_stages(level, self.play, self.maps, self.seed)
         if level.index and self.reaches:
             level.eval()
             level.stride = reach_stride(level, maps, self.play, self.seed)

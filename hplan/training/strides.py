@@ -41,6 +41,7 @@ from hplan.levels.heads.policy import policy_stages
 from hplan.levels.heads.returns import returns_stages
 from hplan.levels.heads.success import success_rows, success_stages
 from hplan.levels.heads.uncertainty import carried_errors, uncertainty_stages
+from hplan.levels.heads.violation import violation_stages
 from hplan.levels.level import Level
 from hplan.levels.pixels import Eye
 from hplan.levels.stage import Curve, Stage, Stages
@@ -181,6 +182,7 @@ class Strides:
             yield from returns_stages(level, known, seed=self.seed, **options)
         self._measure(level)
         yield from success_stages(level, self.play.below.__getitem__, self.success, self.seed)
+        yield from violation_stages(level, self.whole, self.whole.below, self.seed)
 
     def finish(self, level: Level) -> bool:
         """Whether the level is kept. Raises UsageError where play is too short for as many as were asked for."""
