@@ -24,7 +24,7 @@ from hplan.planning.novelty import NoveltySearch
 from hplan.planning.search import BestFirstSearch
 from hplan.registry import load_task, make_world
 from hplan.testing import check_agent
-from hplan.types import MacroSpec, UsageError
+from hplan.types import ForbiddenWarning, MacroSpec, UsageError
 
 CELL = Codec.of(spaces.Discrete(256), spaces.Discrete(3), "toy/Corridor", action_names=("back", "stay", "on"))
 
@@ -74,6 +74,15 @@ class Energy:
         return (z[:, 0] - self.cell).abs()
 
 
+class OnlyBelow(Energy):
+    """A constraint over level-0 latents: cells from this one on are forbidden."""
+
+    threshold = -1.0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return z[:, 0] - self.cell
+
+
 @pytest.mark.parametrize("levels", [1, 2, 3])
 @pytest.mark.parametrize("goal", [np.array(70), 70, np.int32(70), Energy(70)], ids=["array", "int", "number", "energy"])
 def test_it_walks_the_shortest_way_to_an_observation_or_an_energy(levels: int, goal: Any) -> None:
@@ -86,6 +95,34 @@ def test_it_walks_the_shortest_way_to_an_observation_or_an_energy(levels: int, g
     top = 0 if isinstance(goal, Energy) else levels - 1
     assert sum(agent.planner_calls.values()) >= 1
     assert all(calls == 0 for k, calls in agent.planner_calls.items() if k > top)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_a_goal_behind_what_is_forbidden_is_refused_and_says_so(levels: int) -> None:
+    agent = walker(levels)
+    agent.reset(goal=70, constraints=[OnlyBelow(60)])
+    with pytest.warns(ForbiddenWarning, match="refused"):
+        places = walk(agent, 40, 40)
+    assert max(places) < 60
+    assert agent.tree.root.cause == "forbidden"
+    assert "(forbidden)" in str(agent.tree)
+    assert agent.breaks(60)
+    assert not agent.breaks(59)
+
+
+def test_without_its_guard_it_goes_there_and_still_tells() -> None:
+    agent = walker(1, guard=False, forbid=[OnlyBelow(60)])
+    agent.reset(goal=70)
+    places = walk(agent, 40, 30)
+    assert places[-1] == 70
+    assert sum(agent.breaks(place) for place in places) == 11
+
+
+def test_a_constraint_that_forbids_the_start_is_a_wrong_call() -> None:
+    agent = walker(1)
+    agent.reset(goal=70, constraints=[OnlyBelow(60)])
+    with pytest.raises(UsageError, match="number 1 of those given forbids the observation"):
+        agent.act(65)
 
 
 def test_reset_begins_anew() -> None:

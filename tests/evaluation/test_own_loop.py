@@ -253,6 +253,8 @@ def test_observations_of_another_space_are_refused_by_name(observation: Any) -> 
             call(observation)
 
 
-def test_constraints_are_none_yet() -> None:
-    with pytest.raises(UsageError, match="agents keep to none yet"):
-        hplan.load("minigrid/DoorKey-8x8").reset(constraints=[lambda z: z])
+def test_a_constraint_is_something_that_can_be_asked() -> None:
+    agent = hplan.load("minigrid/DoorKey-8x8")
+    agent.reset(constraints=["lava"])
+    with pytest.raises(UsageError, match="constraint 'lava': expected an energy over level-0 latents"):
+        agent.act(hplan.make("minigrid/DoorKey-8x8").reset(seed=50)[0])
