@@ -79,7 +79,11 @@ def _range(space: spaces.Box) -> tuple[np.ndarray, np.ndarray, Decode]:
     low, high = _finite(space)
     if is_as_it_is(space):
         least, most = (bound.astype(np.float32).ravel() for bound in (low, high))
-        return least, most, lambda action: np.clip(np.asarray(action, space.dtype).reshape(space.shape), low, high)
+        return (
+            least,
+            most,
+            lambda action: np.asarray(np.clip(np.reshape(np.asarray(action, space.dtype), space.shape), low, high)),
+        )
     ones = np.ones(low.size, np.float32)
     first, last = low.astype(float), high.astype(float)
 
@@ -87,7 +91,7 @@ def _range(space: spaces.Box) -> tuple[np.ndarray, np.ndarray, Decode]:
         share = (np.clip(np.asarray(action, float).reshape(space.shape), -1, 1) + 1) / 2
         value = first * (1 - share) + last * share  # never their difference, which may overflow
         if space.dtype.kind == "f":
-            return np.clip(value, first, last).astype(space.dtype)
+            return np.asarray(np.clip(value, first, last), space.dtype)
         inside = np.rint(value) < last  # the largest int64 is no float
         return np.where(inside, np.where(inside, np.rint(value), 0).astype(space.dtype), high).astype(space.dtype)
 
