@@ -21,6 +21,7 @@ from hplan.goals import goal_of, near_observation
 from hplan.levels.stack import Stack
 from hplan.parts import found
 from hplan.planning.choice import PlannerFor, Planning, check_planner_settings, chosen_planner, planner_settings
+from hplan.planning.constraints import NOTHING, Guard, guard_of
 from hplan.planning.energy import Goal
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.play.store import observation_dtype
@@ -44,24 +45,27 @@ def load(
     planner: Any = "auto",
     proposal: Any = "prior",
     energy: Any = None,
+    forbid: Any = (),
     settings: Mapping[str, Any] | None = None,
 ) -> Agent:
     """An agent from a run directory or by the name of a shipped one. `levels`: keep this many of the lowest; `method`
     "flat" keeps one. planner, proposal, energy: who plans, what a search tries, and what `reset()` aims for instead of
     the task's success; names of `hplan.parts`, MODULE:NAME, or objects; the class of an energy is made with the levels
-    of the agent (docs/extending.md). `settings`: fields of
-    `ControlConfig` and of `planner_settings` to change, and `remember` (`Agent`).
+    of the agent (docs/extending.md). forbid: a constraint, or several, of every episode, as in `Agent.reset`;
+    MODULE:NAME, or objects. `settings`: fields of `ControlConfig` and of `planner_settings` to change, `remember` and
+    `guard` (`Agent`).
     Raises UsageError for an unknown name or setting, HplanError for a damaged agent."""
     stack = Stack.load(agent_path(path))
     control = {field.name for field in fields(ControlConfig)}
     chosen = dict(settings or {})
-    known = {*control, *planner_settings(), "remember"}
+    known = {*control, *planner_settings(), "remember", "guard"}
     for name in chosen.keys() - known:
         raise UsageError(f"settings: unknown key {name!r}{near(name, sorted(known))}")
     config = build(ControlConfig, {name: chosen.pop(name) for name in control & chosen.keys()}, "settings")
-    remember = chosen.pop("remember", False)
-    if not isinstance(remember, bool):
-        raise UsageError(f"settings: remember is {remember!r}; expected true or false")
+    remember, guard = chosen.pop("remember", False), chosen.pop("guard", True)
+    for name, value in (("remember", remember), ("guard", guard)):
+        if not isinstance(value, bool):
+            raise UsageError(f"settings: {name} is {value!r}; expected true or false")
     if method == "flat":
         if levels not in (None, 1):
             raise UsageError(f"method 'flat' is one level, and levels is {levels}: leave one of them out")
@@ -70,7 +74,19 @@ def load(
     who = _planner_for(stack, planner, proposal, **check_planner_settings(chosen))
     what = found("energy", energy)
     what = what(stack.levels) if isinstance(what, type) else what
-    return Agent(stack, replan=replan, planner=who, config=config, remember=remember, energy=what, name=str(path))
+    several = forbid if isinstance(forbid, list | tuple) else (forbid,)
+    rules = tuple(found("constraint", one) for one in several)
+    return Agent(
+        stack,
+        replan=replan,
+        planner=who,
+        config=config,
+        remember=remember,
+        energy=what,
+        forbid=rules,
+        guard=guard,
+        name=str(path),
+    )
 
 
 class Agent:
@@ -79,7 +95,9 @@ class Agent:
     `stack` holds all that was learned; `planner` makes the planner of each level, by default as
     `hplan.planning.choice.chosen_planner` does; `config`: the controller's settings. `remember`: what landmark graphs
     learn in an episode lasts from the next `reset` on, and in `save`; without, every episode begins with what training
-    left. `energy`: over level-0 latents, what `reset()` aims for. Raises UsageError where there is no landmark graph to
+    left. `energy`: over level-0 latents, what `reset()` aims for. `forbid`: constraints of every episode, as those of
+    `reset`. `guard`: False keeps to no constraint, neither given nor learned, for comparison; `breaks` tells
+    of them all the same. Raises UsageError where there is no landmark graph to
     remember anything.
     """
 
@@ -92,9 +110,11 @@ class Agent:
         config: ControlConfig | None = None,
         remember: bool = False,
         energy: Energy | None = None,
+        forbid: Sequence[Any] = (),
+        guard: bool = True,
         name: str = "",
     ) -> None:
-        self.energy = energy
+        self.energy, self.forbid, self.guard = energy, tuple(forbid), guard
         self.stack, self.config, self.name = stack, config or ControlConfig(), name or stack.task
         self.replan: Replan = replan
         planner = planner or _planner_for(stack)
@@ -106,6 +126,8 @@ class Agent:
         self._here, self._seed = stack, 0  # in the layout of the episode, where levels see one
         self._asked: GoalLike = energy
         self._goal = goal_of(stack, energy)
+        self._constraints: tuple[Any, ...] = self.forbid
+        self._rules: Guard | None = None  # of `breaks`, made when it is asked
         self.plan_ms = 0.0
 
     # ------------------------------------------------------------------------------------------------------- acting
@@ -116,11 +138,15 @@ class Agent:
         """Begin an episode. goal: an observation, an energy over level-0 latents, a mission in words (`info["goal"]` of
         MiniGrid; the agent's own `energy` takes its place), or None: what the first observation of a GoalEnv asks for,
         else the task's own success. context: the image of where it is, for agents that see one
-        (`info["context"]`). constraints: none yet. Raises UsageError for a goal or a context of another space,
-        and for a mission with words that play never met."""
-        if len(constraints):
-            raise UsageError(f"constraints {constraints}: agents keep to none yet; leave them out, or pass []")
+        (`info["context"]`). constraints: what no step of any plan may do, beside the agent's own `forbid`: functions of
+        observations in canonical form, (B, ...) tensors -> (B,), above 0 (or True) where it is forbidden; or energies
+        over level-0 latents, kept where they are at most their `threshold` (`hplan.planning.constraints`).
+
+        Raises UsageError for a goal or a context of another space, for a mission with words that play never met, and in
+        the first `act` where a constraint forbids what the episode begins with. A goal that can only be had by breaking
+        one is refused with a ForbiddenWarning, and the plan tree says so."""
         self._learn()
+        self._constraints, self._rules = (*self.forbid, *constraints), None
         self._here, self._seed = self.stack.conditioned(context), seed
         own = goal is None or (isinstance(goal, str) and self.energy is not None)  # a mission says what success is
         self._asked = self.energy if own else goal
@@ -155,6 +181,14 @@ class Agent:
         episode = self._begin(last, 0, goal, known if again else None, shown=observation)
         episode.act(last)
         return episode.controller.execution.tree
+
+    def breaks(self, observation: Any) -> bool:
+        """Whether an observation breaks a constraint that was given, by `forbid` or in the last `reset`."""
+        if not self._constraints:
+            return False
+        if self._rules is None:
+            self._rules = self._guard(self._here, learned=False)
+        return bool(self._rules.broken(self._here.encode(self.stack.codec.encode(observation))[0]))
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
@@ -284,7 +318,28 @@ class Agent:
             )
         levels, calibration, generator = here.levels, self.stack.calibration, torch.Generator().manual_seed(seed)
         return Controller(
-            levels, self.planners, calibration, goal, replan=self.replan, config=self.config, generator=generator
+            levels,
+            self.planners,
+            calibration,
+            goal,
+            replan=self.replan,
+            config=self.config,
+            generator=generator,
+            guard=self._guard(here) if self.guard else NOTHING,
+        )
+
+    def _guard(self, here: Stack, *, learned: bool = True) -> Guard:
+        """The constraints of an episode in that layout."""
+        spec = self.stack.observation_spec
+        newest = None if spec.kind == "image" else spec.shape[-1]
+        return guard_of(
+            here.levels,
+            self.stack.calibration,
+            self._constraints,
+            learned=learned,
+            alpha=self.config.alpha,
+            keeps_away=self.config.margin,
+            newest=newest,
         )
 
     def _learn(self) -> None:
@@ -307,6 +362,12 @@ class _Episode:
         """An observation in canonical form -> its latents, and the action."""
         self.seen = (observation, *self.seen)[: self.here.history]
         latents = self.here.encode(self.seen[0], self.seen[1:])
+        if not self.controller.execution.step and (broken := self.controller.guard.broken(latents[0])):
+            rules = ", ".join(f"number {i + 1}" for i in broken)
+            raise UsageError(
+                f"constraints: {rules} of those given forbids the observation that the episode begins with: begin "
+                "elsewhere, or leave it out"
+            )
         return latents, self.controller.act(latents)
 
 

@@ -28,6 +28,11 @@ CORE = (
 )
 EXTRAS = {  # package, module, and what it is for
     "envs": (("ogbench", "ogbench"), ("gymnasium-robotics", "gymnasium_robotics")),
+    "battery": (
+        ("box2d", "Box2D"),
+        ("gymnasium-robotics", "gymnasium_robotics"),
+        ("stable-baselines3", "stable_baselines3"),
+    ),
     "data": (("minari", "minari"), ("h5py", "h5py")),
     "viz": (
         ("matplotlib", "matplotlib"),

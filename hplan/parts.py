@@ -27,12 +27,14 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "identity": "hplan.levels.encoders:IdentityEncoder",
         "tiles": "hplan.levels.tile_encoder:TileEncoder",
         "cells": "hplan.levels.encoders:CellEncoder",
+        "variables": "hplan.levels.tables:VariableEncoder",
         "slow-symbols": "hplan.levels.encoders:SlowSymbols",
     },
     "space": {
         "vector": "hplan.levels.spaces:VectorSpace",
         "discrete-map": "hplan.levels.spaces:DiscreteMap",
         "reach-map": "hplan.levels.reach:ReachMap",
+        "variables": "hplan.levels.tables:Variables",
     },
     "dynamics": {
         "residual": "hplan.levels.dynamics:ResidualNetwork",
@@ -40,6 +42,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "local-convolution": "hplan.levels.dynamics:LocalConvolution",
         "local-window": "hplan.levels.dynamics:LocalWindow",
         "event-edit": "hplan.levels.reach:EventEdit",
+        "tables": "hplan.levels.tables:Tables",
     },
     "macro": {
         "actions": "hplan.levels.macros:Actions",
@@ -52,10 +55,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "affordance": "hplan.levels.heads.prior:AffordancePrior",
         "event": "hplan.levels.heads.prior:EventPrior",
         "possible-events": "hplan.levels.reach:PossibleEvents",
+        "known-steps": "hplan.levels.tables:KnownSteps",
     },
     "success": {
         "vector": "hplan.levels.heads.success:VectorSuccess",
         "map": "hplan.levels.heads.success:MapSuccess",
+        "status": "hplan.levels.tables:StatusSuccess",
     },
     "compatibility": {
         "in-distribution": "hplan.levels.heads.compatibility:InDistribution",
@@ -64,9 +69,17 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "uncertainty": {
         "expected-error": "hplan.levels.heads.uncertainty:ExpectedError",
         "outcomes": "hplan.levels.heads.uncertainty:OutcomeChances",
+        "counted": "hplan.levels.tables:CountedChances",
+    },
+    "violation": {
+        "map": "hplan.levels.heads.violation:MapViolation",
+        "vector": "hplan.levels.heads.violation:VectorViolation",
     },
     "policy": {"subgoal": "hplan.levels.heads.policy:SubgoalPolicy"},
-    "returns": {"vector": "hplan.levels.heads.returns:VectorReturns"},
+    "returns": {
+        "vector": "hplan.levels.heads.returns:VectorReturns",
+        "tables": "hplan.levels.tables:TableReturns",
+    },
     "conditioning": {"map": "hplan.levels.heads.conditioning:MapConditioning"},
     "objective": {
         "vicreg": "hplan.objectives.vicreg:VICReg",
@@ -103,10 +116,12 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
     "proposal": {"prior": "hplan.planning.proposal:PriorProposal"},
     "energy": {},
+    "constraint": {},
 }
-"""What a level, its training and its planning are made of; `energy` has none by name: the goal of an episode is one."""
+"""What a level, its training and its planning are made of; `energy` and `constraint` have none by name: they are of an
+episode."""
 
-CHOSEN = ("encoder", "objective", "eye_objective", "abstraction", "planner", "proposal", "energy")
+CHOSEN = ("encoder", "objective", "eye_objective", "abstraction", "planner", "proposal", "energy", "constraint")
 """The kinds that a user chooses by name; the others follow from these."""
 
 

@@ -49,6 +49,10 @@ class MissionWarning(UserWarning):
     """A mission has words that play never met: the message says which, and which are known."""
 
 
+class ForbiddenWarning(UserWarning):
+    """A goal can only be had by breaking a constraint, as far as the agent knows: it stays with what is allowed."""
+
+
 class PrecisionWarning(UserWarning):
     """Steps of play are lost in rounding: the message says of which numbers, and what to do."""
 
@@ -188,6 +192,24 @@ class Relaxed(Protocol):
     def __call__(self, start: Tensor, goal: Energy) -> Callable[[Tensor], tuple[float, list[int]]] | None: ...
 
 
+@dataclass(frozen=True, eq=False)
+class DecisionProcess:
+    """All that can follow from anywhere, of a level with few latents: a Markov decision process as a table.
+
+    latents (N, *z); number: (B, *z) -> (B,), which of them each latent is. Pair p, of P, is macro-action macro[p] at
+    latent node[p], ascending. Outcome e, of E, is one of pair[e], ascending, and leads to latent following[e] with
+    chance[e]. What has no pair is where an episode ends, or where play never went on.
+    """
+
+    latents: Tensor
+    number: Callable[[Tensor], Tensor]
+    node: Tensor
+    macro: Tensor
+    pair: Tensor
+    following: Tensor
+    chance: Tensor
+
+
 class Returns(Protocol):
     """Rewards of a level, in the environment's units. `discount`: of one environment step."""
 
@@ -216,8 +238,8 @@ class Returns(Protocol):
 class WorldModel(Protocol):
     """A level as a planner sees it: propose, predict, score. Every method is batched and free of side effects.
 
-    What not every level has is None there: `compatibility`, `obstruction`, `outcomes`, `policy`, `returns`,
-    `landmarks`, `possible`, `approach`, `relaxation`.
+    What not every level has is None there: `compatibility`, `obstruction`, `outcomes`, `process`, `policy`,
+    `returns`, `landmarks`, `possible`, `approach`, `relaxation`.
     """
 
     index: int
@@ -273,6 +295,11 @@ class WorldModel(Protocol):
     @property
     def outcomes(self) -> Outcomes | None:
         """None where a step ends in one way."""
+        ...
+
+    @property
+    def process(self) -> DecisionProcess | None:
+        """None where latents are too many to know all of them."""
         ...
 
     @property
@@ -398,7 +425,7 @@ class LearningPlanner(Protocol):
 # ------------------------------------------------------------------------------------------------- control and the plan
 
 Status = Literal["pending", "active", "reached", "failed", "dropped"]
-Cause = Literal["", "start", "surprise", "no-progress", "overrun", "used-up", "clock", "infeasible"]
+Cause = Literal["", "start", "surprise", "no-progress", "overrun", "used-up", "clock", "infeasible", "forbidden"]
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,7 @@ def test_levels_info_and_the_flat_agent() -> None:
 def test_planners_follow_what_the_level_is() -> None:
     class Continuous:
         macro = MacroSpec("continuous", 1, low=(-1.0,), high=(1.0,))
-        index, outcomes, possible = 0, None, None
+        index, outcomes, process, possible, returns = 0, None, None, None, None
 
     assert isinstance(search(Continuous(), Planning()), CrossEntropy)
     assert type(search(corridor(1)[0], Planning())) is BestFirstSearch

@@ -141,6 +141,7 @@ def evaluate(
     planner: options.Planner = "auto",
     proposal: Annotated[str, options.part("proposal", "What a search tries at a latent")] = "prior",
     energy: Annotated[str | None, options.part("energy", "What episodes aim for instead of their own goal")] = None,
+    forbid: options.Forbid = None,
     track: options.Track = None,
 ) -> None:
     """An agent's success and planning compute on episodes it never saw."""
@@ -159,6 +160,7 @@ def evaluate(
         planner=planner,
         proposal=proposal,
         energy=energy,
+        forbid=forbid or (),
         settings=dict(settings or ()),
     )
     where = options.task_of(player, task, success)

@@ -54,6 +54,7 @@ def watch(
     ] = None,
     track: options.Track = None,
     planner: options.Planner = "auto",
+    forbid: options.Forbid = None,
 ) -> None:
     """One episode, live: the plan tree beside the world."""
     from hplan.agent import load
@@ -64,7 +65,7 @@ def watch(
     from hplan.threads import one_thread
 
     check_writable(trace, save)
-    player = load(agent, replan=replan, planner=planner)
+    player = load(agent, replan=replan, planner=planner, forbid=forbid or ())
     where = options.task_of(player, task)
     title = f"{agent} in {where.name}, seed {seed}"
     with _world(where) as world, one_thread():
@@ -102,6 +103,7 @@ def plan(
     task: options.OtherTask = None,
     seed: Annotated[int, options.seeds("Of the episode, as for watch")] = 0,
     json_: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write the tree there")] = None,
+    forbid: options.Forbid = None,
 ) -> None:
     """One plan tree, with nothing executed."""
     from hplan.agent import load
@@ -110,7 +112,7 @@ def plan(
     from hplan.threads import one_thread
 
     check_writable(json_)
-    player = load(agent)
+    player = load(agent, forbid=forbid or ())
     with _world(options.task_of(player, task)) as world, one_thread():
         observation, info = world.reset(seed=seed * SEEDS)  # the first episode of `hplan eval --seed`
         player.reset(goal=info.get("goal"), seed=seed * SEEDS, context=info.get("context"))

@@ -101,6 +101,14 @@ Replan = Annotated[
     ),
 ]
 Planner = Annotated[str, part("planner", "Who plans each level")]
+Forbid = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MODULE:NAME",
+        help="A constraint that no step of any plan may break: a function of observations, above 0 where it is "
+        "forbidden, or an energy over level-0 latents (again for more)",
+    ),
+]
 Track = Annotated[str | None, folder("Write curves for TensorBoard there (extra `track`)")]
 Success = Annotated[
     Literal["auto", "terminated"] | None,

@@ -20,6 +20,7 @@ from hplan.control.retry import Retries
 from hplan.control.surprise import Surprise
 from hplan.control.top_down import TopDownPlanner
 from hplan.levels.calibration import Calibration
+from hplan.planning.constraints import NOTHING, Guard
 from hplan.planning.energy import Goal, reached
 from hplan.types import Planner, WorldModel
 
@@ -39,14 +40,17 @@ class Controller:
         replan: Replan = "surprise",
         config: ControlConfig | None = None,
         generator: torch.Generator | None = None,
+        guard: Guard = NOTHING,
     ) -> None:
-        self.levels, self.replan, self.generator = levels, replan, generator
+        """`guard`: what no step of any level may do."""
+        self.levels, self.replan, self.generator, self.guard = levels, replan, generator, guard
+        self._expected: Tensor | None = None  # of level 0, after the action under way
         self.config = config = config or ControlConfig()
         self.surprise = Surprise(levels, calibration, config)
         self.no_progress = NoProgress(levels[0], config.least_progress, config.no_progress_steps)
         retries = Retries(levels, planners, config, repairs=replan != "never")
         self.execution = Execution(levels, goal, config, retries, self.surprise)
-        self.top_down = TopDownPlanner(levels, planners, self.execution, generator)
+        self.top_down = TopDownPlanner(levels, planners, self.execution, generator, guard)
 
     @torch.inference_mode()
     def act(self, latents: tuple[Tensor, ...]) -> Tensor:
@@ -55,17 +59,35 @@ class Controller:
         if execution.step:
             self._watch(latents)
         self.top_down.refine(latents)
+        if self.guard and not self._allowed(latents[0]):
+            execution.drop(0, "forbidden")
+            self.top_down.refine(latents)
         plan = execution.plans.under_way(0)
         execution.step += 1
-        if len(plan.result):
+        if len(plan.result) and (not self.guard or self._allowed(latents[0])):
             return plan.result.macros[plan.at]
         execution.plans[0] = None  # nothing known leads on: do something that play showed to be possible
-        return any_action(self.levels[0], latents[0], self.generator)
+        return any_action(self.levels[0], latents[0], self.generator, self.guard.at(0))
+
+    def _allowed(self, z: Tensor) -> bool:
+        """Whether level 0, at z (*z) now, may take the next step of its plan: judged anew before every action, so that
+        no more than the error of one prediction comes between what was judged and what happens."""
+        plan = self.execution.plans.under_way(0)
+        if not len(plan.result):
+            return True
+        following = self.levels[0].predict(z[None], plan.result.macros[plan.at][None])[0]
+        self.execution.count(1, plan.nodes[plan.at])
+        self._expected = following
+        return self.guard.allows(z, following)
 
     def _watch(self, latents: tuple[Tensor, ...]) -> None:
         """Compare what happened with what each level expected; move on, or drop what no longer holds."""
         execution, plans = self.execution, self.execution.plans
         execution.last_repair = None
+        if self._expected is not None:
+            error = self.levels[0].distance(self._expected[None], latents[0][None])[0]
+            self.guard.margin.add(float(error))
+            self._expected = None
         self._check_progress(latents)
         arrived = [k == 0 or plans.subgoal_reached(k, latents) for k in range(plans.top + 1)]
         for k, finished in enumerate(arrived):
@@ -121,7 +143,11 @@ class Controller:
         if plan is None:
             return False
         at = plan.at + (k == 0)  # of level 0: after itself, every level finds it moved on
-        rest = imagine_rest(self.levels[0], plan, at, latents[0])
+        if k and bool((plan.result.latents[at] == latents[0]).all()):  # it is where its plan has it
+            if plan.result.reached:
+                self.execution.keep(k, None, latents[k])
+            return plan.result.reached
+        rest = imagine_rest(self.levels[0], plan, at, latents[0], self.guard.at(0))
         self.execution.count(rest.evaluations, plan.nodes[plan.at] if k == 0 else ROOT)
         if not len(rest) or not rest.reached:
             return False

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal
 
 from torch import Tensor
 
 from hplan.control.decompose import Decomposition
 from hplan.control.memory import memories_for
-from hplan.control.plan_tree import PlanTree
+from hplan.control.plan_tree import ROOT, PlanTree
 from hplan.control.plans import ControlConfig, Ledger, LevelPlan, plan_nodes
 from hplan.control.retry import Retries
 from hplan.control.surprise import Surprise
 from hplan.planning.energy import Goal
-from hplan.types import Cause, Energy, PlanResult, Repair, WorldModel
+from hplan.types import Cause, Energy, ForbiddenWarning, PlanResult, Repair, WorldModel
 
 
 class Execution:
@@ -90,6 +91,18 @@ class Execution:
                 return self.fail(above, cause)
         self.drop(k, cause)
         return k
+
+    def refuse(self) -> None:
+        """The goal can only be had by what is forbidden, as far as is known: the tree says so, and once a warning."""
+        if self.tree.root.cause == "forbidden":
+            return
+        self.tree = self.tree.update(ROOT, cause="forbidden")
+        warnings.warn(
+            f"{self.tree.root.label}: refused, since as far as the agent knows it can only be had by breaking a "
+            "constraint. It goes as near as is allowed; lift the constraint, or give another goal",
+            ForbiddenWarning,
+            stacklevel=2,
+        )
 
     def remember_failure(self, start: Tensor, end: Tensor) -> None:
         """Level 0 took a step from `start` that should have led to `end`, and did not: it must not be imagined for

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from hplan.levels.calibration import ALPHA
 from hplan.planning.proposal import NEVER
-from hplan.types import ARRIVED, Budget, Cause, Energy, PlanNode, PlanResult, WorldModel
+from hplan.types import ARRIVED, Budget, Cause, Energy, PlanNode, PlanResult, StepCost, WorldModel
 from hplan.validation import Count, NonNegative, Positive, Rate, Whole, validated
 
 LEAST = 64  # evaluations that a plan may spend, however much was spent before
 RISKIER = 1.0  # nats by which a step may be less likely than planned
+TRIES = 64  # actions of which one that is allowed is looked for
 NEARBY = 2.0  # times as far off as the goal counts as met, is near it
 
 
@@ -38,6 +39,7 @@ class ControlConfig:
     # subgoal steps that may fail below one subgoal step of the level above before that one has failed too
     failures: Count = 3
     subgoals: bool = True  # False, for ablation: level 0 plans alone, for what the goal costs at the top level
+    margin: bool = True  # plans keep away from what is forbidden by the error of a prediction; False for ablation
     repairs_per_step: Whole = 8  # infeasible plans that one environment step may repair before it acts on what it has
 
 
@@ -103,8 +105,11 @@ class LevelPlan:
         return self.result.latents[min(self.at + 1, len(self.result))]
 
 
-def imagine_rest(level: WorldModel, plan: LevelPlan, at: int, z: Tensor) -> PlanResult:
-    """What is left of a plan from that subgoal step on, which begins at z (*z) instead of where it was to begin."""
+def imagine_rest(
+    level: WorldModel, plan: LevelPlan, at: int, z: Tensor, forbidden: StepCost | None = None
+) -> PlanResult:
+    """What is left of a plan from that subgoal step on, which begins at z (*z) instead of where it was to begin. It
+    does not reach its goal by a `forbidden` step."""
     rest = slice(at, None)
     macros, path = plan.result.macros[rest], [z]
     for macro in macros:
@@ -112,6 +117,8 @@ def imagine_rest(level: WorldModel, plan: LevelPlan, at: int, z: Tensor) -> Plan
     latents = torch.stack(path)
     energies = plan.goal(latents)
     reached = bool(energies[-1] <= plan.goal.threshold)
+    if forbidden is not None and len(macros):
+        reached &= bool(forbidden(latents[:-1], latents[1:]).isfinite().all())
     if level.capabilities.discrete and level.macro.kind == "discrete" and len(macros):
         # what was possible where it was planned may be out of the question where it is now
         reached &= bool((level.prior(latents[:-1]).gather(1, macros[:, None]) > NEVER).all())
@@ -169,11 +176,20 @@ def describe(level: WorldModel, macro: Tensor, z: Tensor) -> str:
     return spec.names[code] if spec.names else f"{'code' if level.index else 'action'} {code}"
 
 
-def any_action(level: WorldModel, z: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Something that play showed to be possible at z (*z) of level 0, () or (A,)."""
-    macro = level.macro
+def any_action(
+    level: WorldModel, z: Tensor, generator: torch.Generator | None, forbidden: StepCost | None = None
+) -> Tensor:
+    """Something that play showed to be possible at z (*z) of level 0, () or (A,), and not `forbidden`, if there is
+    anything."""
+    macro, tries = level.macro, 1 if forbidden is None else TRIES
     if macro.kind == "continuous":
         low, high = torch.tensor(macro.low), torch.tensor(macro.high)
-        return low + (high - low) * torch.rand(macro.size, generator=generator)
-    chance = level.prior(z[None])[0].exp()
-    return torch.multinomial(chance if bool(chance.any()) else chance + 1, 1, generator=generator)[0]
+        drawn = low + (high - low) * torch.rand(tries, macro.size, generator=generator)
+    else:
+        chance = level.prior(z[None])[0].exp()
+        chance = chance if bool(chance.any()) else chance + 1
+        drawn = torch.multinomial(chance, min(tries, int((chance > 0).sum())), generator=generator)
+    if forbidden is None:
+        return drawn[0]
+    start = z.expand(len(drawn), *z.shape)
+    return drawn[int(forbidden(start, level.predict(start, drawn)).argmin())]

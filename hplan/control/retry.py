@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from hplan.control.plans import ControlConfig, LevelPlan
-from hplan.types import Energy, Planner, PlanResult, WorldModel
+from hplan.control.plans import LEAST, ControlConfig, LevelPlan
+from hplan.types import Budget, Energy, Planner, PlanResult, WorldModel
 
 WIDER = 4  # times what a reach_evaluations may cost, whenever a subgoal step of the highest level fails
 LONGER = 2  # times as long as before the wait is, whenever a step's repairs were in vain again
@@ -30,6 +30,7 @@ class Retries:
         """`repairs`: False never plans again for what is infeasible."""
         self.levels, self.planners, self.config = levels, planners, config
         self.reach_evaluations = config.reach_evaluations
+        self._vain: dict[int, int] = {}  # by level: plans in a row that spent all that they may, and did not arrive
         self._failed: dict[int, float] = {}  # by level: the environment step at which a subgoal step of it last failed
         self._most = config.repairs_per_step if repairs else 0
         self._step, self._done = -1, 0  # an environment step, and what was repaired in it
@@ -38,6 +39,17 @@ class Retries:
     def complete(self, k: int) -> bool:
         """Whether a plan that level k does not find does not exist, as far as it knows."""
         return getattr(self.planners[k], "complete", False)
+
+    def bound(self, k: int, evaluations: int) -> int:
+        """Of so many evaluations, those that a plan of level k may spend: at most as many as its planner says (`most`),
+        and half as many after each plan in a row that spent all in vain."""
+        most = getattr(self.planners[k], "most", None)
+        return evaluations if most is None else min(evaluations, max(most >> self._vain.get(k, 0), LEAST))
+
+    def planned(self, k: int, result: PlanResult, budget: Budget) -> None:
+        """What a plan of level k came to."""
+        vain = not result.reached and result.evaluations >= budget.evaluations
+        self._vain[k] = self._vain.get(k, 0) + 1 if vain else 0
 
     def is_over(self, k: int, by: int | None, step: int) -> bool:
         """Whether a subgoal step of level k has failed that level `by` below could not do; notes when it did. One that

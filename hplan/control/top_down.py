@@ -9,6 +9,7 @@ from hplan.control.execution import Execution
 from hplan.control.memory import together
 from hplan.control.plan_tree import ROOT
 from hplan.control.plans import NEARBY
+from hplan.planning.constraints import NOTHING, Guard
 from hplan.types import Energy, Planner, PlanResult, WorldModel
 
 
@@ -21,12 +22,16 @@ class TopDownPlanner:
         planners: tuple[Planner, ...],
         execution: Execution,
         generator: torch.Generator | None,
+        guard: Guard = NOTHING,
     ) -> None:
         self.levels, self.planners, self.execution, self.generator = levels, planners, execution, generator
+        self.guard = guard
+        self._forbidden: dict[int, bool] = {}  # by level: its latest plan failed because of the guard
 
     def refine(self, latents: tuple[Tensor, ...]) -> None:
         """Plan every level that has no plan, from the top down; a subgoal that cannot be reached is planned again."""
         execution, plans, retries = self.execution, self.execution.plans, self.execution.retries
+        self._forbidden = {}
         reach, evaluations = retries.reach_evaluations, execution.config.evaluations
         k, instead = plans.top, evaluations  # for those below, where the highest knows no way
         while k >= 0:
@@ -37,11 +42,15 @@ class TopDownPlanner:
                 continue
             goal, parent = plans.goal_of(k)
             result = self._plan(k, latents[k], goal, parent, evaluations)
+            self._forbidden[k] = not result.reached and self._is_forbidden(k, latents[k], goal, parent)
             above = plans.above(k)
             upper = None if above is None or execution.ledger.starved else plans[above]
             if above is not None and upper and retries.repairs(execution.step, k, above, upper, result, goal):
                 k = execution.fail(
-                    above, "infeasible", by=k, start=latents[above] if self.levels[above].capabilities.events else None
+                    above,
+                    "forbidden" if self._forbidden[k] else "infeasible",
+                    by=k,
+                    start=latents[above] if self.levels[above].capabilities.events else None,
                 )
                 continue
             if k == plans.highest and not result.reached and instead:
@@ -51,6 +60,17 @@ class TopDownPlanner:
             execution.begin(k, goal, parent, result, latents[k])
             k -= 1
         execution.cause = ""
+        made = ((plans[k], forbidden) for k, forbidden in self._forbidden.items())
+        if any(forbidden and plan is not None and not plan.result.reached for plan, forbidden in made):
+            execution.refuse()
+
+    def _is_forbidden(self, k: int, z: Tensor, goal: Energy, parent: int) -> bool:
+        """Whether level k finds no way to its goal only because the guard forbids it. Asked of the highest level, and
+        of symbols: a subgoal between latents that change by and by is one of many."""
+        told = k == self.execution.plans.highest or self.levels[k].capabilities.discrete
+        if self.guard.at(k) is None or not told or self.execution.ledger.starved:
+            return False
+        return self._plan(k, z, goal, parent, self.execution.config.evaluations, guarded=False).reached
 
     def _within_reach(self, latents: tuple[Tensor, ...], evaluations: int, farther: float = 1.0) -> int:
         """Bounded reachability check: the lowest level that finds the goal (or what is `farther` times as far off) with
@@ -71,15 +91,19 @@ class TopDownPlanner:
             self.execution.begin(*found)
         return plans.top
 
-    def _plan(self, k: int, z: Tensor, goal: Energy, parent: int, evaluations: int) -> PlanResult:
+    def _plan(
+        self, k: int, z: Tensor, goal: Energy, parent: int, evaluations: int, *, guarded: bool = True
+    ) -> PlanResult:
         """One call of a planner, which spends no more than what is left to this step of the execution."""
         execution = self.execution
+        evaluations = execution.retries.bound(k, evaluations)
         budget = execution.ledger.grant(k, evaluations, execution.step, execution.config)
         region = execution.plans.region(k) if execution.retries.complete(k) else None
         memory = execution.memories[k] = execution.memories[k].arrived(z)
-        cost = together(memory, region)
+        cost = together(memory, region, self.guard.at(k) if guarded else None)
         result = self.planners[k].plan(self.levels[k], z, goal, budget=budget, step_cost=cost, generator=self.generator)
-        if region and (above := execution.plans.above(k)):
+        if region and guarded and (above := execution.plans.above(k)):
             execution.memories[above] = region.taught(execution.memories[above], result, budget)
+        execution.retries.planned(k, result, budget)
         execution.count(result.evaluations, parent)
         return result

@@ -116,7 +116,7 @@ def trace_episode(agent: Agent, env: SplitEnv, seed: int) -> Iterator[TraceStep]
 def play(actor: Actor, env: SplitEnv, observation: Any, seed: int) -> Iterator[Moment]:
     """Act until the episode ends, as it does with success. Raises HplanError that names environment, seed and step for
     an observation that is outside its space."""
-    step, over = 0, False
+    step, over, breaks = 0, False, getattr(actor, "breaks", None)  # constraints that were given; the world has others
     while not over:
         began = time.perf_counter()
         try:
@@ -127,7 +127,8 @@ def play(actor: Actor, env: SplitEnv, observation: Any, seed: int) -> Iterator[M
         repair = actor.last_repair
         observation, reward, terminated, truncated, info = env.step(action)
         step, over = step + 1, terminated or truncated
-        yield Moment(action, observation, float(reward), info["success"], info["violation"], ms, repair)
+        broken = info["violation"] or (breaks is not None and breaks(observation))
+        yield Moment(action, observation, float(reward), info["success"], broken, ms, repair)
 
 
 def _since(before: Mapping[int, int], after: Mapping[int, int]) -> dict[str, int]:

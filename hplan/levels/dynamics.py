@@ -8,13 +8,16 @@ next to an event. The cost of what is local does not grow with the map.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.levels.encoders import CellEncoder, mlp
+from hplan.levels.remembered import Remembered
 from hplan.objectives.criterion import Criterion
 from hplan.objectives.whole_batch import whole_batch
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 RADIUS = 1  # cells around the centre that a step may change
 SIGHT = RADIUS + 2  # cells around it that two convolutions can see from there
+KEPT = 50_000  # windows whose next one is remembered
 WINDOW = (2 * SIGHT + 1) ** 2  # cells of a window: maps that are no larger are predicted as a whole
 Embed = Callable[[Tensor], Tensor]  # symbols (...) -> (..., C)
 Codes = tuple[Tensor, Tensor | None]  # of the ground, (V, C), and of the mover's tokens, (T, D)
@@ -95,12 +99,54 @@ class LocalWindow(nn.Module):
         self.change = nn.Linear(hidden, changed * channels)
         nn.init.zeros_(self.change.weight)
         nn.init.zeros_(self.change.bias)
+        self._known = Remembered(KEPT)
+        self._masks: tuple[np.ndarray, np.ndarray] | None = None
+
+    def train(self, mode: bool = True) -> Self:
+        self._known, self._masks = Remembered(KEPT), None
+        return super().train(mode)
 
     def forward(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
-        """(B, H, W), (B,) -> (B, H, W)."""
+        """(B, H, W), (B,) -> (B, H, W). Once trained, what decides a step is looked at once."""
         at = self.centre(level, z, macro)
+        if self.training:
+            return paste(z, at, self._next(level, z, at, macro))
+        radius = self.radius
+        maps, around = framed(z, at, radius, outside=level.space.outside)
+        rows, token = np.arange(len(maps))[:, None], self._token(z, at).numpy(force=True)
+        (matters, touched), windows = (mask[token] for mask in self._in_the_map()), maps[rows, around]
+        asked = np.column_stack([self._decisive(windows, matters | touched), macro.numpy(force=True)])
+
+        def missing(new: list[int]) -> np.ndarray:
+            return _widened(self._next(level, z[new], at[new], macro[new]), radius).flatten(1).numpy(force=True)
+
+        maps[rows, around] = np.where(touched, self._known(asked, missing), windows)
+        inside = maps.reshape(len(z), z.shape[1] + 2 * radius, -1)[:, radius:-radius, radius:-radius]
+        return torch.from_numpy(np.ascontiguousarray(inside)).to(z.device)
+
+    def asked(self, level: Level, z: Tensor, at: Tensor) -> np.ndarray:
+        """Maps (B, H, W), (B,) -> (B, K): what it reads around `at`, in integers."""
+        maps, around = framed(z, at, self.radius, outside=level.space.outside)
+        matters = self._in_the_map()[0][self._token(z, at).numpy(force=True)]
+        return self._decisive(maps[np.arange(len(maps))[:, None], around], matters)
+
+    def _in_the_map(self) -> tuple[np.ndarray, np.ndarray]:
+        """(T, w * w) bool each: `matters` and `touches`, of windows that are not turned."""
+        if self._masks is None:
+            cells = [mask.view(len(mask), round(mask.shape[1] ** 0.5), -1) for mask in (self.matters, self.touches)]
+            matters, touches = (turned(each, -self.turns) for each in cells)
+            touches = _widened(touches, self.radius)
+            self._masks = matters.flatten(1).numpy(force=True), touches.flatten(1).numpy(force=True)
+        return self._masks
+
+    def _decisive(self, windows: np.ndarray, cells: np.ndarray) -> np.ndarray:
+        """Windows (B, w * w), without the ground but of these cells, (B, w * w) bool."""
+        return np.where(cells, windows, windows % len(self.matters))
+
+    def _next(self, level: Level, z: Tensor, at: Tensor, macro: Tensor) -> Tensor:
+        """(B, H, W), (B,), (B,) -> (B, 3, 3): the cells around `at`, one step later."""
         following = level.space.snap(self.near(level, level.space.embed, z, at, macro))
-        return paste(z, at, self._turned(following, -self.turns[self._token(z, at)]))
+        return self._turned(following, -self.turns[self._token(z, at)])
 
     def near(self, level: Level, embed: Embed, z: Tensor, at: Tensor, macro: Tensor) -> Tensor:
         """(B, H, W), (B,), (B,) -> features of the cells around `at`, as the mover sees them, (B, 3, 3, C)."""
@@ -198,6 +244,11 @@ class LocalConvolution(nn.Module):
         """(B, H, W), (B,) -> what it reads around `at`, (B, 7, 7, C)."""
         return embed(crop(z, at, SIGHT, outside=level.space.outside))
 
+    def asked(self, level: Level, z: Tensor, at: Tensor) -> np.ndarray:
+        """Maps (B, H, W), (B,) -> (B, K): what it reads around `at`, in integers."""
+        maps, around = framed(z, at, SIGHT, outside=level.space.outside)
+        return maps[np.arange(len(maps))[:, None], around]
+
     def centre(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
         """(B,): the flat cell of maps (B, H, W) next to which a step changes them."""
         return macro % z.shape[1:].numel()
@@ -278,6 +329,29 @@ def crop(maps: Tensor, at: Tensor, radius: int, outside: int) -> Tensor:
     beyond the border is `outside`."""
     batch, rows, columns = _places(maps, at, radius)
     return F.pad(maps, (radius,) * 4, value=outside)[batch, rows + radius, columns + radius]
+
+
+def framed(maps: Tensor, at: Tensor, radius: int, outside: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same in arrays, for the few maps of a search: maps (B, H, W) with a border of `radius` cells that are
+    `outside`, flat, and which cells of these the windows around `at` (B,) are, (B, (2r + 1)^2)."""
+    height, width = maps.shape[1:]
+    found = np.full((len(maps), height + 2 * radius, width + 2 * radius), outside, np.int64)
+    found[:, radius : radius + height, radius : radius + width] = maps.numpy(force=True)
+    row, column = np.divmod(at.numpy(force=True), width)
+    wide = width + 2 * radius
+    return found.reshape(len(maps), -1), (row * wide + column)[:, None] + _square(radius, wide)
+
+
+def _widened(windows: Tensor, radius: int) -> Tensor:
+    """Windows (B, 3, 3) in the middle of larger ones, (B, 2r + 1, 2r + 1), of zeros."""
+    return F.pad(windows, (radius - RADIUS,) * 4)
+
+
+@cache
+def _square(radius: int, width: int) -> np.ndarray:
+    """(w * w,): flat cells of a window in the upper left corner of a map of that width."""
+    side = np.arange(2 * radius + 1)
+    return (side[:, None] * width + side).ravel()
 
 
 def paste(maps: Tensor, at: Tensor, windows: Tensor) -> Tensor:

@@ -7,6 +7,7 @@
     dynamics       (level, z, macro)                     the latent one step later
     prior          (level, z)                            which macro-actions are possible
     success        (level, z)                            logit of a latent being the task's success
+    violation      (level, z, following)                 energy of a step breaking a rule; above 0 is forbidden
     compatibility  (level, z, following)                 energy of one latent following another
     uncertainty    (level, z, macro)                     how far off a prediction is expected to be
     policy         (level, below, target)                how play went about a step
@@ -28,13 +29,25 @@ import torch
 from torch import Tensor, nn
 
 from hplan.parts import find
-from hplan.types import Approach, Capabilities, MacroSpec, Outcomes, Pairwise, Policy, Possible, Relaxed, Returns
+from hplan.types import (
+    Approach,
+    Capabilities,
+    DecisionProcess,
+    MacroSpec,
+    Outcomes,
+    Pairwise,
+    Policy,
+    Possible,
+    Relaxed,
+    Returns,
+)
 
 if TYPE_CHECKING:
     from hplan.play.play import Play
 
 ATTRIBUTE = {name: name for name in ("encoder", "space", "macros", "dynamics", "conditioning")} | {
-    name: f"{name}_head" for name in ("prior", "success", "compatibility", "uncertainty", "policy", "returns")
+    name: f"{name}_head"
+    for name in ("prior", "success", "compatibility", "uncertainty", "policy", "returns", "violation")
 }
 """Where a level keeps each part; heads make way for the methods of `WorldModel` of the same name."""
 
@@ -56,6 +69,7 @@ class Level(nn.Module):
     uncertainty_head: Any
     policy_head: Any
     returns_head: Any
+    violation_head: Any
 
     def __init__(self, *, index: int, parts: Mapping[str, PartSpec], stride: float = 1.0) -> None:
         """parts: by role, a key of `ATTRIBUTE`; made in this order, since each draws its first weights from torch's
@@ -127,6 +141,11 @@ class Level(nn.Module):
         return None if getattr(head, "certain", True) else partial(head.outcomes, self)
 
     @property
+    def process(self) -> DecisionProcess | None:
+        process = getattr(self.dynamics, "process", None)
+        return None if process is None else process(self)
+
+    @property
     def policy(self) -> Policy | None:
         return None if self.policy_head is None else partial(self.policy_head, self)
 
@@ -138,6 +157,11 @@ class Level(nn.Module):
     def success(self) -> Callable[[Tensor], Tensor] | None:
         """(B, *z) -> (B,): logit of "this latent is a success"; None where play was never rewarded."""
         return None if self.success_head is None else partial(self.success_head, self)
+
+    @property
+    def violation(self) -> Pairwise | None:
+        """Energy of a step breaking a rule, above 0 where it does; None where play broke none."""
+        return None if self.violation_head is None else partial(self.violation_head, self)
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, dijkstra
 from torch import Tensor, nn
 
 from hplan.levels.heads.prior import IMPOSSIBLE
-from hplan.levels.relaxation import Relaxation
+from hplan.levels.relaxation import Relaxation, neighbours
+from hplan.levels.remembered import Remembered
 from hplan.levels.spaces import DiscreteMap
 from hplan.types import Energy, MacroSpec
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 FAR = 30_000  # steps to where there is no way
 LEAST_CHANCE = 0.01  # of an event: what seldom ends so takes as many steps as trying again until it does
+Moves = tuple[tuple[int, int, int, int], ...]  # from one pose to another, so many rows and columns away
 KEPT = 20_000  # answers about reach that a space remembers
 
 
@@ -49,39 +53,60 @@ class ReachMap(DiscreteMap):
         self.register_buffer("passable", torch.zeros(vocabulary, dtype=torch.bool))
         self.register_buffer("moves", torch.zeros(moves, 4, dtype=torch.long))
         self.register_buffer("poses", torch.zeros(tokens_below, dtype=torch.long))
-        self._known: dict[bytes, np.ndarray] = {}
+        self._steps, self._reaches = Remembered(KEPT), Remembered(KEPT)
 
     def parts(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, H, W) -> ground (B, H * W), flat cell of the mover (B,), what it carries (B,)."""
-        flat = z.flatten(1)
-        at = (flat % self.tokens > 0).long().argmax(1)
-        return flat // self.tokens, at, (flat % self.tokens).gather(1, at[:, None])[:, 0]
+        ground, at, has = self.read(z)
+        return tuple(torch.from_numpy(each).to(z.device) for each in (ground, at, has))  # type: ignore[return-value]
+
+    def read(self, z: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As `parts`, in arrays: of a few maps that takes less than half the time."""
+        flat = z.flatten(1).numpy(force=True)
+        ground = flat // self.tokens
+        token = flat - ground * self.tokens
+        at = (token > 0).argmax(1)
+        return ground, at, token[np.arange(len(flat)), at]
+
+    def free(self, ground: np.ndarray) -> np.ndarray:
+        """(B, N) -> (B, N) bool: cells that the mover can go on from."""
+        return self.passable.numpy(force=True)[ground]
 
     def reach(self, z: Tensor) -> Tensor:
         """(B, H, W) -> (B, H * W) int64: fewest steps of the mover to each cell before the next event, `FAR` where it
         does not get to. From where play never went on it gets nowhere."""
-        ground, at, _ = self.parts(z)
-        free = self.passable[ground].numpy(force=True)
-        steps = torch.from_numpy(self._steps(free, at.numpy(force=True), z.shape[1:])).to(z.device)
-        return steps.masked_fill(self.stopped(ground, at)[:, None], FAR)
+        ground, at, _ = self.read(z)
+        return torch.from_numpy(self.steps(self.free(ground), at, z.shape[1:])).to(z.device)
 
-    def _steps(self, free: np.ndarray, at: np.ndarray, shape: torch.Size) -> np.ndarray:
-        """As `reach`, remembered: free (B, N) bool, at (B,)."""
-        own = np.array(shape, np.int32).tobytes()  # maps of other shapes may have as many cells
-        keys = [own + row.tobytes() + int(cell).to_bytes(4, "little") for row, cell in zip(free, at, strict=True)]
-        new = {key: i for i, key in enumerate(keys) if key not in self._known}
-        if new:
-            if len(self._known) > KEPT:
-                self._known.clear()
-                new = {key: i for i, key in enumerate(keys)}
-            rows = list(new.values())
+    def steps(self, free: np.ndarray, at: np.ndarray, shape: torch.Size) -> np.ndarray:
+        """As `reach`: free (B, N) bool, at (B,)."""
+
+        def missing(rows: list[int]) -> np.ndarray:
             sources = np.zeros((len(rows), 1, free.shape[1]), bool)
-            sources[np.arange(len(rows)), :, at[rows]] = True
-            gone = torch.unique(self.moves[:, 2:], dim=0).tolist()  # whatever the pose
-            moves = [[0, 0, *move] for move in gone if move != [0, 0]]
-            steps = flood(free[rows].reshape(-1, *shape), sources.reshape(-1, 1, *shape), moves)[:, 0]
-            self._known |= dict(zip(new, steps, strict=True))
-        return np.array([self._known[key] for key in keys], np.int64).reshape(free.shape)
+            sources[np.arange(len(rows)), 0, at[rows]] = free[rows, at[rows]]
+            maps, sources = free[rows].reshape(len(rows), *shape), sources.reshape(len(rows), 1, *shape)
+            return flood(maps, sources, self._ways)[:, 0]
+
+        asked = np.column_stack([free, at, np.full(len(at), shape[1])]).astype(np.int16)
+        return self._steps(asked, missing).astype(np.int64)
+
+    def _places(self, free: np.ndarray, shape: torch.Size) -> np.ndarray:
+        """(B, N) bool -> (B, N) int64: of the cells with ways there and back from each, the first. Maps of other shapes
+        may have as many cells."""
+
+        def missing(rows: list[int]) -> np.ndarray:
+            ways = graph(free[rows].reshape(len(rows), *shape), 1, self._ways)
+            _, labels = connected_components(ways, connection="strong")
+            first, which = np.unique(labels, return_index=True, return_inverse=True)[1:]
+            return first[which].reshape(len(rows), free.shape[1]) % free.shape[1]
+
+        return self._reaches(np.column_stack([free, np.full(len(free), shape[1])]).astype(np.int16), missing)
+
+    @property
+    def _ways(self) -> Moves:
+        """Moves whatever the pose."""
+        gone = {(0, 0, rows, columns) for _, _, rows, columns in self.moves.tolist() if rows or columns}
+        return tuple(sorted(gone))
 
     def stopped(self, ground: Tensor, at: Tensor) -> Tensor:
         """(B, N), (B,) -> (B,) bool: whether the mover is where play never went on from."""
@@ -94,52 +119,68 @@ class ReachMap(DiscreteMap):
 
     def distance(self, z: Tensor, other: Tensor) -> Tensor:
         """Cells whose ground differs, one more if what is carried does; or else one, if reach does."""
-        (ground, at, has), (wanted, to, held) = self.parts(z), self.parts(other)
+        (ground, at, has), (wanted, to, held) = self.read(z), self.read(other)
         off = (ground != wanted).sum(1) + (has != held)
-        apart = torch.nonzero((off == 0) & (at != to))[:, 0]
+        apart = np.flatnonzero((off == 0) & (at != to))
         if len(apart):
-            away = self.reach(other[apart]).gather(1, at[apart, None])[:, 0] == FAR
-            away |= self.reach(z[apart]).gather(1, to[apart, None])[:, 0] == FAR  # there may be no way back
-            off[apart] = (away | self.stopped(ground, at)[apart] | self.stopped(wanted, to)[apart]).long()
-        return off / self.typical_change
+            places = self._places(self.free(ground[apart]), z.shape[1:])
+            off[apart] = np.take_along_axis(places, np.stack([at, to], 1)[apart], 1) @ [1, -1] != 0
+        return torch.from_numpy(off).to(z.device) / self.typical_change
 
     def keys(self, z: Tensor) -> Tensor:
-        """Ground, what is carried, and a number for the reach: that of its first cell might be of another reach too,
-        from where there is a way to it and none back."""
-        ground, at, has = self.parts(z)
-        where = ((self.reach(z) < FAR) * _numbers(ground.shape[1]).to(z.device)).sum(1)
-        where = torch.where(self.stopped(ground, at), at, where)
-        return torch.cat([ground, has[:, None], where[:, None]], 1)
+        """Ground, what is carried, and a number for the reach."""
+        ground, at, has = self.read(z)
+        free = self.free(ground)
+        reach = self.steps(free, at, z.shape[1:]) < FAR
+        where = np.where(free[np.arange(len(at)), at], reach @ _numbers(reach.shape[1]), at)
+        return torch.from_numpy(np.column_stack([ground, has, where])).to(z.device)
 
 
 @cache
-def _numbers(cells: int) -> Tensor:
+def _numbers(cells: int) -> np.ndarray:
     """(cells,) int64: sums of them tell sets of cells apart."""
-    return torch.randint(2**62, (cells,), generator=torch.Generator().manual_seed(0))
+    return np.random.default_rng(0).integers(2**62, size=cells)
 
 
-def flood(free: np.ndarray, sources: np.ndarray, moves: list[list[int]]) -> np.ndarray:
+@cache
+def _moved(shape: tuple[int, int], poses: int, moves: Moves) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes are (pose, row, column), flat: where each move leads, sorted by where it begins, (E,); and the first of
+    those that begin at each node, (nodes + 1,)."""
+    height, width = shape
+    row, column = np.divmod(np.arange(height * width), width)
+    begin: list[np.ndarray] = [np.zeros(0, np.int64)]
+    end: list[np.ndarray] = [np.zeros(0, np.int64)]
+    for before, after, down, right in moves:
+        inside = (row + down >= 0) & (row + down < height) & (column + right >= 0) & (column + right < width)
+        cells = np.flatnonzero(inside)
+        begin.append(before * height * width + cells)
+        end.append(after * height * width + cells + down * width + right)
+    start = np.concatenate(begin)
+    order = np.argsort(start, kind="stable")
+    first = np.searchsorted(start[order], np.arange(poses * height * width + 1))
+    return np.concatenate(end)[order].astype(np.int32), first
+
+
+def graph(free: np.ndarray, poses: int, moves: Moves) -> csr_array:
+    """The moves that there are to free cells, (B, H, W) bool, between nodes (map, pose, row, column), flat."""
+    end, first = _moved(free.shape[1:], poses, moves)
+    maps, nodes = np.arange(len(free))[:, None], len(first) - 1
+    kept = free.reshape(len(free), prod(free.shape[1:]))[:, end % prod(free.shape[1:])]
+    before = np.concatenate([[0], kept.cumsum()]).astype(np.int32)
+    begins = np.append(maps * len(end) + first[:-1], kept.size)
+    ways = (end + maps * nodes).astype(np.int32)[kept]
+    return csr_array((np.ones(len(ways)), ways, before[begins]), shape=(len(free) * nodes,) * 2)
+
+
+def flood(free: np.ndarray, sources: np.ndarray, moves: Moves) -> np.ndarray:
     """Fewest steps from the nearest source, `FAR` where there is no way: free (B, H, W) bool, sources (B, P, H, W) bool
-    by pose -> (B, P, H * W) int16. A move goes from pose p to pose q, so many rows and columns away, as (p, q, rows,
-    columns), to a free cell; a source need not be free."""
-    most = max((abs(value) for move in moves for value in move[2:]), default=0)
-    room = ((0, 0), (0, 0), (most, most), (most, most))
-    front = np.pad(sources, room)
-    unseen = np.pad(np.broadcast_to(free[:, None], sources.shape) | sources.any(1, keepdims=True), room) & ~front
-    steps = np.where(front, 0, FAR).astype(np.int16)
-    height, width = free.shape[1:]
-    rows, columns = slice(most, most + height), slice(most, most + width)
-    distance = 0
-    while front.any():
-        distance += 1
-        following = np.zeros_like(front)
-        for before, after, down, right in moves:
-            source = front[:, before, most - down : most - down + height, most - right : most - right + width]
-            following[:, after, rows, columns] |= source
-        front = following & unseen
-        unseen &= ~front
-        steps[front] = distance
-    return steps[:, :, rows, columns].reshape(len(free), sources.shape[1], -1)
+    by pose -> (B, P, H * W) int16. A move goes to a free cell; a source need not be free."""
+    begin, steps = np.flatnonzero(sources), np.full(sources.size, FAR, np.int16)
+    if len(begin):
+        ways = graph(free | sources.any(1), sources.shape[1], moves)
+        away = dijkstra(ways, indices=begin, unweighted=True, min_only=True)
+        steps = np.where(np.isfinite(away), away, FAR).astype(np.int16)
+    return steps.reshape(*sources.shape[:2], prod(sources.shape[2:]))
 
 
 class ReachEvents(nn.Module):
@@ -164,6 +205,7 @@ class ReachEvents(nn.Module):
         self.register_buffer("offsets", torch.zeros(offsets, 2, dtype=torch.long))
         self.register_buffer("group", torch.arange(types))
         self.register_buffer("chance", torch.ones(types))
+        self._doors: dict[torch.Size, np.ndarray] = {}
 
     @property
     def certain(self) -> bool:
@@ -174,6 +216,24 @@ class ReachEvents(nn.Module):
     def contacts(self) -> Tensor:
         """(2, N) bool: at which offsets events can be done, in whatever pose."""
         return self.faces.any(1)
+
+    def doors(self, shape: torch.Size) -> np.ndarray:
+        """(2, cells, N): by flat cell of such maps, where events that do not enter it, and such that do, are done from;
+        -1 where not."""
+        if shape not in self._doors:
+            contacts, places = self.contacts.numpy(force=True), neighbours(shape, -self.offsets)
+            self._doors[shape] = np.where(contacts[:, None], places, -1)
+        return self._doors[shape]
+
+    def standing(
+        self, reach: np.ndarray, shape: torch.Size, kind: np.ndarray, cell: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Where the mover does events (B,) at these cells from: the nearest that play showed to do, (B,), and the steps
+        to it (B,). reach (B, cells), as of `ReachMap`."""
+        places = self.doors(shape)[self.enters.numpy(force=True)[kind].astype(int), cell]
+        steps = _within(reach, places)
+        nearest, rows = steps.argmin(1), np.arange(len(reach))
+        return places[rows, nearest], steps[rows, nearest]
 
     def hindsight(self, level: Level, z: Tensor, following: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         edit, cell, _, known = what_happened(level.space, z, following)
@@ -202,17 +262,18 @@ class EventEdit(nn.Module):
     local, pointed = False, True
 
     def forward(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
-        space, events, count = level.space, level.macros, z[0].numel()
-        kind, cell = macro // count, macro % count
-        stand, steps = standing(level, z, kind, cell)
-        ground, _, has = space.parts(z)
-        rows, edit = torch.arange(len(z), device=z.device), events.edits[kind]
-        able = (steps < FAR) & (ground[rows, cell] == edit[:, 0]) & (has == edit[:, 2])
-        ground[rows, cell] = edit[:, 1]
-        to = torch.where(events.enters[kind], cell, stand)
+        space, events = level.space, level.macros
+        kind, cell = np.divmod(macro.numpy(force=True), z[0].numel())
+        ground, at, has = space.read(z)
+        stand, steps = events.standing(space.steps(space.free(ground), at, z.shape[1:]), z.shape[1:], kind, cell)
+        edits, enters = events.edits.numpy(force=True)[kind], events.enters.numpy(force=True)[kind]
+        rows = np.arange(len(ground))
+        able = (steps < FAR) & (ground[rows, cell] == edits[:, 0]) & (has == edits[:, 2])
+        ground[rows, cell] = edits[:, 1]
         after = ground * space.tokens
-        after[rows, to] += edit[:, 3]
-        return torch.where(able[:, None, None], after.view_as(z), z)
+        after[rows, np.where(enters, cell, stand)] += edits[:, 3]
+        after = np.where(able[:, None], after, z.flatten(1).numpy(force=True))
+        return torch.from_numpy(after).view_as(z).to(z.device)
 
     def outcomes(self, level: Level, z: Tensor, macro: Tensor) -> tuple[Tensor, Tensor]:
         """As `hplan.types.Outcomes`: what the types of the event's group make of it; where they are fewer than others
@@ -228,21 +289,17 @@ class EventEdit(nn.Module):
 
     def approach(self, level: Level, z: Tensor, macro: Tensor) -> Callable[[Tensor], Tensor]:
         """As `hplan.types.Approach`: steps of the mover to where it can do the event from, and one for the event."""
-        space, events, count = level.space, level.macros, z.numel()
-        kind, cell = int(macro) // count, int(macro) % count
-        width, sources = z.shape[-1], np.zeros((1, events.faces.shape[1], *z.shape), bool)
-        ground, at, _ = space.parts(z[None])
-        free = space.passable[ground].view(1, *z.shape).numpy(force=True)
-        row, column = cell // width, cell % width
-        own = events.faces[int(events.enters[kind])]
-        for pose, number in torch.nonzero(own).tolist():
-            rows, columns = events.offsets[number].tolist()
-            place = (row - rows, column - columns)
-            if 0 <= place[0] < z.shape[0] and 0 <= place[1] < width:
-                there = free[0][place] or place[0] * width + place[1] == int(at)
-                sources[0, pose][place] = there
-        back = [[after, before, -down, -right] for before, after, down, right in space.moves.tolist()]
-        away = torch.from_numpy(flood(free, sources, back)[0].astype(np.float32))
+        space, events = level.space, level.macros
+        kind, cell = divmod(int(macro), z.numel())
+        ground, at, _ = space.read(z[None])
+        free, sources = space.free(ground), np.zeros((1, events.faces.shape[1], z.numel()), bool)
+        poses, numbers = events.faces[int(events.enters[kind])].numpy(force=True).nonzero()
+        places = neighbours(z.shape, -events.offsets)[cell, numbers]
+        there = (places >= 0) & (free[0][places] | (places == at))
+        sources[0, poses[there], places[there]] = True
+        back = tuple((after, before, -down, -right) for before, after, down, right in space.moves.tolist())
+        found = flood(free.reshape(1, *z.shape), sources.reshape(1, -1, *z.shape), back)
+        away = torch.from_numpy(found[0].astype(np.float32))
         steps = torch.where(away < FAR, away + 1, torch.inf)
 
         def left(below: Tensor) -> Tensor:
@@ -251,25 +308,6 @@ class EventEdit(nn.Module):
             return steps[space.poses[token.gather(1, at[:, None])[:, 0]], at]
 
         return left
-
-
-def standing(level: Level, z: Tensor, kind: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the mover does an event from: the nearest cell that play showed to do, (B,), and the steps to it (B,)."""
-    events, width = level.macros, z.shape[-1]
-    reach = level.space.reach(z)
-    rows, columns = cell // width - events.offsets[:, :1], cell % width - events.offsets[:, 1:]  # (N, B)
-    inside = (
-        (rows >= 0)
-        & (rows < z.shape[-2])
-        & (columns >= 0)
-        & (columns < width)
-        & events.contacts[events.enters[kind].long()].T
-    )
-    places = torch.where(inside, rows * width + columns, 0)
-    steps = torch.where(inside, reach.gather(1, places.T).T, FAR)
-    nearest = steps.argmin(0)
-    number = torch.arange(len(z), device=z.device)
-    return places[nearest, number], steps[nearest, number]
 
 
 class PossibleEvents(nn.Module):
@@ -286,43 +324,41 @@ class PossibleEvents(nn.Module):
     def possible(self, level: Level, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `hplan.types.Possible`."""
         space, events, count = level.space, level.macros, z[0].numel()
-        ground, _, has = space.parts(z)
-        reach, found = level.space.reach(z).view(-1, *z.shape[1:]), []
-        for contacts, table in self._tables(level):
-            near = torch.full_like(reach, FAR)
-            for offset in events.offsets[contacts].tolist():
-                near = torch.minimum(near, _shifted(reach, *offset))
-            at = ground * space.tokens + has[:, None]
-            rows, cells = torch.nonzero((near.flatten(1) < FAR) & (table[at, 0] >= 0), as_tuple=True)
-            types = table[at[rows, cells]]
-            which, slot = torch.nonzero(types >= 0, as_tuple=True)
+        ground, at, has = space.read(z)
+        reach, chance = space.steps(space.free(ground), at, z.shape[1:]), events.chance.clamp(min=LEAST_CHANCE)
+        symbols, found = ground * space.tokens + has[:, None], []
+        for doors, table in zip(events.doors(z.shape[1:]), self._tables(level), strict=True):
+            near = _within(reach, np.broadcast_to(doors, (len(z), *doors.shape))).min(2)
+            rows, cells = ((near < FAR) & (table[:, 0] >= 0)[symbols]).nonzero()
+            types = table[symbols[rows, cells]]
+            which, slot = (types >= 0).nonzero()
             rows, cells, types = rows[which], cells[which], types[which, slot]
-            steps = (near.flatten(1)[rows, cells] + 1) / events.chance[types].clamp(min=LEAST_CHANCE)
-            found.append((rows, types * count + cells, steps))
-        return tuple(torch.cat(each) for each in zip(*found, strict=True))  # type: ignore[return-value]
+            found.append((rows, types * count + cells, (near[rows, cells] + 1) / chance.numpy(force=True)[types]))
+        rows, macros, steps = (torch.from_numpy(np.concatenate(each)).to(z.device) for each in zip(*found, strict=True))
+        return rows, macros, steps.float()
 
     def relaxation(self, level: Level, start: Tensor, goal: Energy) -> Relaxation | None:
         """As `hplan.types.Relaxed`."""
         found = Relaxation(level, start, goal, 1 / level.macros.chance.clamp(min=LEAST_CHANCE))
         return found if found.known else None
 
-    def _tables(self, level: Level) -> list[tuple[Tensor, Tensor]]:
-        """Types that do not enter their cell, and that do: contacts (N,) and a table (grounds * K, P), -1 for none."""
+    def _tables(self, level: Level) -> list[np.ndarray]:
+        """Types that do not enter their cell, and that do, by its ground and what is carried, (grounds * K, P); -1 for
+        none."""
         if getattr(self, "_made", None) is None:
             space, events, self._made = level.space, level.macros, []
-            for enters, contacts in enumerate(events.contacts):
+            for enters in range(2):
                 types = torch.nonzero(events.enters.long() == enters)[:, 0]
                 at = events.edits[types, 0] * space.tokens + events.edits[types, 2]
                 most = int(torch.bincount(at).max()) if len(at) else 1
-                table = torch.full((space.outside, most), -1)
+                table = np.full((space.outside, most), -1)
                 for place, kind in zip(at.tolist(), types.tolist(), strict=True):
                     table[place, int((table[place] >= 0).sum())] = kind
-                self._made.append((contacts, table))
+                self._made.append(table)
         return self._made
 
 
-def _shifted(maps: Tensor, rows: int, columns: int) -> Tensor:
-    """(B, H, W): at each cell what is at the cell so many rows and columns before it; FAR beyond the border."""
-    most = max(abs(rows), abs(columns))
-    padded = F.pad(maps, (most,) * 4, value=FAR)
-    return padded[:, most - rows : most - rows + maps.shape[1], most - columns : most - columns + maps.shape[2]]
+def _within(reach: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Steps (B, cells) to places (B, ...); `FAR` to those that are -1."""
+    rows = np.arange(len(reach)).reshape(-1, *(1 for _ in places.shape[1:]))
+    return np.where(places >= 0, reach[rows, places], FAR)

@@ -40,8 +40,8 @@ class Relaxation:
         self.passable = self.space.passable.numpy(force=True)
         moves = torch.unique(self.space.moves[:, 2:], dim=0)
         moves = moves[(moves != 0).any(1)]
-        self.moves, self.back = (_neighbours(self.shape, way) for way in (moves, -moves))
-        self.contacts = [_neighbours(self.shape, -events.offsets[contact]) for contact in events.contacts]
+        self.moves, self.back = (neighbours(self.shape, way) for way in (moves, -moves))
+        self.contacts = [neighbours(self.shape, -events.offsets[contact]) for contact in events.contacts]
         self.goals = self._meeting(start, goal)
 
     @property
@@ -233,7 +233,7 @@ class _Layers:
         return float(sum(rules.effort[kind] for kind, _ in events)), first
 
 
-def _neighbours(shape: torch.Size, offsets: Tensor) -> np.ndarray:
+def neighbours(shape: torch.Size, offsets: Tensor) -> np.ndarray:
     """(N, P): by flat cell, those so many rows and columns away (P, 2); -1 outside the map."""
     height, width = shape
     rows, columns = np.divmod(np.arange(height * width)[:, None], width)

@@ -100,6 +100,10 @@ class DiscreteMap(nn.Module):
         """(..., H, W) -> (..., H, W, C + D)."""
         return self.embedded(z, self.codes, self.token_codes)
 
+    def kinds(self, z: Tensor) -> Tensor:
+        """Maps (N, H, W) -> (K, C + D): each different cell once, as networks read it."""
+        return self.embed(z.unique())
+
     def embedded(self, z: Tensor, codes: Tensor, token_codes: Tensor) -> Tensor:
         """The same by other codes (grounds + 1, C) and (T, D)."""
         if self.tokens == 1:

@@ -67,7 +67,7 @@ def examine(level: Level, z: Tensor, at: At | None = None) -> Health:
     the level as it is there, if that depends on where."""
     some_rows = some(torch.arange(len(z)), SAMPLE)
     symbols = level.space.discrete
-    rows = level.space.embed(z.unique()) if symbols else z
+    rows = level.space.kinds(z) if symbols else z
     frames = getattr(getattr(level, "dynamics", None), "frames", 1)
     rows = rows[:, : rows.shape[1] // frames]  # of a window the newest: the others were so once
     cosines = torch.nn.functional.normalize(rows, dim=1) @ torch.nn.functional.normalize(rows, dim=1).T

@@ -81,15 +81,16 @@ def auto(level: WorldModel, planning: Planning) -> Planner:
 
 def search(level: WorldModel, planning: Planning) -> Planner:
     """Best-first search where macro-actions are discrete, the cross-entropy method where they are continuous, and value
-    iteration where steps of the level end in several ways. For rewards, lookahead."""
+    iteration where steps of the level end in several ways, or all of them are known. For rewards, lookahead, unless all
+    that follows is known."""
     usual = _search(level, planning)
-    return usual if level.returns is None else Lookahead(usual)
+    return usual if level.returns is None or level.process is not None else Lookahead(usual)
 
 
 def _search(level: WorldModel, planning: Planning) -> Planner:
     if level.possible is not None:
         return NoveltySearch()
-    if level.outcomes is not None:
+    if level.process is not None or level.outcomes is not None:
         return ValueIteration()
     if level.macro.kind == "continuous":
         return cross_entropy(level, planning)

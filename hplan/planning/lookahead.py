@@ -52,10 +52,12 @@ class Lookahead:
         if not isinstance(goal, Return):
             return self.usual.plan(level, start, goal, budget=budget, step_cost=step_cost, generator=generator)
         if level.macro.kind == "discrete":
-            return self._search(level, start, goal, budget)
-        return self._sample(level, start, goal, budget, generator)
+            return self._search(level, start, goal, budget, step_cost)
+        return self._sample(level, start, goal, budget, step_cost, generator)
 
-    def _search(self, level: WorldModel, start: Tensor, goal: Return, budget: Budget) -> PlanResult:
+    def _search(
+        self, level: WorldModel, start: Tensor, goal: Return, budget: Budget, step_cost: StepCost | None
+    ) -> PlanResult:
         plans = _Plans.at(start[None])
         evaluations = 0
         for _ in range(min(self.horizon, budget.horizon)):
@@ -65,12 +67,18 @@ class Lookahead:
             if evaluations and evaluations + len(rows) > budget.evaluations:
                 break
             evaluations += len(rows)
-            plans = plans.of(rows).after(level, goal, macros)
+            plans = plans.of(rows).after(level, goal, macros, step_cost)
             plans = plans.of(_best_of_each(level.keys(plans.latents[-1]), plans.worth(goal), self.beam))
         return plans.result(goal, evaluations)
 
     def _sample(
-        self, level: WorldModel, start: Tensor, goal: Return, budget: Budget, generator: torch.Generator | None
+        self,
+        level: WorldModel,
+        start: Tensor,
+        goal: Return,
+        budget: Budget,
+        step_cost: StepCost | None,
+        generator: torch.Generator | None,
     ) -> PlanResult:
         rounds, candidates, horizon = shape_of(budget, self.rounds, self.candidates, self.horizon)
         low, high = bounds(level, start)
@@ -83,7 +91,8 @@ class Lookahead:
             for step in range(horizon):
                 middle = None if turn else goal.returns.propose(plans.latents[-1])
                 middle = mean[step] if middle is None else middle
-                plans = plans.after(level, goal, torch.clamp(middle + deviation[step] * noise[:, step], low, high))
+                macros = torch.clamp(middle + deviation[step] * noise[:, step], low, high)
+                plans = plans.after(level, goal, macros, step_cost)
             worth = plans.worth(goal)
             top = plans.of(worth.topk(min(self.elites, candidates)).indices)
             if best is None or bool(top.worth(goal)[0] > best.worth(goal)[0]):
@@ -112,14 +121,16 @@ class _Plans:
         latents, macros = ([each[rows] for each in some] for some in (self.latents, self.macros))
         return _Plans(latents, macros, self.paid[rows], self.left[rows])
 
-    def after(self, level: WorldModel, goal: Return, macros: Tensor) -> _Plans:
-        """One more step of each."""
+    def after(self, level: WorldModel, goal: Return, macros: Tensor, step_cost: StepCost | None) -> _Plans:
+        """One more step of each; what costs infinitely much is worth less than anything."""
         z = self.latents[-1]
         following = level.predict(z, macros)
         reward, ends = goal.returns.step(z, macros, following)
         doubt = goal.returns.doubt(z, macros, following)
         left = self.left * goal.returns.discount**level.stride * (1 - ends)
         paid = self.paid + self.left * (reward - doubt)
+        if step_cost is not None:
+            paid = torch.where(step_cost(z, following).isinf(), -torch.inf, paid)
         return _Plans([*self.latents, following], [*self.macros, macros], paid, left)
 
     def worth(self, goal: Return) -> Tensor:
@@ -127,13 +138,15 @@ class _Plans:
         return self.paid + self.left * goal.returns.value(self.latents[-1])
 
     def result(self, goal: Return, evaluations: int) -> PlanResult:
-        best = int(self.worth(goal).argmax())
-        latents = torch.stack([each[best] for each in self.latents])
+        worth = self.worth(goal)
+        best = int(worth.argmax())
+        steps = len(self.macros) if bool(worth[best].isfinite()) else 0  # else all is forbidden
+        latents = torch.stack([each[best] for each in self.latents[: steps + 1]])
         return PlanResult(
-            macros=torch.stack([each[best] for each in self.macros]),
+            macros=torch.stack([each[best] for each in self.macros])[:steps],
             latents=latents,
             energies=goal(latents),
-            costs=torch.ones(len(self.macros)),
+            costs=torch.ones(steps),
             reached=False,
             evaluations=evaluations,
         )

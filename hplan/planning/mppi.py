@@ -45,7 +45,10 @@ class PathIntegral:
             macros = torch.clamp(mean + noise, low, high)
             scored = rollout.score(macros)
             best = scored.best() if best is None else scored.best().better_of(best)
-            spread = scored.values.std(correction=0).clamp(min=1e-6)
+            allowed = scored.values[scored.values.isfinite()]
+            if not len(allowed):
+                continue
+            spread = allowed.std(correction=0).clamp(min=1e-6)
             weights = torch.softmax(-scored.values / (self.temperature * spread), 0)
             mean = (weights[:, None, None] * macros).sum(0)
         return rollout.result(best)

@@ -18,6 +18,7 @@ from hplan.types import Budget, Energy, PlanResult, StepCost, WorldModel
 from hplan.validation import Count, NonNegative
 
 NARROW = 1000  # evaluations that the search for what is new may spend, where another can follow
+MOST = 8000  # evaluations of a plan, a millisecond each: whole episodes of the longest tasks mostly take 3,000
 WIDTHS = (2, 0)  # in turn, until one reaches the goal; 0 keeps everything
 RANK_WEIGHT = 10.0  # environment steps that a place costs for each doubling of its rank among those of its type
 
@@ -37,9 +38,11 @@ class NoveltySearch(BestFirstSearch):
         widths: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = WIDTHS,
         rank_weight: NonNegative = RANK_WEIGHT,
         batch: Count = 16,
+        most: Count = MOST,
     ) -> None:
+        """`most`: evaluations that a plan may spend, however many there are (`hplan.control.retry`)."""
         super().__init__(prior_weight=0.0, batch=batch)
-        self.widths, self.rank_weight = widths, rank_weight
+        self.widths, self.rank_weight, self.most = widths, rank_weight, most
         self.relaxed = RelaxedSearch(prior_weight=0.0)
 
     @torch.inference_mode()
@@ -73,15 +76,14 @@ class NoveltySearch(BestFirstSearch):
     def _open(self, tree: _Tree, nodes: Sequence[int]) -> None:
         z = tree.latents(nodes)
         assert tree.level.possible is not None
-        rows, macros, steps = tree.level.possible(z)
+        rows, macros, steps = (each.numpy(force=True) for each in tree.level.possible(z))
         types = macros // z[0].numel()
-        order = torch.from_numpy(np.lexsort([each.numpy(force=True) for each in (macros, steps, types, rows)]))
+        order = np.lexsort([macros, steps, types, rows])
         rows, macros, steps, types = rows[order], macros[order], steps[order], types[order]
-        _, counts = torch.unique_consecutive(torch.stack([rows, types]), dim=1, return_counts=True)
-        first = torch.repeat_interleave(counts.cumsum(0) - counts, counts)
-        rank = torch.arange(len(rows)) - first
-        costs = (steps + self.rank_weight * torch.log2(1.0 + rank)) / max(tree.level.stride, 1.0)
-        tree.open(nodes, rows, macros, costs, torch.zeros_like(rows))
+        new = np.append(True, (np.diff(rows) != 0) | (np.diff(types) != 0))[: len(rows)]
+        rank = np.arange(len(rows)) - np.maximum.accumulate(np.where(new, np.arange(len(rows)), 0))
+        costs = (steps + self.rank_weight * np.log2(1 + rank.astype(np.float32))) / max(tree.level.stride, 1.0)
+        tree.open(nodes, *(torch.from_numpy(each) for each in (rows, macros, costs, np.zeros_like(rows))))
 
 
 class _NovelTree(_Tree):

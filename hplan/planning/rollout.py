@@ -58,7 +58,8 @@ class Candidate:
 class Scored:
     """N candidates of H steps: macros (N, H, A), latents (N, H+1, D), energies (N, H+1), costs (N, H), values (N,).
 
-    The value of a candidate is that of its best step: `cuts` (N,) of its steps are worth doing, 1 at least.
+    The value of a candidate is that of its best step: `cuts` (N,) of its steps are worth doing, 1 at least. Infinite:
+    it begins with a forbidden step.
     """
 
     macros: Tensor
@@ -70,7 +71,7 @@ class Scored:
 
     def best(self) -> Candidate:
         row = self.values.argmin()
-        cut = int(self.cuts[row])
+        cut = int(self.cuts[row]) if bool(self.values[row].isfinite()) else 0  # a forbidden step is none
         return Candidate(
             self.values[row],
             self.macros[row, :cut],

@@ -45,7 +45,9 @@ def lines(tree: PlanTree) -> TreeLine:
     expected = tree.root.expected_steps
     if math.isnan(expected):
         expected = sum(node.expected_steps for node in tree.children(tree.root.id))
-    return TreeLine(tree.root.status, f"goal  {tree.root.label}", _facts((tree.root,), expected), "", below)
+    return TreeLine(
+        tree.root.status, f"goal  {tree.root.label}", _facts((tree.root,), expected), _cause((tree.root,)), below
+    )
 
 
 def tree_text(tree: PlanTree) -> str:

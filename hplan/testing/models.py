@@ -13,7 +13,7 @@ from hplan.types import Capabilities, MacroSpec, WorldModel
 SAME = 1e-4  # absolute difference of floats that rounding in a batch of another size explains
 MEMBERS = (
     *("index", "stride", "macro", "capabilities", "encode", "predict", "prior", "distance", "uncertainty", "keys"),
-    *("compatibility", "obstruction", "outcomes", "policy", "landmarks", "possible", "approach"),
+    *("compatibility", "obstruction", "outcomes", "process", "policy", "returns", "landmarks", "possible", "approach"),
 )
 NEVER = -100.0  # log probability of a macro-action that the prior rules out
 

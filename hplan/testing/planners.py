@@ -15,7 +15,7 @@ class Line:
     """A WorldModel with known answers: positions on a line, moved by -1, 0 or 1 or by any number between. It counts."""
 
     index, stride, capabilities = 0, 1.0, Capabilities()
-    obstruction = outcomes = policy = landmarks = possible = approach = relaxation = None
+    obstruction = outcomes = process = policy = returns = landmarks = possible = approach = relaxation = None
 
     def __init__(self, kind: str = "discrete") -> None:
         self.macro = (

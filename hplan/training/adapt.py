@@ -67,6 +67,10 @@ def adapt(
     first, out = load(agent), Path(out)
     if first.stack.levels[0].returns is None:
         raise UsageError(f"{agent} aims for no reward, and there is nothing to adapt: train it with --goal reward")
+    if first.stack.levels[0].process is not None:
+        raise UsageError(
+            f"{agent} counted its rewards and solved for them, and there is nothing to tune: train it with more --steps"
+        )
     where = task_of(first.task if task is None else task, first.stack.success_rule)
     own = agent_path(agent) / "play"
     stores: list[Path] = [own] if own.exists() else []

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from hplan.levels.dynamics import WINDOW, prediction_loss
 from hplan.levels.heads.landmarks import LandmarkEdges
 from hplan.levels.heads.success import success_rows, success_stages
+from hplan.levels.heads.violation import violation_stages
 from hplan.levels.level import Level
 from hplan.levels.stage import Stage, Stages
 from hplan.levels.timescales import (
@@ -40,6 +41,7 @@ from hplan.planning.energy import Lifted, NearLatent
 from hplan.planning.search import BestFirstSearch
 from hplan.play.play import Play
 from hplan.training.cells import CellLevel
+from hplan.training.counting import are_variables, table_level
 from hplan.training.history import history_of
 from hplan.training.mover import Mover, reach_level
 from hplan.training.mover import wanted_stride as reach_stride
@@ -53,7 +55,7 @@ from hplan.training.symbols import (
 from hplan.training.tiles import Tiles
 from hplan.training.train import History, Ratio
 from hplan.types import Budget, UsageError
-from hplan.validation import Count, Integer, validated
+from hplan.validation import Count, Integer, Number, validated
 
 PRIOR_CELLS = 4096  # in a batch of the prior, about: it looks at whole maps, many times over
 SHOWN = 12  # slowest functions whose time scales, in steps, the metadata tells; the first is the constant
@@ -72,6 +74,7 @@ class EventSettings:
     channels: Count = 24
     hidden: Annotated[Integer, Field(ge=3)] = 48
     objective: str = "infonce"  # hplan.parts has the names
+    discount: Annotated[Number, Field(gt=0, lt=1)] = 0.999  # of rewards, for each environment step: tables are exact
     history: History = "auto"  # observations that level 0 sees at once; auto: as many as it takes to predict the next
     ratio: Ratio = 0  # levels are cut at processes of so many steps, its square, ...; 0: at gaps between time scales
     identity: bool = False  # levels above take the symbols below as they are, for ablation
@@ -96,6 +99,14 @@ class Events(CellLevel):
         play, held = play.with_history(self.history), held.with_history(self.history)
         self.settings, self.play, self.held, self.count, self.seed = settings, play, held, count, seed
         self.edges: dict[int, LandmarkEdges] = {}  # maps have no landmarks
+        self.facts: dict[str, Any] = {}
+        self.tables = are_variables(play)
+        if self.tables and (count or 1) > 1:
+            raise UsageError(
+                f"--levels {count}: a few discrete variables are planned as a whole, on one level: choose 1 or auto"
+            )
+        if self.tables:
+            return
         self.vocabulary, self.maps = index_maps(play)  # of the highest level so far
         self.starts = play.starts(1)
         self.success = success_rows(play)
@@ -106,7 +117,6 @@ class Events(CellLevel):
             self.mover = Mover.of(self.vocabulary.tokens, self.maps, self.starts)
             self.vocabulary = replace(self.vocabulary, tokens=self.mover.tokens)
             self.maps = self.maps // shown * len(self.mover.tokens) + self.maps % shown
-        self.facts: dict[str, Any] = {}
         self.pairs: Pairs | None = None
         self.slow: SlowEncoder | None = None
         self.gaps: list[Gap] = []
@@ -118,6 +128,8 @@ class Events(CellLevel):
 
     def prepare(self, stack: tuple[Level, ...]) -> Stages:
         """Before the next level can be drafted: the time scales of the symbols of the highest one."""
+        if self.tables:
+            return
         if len(stack) == 1 and self.reaches and (self.count or 0) > 2:
             raise UsageError(
                 f"--levels {self.count}: above what the mover can reach there is no level: choose 1, 2 or auto"
@@ -135,6 +147,8 @@ class Events(CellLevel):
 
     def draft(self, stack: tuple[Level, ...]) -> Level | None:
         """The next level, untrained; None where there is none worth it."""
+        if self.tables:
+            return None if stack else table_level(self.play, self.held, self.settings.discount, self.facts)
         if not stack:
             torch.manual_seed(self.seed)
             return self._base()
@@ -151,7 +165,9 @@ class Events(CellLevel):
         return self._above(below, slow, self.happened)
 
     def stages(self, level: Level, stack: tuple[Level, ...]) -> Stages:
-        """What `level` learns, above `stack`."""
+        """What `level` learns, above `stack`. Tables are counted already."""
+        if self.tables:
+            return
         if level.index == 0:
             yield from self._base_stages(level)
         elif not self.reaches:
@@ -159,6 +175,7 @@ class Events(CellLevel):
         maps = self.maps
         latents = maps.__getitem__ if level.index else self.base_maps
         yield from success_stages(level, latents, self.success, self.seed, self.play)
+        yield from violation_stages(level, self.play, self.maps, self.seed)
         if level.index and self.reaches:
             level.eval()
             level.stride = reach_stride(level, maps, self.play, self.seed)
@@ -168,7 +185,9 @@ class Events(CellLevel):
             level.stride = wanted_stride(level, stack[-1], self.maps_below, self.happened, self.seed)
 
     def finish(self, level: Level) -> bool:
-        """Whether the level is kept; warns of one that collapsed."""
+        """Whether the level is kept; warns of one that collapsed. What is counted cannot."""
+        if self.tables:
+            return True
         warn_of_collapse(level, examine(level, some(self.maps, EXAMINED)))
         return True
 

@@ -13,6 +13,7 @@ below says how far it can be trusted, and search says what a level saves:
   it (N / r)^2 above and N / r searches of r * r below. It is worth a level if that is `WORTH` times less.
 - Nor does it take so much where macro-actions are continuous, no plan is as long as a trip, and the level is reliable
   for more than a step: what is sampled over a few steps goes no way that begins by leading away.
+- Where reward is aimed for, level 0 has values, which see as far as they have to: no level more.
 - One that is trained and shrank to a point to be slow is left out after all, and none is above it: its steps lead
   nearly anywhere.
 
@@ -27,47 +28,40 @@ latent to another, so it would call the way that luck took a way, and plan to ta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
 from hplan.levels.heads.conditioning import conditioning_stages, level_at
-from hplan.levels.heads.landmarks import LandmarkEdges, farthest_points, landmark_edges, nearest_landmark
+from hplan.levels.heads.landmarks import LandmarkEdges, landmark_edges
 from hplan.levels.heads.policy import policy_stages
 from hplan.levels.heads.returns import returns_stages
 from hplan.levels.heads.success import success_rows, success_stages
 from hplan.levels.heads.uncertainty import carried_errors, uncertainty_stages
+from hplan.levels.heads.violation import violation_stages
 from hplan.levels.level import Level
 from hplan.levels.pixels import Eye
-from hplan.levels.stage import Stages
+from hplan.levels.stage import Curve, Stage, Stages
 from hplan.objectives.collapse import SAMPLE as EXAMINED
 from hplan.objectives.collapse import Health, examine, some, warn_of_collapse
 from hplan.objectives.welsch import LONG
 from hplan.parts import find
 from hplan.planning.cem import HORIZON
 from hplan.play.play import Play
+from hplan.training.depth import reliable_horizon, travel_time, worth_a_level
 from hplan.training.eye import eye_stages, seen
 from hplan.training.history import history_of
 from hplan.training.scenes import WHITE, Pointer, layouts_vary, place_stages, placed
-from hplan.training.vectors import CHUNK, StrideSettings, base_level, encoded, level_above, level_stages, moving
-from hplan.types import ARRIVED, UsageError
+from hplan.training.vectors import CHUNK, StrideSettings, base_level, encoded, level_above, level_stages
+from hplan.types import UsageError
 
+UNTOLD = 0.5  # of the variance of what was done, above which an eye of single frames knows nothing of where things are
 CLOSE, CLOSER = 1.0, 0.5  # steps from a goal that count as there; a whole step of a high level is nearly everywhere
 FAR = 1.5  # long steps: a wall that stops a step puts its prediction off by one; what is off by more is chance
 LONG_STEPS = 100_000  # looked at for how long a long step is
-FARTHEST = 16  # steps of a level that prediction is checked over
-SURE = 0.9  # of the windows have to be predicted that well
-LONG_TRIP = 0.9  # quantile over pairs of places of the time between them
-PLACES, SEEN = 200, 30_000  # that travel times are measured between, and latents that they are chosen from
-LAYOUTS = 25  # at the most: times are between all places of a layout
-CHECKED = 2048  # windows
-WORTH = 4.0  # as for gaps between time scales: less is not worth a level
 
 
 class Strides:
@@ -100,7 +94,8 @@ class Strides:
         self.edges: dict[int, LandmarkEdges] = {}
         self.facts: dict[str, Any] = {}
         self.over = self.shrunk = False
-        self.history, self.beginning, self.eye = 1, False, None
+        self.history, self.beginning = 1, False
+        self.eye: Any = None
 
     def tolerance(self, level: Level) -> float:
         """Steps of the level within which a goal observation counts as reached."""
@@ -120,22 +115,33 @@ class Strides:
         self.held = self.checked = self.held.with_history(self.history, beginning=self.beginning)
 
     def _look(self) -> Stages:
-        """Learn an eye, and see play by it; and where episodes are in different layouts, learn where in them it
-        looks."""
-        spec, parts = self.play.observation_spec, (self.play, self.held)
-        self.eye = base_level(spec, self.play.action_spec, **self._sizes()).encoder.eye
-        self.beginning = isinstance(self.eye, Eye) and layouts_vary(self.play, self.seed)
-        beside = [part.with_history(1, beginning=self.beginning) for part in parts]
-        objective, settings = find("eye_objective", self.settings.eye_objective), self.settings
-        shown = labelled(beside[0], self.labels) if objective.actions else beside[0]
-        yield from eye_stages(self.eye, shown, settings.latent, settings.eye_steps, settings.eye_objective)
+        """Learn an eye, and see play by it. Where episodes are in different layouts, and single frames do not tell what
+        was done, it sees the first frame of each beside, and where in it what moves is, is learned, too."""
+        spec, settings = self.play.observation_spec, self.settings
+        vary = layouts_vary(self.play, self.seed)
+        curve = yield from self._eye("eye")
+        lost = curve and curve[-1].get("inverse", 1.0) > UNTOLD
+        if vary and lost and isinstance(self.eye, Eye):
+            self.beginning = True
+            yield from self._eye("eye-beside-first")
+        beside = [part.with_history(1, beginning=self.beginning) for part in (self.play, self.held)]
         latents = [seen(self.eye, part).below for part in beside]
-        self.play, self.held = (part.with_latents(z) for part, z in zip(parts, latents, strict=True))
+        self.play, self.held = (one.with_latents(z) for one, z in zip((self.play, self.held), latents, strict=True))
         if self.beginning:
-            pointer = Pointer(self.settings.latent, *spec.shape[:2])
+            pointer = Pointer(settings.latent, *spec.shape[:2])
             yield from place_stages(pointer, beside[0].with_latents(latents[0]))
             self.play, self.held = placed(pointer, self.play), placed(pointer, self.held)
-        self.facts["layouts_vary"] = self.beginning
+        self.facts["layouts_vary"] = vary
+
+    def _eye(self, name: str) -> Generator[Stage, Curve, Curve]:
+        """A new eye, trained in a stage of that name."""
+        settings, spec = self.settings, self.play.observation_spec
+        self.eye = base_level(spec, self.play.action_spec, **self._sizes()).encoder.eye
+        beside = self.play.with_history(1, beginning=self.beginning)
+        objective = find("eye_objective", settings.eye_objective)
+        shown = labelled(beside, self.labels) if objective.actions else beside
+        steps = settings.eye_steps
+        return (yield from eye_stages(self.eye, shown, settings.latent, steps, settings.eye_objective, name=name))
 
     def draft(self, stack: tuple[Level, ...]) -> Level | None:
         """The next level, untrained; None where there is none worth it."""
@@ -176,6 +182,7 @@ class Strides:
             yield from returns_stages(level, known, seed=self.seed, **options)
         self._measure(level)
         yield from success_stages(level, self.play.below.__getitem__, self.success, self.seed)
+        yield from violation_stages(level, self.whole, self.whole.below, self.seed)
 
     def finish(self, level: Level) -> bool:
         """Whether the level is kept. Raises UsageError where play is too short for as many as were asked for."""
@@ -187,6 +194,7 @@ class Strides:
         room = self.longest // (2 * self.stride)  # an episode has to hold two steps of a level
         far = level.macro.kind == "continuous" and self.trip / self.stride > HORIZON and self.reliable[-1] > 1
         small = room < 2 or not (far or worth_a_level(self.trip / self.stride, min(ratio, room)))
+        small |= level.returns is not None  # values see as far as they have to
         self.over = made == self.count or (self.count is None and small)
         if not self.over and room < 2:
             raise UsageError(
@@ -300,87 +308,6 @@ def out_of_order(play: Play, seed: int) -> Tensor:
     episode = last.cumsum(0) - last
     within = torch.rand(len(episode), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return (episode + within).argsort()
-
-
-# ----------------------------------------------------------------------------------------------- how many levels, how
-# long
-
-
-@torch.no_grad()
-def reliable_horizon(level: Level, play: Play) -> int:
-    """Steps of the level after which open-loop prediction is still right: the error of nine windows in ten is below
-    the distance at which the controller counts a subgoal as reached. `play`: held out, as the level sees it. 1 where
-    it has no window to tell.
-
-    Where one step is off by more than that already, observations may be noisy, which no prediction mends and which
-    does not grow. Then only what the error grows by counts, as variances do, as long as it stays small beside the way.
-    """
-    stride = round(level.stride)
-    ahead = min(FARTHEST, int(play.remaining.max()) // stride)
-    if not ahead:
-        return 1
-    rows = play.starts(ahead * stride)
-    rows = rows[moving(play, stride)[rows]]
-    rows = rows[:: max(len(rows) // CHECKED, 1)]
-    if not len(rows):
-        return 1
-    begin, here = level.encode(play.below[rows]), level_at(level, play, rows)
-    z, noise, small, found = begin, 0.0, True, 0
-    for step in range(ahead):
-        _, end, macro = level.step_of_play(play, rows + step * stride)
-        z = here.predict(z, macro)
-        error = float(level.distance(z, end).quantile(SURE))
-        if step == 0 and error > ARRIVED:
-            noise = error
-        if max(error**2 - noise**2, 0.0) > ARRIVED**2:
-            break
-        small = not noise or error <= ARRIVED * float(level.distance(begin, end).median())
-        found = step + 1
-    return max(found, 1) if small else 1
-
-
-@torch.no_grad()
-def travel_time(play: Play, seed: int) -> float:
-    """Environment steps of a long trip between two places, by the quickest ways that play showed, stitched together.
-
-    `play.below`: latents of level 0. Places are landmarks, in every layout others; an edge between two takes the median
-    time that play took from entering one to entering the other.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    seen = play.below[torch.randint(len(play), (min(SEEN, len(play)),), generator=generator)]
-    places = seen[farthest_points(seen, PLACES)]
-    at = torch.cat([nearest_landmark(part, places) for part in play.below.split(65_536)]).numpy()
-    goes_on = play.remaining.numpy()[:-1] > 0
-    if play.layouts is not None:
-        layout = play.layouts.of.numpy()
-        some = torch.randperm(len(play.layouts.images), generator=generator)[:LAYOUTS].numpy()
-        at, goes_on = at + PLACES * layout, goes_on & np.isin(layout[:-1], some)
-    entered = np.flatnonzero((at[1:] != at[:-1]) & goes_on) + 1
-    episode = np.concatenate([[0], np.cumsum(~goes_on)])
-    same = episode[entered[:-1]] == episode[entered[1:]]
-    first, second = entered[:-1][same], entered[1:][same]
-    if not len(first):
-        return 1.0
-    start, end, time = _median_by_pair(at[first], at[second], second - first)
-    known, number = np.unique([start, end], return_inverse=True)
-    start, end = number.reshape(2, -1)
-    count = len(known)
-    times = dijkstra(csr_array((time.astype(float), (start, end)), shape=(count, count)))
-    return float(np.quantile(times[np.isfinite(times) & (times > 0)], LONG_TRIP))
-
-
-def _median_by_pair(first: np.ndarray, second: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, ...]:
-    """(N,) each -> (P,) each: every pair once, with the median of its times."""
-    order = np.lexsort((time, second, first))
-    count = int(max(first.max(initial=0), second.max(initial=0))) + 1
-    pair = first[order] * count + second[order]
-    pairs, begin, times = np.unique(pair, return_index=True, return_counts=True)
-    return pairs // count, pairs % count, time[order][begin + times // 2]
-
-
-def worth_a_level(trip: float, ratio: int) -> bool:
-    """Whether the next level makes search over a trip of that many steps cheap enough to be worth learning."""
-    return trip**2 >= WORTH * ((trip / ratio) ** 2 + trip * ratio)
 
 
 def _rollout(index: int, settings: StrideSettings) -> int:

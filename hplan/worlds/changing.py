@@ -46,18 +46,26 @@ class Changing(gymnasium.Wrapper, ABC):
 
 
 class SlipperyActions(Changing):
-    """With `chance`, the action that is taken is another one, each as likely. Raises UsageError for actions that are
-    not one of several."""
+    """With `chance`, the action that is taken is another one, each as likely; of a box, any. Raises UsageError for
+    actions that are neither one of several nor of a box with bounds."""
 
     def __init__(self, env: gymnasium.Env, chance: float) -> None:
         super().__init__(env, chance)
         space = env.action_space
-        if not isinstance(space, spaces.Discrete) or space.n < 2:
-            raise UsageError(f"changes.kind 'slippery' needs one of several discrete actions, not {space}")
-        self._actions, self._first = int(space.n), int(space.start)
+        self._box = space if isinstance(space, spaces.Box) and space.is_bounded() else None
+        if self._box is None and (not isinstance(space, spaces.Discrete) or space.n < 2):
+            raise UsageError(
+                f"changes.kind 'slippery' needs one of several discrete actions or a box with bounds, not {space}"
+            )
+        if isinstance(space, spaces.Discrete):
+            self._actions, self._first = int(space.n), int(space.start)
 
-    def change(self, action: Any) -> int:
+    def change(self, action: Any) -> Any:
         slips = self._random.random() < self.chance
+        if self._box is not None:
+            drawn = self._random.uniform(self._box.low, self._box.high).astype(self._box.dtype)
+            self.changes += slips
+            return drawn if slips else action
         other = int(self._random.integers(1, self._actions))  # drawn anyway: step n slips alike whatever went before
         self.changes += slips
         return (int(action) - self._first + slips * other) % self._actions + self._first

@@ -34,7 +34,7 @@ _AUTO = {"minigrid": "symbols", "ogbench.locomaze": "position"}  # module of an 
 _CHANGES = {
     "symbols": ("slippery", "closing-doors", "moving-wall"),
     "tiles": ("slippery", "closing-doors", "moving-wall"),
-    "position": ("closing-corridor",),
+    "position": ("slippery", "closing-corridor"),
     "picture": ("flicker",),
     "rooms": (),
     "layout": (),
@@ -236,6 +236,7 @@ def _tiles(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fin
 
 
 def _position(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint | None]:
+    from hplan.worlds.changing import changing
     from hplan.worlds.mazes import MazeView
 
     options: dict[str, Any] = {} if split == "eval" else {"max_steps": task.play.episode_steps}
@@ -244,7 +245,7 @@ def _position(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, 
         from hplan.worlds.closing import ClosingMaze
 
         return ClosingMaze(stripped(env), task.name, when=task.changes.when, **options), np.ndarray.tobytes
-    return MazeView(stripped(env), task.name, **options), np.ndarray.tobytes
+    return MazeView(changing(stripped(env), task.changes), task.name, **options), np.ndarray.tobytes
 
 
 def _picture(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint | None]:

@@ -15,7 +15,8 @@ class Corridor:
 
     gradual = False  # whether latents change by and by
     success, words = None, ()
-    compatibility = obstruction = outcomes = policy = landmarks = possible = approach = relaxation = None
+    compatibility = obstruction = outcomes = process = policy = returns = None
+    landmarks = possible = approach = relaxation = None
 
     def __init__(self, index: int, length: int = 256) -> None:
         self.index, self.length = index, length

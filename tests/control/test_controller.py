@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,11 +12,12 @@ from torch import Tensor
 
 from hplan.control.controller import Controller
 from hplan.control.memory import EventMemory
-from hplan.control.plans import ControlConfig
+from hplan.control.plans import LEAST, ControlConfig
+from hplan.control.retry import Retries
 from hplan.levels.calibration import Calibration
 from hplan.planning.energy import GoalObservation
 from hplan.planning.search import BestFirstSearch
-from hplan.types import MacroSpec
+from hplan.types import Budget, MacroSpec
 
 GOAL, START = 150, 5
 
@@ -329,6 +332,21 @@ def test_planning_that_fails_spends_no_more_than_its_allowance() -> None:
     for step in range(50):
         controller.act(latents(levels, START))  # it never moves, and the goal is out of reach of 100 evaluations
         assert controller.execution.ledger.evaluations <= 100 + 100 * step + 64 + 8
+
+
+def test_a_planner_that_bounds_its_plans_spends_half_as_much_after_each_in_vain() -> None:
+    levels, planner, granted = stack(1), BestFirstSearch(), []
+    planner.most = 400  # type: ignore[attr-defined]
+    retries, (there,) = Retries(levels, (planner,), ControlConfig()), latents(levels, START)
+    found = planner.plan(levels[0], there, GoalObservation(levels, (there,), (0.0,)).at(0), budget=Budget(8, 512))
+    for reached in (False, False, False, False, True, False):
+        budget = Budget(retries.bound(0, 1000), 512)
+        granted.append(budget.evaluations)
+        retries.planned(0, replace(found, reached=reached, evaluations=budget.evaluations), budget)
+    assert granted == [400, 200, 100, LEAST, LEAST, 400]
+    assert retries.bound(0, 50) == 50, "where less is left, that is all"
+    retries.planned(0, replace(found, reached=False, evaluations=3), Budget(400, 512))
+    assert retries.bound(0, 1000) == 400, "a search that saw all there is was not cut short"
 
 
 def test_a_surprise_above_that_leaves_the_plan_below_right_changes_nothing() -> None:

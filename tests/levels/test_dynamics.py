@@ -250,6 +250,30 @@ def test_where_all_ways_are_alike_a_turned_world_is_predicted_as_the_world_is(se
     assert torch.equal(level.predict(other, action), turn_maps(following, quarter, dynamics.relabelled, 5))
 
 
+@given(st.integers(0, 1000))
+def test_what_is_remembered_of_windows_is_what_follows(seed: int) -> None:
+    """A trained level answers from memory, whatever it reads, changes and turns; one that trains never does."""
+    level, generator = walker_level(tokens=5), torch.Generator().manual_seed(seed)
+    nn.init.normal_(level.dynamics.change.weight, std=2.0, generator=generator)
+    level.space.set_codes(*level.encoder.codes())
+    dynamics = level.requires_grad_(False).dynamics
+    dynamics.turns.copy_(torch.randint(4, (5,), generator=generator))
+    dynamics.matters.copy_(torch.rand(5, 9, generator=generator) > 0.6)
+    dynamics.touches.copy_(torch.rand(5, 9, generator=generator) > 0.6)
+    z = 5 * torch.randint(4, (24, 3, 4), generator=generator)
+    z.flatten(1)[torch.arange(24), torch.randint(12, (24,), generator=generator)] += torch.randint(
+        1, 5, (24,), generator=generator
+    )
+    action = torch.randint(2, (24,), generator=generator)
+    following = level.predict(z, action)
+    level.eval()
+    for rows in (slice(0, 12), slice(None), slice(6, 24)):
+        assert torch.equal(level.predict(z[rows], action[rows]), following[rows])
+    nn.init.normal_(level.train().dynamics.change.weight, std=2.0, generator=generator)
+    changed = level.predict(z, action)
+    assert torch.equal(level.eval().predict(z, action), changed), "it was trained in between"
+
+
 def test_ground_that_does_not_matter_is_not_read() -> None:
     level, generator = walker_level(), torch.Generator().manual_seed(0)
     nn.init.normal_(level.dynamics.change.weight, std=2.0)

@@ -93,7 +93,7 @@ def macro(kind: int, cell: tuple[int, int], shape: tuple[int, ...] = ROOM.shape)
 def flooded(free: np.ndarray, at: tuple[int, int], moves: list[tuple[int, ...]]) -> list[list[int]]:
     sources = np.zeros((1, 1, *free.shape), bool)
     sources[0, 0][at] = True
-    return flood(free[None], sources, [list(move) for move in moves])[0, 0].reshape(free.shape).tolist()
+    return flood(free[None], sources, tuple(moves))[0, 0].reshape(free.shape).tolist()
 
 
 def test_a_flood_goes_around_walls() -> None:
@@ -136,7 +136,7 @@ def test_a_flood_is_the_shortest_way_by_pose(ground: np.ndarray, seed: int) -> N
         sources[0, pose, row, column] = True
     entered = free | sources[0].any(0)
     away = nx.multi_source_dijkstra_path_length(ways(entered, moves, 4), set(places))
-    steps = flood(free[None], sources, [list(move) for move in moves])[0].reshape(4, *free.shape)
+    steps = flood(free[None], sources, tuple(moves))[0].reshape(4, *free.shape)
     for row, column, pose in product(*map(range, free.shape), range(4)):
         assert steps[pose, row, column] == away.get((row, column, pose), FAR)
 
@@ -219,6 +219,12 @@ def test_what_is_remembered_of_reach_is_what_it_was() -> None:
     wide, high = (State(np.zeros(shape, np.int64), (0, 0)).coarse[None] for shape in ((2, 3), (3, 2)))
     assert fresh.space.reach(wide).tolist() == [[0, 1, 2, 1, 2, 3]]
     assert fresh.space.reach(high).tolist() == [[0, 1, 1, 2, 2, 3]], "a map of another shape, of as many cells"
+
+
+def test_of_no_map_there_is_no_reach() -> None:
+    none = State(ROOM, (0, 1)).coarse[None][:0]
+    cells = ROOM.size
+    assert LEVEL.space.reach(none).shape == (0, cells) and LEVEL.keys(none).shape == (0, cells + 2)
 
 
 # -------------------------------------------------------------------------------------------------------------- events

@@ -24,7 +24,7 @@ class Plane:
 
     index, stride, capabilities = 0, 1.0, Capabilities(discrete=True)
     compatibility: Any = None
-    obstruction = outcomes = policy = landmarks = possible = approach = relaxation = None
+    obstruction = outcomes = process = policy = returns = landmarks = possible = approach = relaxation = None
     macro = MacroSpec("continuous", 2, low=(-1.0, -1.0), high=(1.0, 1.0))
 
     def __init__(self) -> None:

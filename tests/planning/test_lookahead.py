@@ -45,7 +45,7 @@ class Paid:
 class Line:
     index, stride, capabilities = 0, 1.0, Capabilities(discrete=False)
     compatibility: Any = None
-    obstruction = outcomes = policy = landmarks = possible = approach = relaxation = None
+    obstruction = outcomes = process = policy = landmarks = possible = approach = relaxation = None
 
     def __init__(self, kind: Any, **paid: bool) -> None:
         self.macro = (

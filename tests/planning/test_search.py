@@ -22,7 +22,7 @@ class Graph:
     """A level whose latents are nodes of a random directed graph; macro m of node n leads to table[n, m]."""
 
     index, stride, capabilities = 0, 1.0, Capabilities(discrete=True)
-    obstruction = outcomes = policy = landmarks = possible = approach = relaxation = None
+    obstruction = outcomes = process = policy = returns = landmarks = possible = approach = relaxation = None
 
     def __init__(self, table: Tensor, log_p: Tensor | None = None) -> None:
         self.table = table

@@ -23,7 +23,7 @@ class Process:
     """A level whose latents are states. What is not in the table stays where it is."""
 
     index, stride, capabilities = 0, 1.0, Capabilities(discrete=True)
-    obstruction = policy = landmarks = possible = approach = relaxation = None
+    obstruction = process = policy = returns = landmarks = possible = approach = relaxation = None
 
     def __init__(self, table: Table, states: int) -> None:
         actions = max(len(row) for row in table.values())

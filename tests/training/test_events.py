@@ -25,7 +25,7 @@ from hplan.types import ObservationSpec, UsageError
 
 
 def play_of_cells(cells: list[str], episodes: int = 20) -> Play:
-    """These kinds of cells side by side."""
+    """These kinds of cells side by side, in two rows that are alike."""
     made = []
     for number in range(episodes):
         rng = np.random.default_rng(number)
@@ -35,10 +35,10 @@ def play_of_cells(cells: list[str], episodes: int = 20) -> Play:
             "once": 2 + (np.arange(201) > 60 + number),
             "rare": 4 + (np.arange(201) // 70) % 2 * (number % 5 == 0),
         }
-        observations = np.zeros((201, 1, len(cells), 2), np.uint8)
-        observations[:, 0, :, 0] = np.stack([kinds[cell] for cell in cells], 1)
+        observations = np.zeros((201, 2, len(cells), 2), np.uint8)
+        observations[..., 0] = np.stack([kinds[cell] for cell in cells], 1)[:, None]
         made.append((observations, np.zeros(200, np.int64)))
-    return recorded(made, ObservationSpec("symbols", (1, len(cells), 2), (6, 4)))
+    return recorded(made, ObservationSpec("symbols", (2, len(cells), 2), (6, 4)))
 
 
 @pytest.mark.parametrize(

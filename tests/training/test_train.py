@@ -26,9 +26,10 @@ from hplan.levels.stage import Stage, Stages
 from hplan.objectives import collapse
 from hplan.play.play import Play
 from hplan.training import vectors
+from hplan.training.depth import worth_a_level
 from hplan.training.fit import Run
 from hplan.training.learn import learn, train
-from hplan.training.strides import Strides, worth_a_level
+from hplan.training.strides import Strides
 from hplan.training.train import HELD_OUT, Trained, run_stages, train_stack
 from hplan.training.vectors import StrideSettings
 from hplan.types import CollapseWarning, HplanError

@@ -214,14 +214,16 @@ def test_play_of_a_changing_world_is_made_and_told_from_undisturbed_play(name, t
         play(replace(task, changes=replace(task.changes, chance=0.9)), tmp_path, steps=600, seed=0)
 
 
-def test_slips_are_for_any_world_of_discrete_actions():
+def test_slips_are_for_any_world_whose_actions_can_be_drawn():
     task = replace(task_from_factory(Corridor, "corridor"), changes=ChangeConfig("slippery", chance=1.0))
     world = make_world(task)
     start = begin(world, 0).observation.item()
     assert start == 0
     assert take(world, 0).observation.item() == 1  # of two actions, the other one
-    with pytest.raises(UsageError, match=r"'slippery' needs one of several discrete actions, not Box"):
-        make_world(replace(task_from_factory(Reach), changes=ChangeConfig("slippery")))
+    unbounded = Reach()
+    unbounded.action_space = spaces.Box(-np.inf, np.inf, (2,))
+    with pytest.raises(UsageError, match=r"'slippery' needs one of several discrete actions or a box with bounds, not"):
+        SlipperyActions(unbounded, 0.5)
 
 
 def test_changes_of_other_worlds_are_refused():

@@ -5,13 +5,16 @@ Each says how much a search may rely on it: `weight` and `floors`, as `hplan.typ
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hplan.levels.dynamics import KEPT
 from hplan.levels.encoders import mlp
+from hplan.levels.remembered import Remembered
 
 if TYPE_CHECKING:
     from hplan.levels.level import Level
@@ -57,10 +60,28 @@ class AffordancePrior(nn.Module):
         self.register_buffer("supported", torch.ones(macros, dtype=torch.bool))
         self.register_buffer("risky", torch.zeros(macros, dtype=torch.bool))
 
+        self._known = Remembered(KEPT)
+
+    def train(self, mode: bool = True) -> Self:
+        self._known = Remembered(KEPT)
+        return super().train(mode)
+
     def forward(self, level: Level, z: Tensor) -> Tensor:
-        space = level.space
-        local = level.dynamics.local
-        maps = level.dynamics.seen(level, space.embed, z, space.mover(z)) if local else space.embed(z)
+        """(B, H, W) -> (B, M). Once trained, it works out what is next to the mover once."""
+        space, dynamics = level.space, level.dynamics
+        if not dynamics.local:
+            return self._log_p(space.embed(z))
+        at = space.mover(z)
+        if self.training:
+            return self._log_p(dynamics.seen(level, space.embed, z, at))
+
+        def missing(rows: list[int]) -> np.ndarray:
+            return self._log_p(dynamics.seen(level, space.embed, z[rows], at[rows])).numpy(force=True)
+
+        return torch.from_numpy(self._known(dynamics.asked(level, z, at), missing)).to(z.device)
+
+    def _log_p(self, maps: Tensor) -> Tensor:
+        """(B, H, W, C) -> (B, M)."""
         able, fails = self.logits(maps).chunk(2, -1)
         log_p = F.logsigmoid(able) + RISK * self.risky * (F.logsigmoid(-fails) + NOISE).clamp(max=0)
         return torch.where(self.supported, log_p, IMPOSSIBLE)

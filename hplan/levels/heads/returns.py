@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -93,10 +93,10 @@ class VectorReturns(nn.Module):
 
 @dataclass(frozen=True)
 class LevelReturns:
-    """`hplan.types.Returns` of a level."""
+    """`hplan.types.Returns` of a level. head: `VectorReturns`, or another part that answers as it does."""
 
     level: Level
-    head: VectorReturns
+    head: Any
 
     @property
     def discount(self) -> float:

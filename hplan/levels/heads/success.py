@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 import torch.nn.functional as F
@@ -74,7 +74,12 @@ class MapSuccess(nn.Module):
             channels = QUERIES * len(self.parts)
         self.cell = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, 1, 1))
         self.bias = nn.Parameter(torch.empty(()))
+        self._tables: dict[bytes, Tensor] = {}  # by mission, what each symbol says
         self.reset_parameters()
+
+    def train(self, mode: bool = True) -> Self:
+        self._tables = {}
+        return super().train(mode)
 
     def reset_parameters(self) -> None:
         """Of its own; those of its parts are theirs."""
@@ -108,6 +113,25 @@ class MapSuccess(nn.Module):
         """z (B, *z), mission (words,) or (B, words): a bag for all or for each, None or zeros where none is known.
         sees (B, parts) bool: which parts of a cell may match the mission; where (B, H, W) bool: which cells may say so;
         None: all."""
+        one = mission is None or mission.ndim == 1
+        if one and sees is None and where is None and not self.training:
+            said = self._table(level, mission)[z]
+        else:
+            said = self._said(level, z, mission, sees)
+        if where is not None:
+            said = said.masked_fill(~where, -torch.inf)
+        return said.flatten(1).logsumexp(-1) + self.bias
+
+    def _table(self, level: Level, mission: Tensor | None) -> Tensor:
+        """(V,): what each symbol says of one mission: cells speak for themselves alone."""
+        key = b"" if mission is None else mission.numpy(force=True).tobytes()
+        if key not in self._tables:
+            symbols = torch.arange(level.space.outside, device=self.bias.device)
+            self._tables[key] = self._said(level, symbols[None, None], mission, None)[0, 0]
+        return self._tables[key]
+
+    def _said(self, level: Level, z: Tensor, mission: Tensor | None, sees: Tensor | None) -> Tensor:
+        """(B, H, W): what each cell says."""
         cells = level.space.embed(z)[..., self.reads].movedim(-1, 1)
         if self.words:
             bags = cells.new_zeros(len(self.words)) if mission is None else mission
@@ -116,10 +140,7 @@ class MapSuccess(nn.Module):
             if sees is not None:
                 matches = [match * sees[:, part, None, None, None] for part, match in enumerate(matches)]
             cells = torch.cat(matches, 1)
-        said = self.cell(cells)[:, 0]
-        if where is not None:
-            said = said.masked_fill(~where, -torch.inf)
-        return said.flatten(1).logsumexp(-1) + self.bias
+        return self.cell(cells)[:, 0]
 
 
 def words_of(mission: str) -> list[str]:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 STEPS, BATCH = 1000, 512
 GAMBLES = 32  # of a batch are steps that chance decided, where there are any: one in a thousand is not learned
 CERTAIN = 0.9  # a level of which fewer steps end as they mostly do is modelled and planned for as a stochastic one
-OUTCOMES = 4  # ways in which one step may end that planning under uncertainty looks at
 
 
 class ExpectedError(nn.Module):
@@ -76,14 +75,9 @@ class OutcomeChances(nn.Module):
         return ((1 - chance) * inside).flatten(1).sum(1) / space.typical_change
 
     def outcomes(self, level: Level, z: Tensor, macro: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, H, W), (B,) -> maps (B, K, H, W) and probabilities (B, K). Known where the map is a single cell; for
-        larger ones the likeliest alone, since which cells change together is not modelled."""
-        if z[0].numel() > 1:
-            return level.predict(z, macro)[:, None], torch.ones(len(z), 1)
-        features = level.dynamics.features(level.space, level.space.embed(z), macro)
-        chance = (level.space.similarity(features)[0] / TEMPERATURE).softmax(-1)[:, 0, 0]
-        top, symbols = chance.topk(min(OUTCOMES, chance.shape[-1]))
-        return symbols[..., None, None], top / top.sum(1, keepdim=True)
+        """(B, H, W), (B,) -> maps (B, 1, H, W) and probabilities (B, 1): the likeliest alone, since which cells change
+        together is not modelled. What is a few variables is counted instead (`hplan.levels.tables`)."""
+        return level.predict(z, macro)[:, None], torch.ones(len(z), 1)
 
 
 @torch.no_grad()

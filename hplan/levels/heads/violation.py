@@ -1,0 +1,106 @@
+"""The violation energy of a level: of steps in which play broke a rule, (B, *z), (B, *z) -> (B,); above 0 is forbidden.
+
+A step of level k is one if any of the environment steps in it was. It is told by both of its ends.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hplan.levels.encoders import mlp
+from hplan.levels.stage import Stage, Stages, stage_seed
+
+if TYPE_CHECKING:
+    from hplan.levels.level import Level
+    from hplan.play.play import Play
+
+STEPS, BATCH = 600, 256
+HARD = 8  # times as many steps that broke no rule are looked at as are learned from
+MISSED, TAKEN = 0.01, 0.001  # shares of violations and of other steps that the threshold does not mind
+TELLS = 0.5  # share of violations above the threshold, or the head is none
+EXAMINED = 8192  # steps of either kind that the threshold is measured on
+
+
+class VectorViolation(nn.Module):
+    """Of vectors: a small network."""
+
+    threshold: Tensor
+
+    def __init__(self, *, latent: int, hidden: int = 64) -> None:
+        super().__init__()
+        self.network = nn.Sequential(mlp(2 * latent, hidden, 1), nn.Flatten(0))
+        self.register_buffer("threshold", torch.tensor(0.0))  # logit above which a step is forbidden
+
+    def forward(self, level: Level, z: Tensor, following: Tensor) -> Tensor:
+        return self.network(torch.cat([z, following], -1)) - self.threshold
+
+
+class MapViolation(nn.Module):
+    """Of maps: the log-sum-exp over cells, each seen before and after, so that one cell can say so."""
+
+    threshold: Tensor
+
+    def __init__(self, *, channels: int, hidden: int = 24) -> None:
+        super().__init__()
+        self.cell = nn.Sequential(nn.Conv2d(2 * channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, 1, 1))
+        self.bias = nn.Parameter(torch.tensor(-3.0))
+        self.register_buffer("threshold", torch.tensor(0.0))
+
+    def forward(self, level: Level, z: Tensor, following: Tensor) -> Tensor:
+        cells = torch.cat([level.space.embed(z), level.space.embed(following)], -1).movedim(-1, 1)
+        return self.cell(cells)[:, 0].flatten(1).logsumexp(-1) + self.bias - self.threshold
+
+
+def violation_stages(level: Level, play: Play, latents: Tensor, seed: int) -> Stages:
+    """Give the level a violation head, and train it on frozen latents (N, *z) of all rows. Half of each batch broke a
+    rule, and the others are those of several times as many that look most like it (online hard example mining;
+    Shrivastava et al., 2016): what is rare and allowed, such as success, must not be forbidden. Its zero lies half way
+    between violations and other steps, a few of either left out.
+
+    There is no such head where play broke none, or where latents do not tell."""
+    stride = 1 if level.capabilities.discrete else round(level.stride)
+    if not bool(play.violation.any()):
+        return
+    begin = play.starts(stride)
+    passed = torch.cat([torch.zeros(1, dtype=torch.long), play.violation.long().cumsum(0)])
+    broke = passed[begin + stride] > passed[begin]
+    kinds = begin[broke], begin[~broke]
+    if not len(kinds[0]) or not len(kinds[1]):
+        return
+    name = f"level{level.index}-violation"
+    torch.manual_seed(stage_seed(seed, name))
+    if level.capabilities.discrete:
+        level.parts["violation"] = {"kind": "map", "channels": level.space.channels}
+    else:
+        level.parts["violation"] = {"kind": "vector", "latent": level.space.size}
+    head = level.made_anew("violation")
+
+    def ends(rows: Tensor) -> tuple[Tensor, Tensor]:
+        return latents[rows], latents[rows + stride]
+
+    def classification(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        bad, other = (
+            kind[torch.randint(len(kind), (size,), generator=generator)]
+            for kind, size in zip(kinds, (BATCH // 2, HARD * BATCH // 2), strict=True)
+        )
+        with torch.no_grad():
+            hardest = head(level, *ends(other)).topk(BATCH // 2).indices
+        logits, broken = head(level, *ends(torch.cat([bad, other[hardest]]))), torch.arange(BATCH) < BATCH // 2
+        loss = F.binary_cross_entropy_with_logits(logits, broken.float())
+        return loss, {"accuracy": ((logits > 0) == broken).float().mean()}
+
+    head.requires_grad_(True)
+    yield Stage(name, head, classification, STEPS, lr=1e-2)
+    head.requires_grad_(False)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.inference_mode():
+        some = [kind[torch.randperm(len(kind), generator=generator)[:EXAMINED]] for kind in kinds]
+        bad, good = (torch.cat([head(level, *ends(few)) for few in rows.split(512)]) for rows in some)
+    least, most = bad.quantile(MISSED), good.quantile(1 - TAKEN)
+    head.threshold.copy_(torch.maximum((least + most) / 2, most))
+    if float((bad > head.threshold).float().mean()) < TELLS:
+        level.violation_head = None
