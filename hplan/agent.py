@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hplan.action_spaces import stacked
 from hplan.control.controller import Controller, Replan
 from hplan.control.experience import Experience
 from hplan.control.plan_tree import PlanTree
@@ -208,7 +209,9 @@ class Agent:
             if episode is None or starts[i]:
                 episode = states[i] = self._begin(seen, self._seed + i, shown=row)
             actions.append(self._to_action(episode.act(seen)[1]))
-        return (actions[0] if batch is None else np.stack(actions)), tuple(states)
+        if batch is None:
+            return actions[0], tuple(states)
+        return stacked(self.stack.codec.action_space, actions), tuple(states)
 
     def wrap(self, env: gymnasium.Env) -> gymnasium.Env:
         """`env` with the view that the agent was trained with, and with what its task tells in `info`: `success`,

@@ -12,7 +12,13 @@ Observations
     Dict of a GoalEnv                     `observation` where the goal is of the same space; else, of Boxes, the vector
                                               [achieved_goal, observation]
 Actions
-    Discrete; MultiDiscrete and MultiBinary as the product of their choices, at most 256; Box with finite bounds.
+    Discrete                              as it is
+    MultiDiscrete, MultiBinary, integer   the product of their choices, at most 256
+        Box, Dict or Tuple of these
+    Box of floats                         as it is; where a side has no bound, as `Box.sample` draws nearly always: from
+        -3 to 3, or from the one bound to 5 beyond it; from -1 to 1 where float32 cannot hold its width
+    integer Box of more combinations      from -1 to 1, rounded to its whole numbers
+    Dict or Tuple of Boxes                one vector
 
 Values of an observation have to be of its space: whole numbers within bounds, or finite floats (their bounds are not
 checked, for many environments overstep them), in the space's shape. Grids may be of any height and width.
@@ -20,23 +26,16 @@ checked, for many environments overstep them), in the space's shape. Grids may b
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
-from hplan.encodings import counts_of, first_leaf, is_its_own_goal, least_of, observations, rows_of, unsupported
+from hplan.action_spaces import actions
+from hplan.encodings import first_leaf, is_its_own_goal, observations, rows_of, values_of
 from hplan.gym_spaces import built, described, is_goal_space, line
 from hplan.types import ActionSpec, ObservationSpec, UsageError
-
-_MOST_ACTIONS = 256
-SUPPORTED_ACTIONS = (
-    f"Discrete, MultiDiscrete and MultiBinary of at most {_MOST_ACTIONS} combinations, Box with finite bounds"
-)
 
 
 class OutsideSpace(UsageError):
@@ -65,12 +64,12 @@ class Codec:
 
     def __post_init__(self) -> None:
         spec, encode = observations(self.observation_space, self.where)
-        actions, decode = _actions(self.action_space, self.where)
+        acts, decode = actions(self.action_space, self.where)
         known = {
             "observation_space": built(described(self.observation_space)),  # without the caller's random state
             "action_space": built(described(self.action_space)),
             "observation_spec": replace(spec, context=self.context, context_frame=self.context_frame),
-            "action_spec": replace(actions, names=self.action_names),
+            "action_spec": replace(acts, names=self.action_names),
             "_encode": encode,
             "_decode": decode,
         }
@@ -115,8 +114,9 @@ class Codec:
         if isinstance(self.action_space, spaces.Discrete):
             number = int(action) - int(self.action_space.start)
             return self.action_names[number] if self.action_names else str(int(action))
-        numbers = np.ravel(action).tolist()
-        signed = isinstance(self.action_space, spaces.Box)
+        parts = [np.ravel(part) for _, part in values_of(self.action_space, action)]
+        numbers = [value for part in parts for value in part.tolist()]
+        signed = any(part.dtype.kind == "f" for part in parts)
         return f"({', '.join(f'{value:+.2f}' if signed else str(value) for value in numbers)})"
 
     def goal(self, observation: Any) -> dict[str, Any] | None:
@@ -161,21 +161,3 @@ class Codec:
 
 
 _OPTIONS = ("action_names", "context", "context_frame", "achieved")
-
-
-def _actions(space: spaces.Space, where: str) -> tuple[ActionSpec, Callable[[Any], Any]]:
-    if isinstance(space, spaces.Discrete):
-        start, number = int(space.start), space.dtype.type
-        return ActionSpec("discrete", int(space.n)), lambda action: number(int(action) + start)
-    counts = counts_of(space) if isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary) else None
-    if counts is not None and math.prod(counts.ravel().tolist()) <= _MOST_ACTIONS:
-        combinations = np.array(list(product(*map(range, counts.ravel().tolist())))).reshape(-1, *counts.shape)
-        table = (combinations + least_of(space)).astype(space.dtype)
-        return ActionSpec("discrete", len(table)), lambda action: table[int(action)].copy()
-    if isinstance(space, spaces.Box) and space.dtype.kind == "f" and np.isfinite([space.low, space.high]).all():
-        least, most = (tuple(bound.astype(np.float32).ravel().tolist()) for bound in (space.low, space.high))
-        shape, dtype, low, high = space.shape, space.dtype, space.low, space.high
-        return ActionSpec("continuous", math.prod(shape), least, most), lambda action: np.clip(
-            np.reshape(np.asarray(action, dtype), shape), low, high
-        )
-    raise unsupported(space, where, "action", SUPPORTED_ACTIONS)

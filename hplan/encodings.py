@@ -199,7 +199,7 @@ def _image(space: spaces.Box, channels: int) -> tuple[ObservationSpec, Encode]:
 
 def _composite(space: spaces.Dict | spaces.Tuple, where: str) -> tuple[ObservationSpec, Encode]:
     """Where all parts are discrete they become features of one cell, else everything one vector."""
-    leaves = _leaves(space)
+    leaves = leaves_of(space)
     for path, leaf in leaves:
         part = f"{where}, part {'/'.join(map(str, path))!r}"
         if observations(leaf, part)[0].kind == "image":  # says which part is not supported, as this does
@@ -208,7 +208,7 @@ def _composite(space: spaces.Dict | spaces.Tuple, where: str) -> tuple[Observati
     if leaves and len(discrete) == len(leaves):
 
         def numbers(value: Any) -> np.ndarray:
-            parts = zip(_values(space, value), discrete, strict=True)
+            parts = zip(values_of(space, value), discrete, strict=True)
             return np.concatenate([_numbered(leaf, count, part) for (leaf, part), count in parts])
 
         return _cell_or_row(np.concatenate([counts.ravel() for counts in discrete]), numbers)
@@ -217,7 +217,7 @@ def _composite(space: spaces.Dict | spaces.Tuple, where: str) -> tuple[Observati
         raise unsupported(space, where, "observation", SUPPORTED)
 
     def encode(value: Any) -> np.ndarray:
-        return np.concatenate([_flat(leaf, part) for leaf, part in _values(space, value)])
+        return np.concatenate([_flat(leaf, part) for leaf, part in values_of(space, value)])
 
     return ObservationSpec("vector", (size,)), encode
 
@@ -264,14 +264,14 @@ def is_its_own_goal(space: spaces.Dict) -> bool:
     return specs[0] == specs[1]
 
 
-def _leaves(space: spaces.Space, path: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...], spaces.Space]]:
+def leaves_of(space: spaces.Space, path: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...], spaces.Space]]:
     """The parts that are no Dict or Tuple themselves, with the way to each."""
     if not isinstance(space, spaces.Dict | spaces.Tuple):
         return [(path, space)]
-    return [leaf for key, part in parts_of(space).items() for leaf in _leaves(part, (*path, key))]
+    return [leaf for key, part in parts_of(space).items() for leaf in leaves_of(part, (*path, key))]
 
 
-def _values(space: spaces.Space, value: Any) -> list[tuple[spaces.Space, Any]]:
+def values_of(space: spaces.Space, value: Any) -> list[tuple[spaces.Space, Any]]:
     """What an observation holds at each leaf."""
     if not isinstance(space, spaces.Dict | spaces.Tuple):
         return [(space, value)]
@@ -279,12 +279,12 @@ def _values(space: spaces.Space, value: Any) -> list[tuple[spaces.Space, Any]]:
     keys = list(value.keys()) if hasattr(value, "keys") else list(range(len(value)))
     if set(keys) != set(parts):
         raise ValueError(f"it has the parts {keys}, expected {list(parts)}")
-    return [pair for key, part in parts.items() for pair in _values(part, value[key])]
+    return [pair for key, part in parts.items() for pair in values_of(part, value[key])]
 
 
 def first_leaf(space: spaces.Space, value: Any) -> tuple[tuple[int, ...], Any]:
     """Shape and value of the first leaf. A value that lacks it is a single observation, which `encode` refuses."""
-    path, leaf = _leaves(space)[0]
+    path, leaf = leaves_of(space)[0]
     try:
         for key in path:
             value = value[key]

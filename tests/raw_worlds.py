@@ -140,3 +140,22 @@ KINDS: dict[str, Callable[[], gymnasium.Env]] = {
     "greyscale image": Canvas,
     "image of floats, channels first": Tiles,
 }
+
+ACTED: dict[str, Callable[[], gymnasium.Env]] = {
+    "Discrete, moved by a number without bounds": lambda: Line(
+        action_space=spaces.Box(-np.inf, np.inf, (1,)), right=lambda action: action[0] > 0
+    ),
+    "Discrete, moved by whole numbers": lambda: Line(
+        action_space=spaces.Box(0, 1000, (1,), np.int32), right=lambda action: action[0] > 500
+    ),
+    "Dict of a symbol and a number, moved by a Dict of Boxes": lambda: Line(
+        spaces.Dict(at=spaces.Discrete(7), half=spaces.Box(0.0, 3.0, (1,))),
+        lambda at: {"at": at, "half": np.array([at / 2], np.float32)},
+        spaces.Dict(push=spaces.Box(-1.0, 1.0, (1,)), rest=spaces.Tuple([spaces.Box(0.0, np.inf, (1,), np.float64)])),
+        lambda action: action["push"][0] > 0,
+    ),
+    "Discrete, moved by a Tuple of choices": lambda: Line(
+        action_space=spaces.Tuple([spaces.Discrete(2, start=4), spaces.Box(0, 1, (1,), np.int8)]),
+        right=lambda action: action[0] == 5,
+    ),
+}

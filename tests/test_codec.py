@@ -18,6 +18,13 @@ from hplan.codec import Codec
 from hplan.types import UsageError
 
 LEVER = spaces.Discrete(2)
+LARGE = np.finfo(np.float32).max
+LONG = np.iinfo(np.int64)
+FEW = spaces.Box(-1, 1, (1,), np.int64)
+MIXED = spaces.Dict(a=LEVER, b=spaces.Box(-1.0, 1.0, (2,)))
+PARTS = spaces.Dict(
+    a=spaces.Discrete(3, start=2), b=spaces.Tuple([spaces.MultiBinary(2), spaces.Box(-1, 1, (1,), int)])
+)
 
 
 def codec(space: spaces.Space) -> Codec:
@@ -151,11 +158,67 @@ def test_continuous_actions_are_clipped_and_shaped():
 
 
 @pytest.mark.parametrize(
-    "space", [spaces.Box(-np.inf, np.inf, (2,)), spaces.MultiDiscrete([10, 10, 10]), spaces.Text(3)], ids=str
+    "space",
+    [spaces.MultiDiscrete([10, 10, 10]), MIXED, spaces.Text(3)],
+    ids=str,
 )
 def test_refused_actions_name_the_space_and_what_is_supported(space):
     with pytest.raises(UsageError, match=r"here: action space .* is not supported; supported: Discrete"):
         acting(space)
+
+
+@pytest.mark.parametrize(
+    ("space", "low", "high"),
+    [
+        (spaces.Box(-np.inf, np.inf, (2,)), (-3, -3), (3, 3)),
+        (spaces.Box(np.array([2.0, -np.inf]), np.array([np.inf, 2.0]), dtype=np.float64), (2, -3), (7, 2)),
+        (spaces.Box(-LARGE, LARGE, (1,)), (-1,), (1,)),
+        (spaces.Box(-1e300, 1e300, (1,), np.float64), (-1,), (1,)),
+        (spaces.Box(0, 1000, (2,), np.int32), (-1, -1), (1, 1)),
+        (spaces.Box(LONG.min, LONG.max, (1,), np.int64), (-1,), (1,)),
+        (spaces.Box(0, np.iinfo(np.uint64).max, (1,), np.uint64), (-1,), (1,)),
+        (
+            spaces.Dict(b=spaces.Box(-2.0, 2.0, (1, 2)), a=spaces.Tuple([spaces.Box(0.0, 1.0, ())])),
+            (-2, -2, 0),
+            (2, 2, 1),
+        ),
+    ],
+    ids=lambda v: str(v)[:40],
+)
+def test_boxes_of_any_bounds_are_vectors_whose_values_are_of_the_space(space, low, high):
+    box = acting(space)
+    assert (box.action_spec.kind, box.action_spec.low, box.action_spec.high) == ("continuous", low, high)
+    corners = [np.array(bound, np.float32) for bound in (low, high)]
+    drawn = [box.random_action(np.random.default_rng(seed)) for seed in range(50)]
+    for action in [*corners, *drawn]:
+        assert space.contains(box.decode(action)), box.decode(action)
+        assert box.name(box.decode(action))
+    if isinstance(space, spaces.Box) and space.is_bounded() and low[0] == -1:
+        assert [box.decode(corner).tolist() for corner in corners] == [space.low.tolist(), space.high.tolist()]
+
+
+def test_where_a_box_has_no_bound_nearly_all_of_its_samples_are_within_the_range():
+    space = spaces.Box(np.array([-np.inf, 2.0, -np.inf]), np.array([np.inf, np.inf, 2.0]), dtype=np.float64)
+    space.seed(0)
+    spec = acting(space).action_spec
+    samples = np.stack([space.sample() for _ in range(2000)])
+    assert ((samples >= spec.low) & (samples <= spec.high)).mean() > 0.99
+
+
+def test_whole_numbers_are_rounded_to_the_nearest():
+    box = acting(spaces.Box(0, 100, (1,), np.int32))
+    assert [int(box.decode([share])[0]) for share in (-1, -0.991, -0.98, 0, 0.5, 1)] == [0, 0, 1, 50, 75, 100]
+
+
+@pytest.mark.parametrize("space", [PARTS, spaces.Box(-3, 3, (2,), np.int64), spaces.Tuple([LEVER])], ids=str)
+def test_products_of_discrete_parts_cover_the_space(space):
+    choices = acting(space)
+    decoded = [choices.decode(action) for action in range(choices.action_spec.size)]
+    assert all(space.contains(action) for action in decoded)
+    names = {choices.name(action) for action in decoded}
+    assert (
+        len(names) == choices.action_spec.size == (36 if space is PARTS else 49 if isinstance(space, spaces.Box) else 2)
+    )
 
 
 @pytest.mark.parametrize("space", EVERY, ids=lambda v: str(v)[:40])

@@ -69,7 +69,7 @@ class FourierEncoder(nn.Module):
         self.network = mlp(size * (1 + 2 * octaves), hidden, latent)
 
     def measure(self, observations: Tensor) -> None:
-        self.mean.copy_(observations.mean(0))
+        self.mean.copy_(_middle(observations))
         self.scale.copy_(_deviation(observations))
 
     def forward(self, observation: Tensor) -> Tensor:
@@ -80,12 +80,23 @@ class FourierEncoder(nn.Module):
 
 def standardised(observations: Tensor) -> Tensor:
     """(N, D) -> (N, D): each number in units of its deviation, from its mean."""
-    return (observations - observations.mean(0)) / _deviation(observations)
+    return (observations - _middle(observations)) / _deviation(observations)
+
+
+def _middle(observations: Tensor) -> Tensor:
+    """The mean; of what never changes its value, from which rounding takes the mean away: 1.7e9 becomes 1.7e9 + 128."""
+    return torch.where(_constant(observations), observations[0], observations.mean(0))
 
 
 def _deviation(observations: Tensor) -> Tensor:
+    """1 for what never changes, or only trembles by rounding; however small it is, what changes is no constant."""
     deviation = observations.std(0)
-    return torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
+    rounding = (1e-6 * observations.abs().amax(0)).clamp(1e-12, 1e-6)
+    return torch.where(~_constant(observations) & (deviation > rounding), deviation, torch.ones_like(deviation))
+
+
+def _constant(observations: Tensor) -> Tensor:
+    return (observations == observations[:1]).all(0)
 
 
 class OneHotEncoder(nn.Module):

@@ -12,7 +12,9 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space, iterate
 
+from hplan.action_spaces import is_as_it_is
 from hplan.codec import Codec
+from hplan.gym_spaces import line
 from hplan.play.manifest import Manifest
 from hplan.play.store import EpisodeStore, versions, write_episodes
 from hplan.types import ActionSpec, Episode, HplanError, ObservationSpec, UsageError
@@ -137,8 +139,14 @@ def _observations(codec: Codec, raw: Any, steps: int, where: str) -> np.ndarray:
 def canonical_actions(space: spaces.Space, raw: Any, where: str) -> np.ndarray:
     """(T,) int64 or (T, A) float32: the inverse of the codec's `decode`, for actions (T, ...) of a supported space.
 
-    Raises HplanError naming the first action that is no element of a discrete space.
+    Raises HplanError naming the first action that is no element of a discrete space, or a space of other kinds.
     """
+    parts = isinstance(space, spaces.Dict | spaces.Tuple)
+    if parts or (isinstance(space, spaces.Box) and not is_as_it_is(space)):
+        raise HplanError(
+            f"{where}: actions of {line(space)} cannot be imported; expected Discrete, MultiDiscrete, MultiBinary or a "
+            "Box of floats"
+        )
     rows = np.asarray(raw).reshape(len(raw), -1)
     if isinstance(space, spaces.Box):
         return _float32(rows)

@@ -25,6 +25,7 @@ SMALL = 0.4  # of how much it changes: what is off by less may be so because a w
 SELDOM = 0.05  # symbols may be predicted wrong as often
 ROWS, FEATURES, RIDGE = 20_000, 512, 1e-3
 LEAST = 200  # rows, of either half, that a judgement takes
+QUARTERS = 4  # of the range of a continuous action: what it does to symbols is counted for each
 TESTED = 0.5  # of the rows have to be met on the other half for symbols to be judged
 
 
@@ -86,7 +87,7 @@ def _errors(play: Play, rows: Tensor, odd: Tensor, length: int, seed: int) -> Te
 
 def _confusion(play: Play, rows: Tensor, odd: Tensor, length: int, seed: int) -> Tensor:
     """(1,): how often what mostly came next, on the other half, did not; of rows that are met there."""
-    past = torch.cat([_seen(play, rows, length).flatten(1).long(), play.actions[rows, None].long()], 1)
+    past = torch.cat([_seen(play, rows, length).flatten(1).long(), _choices(play, rows)], 1)
     state = torch.unique(past, dim=0, return_inverse=True)[1]
     after = torch.unique(play.below[rows + 1].flatten(1), dim=0, return_inverse=True)[1]
     wrong, met = torch.zeros(len(rows), dtype=torch.bool), torch.zeros(len(rows), dtype=torch.bool)
@@ -99,3 +100,13 @@ def _confusion(play: Play, rows: Tensor, odd: Tensor, length: int, seed: int) ->
     if met.float().mean() < TESTED:
         return torch.ones(1)  # too many states to have met them twice: nothing is known of so many
     return wrong.sum(0, keepdim=True) / met.sum()
+
+
+def _choices(play: Play, rows: Tensor) -> Tensor:
+    """(K, 1), or (K, A): the actions of these rows as whole numbers; of continuous ones, the quarter of their range."""
+    spec = play.action_spec
+    if spec.kind == "discrete":
+        return play.actions[rows, None].long()
+    low, high = torch.tensor(spec.low), torch.tensor(spec.high)
+    share = (play.actions[rows] - low) / (high - low).clamp(min=1e-9)
+    return (QUARTERS * share).long().clamp(0, QUARTERS - 1)

@@ -162,21 +162,21 @@ def _specs(task: TaskConfig) -> tuple[ObservationSpec, ActionSpec]:
 
 def _abstraction(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], one: Any, encoder: Any) -> Any:
     """The class by its name; `auto`: events where observations are maps of symbols, or images made of tiles, which no
-    encoder makes vectors."""
+    encoder makes vectors, and actions are discrete."""
     kind, symbols = specs[0].kind, specs[0].kind == "symbols"
     if one == "auto":
         if kind == "image" and encoder == "auto" and specs[1].kind == "discrete":
             world = make_world(task)
             symbols = shows_tiles(world)
             world.close()
-        one = "events" if symbols and encoder == "auto" else "strides"
+        one = "events" if symbols and encoder == "auto" and specs[1].kind == "discrete" else "strides"
     made = found("abstraction", one)
     if kind not in made.observations:
         raise UsageError(f"{task.name} shows {kind}, and abstraction {one!r} is for {', '.join(made.observations)}")
     if made is found("abstraction", "events"):
         if specs[1].kind == "continuous":
             raise UsageError(
-                f"{task.name}: symbols with continuous actions have no events; choose an encoder, such as 'one-hot'"
+                f"{task.name}: symbols with continuous actions have no events; leave out abstraction {one!r}"
             )
         if encoder != "auto":
             raise UsageError(f"encoder {encoder!r} makes vectors, and levels of events are over maps: leave one out")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.vector.utils import concatenate, create_empty_array
 from minigrid.wrappers import FullyObsWrapper
-from raw_worlds import KINDS, Line
+from raw_worlds import ACTED, KINDS, Line
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
@@ -135,6 +137,26 @@ def test_predict_gives_several_environments_their_own_actions(kind: str, learned
     rewards, _ = evaluate_policy(agent, venv, n_eval_episodes=9, return_episode_rewards=True)  # type: ignore[arg-type]
     assert rewards == [1.0] * 9
     venv.close()
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("kind", ACTED)
+def test_every_kind_of_action_is_learned_and_of_its_space(kind: str, tmp_path: Path) -> None:
+    """Symbols and continuous actions take strides without being asked to."""
+    agent = hplan.learn(
+        ACTED[kind], out=tmp_path / "run", steps=2000, levels=1, settings={"base_steps": 300, "batch": 64}
+    )
+    expected = counted(hplan.evaluate(agent, ACTED[kind], episodes=EPISODES, seed=SEED))
+    assert sum(success for success, _ in expected) == EPISODES
+    env = hplan.make(ACTED[kind])
+    assert raw_loop(agent, env) == expected
+    _, states = agent.predict(env.reset(seed=0)[0])
+    batch, _ = agent.predict(vectorised(env.observation_space, [env.reset(seed=seed)[0] for seed in (0, 1)]))
+    assert len(states) == 1 and len(batch) == 2 and all(env.action_space.contains(action) for action in batch)
+
+
+def vectorised(space: gymnasium.Space, seen: list[Any]) -> Any:
+    return concatenate(space, seen, create_empty_array(space, n=len(seen)))
 
 
 @pytest.mark.parametrize(("name", "episodes"), SHIPPED.items())

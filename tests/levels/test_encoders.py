@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hplan.levels.encoders import CellEncoder, FourierEncoder, IdentityEncoder, OneHotEncoder, SlowSymbols
+from hplan.levels.encoders import CellEncoder, FourierEncoder, IdentityEncoder, OneHotEncoder, SlowSymbols, standardised
 
 
 def fourier(size: int, octaves: int) -> FourierEncoder:
@@ -85,3 +85,11 @@ def test_codes_of_features_are_unit_vectors_that_change_alike_whatever_the_other
     assert torch.allclose(every.norm(dim=-1), torch.ones(3, 3))
     change = every[:, 1:] - every[:, :1]
     assert torch.allclose(change, change[:1].expand_as(change), atol=1e-6)
+
+
+def test_numbers_of_any_scale_are_normalised_and_constants_are_nought() -> None:
+    drawn = torch.randn(1000, 5, generator=torch.Generator().manual_seed(0))
+    play = torch.stack([1e-9 * drawn[:, 0], 1e9 * drawn[:, 1], torch.full((1000,), 1.7e9), 1 + 1e-8 * drawn[:, 3]], 1)
+    normal = standardised(play)
+    assert torch.allclose(normal[:, :2].std(0), torch.ones(2), atol=1e-3)
+    assert (normal[:, 2] == 0).all() and (normal[:, 3].abs() < 1e-6).all()

@@ -326,3 +326,11 @@ def test_without_minari_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "minari", None)
     with pytest.raises(UsageError, match=r"pip install 'hplan\[data\]'"):
         job(str(tmp_path), str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "space", [spaces.Box(0, 1000, (2,), np.int64), spaces.Tuple([spaces.Discrete(2)]), spaces.Box(-3e38, 3e38, (2,))]
+)
+def test_actions_whose_canonical_form_is_another_are_not_imported_as_they_are(space: spaces.Space) -> None:
+    with pytest.raises(HplanError, match=r"odd: actions of .* cannot be imported; expected Discrete"):
+        canonical_actions(space, np.zeros((3, 2)), "odd")

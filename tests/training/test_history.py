@@ -43,6 +43,24 @@ def test_a_place_alone_does_not_say_how_fast() -> None:
     assert history_of(sleds(2), 0) == 1
 
 
+def test_symbols_under_continuous_actions_are_counted_by_what_the_action_nearly_is() -> None:
+    """What an action does shows one step later in the one, at once in the other."""
+    rng = np.random.default_rng(0)
+    for late, expected in ((False, 1), (True, 2)):
+        found = []
+        for seed in range(40):
+            actions = rng.uniform(-1, 1, (60, 1)).astype(np.float32)
+            moves = np.where(actions[:, 0] > 0, 1, -1)
+            if late:  # goes on as it went, unless the action is large
+                moves[0], large = 1, np.abs(actions[:, 0]) > 0.5
+                for step in range(1, 60):
+                    moves[step] = moves[step] if large[step] else moves[step - 1]
+            seen = (np.concatenate([[0], np.cumsum(moves)]) % 7).astype(np.uint8).reshape(-1, 1, 1, 1)
+            nothing = np.zeros(60, bool)
+            found.append(Episode(seen, actions, nothing * 1.0, nothing, nothing, False, seed))
+        assert history_of(Play.of(found, ObservationSpec("symbols", (1, 1, 1), (7,)), ACTIONS), 0) == expected
+
+
 def test_noise_is_no_speed() -> None:
     still = sleds(1, noise=1e3)  # nothing but noise is seen of it
     assert history_of(still, 0) == 1
