@@ -27,7 +27,8 @@ class Readout(Protocol):
     that the latents look like, and such as are that many steps of the level away, each number for itself. real (K,
     *z): latents of observations all over play's range; None where that is no help."""
 
-    real: Tensor | None
+    @property
+    def real(self) -> Tensor | None: ...
 
     def read(self, z: Tensor) -> Tensor: ...
 
