@@ -17,7 +17,7 @@ from by_name import begin, take
 from toy_world import Corridor, Plane
 
 from hplan.config import PlayConfig, TaskConfig
-from hplan.play.collect import random_actions
+from hplan.play.collect import STRETCH, random_actions
 from hplan.play.record import play
 from hplan.play.store import EpisodeStore
 from hplan.types import ActionSpec, HplanError, UsageError
@@ -220,9 +220,13 @@ def test_the_manifest_tells_what_is_there(tmp_path: Path) -> None:
 def test_random_actions_stay_in_bounds_and_repeat() -> None:
     rng = np.random.default_rng(0)
     box = ActionSpec("continuous", 2, (-1.0, 3.0), (1.0, 5.0))
-    drawn = random_actions(box, 2000, 0.75, rng)
+    drawn = random_actions(box, 2000, (0.75,), rng)
     assert drawn.shape == (2000, 2)
     assert ((drawn >= box.low) & (drawn <= box.high)).all()
     assert 0.7 < (drawn[1:] == drawn[:-1]).all(1).mean() < 0.8
-    discrete = random_actions(ActionSpec("discrete", 5), 2000, 0.0, rng)
+    discrete = random_actions(ActionSpec("discrete", 5), 2000, (0.0,), rng)
     assert set(discrete) == set(range(5))
+    several = np.array(random_actions(ActionSpec("discrete", 5), 200 * STRETCH, (0.0, 0.95), rng))
+    held = (several[1:] == several[:-1]).reshape(-1)[: 199 * STRETCH].reshape(199, STRETCH).mean(1)
+    assert ((held < 0.45) | (held > 0.75)).mean() > 0.95, "a stretch is of one kind or of the other"
+    assert 0.3 < (held > 0.75).mean() < 0.7

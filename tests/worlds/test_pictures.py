@@ -61,7 +61,7 @@ def test_a_third_of_all_pixels_and_more_are_new_in_every_frame_goals_too(name: s
 
 def test_flicker_is_for_pictures_alone() -> None:
     table = {"environment": "pointmaze-medium-v0", "changes": {"kind": "flicker"}}
-    with pytest.raises(UsageError, match="'flicker'; view 'position' allows closing-corridor"):
+    with pytest.raises(UsageError, match="'flicker'; view 'position' allows slippery, closing"):
         make_world(task_from_table(table, "mine"), split="eval")
 
 
