@@ -19,7 +19,8 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class ShardInfo:
-    """What the manifest says of one file. `complete`: False where the world failed and earlier episodes were kept."""
+    """What the manifest says of one file. `complete`: False where the world failed and earlier episodes were kept.
+    `told`: False where success was read off rewards alone."""
 
     index: int
     file: str
@@ -29,6 +30,7 @@ class ShardInfo:
     steps: int
     seeds: tuple[int, ...]  # of the episodes, in order
     complete: bool = True
+    told: bool = True
 
 
 @dataclass(frozen=True)

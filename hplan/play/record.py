@@ -179,7 +179,8 @@ def _shard(
     file = shard_name(index)
     sha256, size = write_shard(out / file, got.arrays) if len(lengths) else ("", 0)
     played = int(lengths.sum())
-    info = ShardInfo(index, file, sha256, size, len(lengths), played, tuple(seeds.tolist()), complete=played == steps)
+    told = getattr(env, "told", True)
+    info = ShardInfo(index, file, sha256, size, len(lengths), played, tuple(seeds.tolist()), played == steps, told)
     return info, got.error
 
 

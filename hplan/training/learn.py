@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import time
 import warnings
@@ -23,7 +24,7 @@ from hplan.parts import find, found, name_of, names
 from hplan.play.manifest import Manifest, check_same_spaces
 from hplan.play.play import Play, load_play
 from hplan.play.record import play
-from hplan.play.store import observation_dtype, versions
+from hplan.play.store import EpisodeStore, observation_dtype, versions
 from hplan.registry import make_world, task_of
 from hplan.threads import reproducible
 from hplan.training.fit import Progress, Run
@@ -111,6 +112,7 @@ def learn(
             play(config, out / "play", steps=steps, seed=seed, progress=told, workers=workers)
         source = out / "play" if play_from is None else Path(play_from)
         data = _load(source, config)
+        ordinary = EpisodeStore.open(source).ordinary_reward
         run = Run(seed, out / "stages", networks_on, progress)
         trained = train(data, cutting, chosen, levels=levels, run=run)
         stack = Stack(
@@ -120,6 +122,7 @@ def learn(
             calibration=trained.calibration,
             tolerance=trained.tolerance,
             success_rule=config.success,
+            ordinary_reward=ordinary if math.isfinite(ordinary) else None,
             train={
                 "env_steps": data.steps,
                 "gradient_steps": sum(int(curve[-1]["step"]) for curve in trained.curves.values() if curve),
