@@ -11,7 +11,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -149,5 +149,6 @@ def _news_in_a_line() -> Iterator[None]:
 
 
 def _say(message: str, status: int) -> int:
-    print(f"hplan: {message}", file=sys.stderr)
+    with suppress(BrokenPipeError):  # the status says it, too
+        print(f"hplan: {message}", file=sys.stderr)
     return status

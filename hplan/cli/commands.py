@@ -65,8 +65,10 @@ def train(
     track: options.Track = None,
 ) -> None:
     """Play a task without reward, and learn a stack of world models from it."""
+    from hplan.report.tensorboard import check
     from hplan.training.learn import learn
 
+    check(track)
     with Bars() as progress:
         agent = learn(
             task,
@@ -150,8 +152,10 @@ def evaluate(
     from hplan.evaluation.result import write_result
     from hplan.evaluation.run import evaluate as run
     from hplan.report.table import result_lines
+    from hplan.report.tensorboard import check
 
     check_writable(json, records)
+    check(track)
     player = load(
         agent,
         levels=levels,
