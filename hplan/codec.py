@@ -7,6 +7,7 @@ Observations
     MultiBinary, small integer Box        symbols (H, W, 1) from shape (H, W), (H, W, F) from shape (H, W, F)
     Box of uint8 from 0 to 255 or floats  image (H, W, C) uint8, from shape (H, W), (H, W, C) or (C, H, W), where it is
         from 0 to 1 (these in 3-D alone)      16 pixels across or more and has 24 channels at the most
+    MultiBinary, Box of zeros and ones    such an image from 32 pixels across on, in black and white
     Box of floats, or integers in 1-D     vector, flattened
     Dict or Tuple of these, nested        symbols (1, 1, n) where all are discrete, else a vector (discrete: one-hot)
     Dict of a GoalEnv                     `observation` where the goal is of the same space; else, of Boxes, the vector

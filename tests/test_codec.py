@@ -44,6 +44,7 @@ SYMBOLS = [
     (spaces.MultiBinary(3), (1, 1, 3), (2, 2, 2)),
     (spaces.MultiBinary(30), (1, 30, 2), (2, 30)),
     (spaces.MultiBinary([4, 3]), (4, 3, 1), (2,)),
+    (spaces.Box(0, 1, (31, 40), np.uint8), (31, 40, 1), (2,)),
     (spaces.Box(-1, 6, (3, 4), np.int64), (3, 4, 1), (8,)),
     (spaces.Box(0, 9, (3, 4, 2), np.uint8), (3, 4, 2), (10, 10)),
     (spaces.Tuple([spaces.Discrete(3), spaces.Discrete(2)]), (1, 1, 2), (3, 2)),
@@ -64,6 +65,10 @@ IMAGES = [  # (H, W, C), and the axis of the space that holds the channels
     (spaces.Box(0, 255, (84, 84), np.uint8), (84, 84, 1), 2),
     (spaces.Box(0, 255, (84, 84, 4), np.uint8), (84, 84, 4), 2),
     (spaces.Box(0.0, 1.0, (3, 32, 32), np.float32), (32, 32, 3), 0),
+    (spaces.Box(0, 1, (84, 84), np.uint8), (84, 84, 1), 2),
+    (spaces.Box(0, 1, (2, 40, 32), np.int64), (40, 32, 2), 0),
+    (spaces.Box(0, 1, (48, 40, 1), bool), (48, 40, 1), 2),
+    (spaces.MultiBinary([64, 64]), (64, 64, 1), 2),
 ]
 EVERY = [space for space, *_ in SYMBOLS + VECTORS + IMAGES]
 
@@ -112,7 +117,8 @@ def test_vectors_are_copies():
     [
         spaces.Text(5),
         spaces.Box(0, 255, (8, 8, 3), np.uint8),  # too small for an image
-        spaces.Box(0, 1, (84, 84), np.uint8),
+        spaces.Box(0, 9, (84, 84), np.uint8),
+        spaces.Box(-1.0, 1.0, (0,)),
         spaces.Box(-1.0, 1.0, (96, 96, 3)),
         spaces.Dict(a=spaces.Box(0, 255, (64, 64, 3), np.uint8)),
         spaces.Sequence(spaces.Discrete(2)),
@@ -258,13 +264,16 @@ def test_images(space, shape, channels):
     image = view.encode(seen)
     assert image.shape == shape and image.dtype == np.uint8 and not np.shares_memory(image, seen)
     moved = np.moveaxis(seen.reshape(seen.shape if seen.ndim == 3 else (*seen.shape, 1)), channels, 2)
-    assert np.array_equal(image, np.round(255 * moved) if space.dtype.kind == "f" else moved)
+    bytes_already = isinstance(space, spaces.Box) and space.high.max() == 255
+    assert np.array_equal(image, moved if bytes_already else np.round(255.0 * moved))
 
 
 REFUSED = [
     (IMAGES[4][0], np.full((3, 32, 32), np.nan), "not finite"),
     (IMAGES[4][0], np.full((3, 32, 32), 1.5), "out of bounds"),
     (IMAGES[0][0], np.zeros((48, 64, 3), np.uint8), "shape"),
+    (spaces.MultiBinary([64, 64]), np.full((64, 64), 255), "out of bounds"),
+    (spaces.Box(-np.inf, np.inf, (1,), np.float64), [1e300], "not finite"),
     (IMAGES[0][0], np.full((64, 48, 3), 256), "out of bounds"),
     (spaces.Box(0, 10, (2,), np.int64), np.array([2.75, 1.0]), "not whole"),
     (spaces.Box(0, 1000, (2,), np.int64), np.array([2.75, 1.0]), "not whole"),
