@@ -79,6 +79,13 @@ class ObservationSpec:
     context: tuple[int, ...] = ()
     context_frame: tuple[float, ...] = ()
 
+    @property
+    def text(self) -> str:
+        """In words, for messages."""
+        values = f" of {', '.join(map(str, self.cardinalities))} values" if self.cardinalities else ""
+        seen = {"symbols": "symbols", "vector": "vectors", "image": "images"}[self.kind]
+        return f"{seen} of shape {self.shape}{values}" + f" in layouts of {self.context}" * bool(self.context)
+
 
 @dataclass(frozen=True)
 class ActionSpec:
@@ -89,6 +96,17 @@ class ActionSpec:
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """In words, for messages."""
+        bounds = f" from {_numbers(self.low)} to {_numbers(self.high)}" if self.low else ""
+        return f"{self.size} {self.kind} action{'s' * (self.size != 1)}{bounds}"
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    """One for all where they are the same."""
+    return ", ".join(f"{value:g}" for value in (values[:1] if len(set(values)) == 1 else values))
 
 
 @dataclass(frozen=True)

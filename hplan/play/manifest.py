@@ -92,7 +92,9 @@ def check_same_spaces(play: Manifest, observation: ObservationSpec, action: Acti
     ours = observation, replace(action, names=())
     for there, here in zip(theirs, ours, strict=True):
         if there != here:
-            raise UsageError(f"that is play of {play.task} with {there}; {task} has {here}: choose other play")
+            raise UsageError(
+                f"that is play of {play.task} with {there.text}; {task} has {here.text}: choose other play"
+            )
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from hplan.agent import Agent
+from hplan.codec import Codec
 from hplan.config import GoalKind, SuccessRule, Task, TaskConfig
 from hplan.files import locked, sweep, write_atomically
 from hplan.levels.stack import METADATA, WEIGHTS, Stack
@@ -86,7 +87,8 @@ def learn(
     if budget not in config.play.steps:
         raise UsageError(f"budget is {budget!r}{near(budget, config.play.steps)}")
     networks_on, out = _device(device), Path(out)
-    specs = _specs(config)
+    codec = _codec(config)
+    specs = codec.observation_spec, codec.action_spec
     cutting = _abstraction(config, specs, abstraction, encoder)
     own = {**config.training.get(budget, {}), **(settings or {})}
     own |= {} if encoder == "auto" else {"encoder": name_of("encoder", encoder)}
@@ -117,7 +119,7 @@ def learn(
         trained = train(data, cutting, chosen, levels=levels, run=run)
         stack = Stack(
             task=config.name,
-            codec=Manifest.load(source).codec,
+            codec=codec,  # the task's: others may have recorded in spaces of other values
             levels=trained.levels,
             calibration=trained.calibration,
             tolerance=trained.tolerance,
@@ -157,10 +159,10 @@ def _device(name: Device) -> str:
     return name
 
 
-def _specs(task: TaskConfig) -> tuple[ObservationSpec, ActionSpec]:
+def _codec(task: TaskConfig) -> Codec:
     world = make_world(task)
     world.close()
-    return world.codec.observation_spec, world.codec.action_spec
+    return world.codec
 
 
 def _abstraction(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], one: Any, encoder: Any) -> Any:

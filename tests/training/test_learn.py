@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,10 +26,11 @@ from hplan.agent import Agent
 from hplan.codec import Codec
 from hplan.levels.heads import success
 from hplan.levels.stack import METADATA, WEIGHTS
-from hplan.play.store import Manifest, write_episodes
+from hplan.play.manifest import Manifest, check_same_spaces
+from hplan.play.store import EpisodeStore, write_episodes
 from hplan.training.learn import CURVES, learn
 from hplan.training.request import REQUEST
-from hplan.types import Episode, HplanError, NoSuccessWarning, UsageError
+from hplan.types import ActionSpec, Episode, HplanError, NoSuccessWarning, UsageError
 
 pytestmark = pytest.mark.training
 
@@ -279,10 +281,42 @@ def test_play_of_other_spaces_is_refused_before_training(tmp_path: Path) -> None
     ]
     codec = Codec.of(spaces.Box(-np.inf, np.inf, (4,)), spaces.Box(-1.0, 1.0, (1,)), "other")
     write_episodes(tmp_path / "play", Manifest("other", "Other-v0", "official", 0, 0, {}, codec, {}), episodes)
-    said = "that is play of other with .*kind='vector'.*; gym:two_doors:TwoDoors-v0 has .*kind='symbols'"
+    said = (
+        r"that is play of other with vectors of shape \(4,\); gym:two_doors:TwoDoors-v0 has symbols of shape "
+        r"\(1, 9, 1\) of 5 values: choose other play"
+    )
     with pytest.raises(UsageError, match=said):
         small(tmp_path / "run", play_from=tmp_path / "play")
+    said = "play of other with 1 continuous action from -1 to 1; .* has 1 continuous action from 0 to 1"
+    with pytest.raises(UsageError, match=said):
+        check_same_spaces(
+            Manifest.load(tmp_path / "play"), codec.observation_spec, ActionSpec("continuous", 1, (0.0,), (1.0,)), "it"
+        )
     assert not (tmp_path / "run").exists()
+
+
+class OtherNumbers(TwoDoors):
+    """Actions and symbols are counted from somewhere else."""
+
+    observation_space = spaces.Box(3, 7, (1, 9), np.int64)
+    action_space = spaces.Discrete(3, start=5)
+
+    def step(self, action: int) -> tuple:
+        return super().step(action - 5)
+
+    def _observe(self) -> np.ndarray:
+        return super()._observe() + 3
+
+
+def test_an_agent_from_play_of_others_acts_in_the_spaces_of_its_task(run: Path, tmp_path: Path) -> None:
+    store = EpisodeStore.open(run / "play")
+    elsewhere = replace(store.manifest, task="other", source="official", shards=(), steps=0)
+    write_episodes(tmp_path / "play", elsewhere, store)
+    agent = learn(OtherNumbers, tmp_path / "run", play_from=tmp_path / "play", levels=1, settings=SMALL)
+    env = OtherNumbers()
+    observation, _ = env.reset()
+    agent.reset()
+    assert env.action_space.contains(agent.act(observation))
 
 
 def test_what_cannot_be_sent_to_workers_is_told(tmp_path: Path) -> None:
