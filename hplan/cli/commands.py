@@ -209,7 +209,7 @@ def inspect(
     Console(width=None if sys.stdout.isatty() else 132).print(inspection_table(found))
     print("\n".join(verdict_lines(found)))
     file = agent_path(agent) / CURVES
-    curves = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    curves = json.loads(file.read_text(encoding="utf-8-sig")) if file.exists() else {}
     for stage, curve in curves.items():
         last = "  ".join(f"{name} {value:.4g}" for name, value in curve[-1].items())
         print(f"{stage}: at the end of training {last}")

@@ -168,7 +168,7 @@ class Stack:
             )
             raise UsageError(f"{folder} {part} (no {METADATA})")
         try:
-            metadata = tomllib.loads((folder / METADATA).read_text(encoding="utf-8"))
+            metadata = tomllib.loads((folder / METADATA).read_text(encoding="utf-8-sig"))
             if metadata["format"] != FORMAT:
                 task, seed = shlex.quote(metadata["task"]), metadata["train"].get("seed", 0)
                 raise HplanError(

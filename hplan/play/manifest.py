@@ -73,7 +73,7 @@ class Manifest:
         if not path.is_file():
             raise UsageError(f"{folder}: no episodes here (no {MANIFEST}): make some with `hplan data make`")
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
             if content["format"] != FORMAT:
                 raise HplanError(
                     f"{path}: play of format {content['format']}, written by another hplan; this one reads {FORMAT}: "

@@ -93,7 +93,7 @@ def read_trace(path: str | os.PathLike[str]) -> Trace:
     damage = ""
     for number, line in enumerate(lines, 1):
         try:
-            steps.append(TraceStep.from_json(line.decode()))
+            steps.append(TraceStep.from_json(line.decode("utf-8-sig")))
         except ValueError as error:
             damage = f"{path}, line {number} of {len(lines)}: {error}"
             if number < len(lines):

@@ -294,7 +294,7 @@ def read_curves(folder: str | Path) -> dict[str, Curve]:
     file is damaged."""
     file = Path(folder) / CURVES
     try:
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return json.loads(file.read_text(encoding="utf-8-sig")) if file.exists() else {}
     except ValueError as error:
         raise HplanError(f"{file} is damaged ({error}); delete it and run again with --resume") from error
 

@@ -69,6 +69,12 @@ def test_a_recording_replaces_what_was_there(tmp_path: Path) -> None:
     assert read_trace(path) == Trace(tuple(STEPS[-1:]))
 
 
+def test_a_mark_that_an_editor_put_before_the_text_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + RECORDED)
+    assert read_trace(path) == Trace(tuple(STEPS))
+
+
 def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
     path = tmp_path / "trace.jsonl"
     lines = RECORDED.split(b"\n")
