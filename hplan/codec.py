@@ -50,6 +50,8 @@ class Codec:
     where: the environment's name, for messages. action_names: of discrete actions or of dimensions. context and
     context_frame: of `ObservationSpec`. achieved: for each number of a GoalEnv's achieved goal, which number of its
     `observation` is the same one; -1 where none is, and () where nothing is known.
+    offset: what is taken from each number of a vector, in float64, before it becomes float32, which cannot hold small
+    steps of large numbers (`hplan.play.precision`); () where nothing is.
     Raises UsageError where one of the spaces is not supported.
     """
 
@@ -60,6 +62,7 @@ class Codec:
     context: tuple[int, ...] = ()
     context_frame: tuple[float, ...] = ()
     achieved: tuple[int, ...] = ()
+    offset: tuple[float, ...] = ()
     observation_spec: ObservationSpec = field(init=False, compare=False)
     action_spec: ActionSpec = field(init=False, compare=False)
 
@@ -91,13 +94,18 @@ class Codec:
         Raises OutsideSpace, a UsageError that names value and space.
         """
         try:
-            return self._encode(observation)  # type: ignore[attr-defined]  # set above: no field, so never compared
+            seen = self._encode(observation)  # type: ignore[attr-defined]  # set above: no field, so never compared
+            return seen if self.observation_spec.kind != "vector" else _single(seen, self.offset)
         except (ValueError, TypeError, OverflowError) as error:
             seen = " ".join(repr(observation).split())
             raise OutsideSpace(
                 f"{self.where}: observation {seen[:80]}{'...' * (len(seen) > 80)} is outside its space "
                 f"{line(self.observation_space)}: {error}"
             ) from error
+
+    def doubles(self, observation: Any) -> np.ndarray:
+        """A vector (D,) as the environment has it, in float64."""
+        return self._encode(observation)  # type: ignore[attr-defined]
 
     def decode(self, action: Any) -> Any:
         """A canonical action as `env.step` takes it: of the action space, and as `sample()` gives them."""
@@ -161,4 +169,14 @@ class Codec:
         return cls(built(table["observation"]), built(table["action"]), where, **options)
 
 
-_OPTIONS = ("action_names", "context", "context_frame", "achieved")
+def _single(numbers: np.ndarray, offset: tuple[float, ...]) -> np.ndarray:
+    if offset:
+        numbers = numbers - offset
+    with np.errstate(over="ignore"):  # what it cannot hold becomes infinite, and is told as such
+        vector = numbers.astype(np.float32)
+    if not np.isfinite(vector).all():
+        raise ValueError("it is not finite")
+    return vector
+
+
+_OPTIONS = ("action_names", "context", "context_frame", "achieved", "offset")

@@ -81,8 +81,8 @@ class TaskConfig:
     `auto` tries a few seeds. changes: what disturbs an episode. probes: names of known factors, for reports only.
     training: settings by budget.
     factory: makes the environment instead of `environment`, for tasks that are a Python function (never in a file).
-    ordinary_reward: the best that a step of play paid which did not end an episode, where it is known (never in a file;
-    worlds/outcome.py).
+    Never in a file either, but of an agent's play: ordinary_reward, the best that a step paid which did not end an
+    episode (worlds/outcome.py), and the codec's offset.
     """
 
     name: str
@@ -98,6 +98,7 @@ class TaskConfig:
     probes: Names = ()
     environments: Names = ()
     ordinary_reward: Number | None = None
+    offset: tuple[float, ...] | None = None
     factory: EnvFactory | None = None
 
     def __post_init__(self) -> None:
@@ -120,6 +121,12 @@ class TaskConfig:
         return self.environment or ", ".join(self.environments)
 
 
+_NO_KEYS = {
+    "name": "the file's place",
+    "factory": "Python's alone",
+    "ordinary_reward": "found from play",
+    "offset": "found from play",
+}
 Task = str | TaskConfig | EnvFactory
 
 
@@ -134,7 +141,7 @@ def read_task(path: Path, name: str) -> TaskConfig:
 
 def task_from_table(table: Mapping[str, Any], name: str, where: str = "task") -> TaskConfig:
     """A task from plain values; `where` begins the message of an error."""
-    for key, reason in (("name", "the file's place"), ("factory", "Python's alone"), ("ordinary_reward", "play's")):
+    for key, reason in _NO_KEYS.items():
         if key in table:
             raise UsageError(f"{where}: {key} is no key of a task file: remove it (it is {reason})")
     values = {**table, "name": name}

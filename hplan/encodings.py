@@ -27,7 +27,8 @@ SUPPORTED = (
 )
 
 _BOUNDS = "it holds numbers that are out of bounds"
-Encode = Callable[[Any], np.ndarray]  # an observation -> its canonical form; ValueError where it is outside its space
+# An observation -> its canonical form, of vectors in float64; ValueError where it is outside its space
+Encode = Callable[[Any], np.ndarray]
 
 
 def observations(space: spaces.Space, where: str) -> tuple[ObservationSpec, Encode]:
@@ -118,11 +119,7 @@ def _measured(space: spaces.Box, value: Any) -> np.ndarray:
     array = _array(value, space.shape)
     if space.dtype.kind != "f":
         _within(array, space.low, space.high.astype(float) - space.low + 1)
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is told as such
-        vector = array.astype(np.float32).ravel()  # a copy: some environments write into what they returned
-    if not np.isfinite(vector).all():
-        raise ValueError("it is not finite")
-    return vector
+    return array.astype(float).ravel()  # a copy: some environments write into what they returned
 
 
 def _cell_or_row(counts: np.ndarray, numbers: Callable[[Any], np.ndarray]) -> tuple[ObservationSpec, Encode]:
@@ -245,11 +242,11 @@ def _flat(space: spaces.Space, value: Any) -> np.ndarray:
         counts = counts_of(space)
         assert counts is not None
         ends = np.cumsum(counts.ravel())
-        hot = np.zeros(ends[-1], np.float32)
+        hot = np.zeros(ends[-1])
         hot[_numbered(space, counts, value) + ends - counts.ravel()] = 1
         return hot
     if isinstance(space, spaces.MultiBinary):
-        return _numbered(space, np.full(space.shape, 2), value).astype(np.float32)
+        return _numbered(space, np.full(space.shape, 2), value).astype(float)
     assert isinstance(space, spaces.Box), space  # nothing else is supported as a part
     return _measured(space, value)
 

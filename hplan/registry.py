@@ -59,10 +59,11 @@ def task_of(task: Task, success: SuccessRule = "auto") -> TaskConfig:
 
 def task_for(agent: Any, task: Task | None = None, success: SuccessRule | None = None) -> TaskConfig:
     """The task that an agent acts in: its own where none is named. Success is what it was in its play, unless a rule is
-    given."""
+    given, and so are the numbers that it sees."""
     stack = agent.stack
     found = task_of(agent.task if task is None else task, success or stack.success_rule)
-    return replace(found, ordinary_reward=stack.ordinary_reward) if found.name == agent.task else found
+    own = stack.ordinary_reward if found.name == agent.task else found.ordinary_reward
+    return replace(found, ordinary_reward=own, offset=stack.offset)
 
 
 def task_from_factory(factory: EnvFactory, name: str = "", success: SuccessRule = "auto") -> TaskConfig:

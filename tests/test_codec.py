@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,6 +104,18 @@ def test_vectors(space, size):
         (size,),
         np.float32,
     )
+
+
+def test_an_offset_is_taken_in_float64_and_travels():
+    space = spaces.Dict(clock=spaces.Box(0, np.inf, (1,), np.float64), mode=spaces.Discrete(2))
+    view = replace(codec(space), offset=(1.7e9, 0.0, 0.0))
+    seen = {"clock": np.array([1.7e9 + 0.25]), "mode": 1}
+    assert view.encode(seen).tolist() == [0.25, 0, 1] and view.encode(seen).dtype == np.float32
+    assert view.doubles(seen).tolist() == [1.7e9 + 0.25, 0, 1]
+    assert codec(space).encode(seen)[0] == np.float32(1.7e9)
+    for again in (pickle.loads(pickle.dumps(view)), Codec.from_dict(tomllib.loads(tomli_w.dumps(view.to_dict())))):
+        assert again == view != codec(space)
+        assert np.array_equal(again.encode(seen), view.encode(seen))
 
 
 def test_vectors_are_copies():

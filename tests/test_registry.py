@@ -25,7 +25,7 @@ from hplan.registry import (
 from hplan.testing import check_task
 from hplan.types import UsageError
 
-NO_KEYS = ("name", "factory", "ordinary_reward", "changes", "play", "training")  # or tables of their own
+NO_KEYS = ("name", "factory", "ordinary_reward", "offset", "changes", "play", "training")  # or tables of their own
 
 
 @pytest.mark.parametrize("name", task_names())
@@ -79,9 +79,10 @@ def test_success_rule_of_the_call_is_kept():
 
 
 def test_success_of_an_agent_s_own_task_is_what_it_was_in_its_play():
-    stack = SimpleNamespace(success_rule="terminated", ordinary_reward=2.5)
+    stack = SimpleNamespace(success_rule="terminated", ordinary_reward=2.5, offset=(1e9,))
     agent = SimpleNamespace(task="minigrid/DoorKey-5x5", stack=stack)
     own, other = task_for(agent), task_for(agent, "minigrid/DoorKey-6x6")
+    assert own.offset == other.offset == (1e9,)
     assert (own.name, own.success, own.ordinary_reward) == ("minigrid/DoorKey-5x5", "terminated", 2.5)
     assert (other.success, other.ordinary_reward) == ("terminated", None)  # whose rewards are others
     assert task_for(agent, success="auto").success == "auto"

@@ -64,6 +64,10 @@ class Stack:
     def action_spec(self) -> ActionSpec:
         return self.codec.action_spec
 
+    @property
+    def offset(self) -> tuple[float, ...]:
+        return self.codec.offset
+
     def lowest(self, count: int) -> Stack:
         """The stack of the `count` lowest levels; one is the flat agent."""
         if not 1 <= count <= len(self.levels):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,8 +19,9 @@ from hplan.action_spaces import is_as_it_is
 from hplan.codec import Codec
 from hplan.gym_spaces import line
 from hplan.play.manifest import Manifest
+from hplan.play.precision import PROBES, offset_from
 from hplan.play.store import EpisodeStore, versions, write_episodes
-from hplan.types import ActionSpec, Episode, HplanError, ObservationSpec, UsageError
+from hplan.types import Episode, HplanError, UsageError
 from hplan.worlds.outcome import SUCCESS, VIOLATION
 
 _PREFIX, _SUFFIX = "ogbench/", "-v0"
@@ -35,14 +39,15 @@ def export_minari(path: Path | str, dataset: str) -> int:
     store = EpisodeStore.open(path, hashes=True)
     if store.manifest.observation_spec.context:
         raise UsageError(f"{path}: Minari has no place for the layout that each of these episodes is in")
-    buffers = [_buffer(EpisodeBuffer, number, episode) for number, episode in enumerate(store)]
+    codec = store.manifest.codec
+    buffers = [_buffer(EpisodeBuffer, number, episode, codec.offset) for number, episode in enumerate(store)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that there is no author, no permalink and no reference score
         try:
             minari.create_dataset_from_buffers(
                 dataset,
                 buffer=buffers,
-                **_spaces(store.manifest.observation_spec, store.manifest.action_spec),
+                **_spaces(codec),
                 algorithm_name=f"hplan play ({store.manifest.source})",
                 description=f"Reward-free play of {store.manifest.task}, seed {store.manifest.seed}",
                 requirements=[],
@@ -67,6 +72,7 @@ def import_minari(dataset: str, out: Path | str) -> EpisodeStore:
         raise UsageError(f"{dataset}: not on this machine, `minari download {dataset}` fetches it; here are {here}")
     source = minari.load_dataset(dataset)
     codec = Codec.of(source.observation_space, source.action_space, dataset)
+    codec = replace(codec, offset=_offset(source, codec))
     manifest = Manifest(
         task=dataset,
         environment=source.env_spec.id if source.env_spec else dataset,
@@ -112,6 +118,16 @@ def _minari_episodes(source: Any, dataset: str, codec: Codec) -> Iterator[Episod
             terminated=ended,
             seed=int(seeds[number]) % 2**63 if known else number,
         )
+
+
+def _offset(source: Any, codec: Codec) -> tuple[float, ...]:
+    seen: list[np.ndarray] = []
+    if codec.observation_spec.kind == "vector":
+        with suppress(UsageError, ValueError, TypeError):  # told with the episode where it is read
+            for one in islice(source.iterate_episodes(), PROBES):
+                rows = iterate(batch_space(codec.observation_space, len(one.rewards) + 1), one.observations)
+                seen += [codec.doubles(row) for row in islice(rows, PROBES)]
+    return offset_from(seen)
 
 
 def _best_ordinary_reward(source: Any) -> float:
@@ -174,13 +190,13 @@ def _float32(values: Any) -> np.ndarray:
         return np.asarray(values).astype(np.float32)
 
 
-def _buffer(make: Any, number: int, episode: Episode) -> Any:
+def _buffer(make: Any, number: int, episode: Episode, offset: tuple[float, ...]) -> Any:
     steps = len(episode)
     ends = np.arange(steps) == steps - 1
     return make(
         id=number,
         seed=episode.seed,
-        observations=np.array(episode.observations),
+        observations=episode.observations + np.array(offset) if offset else np.array(episode.observations),
         actions=np.array(episode.actions),
         rewards=np.array(episode.rewards),
         terminations=ends & episode.terminated,
@@ -189,9 +205,10 @@ def _buffer(make: Any, number: int, episode: Episode) -> Any:
     )
 
 
-def _spaces(observation: ObservationSpec, action: ActionSpec) -> dict[str, spaces.Space]:
-    """Spaces whose canonical form these are."""
-    seen = spaces.Box(-np.inf, np.inf, observation.shape, np.float32)
+def _spaces(codec: Codec) -> dict[str, spaces.Space]:
+    """Spaces whose canonical form is that of the codec; with its offset put back, for which it takes float64."""
+    observation, action = codec.observation_spec, codec.action_spec
+    seen = spaces.Box(-np.inf, np.inf, observation.shape, np.float64 if codec.offset else np.float32)
     if observation.kind == "symbols":
         seen = spaces.MultiDiscrete(np.broadcast_to(observation.cardinalities, observation.shape))
     if observation.kind == "image":

@@ -119,7 +119,7 @@ def learn(
         trained = train(data, cutting, chosen, levels=levels, run=run)
         stack = Stack(
             task=config.name,
-            codec=codec,  # the task's: others may have recorded in spaces of other values
+            codec=replace(codec, offset=Manifest.load(source).codec.offset),  # others may have recorded in other spaces
             levels=trained.levels,
             calibration=trained.calibration,
             tolerance=trained.tolerance,

@@ -142,6 +142,20 @@ def assert_same(one: EpisodeStore, other: EpisodeStore) -> None:
     assert one.manifest.observation_spec == other.manifest.observation_spec
 
 
+def test_large_numbers_of_a_data_set_keep_their_steps_there_and_back(tmp_path: Path) -> None:
+    space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    seen = [np.array([1.7e9 + i, 0.5 * i]) for i in range(T + 1)]
+    store = import_minari(data_set(observation_space=space, observations=seen), tmp_path / "in")
+    assert store.manifest.codec.offset == (1.7e9, 0.0)
+    assert next(iter(store)).observations.tolist() == [[i, 0.5 * i] for i in range(T + 1)]
+    export_minari(tmp_path / "in", "hplan/large-v0")
+    raw = next(minari.load_dataset("hplan/large-v0").iterate_episodes()).observations
+    assert raw.dtype == np.float64 and np.array_equal(raw, np.stack(seen))
+    again = import_minari("hplan/large-v0", tmp_path / "again")
+    assert again.manifest.codec.offset == store.manifest.codec.offset
+    assert_same(store, again)
+
+
 @pytest.mark.parametrize("make", [Corridor, Plane])
 def test_minari_there_and_back(tmp_path: Path, make: type) -> None:
     task = TaskConfig(name="toy", environment="toy", play=PlayConfig(episode_steps=20))
