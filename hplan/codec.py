@@ -17,9 +17,11 @@ Actions
     MultiDiscrete, MultiBinary, integer   the product of their choices, at most 256
         Box, Dict or Tuple of these
     Box of floats                         as it is; where a side has no bound, as `Box.sample` draws nearly always: from
-        -3 to 3, or from the one bound to 5 beyond it; from -1 to 1 where float32 cannot hold its width
+        -3 to 3, or from the one bound to 5 beyond it; from -1 to 1 where bounds are beyond 1,000, or less than a
+        thousandth apart
     integer Box of more combinations      from -1 to 1, rounded to its whole numbers
-    Dict or Tuple of Boxes                one vector
+    other choices of more combinations    a number from -1 to 1 each, of whose range every choice has an equal part
+    Dict or Tuple of any of these         one vector, in which choices are such numbers
 
 Values of an observation have to be of its space: whole numbers within bounds, or finite floats (their bounds are not
 checked, for many environments overstep them), in the space's shape. Grids may be of any height and width.

@@ -89,13 +89,18 @@ class ObservationSpec:
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """`discrete`: integers 0..size-1. `continuous`: float32 (size,) between `low` and `high`, each of length size."""
+    """`discrete`: integers 0..size-1. `continuous`: float32 (size,) between `low` and `high`, each of length size.
+
+    choices: for each number of continuous ones, how many choices have equal parts of its range, 0 where it is a number;
+    () where all are.
+    """
 
     kind: Literal["discrete", "continuous"]
     size: int
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
+    choices: tuple[int, ...] = ()
 
     @property
     def text(self) -> str:

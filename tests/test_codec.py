@@ -178,7 +178,7 @@ def test_continuous_actions_are_clipped_and_shaped():
 
 @pytest.mark.parametrize(
     "space",
-    [spaces.MultiDiscrete([10, 10, 10]), MIXED, spaces.Text(3)],
+    [spaces.Text(3), spaces.Dict(a=LEVER, b=spaces.Text(3)), spaces.Dict({}), spaces.Tuple([]), spaces.Sequence(LEVER)],
     ids=str,
 )
 def test_refused_actions_name_the_space_and_what_is_supported(space):
@@ -192,6 +192,11 @@ def test_refused_actions_name_the_space_and_what_is_supported(space):
         (spaces.Box(-np.inf, np.inf, (2,)), (-3, -3), (3, 3)),
         (spaces.Box(np.array([2.0, -np.inf]), np.array([np.inf, 2.0]), dtype=np.float64), (2, -3), (7, 2)),
         (spaces.Box(-LARGE, LARGE, (1,)), (-1,), (1,)),
+        (spaces.Box(-1000.0, 1000.0, (1,)), (-1000,), (1000,)),
+        (spaces.Box(-1e6, 1e6, (1,)), (-1,), (1,)),
+        (spaces.Box(0.0, 1e-6, (1,)), (-1,), (1,)),
+        (spaces.Box(1e9, 1e9 + 1e-3, (2,), np.float64), (-1, -1), (1, 1)),
+        (spaces.Box(np.array([-1.0, 0.5]), np.array([1.0, 0.5]), dtype=np.float64), (-1, -1), (1, 1)),  # one is fixed
         (spaces.Box(-1e300, 1e300, (1,), np.float64), (-1,), (1,)),
         (spaces.Box(0, 1000, (2,), np.int32), (-1, -1), (1, 1)),
         (spaces.Box(LONG.min, LONG.max, (1,), np.int64), (-1,), (1,)),
@@ -201,12 +206,20 @@ def test_refused_actions_name_the_space_and_what_is_supported(space):
             (-2, -2, 0),
             (2, 2, 1),
         ),
+        (MIXED, (-1, -1, -1), (1, 1, 1)),
+        (
+            spaces.Tuple([spaces.Box(-5, 5, (1,), np.int64), PARTS, spaces.Box(0.0, 2.0, ())]),
+            [-1] * 5 + [0],
+            [1] * 5 + [2],
+        ),
+        (spaces.MultiDiscrete([10, 10, 10], start=[0, -5, 3]), (-1, -1, -1), (1, 1, 1)),
+        (spaces.MultiBinary([3, 4]), (-1,) * 12, (1,) * 12),
     ],
     ids=lambda v: str(v)[:40],
 )
 def test_boxes_of_any_bounds_are_vectors_whose_values_are_of_the_space(space, low, high):
     box = acting(space)
-    assert (box.action_spec.kind, box.action_spec.low, box.action_spec.high) == ("continuous", low, high)
+    assert (box.action_spec.kind, box.action_spec.low, box.action_spec.high) == ("continuous", tuple(low), tuple(high))
     corners = [np.array(bound, np.float32) for bound in (low, high)]
     drawn = [box.random_action(np.random.default_rng(seed)) for seed in range(50)]
     for action in [*corners, *drawn]:
@@ -222,6 +235,15 @@ def test_where_a_box_has_no_bound_nearly_all_of_its_samples_are_within_the_range
     spec = acting(space).action_spec
     samples = np.stack([space.sample() for _ in range(2000)])
     assert ((samples >= spec.low) & (samples <= spec.high)).mean() > 0.99
+
+
+def test_choices_beside_numbers_have_equal_parts_of_a_range():
+    mixed = acting(spaces.Dict(mode=spaces.Discrete(3, start=4), push=spaces.Box(-2.0, 2.0, (2,))))
+    modes = [mixed.decode([share, 0.5, -0.5])["mode"] for share in (-1, -0.34, -0.33, 0, 0.33, 0.34, 1)]
+    assert modes == [4, 4, 5, 5, 5, 6, 6]
+    assert mixed.decode([0, 0.5, -0.5])["push"].tolist() == [0.5, -0.5]
+    drawn = [mixed.decode(mixed.random_action(np.random.default_rng(seed)))["mode"] for seed in range(300)]
+    assert all(70 < drawn.count(mode) < 130 for mode in (4, 5, 6))
 
 
 def test_whole_numbers_are_rounded_to_the_nearest():

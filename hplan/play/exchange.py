@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space, iterate
 
-from hplan.action_spaces import is_as_it_is
+from hplan.action_spaces import actions, canonical
 from hplan.codec import Codec
 from hplan.gym_spaces import line
 from hplan.play.manifest import Manifest
@@ -157,15 +157,16 @@ def canonical_actions(space: spaces.Space, raw: Any, where: str) -> np.ndarray:
 
     Raises HplanError naming the first action that is no element of a discrete space, or a space of other kinds.
     """
+    relaxed = actions(space, where)[0].kind == "continuous" and not isinstance(space, spaces.Box)
     parts = isinstance(space, spaces.Dict | spaces.Tuple)
-    if parts or (isinstance(space, spaces.Box) and not is_as_it_is(space)):
+    if parts or relaxed or (isinstance(space, spaces.Box) and space.dtype.kind != "f"):
         raise HplanError(
-            f"{where}: actions of {line(space)} cannot be imported; expected Discrete, MultiDiscrete, MultiBinary or a "
-            "Box of floats"
+            f"{where}: actions of {line(space)} cannot be imported; expected Discrete, MultiDiscrete or MultiBinary of "
+            "at most 256 combinations, or a Box of floats"
         )
-    rows = np.asarray(raw).reshape(len(raw), -1)
     if isinstance(space, spaces.Box):
-        return _float32(rows)
+        return _float32(canonical(space, raw))
+    rows = np.asarray(raw).reshape(len(raw), -1)
     counts = np.ravel(getattr(space, "nvec", space.n if isinstance(space, spaces.Discrete) else [2] * rows.shape[1]))
     least = np.ravel(getattr(space, "start", 0))
     outside = ~((rows >= least) & (rows < least + counts) & (rows == np.floor(rows))).all(1)

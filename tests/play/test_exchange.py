@@ -339,6 +339,25 @@ def test_canonical_actions_undo_the_codec() -> None:
         canonical_actions(MOVES, np.array([1.0, 1.5]), "here")
 
 
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(-1.0, 3.0, (2, 2)),
+        spaces.Box(-3e38, 3e38, (2,)),
+        spaces.Box(1e9, 1e9 + 1e-3, (2,), np.float64),
+        spaces.Box(np.array([0.0, 7.0]), np.array([1.0, 7.0]), dtype=np.float64),
+    ],
+    ids=str,
+)
+def test_canonical_actions_undo_the_codec_of_a_box_of_any_bounds(space: spaces.Box) -> None:
+    codec = Codec.of(LINE, space, "made up")
+    drawn = np.stack([codec.random_action(np.random.default_rng(seed)) for seed in range(20)])
+    raw = np.stack([codec.decode(action) for action in drawn])
+    varies = (space.high > space.low).ravel()
+    assert np.allclose(canonical_actions(space, raw, "here")[:, varies], drawn[:, varies], atol=1e-3)
+    assert not canonical_actions(space, raw, "here")[:, ~varies].any()
+
+
 @pytest.mark.parametrize("job", [export_minari, import_minari])
 def test_without_minari_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: object) -> None:
     monkeypatch.setitem(sys.modules, "minari", None)
@@ -347,7 +366,7 @@ def test_without_minari_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    "space", [spaces.Box(0, 1000, (2,), np.int64), spaces.Tuple([spaces.Discrete(2)]), spaces.Box(-3e38, 3e38, (2,))]
+    "space", [spaces.Box(0, 1000, (2,), np.int64), spaces.Tuple([spaces.Discrete(2)]), spaces.MultiDiscrete([20, 20])]
 )
 def test_actions_whose_canonical_form_is_another_are_not_imported_as_they_are(space: spaces.Space) -> None:
     with pytest.raises(HplanError, match=r"odd: actions of .* cannot be imported; expected Discrete"):
