@@ -45,8 +45,12 @@ class NoSuccessWarning(UserWarning):
     """No step of play succeeded: the message says how many were rewarded, and what tells success."""
 
 
+class LateRewardWarning(UserWarning):
+    """Play was paid only where an episode was cut: the message says so, and what to do."""
+
+
 class MissionWarning(UserWarning):
-    """A mission has words that play never met: the message says which, and which are known."""
+    """A mission has words that play never met, or nobody reads missions: the message says which, and what is known."""
 
 
 class ForbiddenWarning(UserWarning):

@@ -7,7 +7,7 @@ import math
 import pickle
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -32,12 +32,21 @@ from hplan.training.fit import Progress, Run
 from hplan.training.request import claim, describe
 from hplan.training.tiles import shows_tiles
 from hplan.training.train import HELD_OUT, History, Trained, train_stack
-from hplan.types import ActionSpec, HplanError, NoSuccessWarning, ObservationSpec, UsageError
+from hplan.types import (
+    ActionSpec,
+    HplanError,
+    LateRewardWarning,
+    MissionWarning,
+    NoSuccessWarning,
+    ObservationSpec,
+    UsageError,
+)
 from hplan.validation import Count, Seed, build, checked, near
 
 Levels = Literal["auto"] | Count
 Device = Literal["auto", "cpu", "cuda"]
 CURVES = "curves.json"
+KEPT = 64  # missions that an agent which reads none remembers
 FEWEST = 2  # episodes of play: one to learn from, and one to calibrate on
 
 
@@ -133,6 +142,7 @@ def learn(
                 "seed": seed,
                 "settings": own,
                 **trained.facts,
+                **_missions(data, trained.levels, config),
             },
             versions=versions(),
             edges=trained.edges,
@@ -258,6 +268,8 @@ def _load(folder: Path, task: TaskConfig) -> Play:
         raise HplanError(
             f"{folder} holds {data.episodes} episode of {data.steps} steps, too little to train on: play more steps"
         )
+    if task.goal in ("auto", "reward"):
+        _warn_of_late_rewards(data, task)
     no_success, no_rewards = torch.zeros_like(data.success), torch.zeros_like(data.rewards)
     if task.goal == "observation":  # success was of goals that the agent cannot see in an observation
         return replace(data, success=no_success, rewards=no_rewards)
@@ -287,6 +299,37 @@ def _load(folder: Path, task: TaskConfig) -> Play:
         stacklevel=3,
     )
     return replace(data, rewards=no_rewards)
+
+
+def _warn_of_late_rewards(data: Play, task: TaskConfig) -> None:
+    """Where rewards come but with the last step before a limit: no observation says when that is."""
+    paid = data.rewards.nonzero()[:, 0]
+    cut = (data.remaining[paid] == 1) & ~data.terminated[paid + 1] if len(paid) else torch.zeros(0, dtype=torch.bool)
+    if len(paid) > 1 and bool(cut.all()) and data.lengths.max() > 1:
+        warnings.warn(
+            f"all {len(paid):,} rewards of {task.name} came in the step in which an episode was cut by its limit: an "
+            "agent cannot know when that is. Pay when something is achieved, end the episode there (terminated), or "
+            "put the time into the observation (gymnasium.wrappers.TimeAwareObservation)",
+            LateRewardWarning,
+            stacklevel=4,
+        )
+
+
+def _missions(data: Play, levels: Sequence[Any], task: TaskConfig) -> dict[str, list[str]]:
+    """What play asked for, where the agent does not read missions: for `hplan.goals` to tell what is another one. Warns
+    (`MissionWarning`) where play asked for several."""
+    asked = sorted(set(data.missions))
+    if not asked or any(getattr(level, "words", ()) for level in levels):
+        return {}
+    if len(asked) > 1 and data.success.any():
+        warnings.warn(
+            f"play of {task.name} asked for {len(asked)} missions, such as {asked[0]!r} and {asked[-1]!r}, and these "
+            "levels read none: the agent aims for what any of them counted as success. Levels of events over maps of "
+            "symbols read missions",
+            MissionWarning,
+            stacklevel=4,
+        )
+    return {"missions": asked[:KEPT]}
 
 
 def read_curves(folder: str | Path) -> dict[str, Curve]:

@@ -91,7 +91,7 @@ class SplitEnv(gymnasium.Wrapper):
                 observation, info = self.env.reset(seed=derived, options=options)
                 seen = self.codec.encode(observation) if self._fingerprint else None
             except (Exception, SystemExit) as error:
-                raise self._failure(f"reset raised {type(error).__name__}: {error}") from error
+                raise self._failure("reset", error) from error
             if seen is None or self._fingerprint is None or layout_split(self._fingerprint(seen)) == self.split:
                 return observation, info
         raise HplanError(
@@ -103,16 +103,19 @@ class SplitEnv(gymnasium.Wrapper):
         try:
             observation, reward, terminated, truncated, info = self.env.step(action)
         except (Exception, SystemExit) as error:
-            raise self._failure(f"step({action}) raised {type(error).__name__}: {error}") from error
+            raise self._failure(f"step({action})", error) from error
         self._step += 1
         if not abs(reward) <= _LARGEST:  # type: ignore[arg-type]  # Outcome made it a float; NaN is not, either
-            raise self._failure(f"reward {reward} is not finite in float32")
+            raise self._failure("", HplanError(f"reward {reward} is not finite in float32"))
         return observation, reward, terminated, truncated, info  # type: ignore[return-value]
 
     def render(self) -> str:  # type: ignore[override]
         return self._outcome.draw()
 
-    def _failure(self, what: str) -> HplanError:
+    def _failure(self, call: str, error: BaseException) -> HplanError:
+        """What hplan says of a value is a sentence by itself."""
+        own = isinstance(error, HplanError)
+        what = str(error).removeprefix(f"{self.name}: ") if own else f"{call} raised {type(error).__name__}: {error}"
         return HplanError(f"{self.name}, seed {self._seed}, step {self._step}: {what}")
 
     def _snapshot(self) -> _Here:

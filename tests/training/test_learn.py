@@ -30,7 +30,15 @@ from hplan.play.manifest import Manifest, check_same_spaces
 from hplan.play.store import EpisodeStore, write_episodes
 from hplan.training.learn import CURVES, learn
 from hplan.training.request import REQUEST
-from hplan.types import ActionSpec, Episode, HplanError, NoSuccessWarning, UsageError
+from hplan.types import (
+    ActionSpec,
+    Episode,
+    HplanError,
+    LateRewardWarning,
+    MissionWarning,
+    NoSuccessWarning,
+    UsageError,
+)
 
 pytestmark = pytest.mark.training
 
@@ -258,6 +266,43 @@ def test_play_without_a_success_says_how_many_steps_were_rewarded(tmp_path: Path
     said = r"no step of make counted as success in 1,000 steps of play, of which [1-9]\d* were rewarded"
     with pytest.warns(NoSuccessWarning, match=said):
         learn(make, tmp_path / "run", steps=1000, levels=1, settings=SMALL)
+
+
+class Late(Paid):
+    """The right end pays where the episode is cut, and not before."""
+
+    def step(self, action: int) -> tuple:
+        observation, _, _, _, info = super().step(action)
+        self.steps += 1
+        cut = self.steps == 30
+        return observation, float(cut and self.at > 2), False, cut, info
+
+    def reset(self, **options) -> tuple:
+        self.steps = 0
+        return super().reset(**options)
+
+
+def test_rewards_that_come_only_where_an_episode_is_cut_are_told(tmp_path: Path) -> None:
+    said = r"all [1-9]\d* rewards of Late came in the step in which an episode was cut by its limit"
+    with pytest.warns(LateRewardWarning, match=said):
+        learn(Late, tmp_path / "run", steps=1500, levels=1, settings=SMALL, goal="reward")
+
+
+class Asks(TwoDoors):
+    """Every other episode asks for something else, and nobody can tell from what is seen."""
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
+        observation, info = super().reset(seed=seed, options=options)
+        return observation, {**info, "mission": ("go right", "hurry up")[(seed or 0) // 10 % 2]}
+
+
+def test_missions_that_no_level_reads_are_told_and_remembered(tmp_path: Path) -> None:
+    play = replace(two_doors(training={}), name="Asks", environment="Asks", factory=Asks)
+    with pytest.warns(MissionWarning, match=r"play of Asks asked for 2 missions, such as 'go right' and 'hurry up'"):
+        agent = learn(play, tmp_path / "run", levels=1, encoder="one-hot", settings={"base_steps": 20, "batch": 32})
+    assert agent.train_info["missions"] == ["go right", "hurry up"]
+    with pytest.warns(MissionWarning, match="mission 'sing': play of Asks asked for 'go right', 'hurry up', and"):
+        agent.reset(goal="sing")
 
 
 def test_one_episode_is_too_little(tmp_path: Path) -> None:

@@ -90,3 +90,72 @@ def test_what_says_nothing_is_told(parts: Any, told: str) -> None:
     begin(env, 0)
     with pytest.raises(HplanError, match=told):
         _ = [take(env, 1) for _ in range(3)]
+
+
+class Changes(Corridor):
+    """Its spaces are others from the second episode on, or from step 2 on."""
+
+    def __init__(self, when: str, what: str) -> None:
+        super().__init__()
+        self.when, self.what, self.episodes = when, what, 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.episodes += 1
+        if self.when == "episode" and self.episodes == 2:
+            setattr(self, self.what, spaces.Discrete(9))
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: int) -> Any:
+        if self.when == "step" and self.steps == 1:
+            setattr(self, self.what, spaces.Discrete(9))
+        return super().step(action)
+
+
+@pytest.mark.parametrize("when", ["episode", "step"])
+@pytest.mark.parametrize(("what", "was"), [("action_space", 2), ("observation_space", 4)])
+def test_an_environment_that_changes_its_spaces_is_told(what: str, was: int, when: str) -> None:
+    env = make_world(task_from_factory(lambda: Changes(when, what)))
+    begin(env, 0)
+    word = what.replace("_", " ")
+    said = rf"seed \d, step \d: its {word} was Discrete\({was}\) and has become Discrete\(9\): hplan takes environments"
+    with pytest.raises(HplanError, match=said):
+        _ = [take(env, 1) for _ in range(2)] if when == "step" else begin(env, 1)
+
+
+def test_an_environment_that_makes_its_spaces_anew_keeps_them() -> None:
+    class Anew(Corridor):
+        @property
+        def action_space(self) -> Any:  # type: ignore[override]
+            return spaces.Discrete(2)
+
+    env = make_world(task_from_factory(Anew))
+    for seed in range(2):
+        begin(env, seed)
+        assert take(env, 1).observation.item() == 1
+
+
+def test_a_grid_that_becomes_larger_is_told_where_it_is_played(tmp_path: Path) -> None:
+    class Grows(gymnasium.Env):
+        observation_space, action_space = spaces.Box(0, 3, (4, 5), np.int64), spaces.Discrete(2)
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            self.steps = 0
+            return np.zeros((4, 5), np.int64), {}
+
+        def step(self, action: int) -> Any:
+            self.steps += 1
+            return np.zeros((4 + self.steps // 3, 5), np.int64), 0.0, False, False, {}
+
+    with pytest.raises(HplanError, match=r"Grows, seed \d+, step 2: it shows \(5, 5, 1\) and was of \(4, 5, 1\)"):
+        play(task_from_factory(Grows), tmp_path, steps=50, seed=0)
+
+
+def test_what_an_episode_begins_with_is_told_with_its_seed(tmp_path: Path) -> None:
+    class Outside(Corridor):
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            super().reset(seed=seed)
+            return 7, {}
+
+    said = r"Outside, seed [1-9]\d*, step 0: observation 7 is outside its space Discrete\(4\)"
+    with pytest.raises(HplanError, match=said):
+        play(task_from_factory(Outside), tmp_path, steps=50, seed=0)
