@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 from types import ModuleType
 from typing import Any
 
@@ -69,7 +70,9 @@ def import_minari(dataset: str, out: Path | str) -> EpisodeStore:
     minari = _minari()
     if dataset not in (local := minari.list_local_datasets()):
         here = ", ".join(local) or "none"
-        raise UsageError(f"{dataset}: not on this machine, `minari download {dataset}` fetches it; here are {here}")
+        raise UsageError(
+            f"{dataset}: not on this machine, `minari download {quote(dataset)}` fetches it; here are {here}"
+        )
     source = minari.load_dataset(dataset)
     codec = Codec.of(source.observation_space, source.action_space, dataset)
     codec = replace(codec, offset=_offset(source, codec))

@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal
 
 from hplan.codec import Codec
@@ -113,9 +114,10 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def _remedy(content: dict[str, Any]) -> str:
     """The command that makes the same play as this manifest's."""
+    task = quote(content["task"])
     if content["source"] == "official":
-        return f"`hplan data import {content['task']} --out DIR`"
-    return f"`hplan data make {content['task']} --steps {content['steps']} --seed {content['seed']} --out DIR`"
+        return f"`hplan data import {task} --out DIR`"
+    return f"`hplan data make {task} --steps {content['steps']} --seed {content['seed']} --out DIR`"
 
 
 def _tuples(content: dict[str, Any]) -> dict[str, Any]:

@@ -90,3 +90,8 @@ def test_what_is_no_trace_is_refused(tmp_path: Path, content: bytes | None) -> N
         path.write_bytes(content)
     with pytest.raises(UsageError, match="no trace at" if content is None else "holds no step of a trace"):
         read_trace(path)
+
+
+def test_the_command_that_is_recommended_can_be_pasted(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--trace '.*/a trace'` records one"):
+        read_trace(tmp_path / "a trace")
