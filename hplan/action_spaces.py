@@ -15,11 +15,9 @@ from hplan.gym_spaces import parts_of
 from hplan.types import ActionSpec
 
 _MOST_ACTIONS = 256
+_FAR = 1e3  # the largest bound, and one over the least range, with which actions of a Box are as they are
 _SAMPLES = 3.0, 5.0  # from the normal and the exponential that `Box.sample` draws from: 99.7 and 99.3 % lie within
-SUPPORTED = (
-    f"Discrete, MultiDiscrete, MultiBinary, integer Box, and Dict and Tuple of these, of at most {_MOST_ACTIONS} "
-    "combinations; Box, and Dict and Tuple of Boxes"
-)
+SUPPORTED = "Discrete, MultiDiscrete, MultiBinary, Box, and Dict and Tuple of these"
 Decode = Callable[[Any], Any]  # a canonical action -> one of the space, as `sample()` gives it
 
 
@@ -34,9 +32,17 @@ def actions(space: spaces.Space, where: str) -> tuple[ActionSpec, Decode]:
         choices = [count for part in counts for count in part.ravel().tolist()]
         if math.prod(choices) <= _MOST_ACTIONS:
             return _combinations(space, leaves, counts, choices)
-    if leaves and all(isinstance(leaf, spaces.Box) and leaf.dtype.kind in "iuf" for leaf in leaves):
+    if all(_is_box(leaf) or counts_of(leaf) is not None for leaf in leaves) and sum(map(_size, leaves)):
         return _numbers(space, leaves)
     raise unsupported(space, where, "action", SUPPORTED)
+
+
+def _is_box(space: Any) -> bool:
+    return isinstance(space, spaces.Box) and space.dtype.kind in "iuf"
+
+
+def _size(space: Any) -> int:
+    return math.prod(space.shape)
 
 
 def _combinations(
@@ -61,21 +67,28 @@ def _choice(space: Any, value: np.ndarray) -> Any:
 def _numbers(space: spaces.Space, leaves: list[Any]) -> tuple[ActionSpec, Decode]:
     ranges = [_range(leaf) for leaf in leaves]
     least, most = (tuple(np.concatenate(bounds).tolist()) for bounds in list(zip(*ranges, strict=True))[:2])
-    ends = np.cumsum([math.prod(leaf.shape) for leaf in leaves])[:-1]
+    ends = np.cumsum([_size(leaf) for leaf in leaves])[:-1]
 
     def decode(action: Any) -> Any:
         parts = np.split(np.asarray(action).reshape(len(least)), ends)
         return _whole(space, iter([known[2](part) for known, part in zip(ranges, parts, strict=True)]))
 
-    return ActionSpec("continuous", len(least), least, most), decode
+    counts = [counts_of(leaf) for leaf in leaves]
+    parts = [np.zeros(_size(leaf), int) if n is None else n.ravel() for leaf, n in zip(leaves, counts, strict=True)]
+    choices = tuple(np.concatenate(parts).tolist())
+    return ActionSpec("continuous", len(least), least, most, choices=choices if any(choices) else ()), decode
 
 
-def _range(space: spaces.Box) -> tuple[np.ndarray, np.ndarray, Decode]:
+def _range(space: Any) -> tuple[np.ndarray, np.ndarray, Decode]:
     """Least and greatest of each canonical number, float32 (n,), and the way back.
 
-    Floats are as they are. Where a side has no bound, the range is where `Box.sample` draws from. From -1 to 1 in
-    canonical form: whole numbers, which are rounded, and a Box whose width float32 cannot hold.
+    Floats are as they are, up to a thousand. Where a side has no bound, the range is where `Box.sample` draws from.
+    From -1 to 1 in canonical form: choices, which have equal parts of it; whole numbers, which are rounded; and a Box
+    with larger bounds, or with a range of less than a thousandth.
     """
+    if (counts := counts_of(space)) is not None:
+        ones = np.ones(counts.size, np.float32)
+        return -ones, ones, lambda action: _choice(space, _part(action, counts))
     low, high = _finite(space)
     if is_as_it_is(space):
         least, most = (bound.astype(np.float32).ravel() for bound in (low, high))
@@ -98,11 +111,27 @@ def _range(space: spaces.Box) -> tuple[np.ndarray, np.ndarray, Decode]:
     return -ones, ones, decode
 
 
+def _part(action: Any, counts: np.ndarray) -> np.ndarray:
+    """Which of so many equal parts of the range from -1 to 1 each number lies in."""
+    share = (np.clip(np.asarray(action, float).reshape(counts.shape), -1, 1) + 1) / 2
+    return np.minimum((share * counts).astype(np.int64), counts - 1)
+
+
 def is_as_it_is(space: spaces.Box) -> bool:
     """Whether canonical actions of this Box are the environment's own numbers."""
-    with np.errstate(over="ignore"):
-        low, high = (bound.astype(np.float32) for bound in _finite(space))
-        return space.dtype.kind == "f" and bool(np.isfinite(high - low).all())
+    low, high = (bound.astype(float) for bound in _finite(space))
+    near = (np.maximum(np.abs(low), np.abs(high)) <= _FAR).all() and (high - low >= 1 / _FAR).all()
+    return space.dtype.kind == "f" and bool(near)
+
+
+def canonical(space: spaces.Box, actions: np.ndarray) -> np.ndarray:
+    """The inverse of the codec's `decode` for actions (T, ...) of a Box of floats: (T, A), in float64."""
+    rows = np.asarray(actions, float).reshape(len(actions), -1)
+    if is_as_it_is(space):
+        return rows
+    low, high = (bound.astype(float).ravel() / 2 for bound in _finite(space))  # halves, whose difference is finite
+    middle, reach = low + high, high - low
+    return np.where(reach > 0, (rows - middle) / np.where(reach > 0, reach, 1), 0.0)
 
 
 def _finite(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:

@@ -218,7 +218,9 @@ class Agent:
         `violation`, and where there are any `goal`, `goal_name` and `context`. Raises UsageError for other spaces."""
         from hplan.worlds.views import wrap
 
-        return wrap(env, self.stack.codec, ending_succeeds=self.stack.success_rule == "terminated")
+        stack = self.stack
+        ending_succeeds = stack.success_rule == "terminated"
+        return wrap(env, stack.codec, ending_succeeds=ending_succeeds, ordinary_reward=stack.ordinary_reward)
 
     def save(self, folder: str | Path) -> None:
         graphs = {k: each.edges for k, each in enumerate(self.planners) if isinstance(each, LandmarkGraph)}

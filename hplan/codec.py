@@ -7,6 +7,7 @@ Observations
     MultiBinary, small integer Box        symbols (H, W, 1) from shape (H, W), (H, W, F) from shape (H, W, F)
     Box of uint8 from 0 to 255 or floats  image (H, W, C) uint8, from shape (H, W), (H, W, C) or (C, H, W), where it is
         from 0 to 1 (these in 3-D alone)      16 pixels across or more and has 24 channels at the most
+    MultiBinary, Box of zeros and ones    such an image from 32 pixels across on, in black and white
     Box of floats, or integers in 1-D     vector, flattened
     Dict or Tuple of these, nested        symbols (1, 1, n) where all are discrete, else a vector (discrete: one-hot)
     Dict of a GoalEnv                     `observation` where the goal is of the same space; else, of Boxes, the vector
@@ -16,9 +17,11 @@ Actions
     MultiDiscrete, MultiBinary, integer   the product of their choices, at most 256
         Box, Dict or Tuple of these
     Box of floats                         as it is; where a side has no bound, as `Box.sample` draws nearly always: from
-        -3 to 3, or from the one bound to 5 beyond it; from -1 to 1 where float32 cannot hold its width
+        -3 to 3, or from the one bound to 5 beyond it; from -1 to 1 where bounds are beyond 1,000, or less than a
+        thousandth apart
     integer Box of more combinations      from -1 to 1, rounded to its whole numbers
-    Dict or Tuple of Boxes                one vector
+    other choices of more combinations    a number from -1 to 1 each, of whose range every choice has an equal part
+    Dict or Tuple of any of these         one vector, in which choices are such numbers
 
 Values of an observation have to be of its space: whole numbers within bounds, or finite floats (their bounds are not
 checked, for many environments overstep them), in the space's shape. Grids may be of any height and width.
@@ -49,6 +52,8 @@ class Codec:
     where: the environment's name, for messages. action_names: of discrete actions or of dimensions. context and
     context_frame: of `ObservationSpec`. achieved: for each number of a GoalEnv's achieved goal, which number of its
     `observation` is the same one; -1 where none is, and () where nothing is known.
+    offset: what is taken from each number of a vector, in float64, before it becomes float32, which cannot hold small
+    steps of large numbers (`hplan.play.precision`); () where nothing is.
     Raises UsageError where one of the spaces is not supported.
     """
 
@@ -59,6 +64,7 @@ class Codec:
     context: tuple[int, ...] = ()
     context_frame: tuple[float, ...] = ()
     achieved: tuple[int, ...] = ()
+    offset: tuple[float, ...] = ()
     observation_spec: ObservationSpec = field(init=False, compare=False)
     action_spec: ActionSpec = field(init=False, compare=False)
 
@@ -90,13 +96,18 @@ class Codec:
         Raises OutsideSpace, a UsageError that names value and space.
         """
         try:
-            return self._encode(observation)  # type: ignore[attr-defined]  # set above: no field, so never compared
+            seen = self._encode(observation)  # type: ignore[attr-defined]  # set above: no field, so never compared
+            return seen if self.observation_spec.kind != "vector" else _single(seen, self.offset)
         except (ValueError, TypeError, OverflowError) as error:
             seen = " ".join(repr(observation).split())
             raise OutsideSpace(
                 f"{self.where}: observation {seen[:80]}{'...' * (len(seen) > 80)} is outside its space "
                 f"{line(self.observation_space)}: {error}"
             ) from error
+
+    def doubles(self, observation: Any) -> np.ndarray:
+        """A vector (D,) as the environment has it, in float64."""
+        return self._encode(observation)  # type: ignore[attr-defined]
 
     def decode(self, action: Any) -> Any:
         """A canonical action as `env.step` takes it: of the action space, and as `sample()` gives them."""
@@ -160,4 +171,14 @@ class Codec:
         return cls(built(table["observation"]), built(table["action"]), where, **options)
 
 
-_OPTIONS = ("action_names", "context", "context_frame", "achieved")
+def _single(numbers: np.ndarray, offset: tuple[float, ...]) -> np.ndarray:
+    if offset:
+        numbers = numbers - offset
+    with np.errstate(over="ignore"):  # what it cannot hold becomes infinite, and is told as such
+        vector = numbers.astype(np.float32)
+    if not np.isfinite(vector).all():
+        raise ValueError("it is not finite")
+    return vector
+
+
+_OPTIONS = ("action_names", "context", "context_frame", "achieved", "offset")

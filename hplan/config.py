@@ -81,6 +81,8 @@ class TaskConfig:
     `auto` tries a few seeds. changes: what disturbs an episode. probes: names of known factors, for reports only.
     training: settings by budget.
     factory: makes the environment instead of `environment`, for tasks that are a Python function (never in a file).
+    Never in a file either, but of an agent's play: ordinary_reward, the best that a step paid which did not end an
+    episode (worlds/outcome.py), and the codec's offset.
     """
 
     name: str
@@ -95,6 +97,8 @@ class TaskConfig:
     training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     probes: Names = ()
     environments: Names = ()
+    ordinary_reward: Number | None = None
+    offset: tuple[float, ...] | None = None
     factory: EnvFactory | None = None
 
     def __post_init__(self) -> None:
@@ -117,6 +121,12 @@ class TaskConfig:
         return self.environment or ", ".join(self.environments)
 
 
+_NO_KEYS = {
+    "name": "the file's place",
+    "factory": "Python's alone",
+    "ordinary_reward": "found from play",
+    "offset": "found from play",
+}
 Task = str | TaskConfig | EnvFactory
 
 
@@ -131,9 +141,9 @@ def read_task(path: Path, name: str) -> TaskConfig:
 
 def task_from_table(table: Mapping[str, Any], name: str, where: str = "task") -> TaskConfig:
     """A task from plain values; `where` begins the message of an error."""
-    for key in ("name", "factory"):
+    for key, reason in _NO_KEYS.items():
         if key in table:
-            raise UsageError(f"{where}: {key} is no key of a task file: remove it (the name is the file's place)")
+            raise UsageError(f"{where}: {key} is no key of a task file: remove it (it is {reason})")
     values = {**table, "name": name}
     for key, kind in (("play", PlayConfig), ("changes", ChangeConfig)):
         if isinstance(part := values.get(key), Mapping):

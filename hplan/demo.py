@@ -80,7 +80,7 @@ def write(
             f"agent, solved {flat.successes} with {flat.predictor_evals_per_step:,.1f}.",
             f"Played, learned and measured in {seconds:.0f} s.",
         ),
-        curves=json.loads((path.parent / CURVES).read_text(encoding="utf-8")),
+        curves=json.loads((path.parent / CURVES).read_text(encoding="utf-8-sig")),
         levels=pages(agent, seed),
         results=results,
         episode=episode,

@@ -16,16 +16,19 @@ _MOST_VALUES = 64  # of one symbol of an integer Box: more are measurements or p
 _MOST_COMBINATIONS = 4096  # of the features of a single cell
 _MOST_NUMBERS = 4096  # of a vector or a grid: more are images, and need an encoder of their own
 _SMALLEST_IMAGE = 16  # pixels across: what is smaller is a grid of numbers
+_SMALLEST_PICTURE = 32  # of zeros and ones: what is smaller is a board
 _CHANNELS = 24  # of an image at the most: eight frames in colour
 SUPPORTED = (
     "Discrete, MultiDiscrete, MultiBinary, integer Box of shape (H, W) or (H, W, F) with at most "
     f"{_MOST_VALUES} values, Box of at most {_MOST_NUMBERS} floats, images (Box of uint8 from 0 to 255, or of floats "
-    f"from 0 to 1, of shape (H, W, C) or (C, H, W), {_SMALLEST_IMAGE} pixels across or more), "
+    f"from 0 to 1, of shape (H, W, C) or (C, H, W), {_SMALLEST_IMAGE} pixels across or more; zeros and ones, "
+    f"{_SMALLEST_PICTURE} or more), "
     "Dict and Tuple of all but images, GoalEnv's Dict"
 )
 
 _BOUNDS = "it holds numbers that are out of bounds"
-Encode = Callable[[Any], np.ndarray]  # an observation -> its canonical form; ValueError where it is outside its space
+# An observation -> its canonical form, of vectors in float64; ValueError where it is outside its space
+Encode = Callable[[Any], np.ndarray]
 
 
 def observations(space: spaces.Space, where: str) -> tuple[ObservationSpec, Encode]:
@@ -34,9 +37,9 @@ def observations(space: spaces.Space, where: str) -> tuple[ObservationSpec, Enco
         return _goal(space, where)
     if isinstance(space, spaces.Dict | spaces.Tuple):
         return _composite(space, where)
-    if isinstance(space, spaces.Box) and (channels := _image_channels(space)) is not None:
-        return _image(space, channels)
     counts = counts_of(space)
+    if (channels := _image_channels(space, counts)) is not None:
+        return _image(space, channels)
     if counts is not None and counts.ndim <= 1 and counts.size:
         return _cell_or_row(counts.ravel(), lambda value: _numbered(space, counts, value))
     if counts is not None and counts.ndim in (2, 3) and 0 < counts.size <= _MOST_NUMBERS:
@@ -116,10 +119,7 @@ def _measured(space: spaces.Box, value: Any) -> np.ndarray:
     array = _array(value, space.shape)
     if space.dtype.kind != "f":
         _within(array, space.low, space.high.astype(float) - space.low + 1)
-    vector = array.astype(np.float32).ravel()  # a copy: some environments write into what they returned
-    if not np.isfinite(vector).all():
-        raise ValueError("it is not finite")
-    return vector
+    return array.astype(float).ravel()  # a copy: some environments write into what they returned
 
 
 def _cell_or_row(counts: np.ndarray, numbers: Callable[[Any], np.ndarray]) -> tuple[ObservationSpec, Encode]:
@@ -160,31 +160,45 @@ def _grid(space: spaces.Space, counts: np.ndarray) -> tuple[ObservationSpec, Enc
     return ObservationSpec("symbols", shape, cardinalities), encode
 
 
-def _image_channels(space: spaces.Box) -> int | None:
+def _image_channels(space: Any, counts: np.ndarray | None) -> int | None:
     """Which axis of an image's space holds its channels, 2 where there is none of greyscale; None where it is no
-    image."""
-    if len(space.shape) not in (2, 3):
+    image. counts: of `counts_of`."""
+    if not isinstance(space, spaces.Box | spaces.MultiBinary) or len(space.shape) not in (2, 3):
         return None
-    floats = space.dtype.kind == "f"
-    if space.dtype != np.uint8 and not (floats and len(space.shape) == 3):  # rows of floats are measurements
-        return None
-    if space.low.min() != 0 or space.high.max() != (1 if floats else 255) or (space.low == space.high).any():
+    smallest = _SMALLEST_PICTURE if _is_black_and_white(space, counts) else _SMALLEST_IMAGE
+    if smallest == _SMALLEST_IMAGE and not _is_of_pixels(space):
         return None
     sizes = space.shape if len(space.shape) == 3 else (*space.shape, 1)
     for axis in (2, 0):
         across = sizes[:axis] + sizes[axis + 1 :]
-        if sizes[axis] <= _CHANNELS and min(across) >= _SMALLEST_IMAGE:
+        if sizes[axis] <= _CHANNELS and min(across) >= smallest:
             return axis
     return None
 
 
-def _image(space: spaces.Box, channels: int) -> tuple[ObservationSpec, Encode]:
+def _is_of_pixels(space: Any) -> bool:
+    """Bytes, or floats of a colour: rows of floats are measurements."""
+    floats = space.dtype.kind == "f"
+    if space.dtype != np.uint8 and not (floats and len(space.shape) == 3):
+        return False
+    whole = space.low.min() == 0 and space.high.max() == (1 if floats else 255)
+    return whole and not (space.low == space.high).any()
+
+
+def _is_black_and_white(space: Any, counts: np.ndarray | None) -> bool:
+    return counts is not None and bool((counts == 2).all() and (least_of(space) == 0).all())
+
+
+def _image(space: Any, channels: int) -> tuple[ObservationSpec, Encode]:
     shape = space.shape if len(space.shape) == 3 else (*space.shape, 1)
     height, width = (size for axis, size in enumerate(shape) if axis != channels)
+    black_and_white = _is_black_and_white(space, counts_of(space))
 
     def encode(value: Any) -> np.ndarray:
         array = _array(value, space.shape)
-        if space.dtype.kind == "f":
+        if black_and_white:
+            array = 255 * _within(array, 0, 2)
+        elif space.dtype.kind == "f":
             if not np.isfinite(array).all():
                 raise ValueError("it is not finite")
             if array.min() < 0 or array.max() > 1:
@@ -228,11 +242,11 @@ def _flat(space: spaces.Space, value: Any) -> np.ndarray:
         counts = counts_of(space)
         assert counts is not None
         ends = np.cumsum(counts.ravel())
-        hot = np.zeros(ends[-1], np.float32)
+        hot = np.zeros(ends[-1])
         hot[_numbered(space, counts, value) + ends - counts.ravel()] = 1
         return hot
     if isinstance(space, spaces.MultiBinary):
-        return _numbered(space, np.full(space.shape, 2), value).astype(np.float32)
+        return _numbered(space, np.full(space.shape, 2), value).astype(float)
     assert isinstance(space, spaces.Box), space  # nothing else is supported as a part
     return _measured(space, value)
 

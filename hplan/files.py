@@ -17,21 +17,27 @@ LOCK = ".lock"  # in a folder that a process works in
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> Path:
     """Write `content` (text as UTF-8) to `path`, and make its folder. A reader sees the old file or the new one, never
-    a part, whenever the process is killed. Raises OSError (a full disk, no permission) and then leaves nothing behind.
+    a part, whenever the process is killed. Links are followed; devices and pipes are written to as they are.
+    Raises OSError (a full disk, no permission) and then leaves nothing behind.
     """
-    path = Path(path)
+    content = content.encode() if isinstance(content, str) else content
+    given, path = Path(path), Path(os.path.realpath(path))
+    if given.parts[:2] == ("/", "dev") or (given.exists() and not given.is_file()):  # renaming would take their place
+        with open(given, "wb") as stream:
+            stream.write(content)
+        return given
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"
     try:
         with open(temporary, "xb") as file:  # with the rights that the user's umask gives
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    return path
+    return given
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:
@@ -47,16 +53,29 @@ def is_unused(folder: Path) -> bool:
 
 def check_writable(*paths: str | os.PathLike[str] | None) -> None:
     """Raises UsageError where no file can be written at one of `paths`: told before hours of work, not after them."""
-    for path in (Path(path) for path in paths if path is not None):
-        if path.is_dir():
+    for name in (os.fspath(path) for path in paths if path is not None):
+        path = Path(name)
+        if path.is_dir() or name.endswith(os.sep):
             raise UsageError(f"{path} is a folder; name a file, such as {path / 'result.json'}")
-        folder = path.parent
-        while not folder.exists() and folder != folder.parent:
-            folder = folder.parent
-        if not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise UsageError(
-                f"{path} cannot be written: {folder} is no folder that you may write to; name another file"
-            )
+        _check_parent(path, "file")
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Raises UsageError where there can be no folder of that name, or none to write in."""
+    folder = Path(path)
+    if folder.is_symlink() and not folder.exists():
+        raise UsageError(f"{folder} is a link to {os.readlink(folder)}, which is not there: name another folder")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file: name a folder")
+    _check_parent(folder / "file", "folder")
+
+
+def _check_parent(path: Path, what: str) -> None:
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"{path} cannot be written: {folder} is no folder that you may write to; name another {what}")
 
 
 def plain(value: Any) -> Any:

@@ -18,9 +18,10 @@ def goal_of(stack: Stack, goal: Any) -> Goal | None:
     """goal: an observation as the environment gives them, an energy over level-0 latents, a mission in words, or None:
     the task's own success. None comes back where it is up to the first observation, as in a GoalEnv.
 
-    A mission is the task's success as these words have it; whatever it says, where play had no more than one. Words
-    that play never met are left out, with a MissionWarning. Where they are more than a quarter, the agent goes by the
-    mission of play that is most like it; where they are all, raises UsageError."""
+    A mission is the task's success as these words have it. Where nobody reads them, for play had no more than one, say,
+    it is that success whatever it says, with a MissionWarning where play never asked for it. Words that play never met
+    are left out, with a MissionWarning. Where they are more than a quarter, the agent goes by the mission of play that
+    is most like it; where they are all, raises UsageError."""
     if goal is None and is_goal_space(stack.codec.observation_space):
         return None
     if goal is None or isinstance(goal, str):
@@ -37,6 +38,15 @@ def _success(stack: Stack, mission: str | None) -> Goal:
         return TaskReturn(tuple(None if one is None else Return(one) for one in learned))
     words = {} if mission is None else {k: getattr(level, "words", ()) for k, level in enumerate(stack.levels)}
     known = {word for some in words.values() for word in some}
+    met = stack.train.get("missions", [])
+    if mission and not known and met and mission not in met:
+        known_ones = ", ".join(map(repr, met[:3])) + ("" if len(met) < 4 else f" and {len(met) - 3} more")
+        warnings.warn(
+            f"mission {mission!r}: play of {stack.task} asked for {known_ones}, and the agent reads no missions: it "
+            "goes by what counted as success there",
+            MissionWarning,
+            stacklevel=4,
+        )
     if mission is None or not known:
         return TaskSuccess(tuple(None if level.success is None else Success(level.success) for level in stack.levels))
     asked, read = sorted(set(words_of(mission))), mission

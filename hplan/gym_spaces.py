@@ -73,6 +73,6 @@ def line(space: Any) -> str:
 
 def _compact(bound: np.ndarray) -> Any:
     """The least of an array that broadcasts to it: most bounds are one number."""
-    while bound.ndim and (bound == bound[:1]).all():
+    while bound.ndim and bound.size and (bound == bound[:1]).all():
         bound = bound[0]
     return bound.tolist()

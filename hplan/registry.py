@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hplan.config import EnvFactory, SuccessRule, Task, TaskConfig, read_task
 from hplan.types import UsageError
@@ -55,6 +55,15 @@ def task_of(task: Task, success: SuccessRule = "auto") -> TaskConfig:
     if isinstance(task, TaskConfig):
         return task
     return load_task(task, success) if isinstance(task, str) else task_from_factory(task, success=success)
+
+
+def task_for(agent: Any, task: Task | None = None, success: SuccessRule | None = None) -> TaskConfig:
+    """The task that an agent acts in: its own where none is named. Success is what it was in its play, unless a rule is
+    given, and so are the numbers that it sees."""
+    stack = agent.stack
+    found = task_of(agent.task if task is None else task, success or stack.success_rule)
+    own = stack.ordinary_reward if found.name == agent.task else found.ordinary_reward
+    return replace(found, ordinary_reward=own, offset=stack.offset)
 
 
 def task_from_factory(factory: EnvFactory, name: str = "", success: SuccessRule = "auto") -> TaskConfig:

@@ -45,8 +45,12 @@ class NoSuccessWarning(UserWarning):
     """No step of play succeeded: the message says how many were rewarded, and what tells success."""
 
 
+class LateRewardWarning(UserWarning):
+    """Play was paid only where an episode was cut: the message says so, and what to do."""
+
+
 class MissionWarning(UserWarning):
-    """A mission has words that play never met: the message says which, and which are known."""
+    """A mission has words that play never met, or nobody reads missions: the message says which, and what is known."""
 
 
 class ForbiddenWarning(UserWarning):
@@ -79,16 +83,39 @@ class ObservationSpec:
     context: tuple[int, ...] = ()
     context_frame: tuple[float, ...] = ()
 
+    @property
+    def text(self) -> str:
+        """In words, for messages."""
+        values = f" of {', '.join(map(str, self.cardinalities))} values" if self.cardinalities else ""
+        seen = {"symbols": "symbols", "vector": "vectors", "image": "images"}[self.kind]
+        return f"{seen} of shape {self.shape}{values}" + f" in layouts of {self.context}" * bool(self.context)
+
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """`discrete`: integers 0..size-1. `continuous`: float32 (size,) between `low` and `high`, each of length size."""
+    """`discrete`: integers 0..size-1. `continuous`: float32 (size,) between `low` and `high`, each of length size.
+
+    choices: for each number of continuous ones, how many choices have equal parts of its range, 0 where it is a number;
+    () where all are.
+    """
 
     kind: Literal["discrete", "continuous"]
     size: int
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
+    choices: tuple[int, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """In words, for messages."""
+        bounds = f" from {_numbers(self.low)} to {_numbers(self.high)}" if self.low else ""
+        return f"{self.size} {self.kind} action{'s' * (self.size != 1)}{bounds}"
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    """One for all where they are the same."""
+    return ", ".join(f"{value:g}" for value in (values[:1] if len(set(values)) == 1 else values))
 
 
 @dataclass(frozen=True)

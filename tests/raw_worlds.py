@@ -117,6 +117,15 @@ def _parts(at: int) -> tuple[int, int]:
     return at % 2 + 5, at // 2
 
 
+class Far(Sheet):
+    """The same walk in numbers of which float32 would hold no step."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (4,), np.float64)
+
+    def seen(self) -> Any:
+        return np.array([1.7e9 + 1e-3 * self.place[0], 1e-6 * self.place[1], 1e7, 0.0])
+
+
 KINDS: dict[str, Callable[[], gymnasium.Env]] = {
     "Discrete(start)": lambda: Line(
         spaces.Discrete(7, start=3), lambda at: at + 3, spaces.Discrete(2, start=5), lambda action: action == 6
@@ -136,6 +145,7 @@ KINDS: dict[str, Callable[[], gymnasium.Env]] = {
     ),
     "Tuple": lambda: Line(spaces.Tuple([spaces.Discrete(2, start=5), spaces.Discrete(4)]), _parts),
     "float Box (2, 3)": Sheet,
+    "large numbers beside small ones": Far,
     "GoalEnv": Point,
     "greyscale image": Canvas,
     "image of floats, channels first": Tiles,
@@ -153,6 +163,13 @@ ACTED: dict[str, Callable[[], gymnasium.Env]] = {
         lambda at: {"at": at, "half": np.array([at / 2], np.float32)},
         spaces.Dict(push=spaces.Box(-1.0, 1.0, (1,)), rest=spaces.Tuple([spaces.Box(0.0, np.inf, (1,), np.float64)])),
         lambda action: action["push"][0] > 0,
+    ),
+    "Discrete, moved by a choice and a number": lambda: Line(
+        action_space=spaces.Dict(gear=spaces.Discrete(2, start=4), push=spaces.Box(-1e6, 1e6, (1,))),
+        right=lambda action: (action["push"][0] > 0) == (action["gear"] == 5),
+    ),
+    "Discrete, moved by more choices than there are actions": lambda: Line(
+        action_space=spaces.MultiDiscrete([8, 8, 8]), right=lambda action: action[1] in (2, 3, 5, 7)
     ),
     "Discrete, moved by a Tuple of choices": lambda: Line(
         action_space=spaces.Tuple([spaces.Discrete(2, start=4), spaces.Box(0, 1, (1,), np.int8)]),

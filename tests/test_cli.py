@@ -268,6 +268,17 @@ def test_nobody_has_to_read_to_the_end() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("call", ["eval", "watch", "train"])
+def test_curves_that_cannot_be_written_are_told_before_anything_else(
+    call: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    which = ["gym:FrozenLake-v1", "--out", str(tmp_path / "run")] if call == "train" else ["minigrid/DoorKey-8x8"]
+    assert main([call, *which, "--track", str(tmp_path / "file")]) == 2
+    assert capsys.readouterr().err == f"hplan: {tmp_path}/file is a file: name a folder\n"
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("module", ["mine", "mine_as_folder"])
 def test_a_module_of_this_folder_is_found_by_python_alone(module: str, tmp_path: Path) -> None:
     (tmp_path / "mine.py").touch()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,6 +45,7 @@ SYMBOLS = [
     (spaces.MultiBinary(3), (1, 1, 3), (2, 2, 2)),
     (spaces.MultiBinary(30), (1, 30, 2), (2, 30)),
     (spaces.MultiBinary([4, 3]), (4, 3, 1), (2,)),
+    (spaces.Box(0, 1, (31, 40), np.uint8), (31, 40, 1), (2,)),
     (spaces.Box(-1, 6, (3, 4), np.int64), (3, 4, 1), (8,)),
     (spaces.Box(0, 9, (3, 4, 2), np.uint8), (3, 4, 2), (10, 10)),
     (spaces.Tuple([spaces.Discrete(3), spaces.Discrete(2)]), (1, 1, 2), (3, 2)),
@@ -64,6 +66,10 @@ IMAGES = [  # (H, W, C), and the axis of the space that holds the channels
     (spaces.Box(0, 255, (84, 84), np.uint8), (84, 84, 1), 2),
     (spaces.Box(0, 255, (84, 84, 4), np.uint8), (84, 84, 4), 2),
     (spaces.Box(0.0, 1.0, (3, 32, 32), np.float32), (32, 32, 3), 0),
+    (spaces.Box(0, 1, (84, 84), np.uint8), (84, 84, 1), 2),
+    (spaces.Box(0, 1, (2, 40, 32), np.int64), (40, 32, 2), 0),
+    (spaces.Box(0, 1, (48, 40, 1), bool), (48, 40, 1), 2),
+    (spaces.MultiBinary([64, 64]), (64, 64, 1), 2),
 ]
 EVERY = [space for space, *_ in SYMBOLS + VECTORS + IMAGES]
 
@@ -100,6 +106,18 @@ def test_vectors(space, size):
     )
 
 
+def test_an_offset_is_taken_in_float64_and_travels():
+    space = spaces.Dict(clock=spaces.Box(0, np.inf, (1,), np.float64), mode=spaces.Discrete(2))
+    view = replace(codec(space), offset=(1.7e9, 0.0, 0.0))
+    seen = {"clock": np.array([1.7e9 + 0.25]), "mode": 1}
+    assert view.encode(seen).tolist() == [0.25, 0, 1] and view.encode(seen).dtype == np.float32
+    assert view.doubles(seen).tolist() == [1.7e9 + 0.25, 0, 1]
+    assert codec(space).encode(seen)[0] == np.float32(1.7e9)
+    for again in (pickle.loads(pickle.dumps(view)), Codec.from_dict(tomllib.loads(tomli_w.dumps(view.to_dict())))):
+        assert again == view != codec(space)
+        assert np.array_equal(again.encode(seen), view.encode(seen))
+
+
 def test_vectors_are_copies():
     mutable = np.zeros(2, np.float32)
     array = codec(spaces.Box(-1.0, 1.0, (2,))).encode(mutable)
@@ -112,7 +130,8 @@ def test_vectors_are_copies():
     [
         spaces.Text(5),
         spaces.Box(0, 255, (8, 8, 3), np.uint8),  # too small for an image
-        spaces.Box(0, 1, (84, 84), np.uint8),
+        spaces.Box(0, 9, (84, 84), np.uint8),
+        spaces.Box(-1.0, 1.0, (0,)),
         spaces.Box(-1.0, 1.0, (96, 96, 3)),
         spaces.Dict(a=spaces.Box(0, 255, (64, 64, 3), np.uint8)),
         spaces.Sequence(spaces.Discrete(2)),
@@ -159,7 +178,7 @@ def test_continuous_actions_are_clipped_and_shaped():
 
 @pytest.mark.parametrize(
     "space",
-    [spaces.MultiDiscrete([10, 10, 10]), MIXED, spaces.Text(3)],
+    [spaces.Text(3), spaces.Dict(a=LEVER, b=spaces.Text(3)), spaces.Dict({}), spaces.Tuple([]), spaces.Sequence(LEVER)],
     ids=str,
 )
 def test_refused_actions_name_the_space_and_what_is_supported(space):
@@ -173,6 +192,11 @@ def test_refused_actions_name_the_space_and_what_is_supported(space):
         (spaces.Box(-np.inf, np.inf, (2,)), (-3, -3), (3, 3)),
         (spaces.Box(np.array([2.0, -np.inf]), np.array([np.inf, 2.0]), dtype=np.float64), (2, -3), (7, 2)),
         (spaces.Box(-LARGE, LARGE, (1,)), (-1,), (1,)),
+        (spaces.Box(-1000.0, 1000.0, (1,)), (-1000,), (1000,)),
+        (spaces.Box(-1e6, 1e6, (1,)), (-1,), (1,)),
+        (spaces.Box(0.0, 1e-6, (1,)), (-1,), (1,)),
+        (spaces.Box(1e9, 1e9 + 1e-3, (2,), np.float64), (-1, -1), (1, 1)),
+        (spaces.Box(np.array([-1.0, 0.5]), np.array([1.0, 0.5]), dtype=np.float64), (-1, -1), (1, 1)),  # one is fixed
         (spaces.Box(-1e300, 1e300, (1,), np.float64), (-1,), (1,)),
         (spaces.Box(0, 1000, (2,), np.int32), (-1, -1), (1, 1)),
         (spaces.Box(LONG.min, LONG.max, (1,), np.int64), (-1,), (1,)),
@@ -182,12 +206,20 @@ def test_refused_actions_name_the_space_and_what_is_supported(space):
             (-2, -2, 0),
             (2, 2, 1),
         ),
+        (MIXED, (-1, -1, -1), (1, 1, 1)),
+        (
+            spaces.Tuple([spaces.Box(-5, 5, (1,), np.int64), PARTS, spaces.Box(0.0, 2.0, ())]),
+            [-1] * 5 + [0],
+            [1] * 5 + [2],
+        ),
+        (spaces.MultiDiscrete([10, 10, 10], start=[0, -5, 3]), (-1, -1, -1), (1, 1, 1)),
+        (spaces.MultiBinary([3, 4]), (-1,) * 12, (1,) * 12),
     ],
     ids=lambda v: str(v)[:40],
 )
 def test_boxes_of_any_bounds_are_vectors_whose_values_are_of_the_space(space, low, high):
     box = acting(space)
-    assert (box.action_spec.kind, box.action_spec.low, box.action_spec.high) == ("continuous", low, high)
+    assert (box.action_spec.kind, box.action_spec.low, box.action_spec.high) == ("continuous", tuple(low), tuple(high))
     corners = [np.array(bound, np.float32) for bound in (low, high)]
     drawn = [box.random_action(np.random.default_rng(seed)) for seed in range(50)]
     for action in [*corners, *drawn]:
@@ -203,6 +235,15 @@ def test_where_a_box_has_no_bound_nearly_all_of_its_samples_are_within_the_range
     spec = acting(space).action_spec
     samples = np.stack([space.sample() for _ in range(2000)])
     assert ((samples >= spec.low) & (samples <= spec.high)).mean() > 0.99
+
+
+def test_choices_beside_numbers_have_equal_parts_of_a_range():
+    mixed = acting(spaces.Dict(mode=spaces.Discrete(3, start=4), push=spaces.Box(-2.0, 2.0, (2,))))
+    modes = [mixed.decode([share, 0.5, -0.5])["mode"] for share in (-1, -0.34, -0.33, 0, 0.33, 0.34, 1)]
+    assert modes == [4, 4, 5, 5, 5, 6, 6]
+    assert mixed.decode([0, 0.5, -0.5])["push"].tolist() == [0.5, -0.5]
+    drawn = [mixed.decode(mixed.random_action(np.random.default_rng(seed)))["mode"] for seed in range(300)]
+    assert all(70 < drawn.count(mode) < 130 for mode in (4, 5, 6))
 
 
 def test_whole_numbers_are_rounded_to_the_nearest():
@@ -258,13 +299,16 @@ def test_images(space, shape, channels):
     image = view.encode(seen)
     assert image.shape == shape and image.dtype == np.uint8 and not np.shares_memory(image, seen)
     moved = np.moveaxis(seen.reshape(seen.shape if seen.ndim == 3 else (*seen.shape, 1)), channels, 2)
-    assert np.array_equal(image, np.round(255 * moved) if space.dtype.kind == "f" else moved)
+    bytes_already = isinstance(space, spaces.Box) and space.high.max() == 255
+    assert np.array_equal(image, moved if bytes_already else np.round(255.0 * moved))
 
 
 REFUSED = [
     (IMAGES[4][0], np.full((3, 32, 32), np.nan), "not finite"),
     (IMAGES[4][0], np.full((3, 32, 32), 1.5), "out of bounds"),
     (IMAGES[0][0], np.zeros((48, 64, 3), np.uint8), "shape"),
+    (spaces.MultiBinary([64, 64]), np.full((64, 64), 255), "out of bounds"),
+    (spaces.Box(-np.inf, np.inf, (1,), np.float64), [1e300], "not finite"),
     (IMAGES[0][0], np.full((64, 48, 3), 256), "out of bounds"),
     (spaces.Box(0, 10, (2,), np.int64), np.array([2.75, 1.0]), "not whole"),
     (spaces.Box(0, 1000, (2,), np.int64), np.array([2.75, 1.0]), "not whole"),

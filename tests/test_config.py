@@ -55,6 +55,7 @@ def test_one_line_is_enough():
         ({"environments": "X-v0"}, "environments is 'X-v0'; expected a list"),
         ({"environments": ["X-v0"], "kwargs": {"size": 3}}, "kwargs are for the constructor of one environment"),
         ({"name": "x", "environment": "X-v0"}, "name is no key of a task file"),
+        ({"ordinary_reward": 1.0, "environment": "X-v0"}, "ordinary_reward is no key of a task file"),
         ({"environment": 3}, "environment is 3; expected text"),
         ({"environment": "X-v0", "success": "terminate"}, "or 'terminated', did you mean 'terminated'?"),
         (

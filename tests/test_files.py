@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hplan.files import LOCK, check_writable, locked, plain, sweep, write_atomically
+from hplan.files import LOCK, check_folder, check_writable, locked, plain, sweep, write_atomically
 from hplan.types import UsageError
 
 
@@ -33,6 +33,47 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_no_part(tmp_path: Path, monke
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere/file")
+    for content in ("new", "newer"):
+        assert write_atomically(tmp_path / "link", content) == tmp_path / "link"
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "elsewhere" / "file").read_text() == content
+    assert os.listdir(tmp_path / "elsewhere") == ["file"]
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    code = "import sys; from hplan.files import write_atomically; write_atomically(sys.argv[1], 'text')"
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "pipe")]):
+        assert (tmp_path / "pipe").read_text() == "text"
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_device_is_written_to(capfd: pytest.CaptureFixture[str]) -> None:
+    write_atomically("/dev/stdout", "text")
+    assert capfd.readouterr().out == "text"
+
+
+@pytest.mark.parametrize("name", ["folder", "new/"])
+def test_a_folder_in_the_place_of_a_file_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UsageError, match="is a folder; name a file, such as"):
+        check_writable(f"{tmp_path}/{name}")
+
+
+def test_a_file_in_the_place_of_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    told = {"file": "is a file: name a folder", "link": "a link to nowhere", "file/new": "is no folder"}
+    for name, said in told.items():
+        with pytest.raises(UsageError, match=said):
+            check_folder(tmp_path / name)
+    check_folder(tmp_path / "new" / "below")
+    assert sorted(os.listdir(tmp_path)) == ["file", "link"]
 
 
 def test_only_what_killed_writers_left_is_swept(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import pickle
 import tomllib
 from dataclasses import fields
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ from hplan.registry import (
     load_task,
     make_world,
     shipped_agents,
+    task_for,
     task_from_factory,
     task_names,
     tasks_folder,
@@ -22,6 +24,8 @@ from hplan.registry import (
 )
 from hplan.testing import check_task
 from hplan.types import UsageError
+
+NO_KEYS = ("name", "factory", "ordinary_reward", "offset", "changes", "play", "training")  # or tables of their own
 
 
 @pytest.mark.parametrize("name", task_names())
@@ -42,7 +46,7 @@ def test_tasks_are_those_of_the_targets():
 
 def test_readme_explains_every_key():
     text = (tasks_folder() / "README.md").read_text()
-    keys = [f.name for f in fields(TaskConfig) if f.name not in ("name", "factory", "changes", "play", "training")]
+    keys = [f.name for f in fields(TaskConfig) if f.name not in NO_KEYS]
     keys += [
         f"{table}.{f.name}" for table, cls in (("changes", ChangeConfig), ("play", PlayConfig)) for f in fields(cls)
     ]
@@ -72,6 +76,16 @@ def test_unknown_view_is_told():
 def test_success_rule_of_the_call_is_kept():
     assert load_task("minigrid/DoorKey-5x5").success == "auto"
     assert load_task("minigrid/DoorKey-5x5", success="terminated").success == "terminated"
+
+
+def test_success_of_an_agent_s_own_task_is_what_it_was_in_its_play():
+    stack = SimpleNamespace(success_rule="terminated", ordinary_reward=2.5, offset=(1e9,))
+    agent = SimpleNamespace(task="minigrid/DoorKey-5x5", stack=stack)
+    own, other = task_for(agent), task_for(agent, "minigrid/DoorKey-6x6")
+    assert own.offset == other.offset == (1e9,)
+    assert (own.name, own.success, own.ordinary_reward) == ("minigrid/DoorKey-5x5", "terminated", 2.5)
+    assert (other.success, other.ordinary_reward) == ("terminated", None)  # whose rewards are others
+    assert task_for(agent, success="auto").success == "auto"
 
 
 def test_tasks_travel_to_other_processes():

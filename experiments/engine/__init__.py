@@ -114,7 +114,7 @@ def find_experiments(root: Path | None = None) -> dict[str, Experiment]:
 
 def _read(file: Path) -> Experiment:
     try:
-        config = tomllib.loads(file.read_text(encoding="utf-8"))
+        config = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {error}") from error
     return Experiment(file.parent, config.get("question", ""), config)
@@ -215,7 +215,7 @@ def table(experiment: Experiment, quick: bool = False) -> str:
     if not any("seed" in cell for cell, _ in results):
         return markdown_table([result for _, result in results])
     seen = [
-        (dict(step.cell), json.loads(step.output.read_text(encoding="utf-8")))
+        (dict(step.cell), json.loads(step.output.read_text(encoding="utf-8-sig")))
         for step in done
         if step.run[0] == "inspect"
     ]
@@ -229,7 +229,7 @@ def figures(experiment: Experiment, quick: bool = False) -> str:
     head: tuple[str, ...] = ()
     for step in experiment.steps(quick):
         if step.figures and step.output.exists():
-            values = json.loads(step.output.read_text(encoding="utf-8"))
+            values = json.loads(step.output.read_text(encoding="utf-8-sig"))
             if unknown := set(step.figures) - values.keys():
                 raise UsageError(f"{step.output} has no figure {sorted(unknown)}; expected of {sorted(values)}")
             cell = {key: value for key, value in step.cell if key != "seed"}
@@ -296,7 +296,7 @@ def _run_one(step: Step) -> None:
         call = [sys.executable, *run]
         status = subprocess.run(call, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False).returncode
     if status or not step.output.exists():
-        last = step.log.read_text(encoding="utf-8").strip().splitlines()[-1:] or ["(no output)"]
+        last = step.log.read_text(encoding="utf-8-sig").strip().splitlines()[-1:] or ["(no output)"]
         raise HplanError(
             f"`{' '.join(run).removeprefix('-m ')}` ended with status {status}: {last[0]} (all of it in {step.log})"
         )

@@ -11,7 +11,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,10 +19,20 @@ import typer
 
 from hplan import __version__
 from hplan.cli import commands, data, experiments, look
-from hplan.types import CollapseWarning, HplanError, NoSuccessWarning, PrecisionWarning, UsageError
+from hplan.types import (
+    CollapseWarning,
+    ForbiddenWarning,
+    HplanError,
+    LateRewardWarning,
+    MissionWarning,
+    NoSuccessWarning,
+    PrecisionWarning,
+    UsageError,
+)
 from hplan.validation import near
 
-NEWS = (CollapseWarning, NoSuccessWarning, PrecisionWarning)  # of play and training, for people
+NEWS = (CollapseWarning, LateRewardWarning, NoSuccessWarning, PrecisionWarning)  # of play and training, for people
+ONCE = (ForbiddenWarning, MissionWarning)  # of episodes, of which every next one might say the same
 LEARN, LOOK, MORE = "Learn and measure", "Look", "Play and experiments"
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
@@ -134,12 +144,12 @@ def _nobody_reads_on() -> int:
 def _news_in_a_line() -> Iterator[None]:
     """What training warns of is news for people: one line, every time, and not where in the source it was found."""
     with warnings.catch_warnings():
-        for category in NEWS:
-            warnings.simplefilter("always", category)
+        for category in NEWS + ONCE:
+            warnings.simplefilter("always" if category in NEWS else "once", category)
         show = warnings.showwarning
 
         def show_in_a_line(message: Warning | str, category: type[Warning], *where: Any) -> None:
-            if issubclass(category, NEWS):
+            if issubclass(category, NEWS + ONCE):
                 print(f"hplan: warning: {message}", file=sys.stderr, flush=True)
             else:
                 show(message, category, *where)
@@ -149,5 +159,6 @@ def _news_in_a_line() -> Iterator[None]:
 
 
 def _say(message: str, status: int) -> int:
-    print(f"hplan: {message}", file=sys.stderr)
+    with suppress(BrokenPipeError):  # the status says it, too
+        print(f"hplan: {message}", file=sys.stderr)
     return status

@@ -65,8 +65,10 @@ def train(
     track: options.Track = None,
 ) -> None:
     """Play a task without reward, and learn a stack of world models from it."""
+    from hplan.report.tensorboard import check
     from hplan.training.learn import learn
 
+    check(track)
     with Bars() as progress:
         agent = learn(
             task,
@@ -150,8 +152,10 @@ def evaluate(
     from hplan.evaluation.result import write_result
     from hplan.evaluation.run import evaluate as run
     from hplan.report.table import result_lines
+    from hplan.report.tensorboard import check
 
     check_writable(json, records)
+    check(track)
     player = load(
         agent,
         levels=levels,
@@ -205,7 +209,7 @@ def inspect(
     Console(width=None if sys.stdout.isatty() else 132).print(inspection_table(found))
     print("\n".join(verdict_lines(found)))
     file = agent_path(agent) / CURVES
-    curves = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    curves = json.loads(file.read_text(encoding="utf-8-sig")) if file.exists() else {}
     for stage, curve in curves.items():
         last = "  ".join(f"{name} {value:.4g}" for name, value in curve[-1].items())
         print(f"{stage}: at the end of training {last}")

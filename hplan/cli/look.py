@@ -61,10 +61,12 @@ def watch(
     from hplan.evaluation.episode import trace_episode
     from hplan.evaluation.run import SEEDS
     from hplan.report.live import show
+    from hplan.report.tensorboard import check
     from hplan.report.trace import record
     from hplan.threads import one_thread
 
     check_writable(trace, save)
+    check(track)
     player = load(agent, replan=replan, planner=planner, forbid=forbid or ())
     where = options.task_of(player, task)
     title = f"{agent} in {where.name}, seed {seed}"

@@ -48,9 +48,9 @@ def setting(text: str) -> tuple[str, Any]:
 
 def task_of(agent: Agent, name: str | None, success: Literal["auto", "terminated"] | None = None) -> TaskConfig:
     """The task of that name, or else the agent's own; the rule of success is the one given, or else the agent's."""
-    from hplan.registry import load_task
+    from hplan.registry import task_for
 
-    return load_task(name or agent.task, success or agent.stack.success_rule)
+    return task_for(agent, name, success)
 
 
 def number(text: str, *names: str) -> Any:

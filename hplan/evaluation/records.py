@@ -37,7 +37,7 @@ def write_records(path: str | os.PathLike[str], result: Result, task: TaskConfig
 def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """The inverse of `write_records`. Raises UsageError for a file that is none."""
     try:
-        return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for line in Path(path).read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, ValueError) as error:
         raise UsageError(
             f"{path}: not written by `hplan eval --records` ({error}); remove it, and run again"

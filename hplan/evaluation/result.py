@@ -82,7 +82,7 @@ def write_result(result: Result, path: str | os.PathLike[str]) -> Path:
 
 def read_result(path: str | os.PathLike[str]) -> Result:
     """The inverse of `write_result`."""
-    stored = json.loads(Path(path).read_text(encoding="utf-8"))
+    stored = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     nan = {name: math.nan for name, value in stored.items() if value is None}
     return Result(**{**stored, **nan, "ci95": tuple(stored["ci95"])})
 

@@ -17,6 +17,7 @@ from hplan.config import Task, TaskConfig
 from hplan.evaluation.baselines import Actor, RandomActor
 from hplan.evaluation.episode import Record, run_episode
 from hplan.evaluation.result import summarise
+from hplan.registry import task_for
 from hplan.threads import one_thread
 from hplan.types import Result, UsageError
 from hplan.validation import Count, Seed, checked
@@ -62,7 +63,7 @@ def evaluate(
     if method == "flat" and levels != 1:
         raise UsageError(f"method 'flat' is one level, and this agent has {levels}: use hplan.load(..., levels=1)")
     method = method or ("flat" if levels == 1 else "hierarchical")
-    task = _task(player, task)
+    task = task_for(player, task)
     seeds = [seed * SEEDS + i for i in range(episodes)]
     records: list[Record] = []
     runs = _spread(player, task, method, seeds, workers) if workers > 1 else _in_turn(player, task, method, seeds)
@@ -87,12 +88,6 @@ def _load(agent: str | Path, method: str | None) -> Agent:
     from hplan.agent import load
 
     return load(agent, levels=1 if method == "flat" else None)
-
-
-def _task(player: Agent, task: Task | None) -> TaskConfig:
-    from hplan.registry import task_of
-
-    return task_of(player.task if task is None else task, player.stack.success_rule)
 
 
 def _name(agent: Agent | str | Path) -> str:

@@ -26,7 +26,10 @@ DEAD = 0.05  # a code used less than this share of its even share moves to where
 
 class Actions(nn.Module):
     """The environment's own actions, at level 0. `inverse` guesses them from the two latents around a step, (B, 2 D) ->
-    (B, size): latents that are trained to tell keep what is controlled. None where latents are symbols."""
+    (B, size): latents that are trained to tell keep what is controlled. None where latents are symbols.
+
+    width: numbers of an embedding. Of continuous actions it begins with these, from -1 to 1 (`size`), and has a one-hot
+    vector for each of their `choices` (`hplan.types.ActionSpec`)."""
 
     middle: Tensor
     reach: Tensor
@@ -39,13 +42,14 @@ class Actions(nn.Module):
         low: tuple[float, ...] = (),
         high: tuple[float, ...] = (),
         names: tuple[str, ...] = (),
+        choices: tuple[int, ...] = (),
         inverse: int = 0,
         hidden: int = 128,
     ) -> None:
         """`inverse`: D of the latents that it is guessed from, 0 for none."""
         super().__init__()
         self.spec = MacroSpec(action, size, low=tuple(low), high=tuple(high), names=tuple(names))
-        self.width = size
+        self.width, self.choices = size + sum(choices), tuple(choices)
         self.inverse = mlp(2 * inverse, hidden, size, layers=1) if inverse else None
         self.register_buffer("middle", (torch.tensor(high) + torch.tensor(low)) / 2)
         self.register_buffer("reach", (torch.tensor(high) - torch.tensor(low)) / 2)
@@ -53,7 +57,13 @@ class Actions(nn.Module):
     def embed(self, macro: Tensor) -> Tensor:
         if self.spec.kind == "discrete":
             return F.one_hot(macro, self.spec.size).float()
-        return (macro - self.middle) / self.reach
+        numbers = (macro - self.middle) / self.reach
+        parts = [numbers]
+        for column, count in enumerate(self.choices):
+            if count:
+                part = ((numbers[..., column] + 1) / 2 * count).long().clamp(0, count - 1)
+                parts.append(F.one_hot(part, count).float())
+        return torch.cat(parts, -1)
 
     def hindsight(self, level: Level, z: Tensor, following: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         return actions[:, 0], torch.ones(len(actions), dtype=torch.bool)

@@ -35,6 +35,7 @@ class Stack:
 
     codec: the encoding of its play. calibration: what surprise each level met on held-out play
     (`hplan.levels.calibration`). tolerance: distance of each level at which a goal observation counts as reached.
+    success_rule, ordinary_reward: of the task (`hplan.config.TaskConfig`), as play had them.
     train: how it was trained, and versions with what, for people;
     `chances` in it also decides who plans (`hplan.planning.choice`). edges: the landmark graphs of the levels that have
     one. history: observations that level 0 sees at once. beginning: whether it sees
@@ -47,6 +48,7 @@ class Stack:
     calibration: tuple[Calibration, ...]
     tolerance: tuple[float, ...]
     success_rule: SuccessRule = "auto"
+    ordinary_reward: float | None = None
     train: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     edges: Mapping[int, LandmarkEdges] = field(default_factory=dict)
@@ -61,6 +63,10 @@ class Stack:
     @property
     def action_spec(self) -> ActionSpec:
         return self.codec.action_spec
+
+    @property
+    def offset(self) -> tuple[float, ...]:
+        return self.codec.offset
 
     def lowest(self, count: int) -> Stack:
         """The stack of the `count` lowest levels; one is the flat agent."""
@@ -142,6 +148,7 @@ class Stack:
             "format": FORMAT,
             "task": self.task,
             "success_rule": self.success_rule,
+            **({} if self.ordinary_reward is None else {"ordinary_reward": self.ordinary_reward}),
             "history": self.history,
             "beginning": self.beginning,
             "codec": self.codec.to_dict(),
@@ -165,7 +172,7 @@ class Stack:
             )
             raise UsageError(f"{folder} {part} (no {METADATA})")
         try:
-            metadata = tomllib.loads((folder / METADATA).read_text(encoding="utf-8"))
+            metadata = tomllib.loads((folder / METADATA).read_text(encoding="utf-8-sig"))
             if metadata["format"] != FORMAT:
                 task, seed = shlex.quote(metadata["task"]), metadata["train"].get("seed", 0)
                 raise HplanError(
@@ -181,6 +188,7 @@ class Stack:
                 calibration=tuple(Calibration(tensors[f"{CALIBRATION}/{k}"].numpy()) for k in range(len(levels))),
                 tolerance=tuple(float(entry["tolerance"]) for entry in metadata["level"]),
                 success_rule=metadata["success_rule"],
+                ordinary_reward=metadata.get("ordinary_reward"),
                 train=metadata["train"],
                 versions=metadata["versions"],
                 edges=_edges(tensors, len(levels)),

@@ -213,4 +213,6 @@ def _asked(constraint: Callable[[Tensor], Any], seen: Tensor) -> Tensor:
             f"a constraint said {tuple(said.shape)} of {seen.shape[0] * seen.shape[1]} observations; expected one "
             "number for each, above 0 where it is forbidden"
         )
+    if bool(said.isnan().any()):
+        raise UsageError("a constraint said NaN, which is neither forbidden nor allowed; expected a number for each")
     return said.view(seen.shape[:2])

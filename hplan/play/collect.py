@@ -12,7 +12,7 @@ import numpy as np
 from hplan.codec import OutsideSpace
 from hplan.play.explore import Archive, Restorable, Start, SymbolSignature, VectorSignature, begin
 from hplan.play.store import observation_dtype, pack_contexts, pack_missions
-from hplan.types import ActionSpec, HplanError, ObservationSpec
+from hplan.types import ActionSpec, HplanError, ObservationSpec, UsageError
 
 _VISIT_EVERY = 4  # steps between looks at the signature: rare states last longer, and looking costs 4 microseconds
 _LAYOUT_SEEDS = 2**31
@@ -68,11 +68,11 @@ def collect(
         try:
             start = driver.start()
             seed, observation = start.seed, start.observation
-            observations[row] = observation
+            observations[row] = _of_one_size(observation, observations)
             for step in range(min(episode_steps, steps - done)):
                 action = driver.act(observation, step)
                 seen, reward, terminated, truncated, info = env.step(codec.decode(action))
-                observation = codec.encode(seen)
+                observation = _of_one_size(codec.encode(seen), observations)
                 if not math.isfinite(reward):
                     raise ValueError(f"reward {reward} is not finite")
                 here = row + step
@@ -84,10 +84,10 @@ def collect(
                 if terminated or truncated:
                     break
         except (Exception, SystemExit) as cause:  # whatever a user's environment may raise
-            if isinstance(cause, HplanError) and not isinstance(cause, OutsideSpace):
+            if isinstance(cause, HplanError) and not isinstance(cause, OutsideSpace | _OtherSize):
                 error = cause  # it names all three already
             else:
-                said = cause if isinstance(cause, OutsideSpace) else repr(cause)
+                said = str(cause).removeprefix(f"{env.name}: ") if isinstance(cause, UsageError) else repr(cause)
                 error = HplanError(f"{env.name}, seed {seed}, step {step}: {said}")
             break
         length = step + 1
@@ -106,6 +106,19 @@ def collect(
     per_episode = {"lengths": np.array(lengths, np.int64), "terminated": np.array(ends, bool)}
     per_episode |= {"seeds": np.array(seeds, np.int64)} | pack_contexts(contexts) | pack_missions(missions)
     return Collected(rows | per_episode, error)
+
+
+class _OtherSize(UsageError):
+    """A grid is larger or smaller than the first one that the environment had."""
+
+
+def _of_one_size(observation: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    if observation.shape != rows.shape[1:]:
+        raise _OtherSize(
+            f"it shows {observation.shape} and was of {rows.shape[1:]} when it was made: play is of one size, make a "
+            "task of each"
+        )
+    return observation
 
 
 def _allocate(observation: ObservationSpec, action: ActionSpec, rows: int) -> dict[str, np.ndarray]:

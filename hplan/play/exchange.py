@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from shlex import quote
 from types import ModuleType
 from typing import Any
 
@@ -12,12 +16,13 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space, iterate
 
-from hplan.action_spaces import is_as_it_is
+from hplan.action_spaces import actions, canonical
 from hplan.codec import Codec
 from hplan.gym_spaces import line
 from hplan.play.manifest import Manifest
+from hplan.play.precision import PROBES, offset_from
 from hplan.play.store import EpisodeStore, versions, write_episodes
-from hplan.types import ActionSpec, Episode, HplanError, ObservationSpec, UsageError
+from hplan.types import Episode, HplanError, UsageError
 from hplan.worlds.outcome import SUCCESS, VIOLATION
 
 _PREFIX, _SUFFIX = "ogbench/", "-v0"
@@ -35,14 +40,15 @@ def export_minari(path: Path | str, dataset: str) -> int:
     store = EpisodeStore.open(path, hashes=True)
     if store.manifest.observation_spec.context:
         raise UsageError(f"{path}: Minari has no place for the layout that each of these episodes is in")
-    buffers = [_buffer(EpisodeBuffer, number, episode) for number, episode in enumerate(store)]
+    codec = store.manifest.codec
+    buffers = [_buffer(EpisodeBuffer, number, episode, codec.offset) for number, episode in enumerate(store)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that there is no author, no permalink and no reference score
         try:
             minari.create_dataset_from_buffers(
                 dataset,
                 buffer=buffers,
-                **_spaces(store.manifest.observation_spec, store.manifest.action_spec),
+                **_spaces(codec),
                 algorithm_name=f"hplan play ({store.manifest.source})",
                 description=f"Reward-free play of {store.manifest.task}, seed {store.manifest.seed}",
                 requirements=[],
@@ -64,9 +70,12 @@ def import_minari(dataset: str, out: Path | str) -> EpisodeStore:
     minari = _minari()
     if dataset not in (local := minari.list_local_datasets()):
         here = ", ".join(local) or "none"
-        raise UsageError(f"{dataset}: not on this machine, `minari download {dataset}` fetches it; here are {here}")
+        raise UsageError(
+            f"{dataset}: not on this machine, `minari download {quote(dataset)}` fetches it; here are {here}"
+        )
     source = minari.load_dataset(dataset)
     codec = Codec.of(source.observation_space, source.action_space, dataset)
+    codec = replace(codec, offset=_offset(source, codec))
     manifest = Manifest(
         task=dataset,
         environment=source.env_spec.id if source.env_spec else dataset,
@@ -114,6 +123,16 @@ def _minari_episodes(source: Any, dataset: str, codec: Codec) -> Iterator[Episod
         )
 
 
+def _offset(source: Any, codec: Codec) -> tuple[float, ...]:
+    seen: list[np.ndarray] = []
+    if codec.observation_spec.kind == "vector":
+        with suppress(UsageError, ValueError, TypeError):  # told with the episode where it is read
+            for one in islice(source.iterate_episodes(), PROBES):
+                rows = iterate(batch_space(codec.observation_space, len(one.rewards) + 1), one.observations)
+                seen += [codec.doubles(row) for row in islice(rows, PROBES)]
+    return offset_from(seen)
+
+
 def _best_ordinary_reward(source: Any) -> float:
     """The best reward of all steps that do not end an episode: where each step is paid, ending is no success."""
     rewards = (np.asarray(one.rewards)[~np.asarray(one.terminations, bool)] for one in source.iterate_episodes())
@@ -141,15 +160,16 @@ def canonical_actions(space: spaces.Space, raw: Any, where: str) -> np.ndarray:
 
     Raises HplanError naming the first action that is no element of a discrete space, or a space of other kinds.
     """
+    relaxed = actions(space, where)[0].kind == "continuous" and not isinstance(space, spaces.Box)
     parts = isinstance(space, spaces.Dict | spaces.Tuple)
-    if parts or (isinstance(space, spaces.Box) and not is_as_it_is(space)):
+    if parts or relaxed or (isinstance(space, spaces.Box) and space.dtype.kind != "f"):
         raise HplanError(
-            f"{where}: actions of {line(space)} cannot be imported; expected Discrete, MultiDiscrete, MultiBinary or a "
-            "Box of floats"
+            f"{where}: actions of {line(space)} cannot be imported; expected Discrete, MultiDiscrete or MultiBinary of "
+            "at most 256 combinations, or a Box of floats"
         )
-    rows = np.asarray(raw).reshape(len(raw), -1)
     if isinstance(space, spaces.Box):
-        return _float32(rows)
+        return _float32(canonical(space, raw))
+    rows = np.asarray(raw).reshape(len(raw), -1)
     counts = np.ravel(getattr(space, "nvec", space.n if isinstance(space, spaces.Discrete) else [2] * rows.shape[1]))
     least = np.ravel(getattr(space, "start", 0))
     outside = ~((rows >= least) & (rows < least + counts) & (rows == np.floor(rows))).all(1)
@@ -174,13 +194,13 @@ def _float32(values: Any) -> np.ndarray:
         return np.asarray(values).astype(np.float32)
 
 
-def _buffer(make: Any, number: int, episode: Episode) -> Any:
+def _buffer(make: Any, number: int, episode: Episode, offset: tuple[float, ...]) -> Any:
     steps = len(episode)
     ends = np.arange(steps) == steps - 1
     return make(
         id=number,
         seed=episode.seed,
-        observations=np.array(episode.observations),
+        observations=episode.observations + np.array(offset) if offset else np.array(episode.observations),
         actions=np.array(episode.actions),
         rewards=np.array(episode.rewards),
         terminations=ends & episode.terminated,
@@ -189,9 +209,10 @@ def _buffer(make: Any, number: int, episode: Episode) -> Any:
     )
 
 
-def _spaces(observation: ObservationSpec, action: ActionSpec) -> dict[str, spaces.Space]:
-    """Spaces whose canonical form these are."""
-    seen = spaces.Box(-np.inf, np.inf, observation.shape, np.float32)
+def _spaces(codec: Codec) -> dict[str, spaces.Space]:
+    """Spaces whose canonical form is that of the codec; with its offset put back, for which it takes float64."""
+    observation, action = codec.observation_spec, codec.action_spec
+    seen = spaces.Box(-np.inf, np.inf, observation.shape, np.float64 if codec.offset else np.float32)
     if observation.kind == "symbols":
         seen = spaces.MultiDiscrete(np.broadcast_to(observation.cardinalities, observation.shape))
     if observation.kind == "image":

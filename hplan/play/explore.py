@@ -19,6 +19,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from hplan.codec import OutsideSpace
+from hplan.types import HplanError
+
 _BINS = 8  # of each dimension of a vector
 _CAPACITY = 256  # signatures with a snapshot; MiniGrid play meets 20 to 100
 _MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -77,8 +80,12 @@ class Start:
 def begin(env: Any, seed: int) -> Start:
     """Reset an environment for an episode of play."""
     observation, info = env.reset(seed=seed)
+    try:
+        seen = env.codec.encode(observation)
+    except OutsideSpace as error:
+        raise HplanError(f"{env.name}, seed {seed}, step 0: {str(error).removeprefix(f'{env.name}: ')}") from error
     mission = info.get("mission")
-    return Start(env.codec.encode(observation), info.get("context"), seed, mission if isinstance(mission, str) else "")
+    return Start(seen, info.get("context"), seed, mission if isinstance(mission, str) else "")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import json
 import shutil
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any, Literal
 
 from hplan.codec import Codec
@@ -19,7 +20,8 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class ShardInfo:
-    """What the manifest says of one file. `complete`: False where the world failed and earlier episodes were kept."""
+    """What the manifest says of one file. `complete`: False where the world failed and earlier episodes were kept.
+    `told`: False where success was read off rewards alone."""
 
     index: int
     file: str
@@ -29,6 +31,7 @@ class ShardInfo:
     steps: int
     seeds: tuple[int, ...]  # of the episodes, in order
     complete: bool = True
+    told: bool = True
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Manifest:
         if not path.is_file():
             raise UsageError(f"{folder}: no episodes here (no {MANIFEST}): make some with `hplan data make`")
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
             if content["format"] != FORMAT:
                 raise HplanError(
                     f"{path}: play of format {content['format']}, written by another hplan; this one reads {FORMAT}: "
@@ -90,7 +93,9 @@ def check_same_spaces(play: Manifest, observation: ObservationSpec, action: Acti
     ours = observation, replace(action, names=())
     for there, here in zip(theirs, ours, strict=True):
         if there != here:
-            raise UsageError(f"that is play of {play.task} with {there}; {task} has {here}: choose other play")
+            raise UsageError(
+                f"that is play of {play.task} with {there.text}; {task} has {here.text}: choose other play"
+            )
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -109,9 +114,10 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def _remedy(content: dict[str, Any]) -> str:
     """The command that makes the same play as this manifest's."""
+    task = quote(content["task"])
     if content["source"] == "official":
-        return f"`hplan data import {content['task']} --out DIR`"
-    return f"`hplan data make {content['task']} --steps {content['steps']} --seed {content['seed']} --out DIR`"
+        return f"`hplan data import {task} --out DIR`"
+    return f"`hplan data make {task} --steps {content['steps']} --seed {content['seed']} --out DIR`"
 
 
 def _tuples(content: dict[str, Any]) -> dict[str, Any]:

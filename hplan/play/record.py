@@ -22,6 +22,7 @@ from hplan.files import is_unused, sweep
 from hplan.play.collect import Driver, RandomPlay, collect, rare_states
 from hplan.play.explore import CountBasedPlay, Start
 from hplan.play.manifest import MANIFEST, Manifest, ShardInfo
+from hplan.play.precision import offset_of
 from hplan.play.store import (
     SHARD_BYTES,
     SHARD_STEPS,
@@ -93,7 +94,7 @@ def play(
         report(done, steps)
 
     add(0)
-    job = partial(_shard, task, make, driver or partial(_driver, task), out, seed)
+    job = partial(_shard, task, make, driver or partial(_driver, task), out, seed, manifest.codec.offset)
     with closing(_parallel(job, sizes, workers, add) if workers > 1 else _serial(job, sizes, add)) as shards:
         for shard, error in shards:
             if shard.episodes:
@@ -120,7 +121,7 @@ def _manifest(task: TaskConfig, make: MakeEnv, *, steps: int, seed: int, shard_s
         seed=seed,
         steps=steps,
         settings=json.loads(json.dumps(settings)),  # as it will be read back
-        codec=env.codec,
+        codec=replace(env.codec, offset=offset_of(env) if task.offset is None else task.offset),
         versions=versions(),
     )
     env.close()
@@ -139,6 +140,8 @@ def _begin(out: Path, manifest: Manifest, resume: bool) -> Manifest:
         raise UsageError(f"{out}: already holds play: resume it, or choose another folder")
     store = EpisodeStore.open(out, skip_damaged=True, hashes=True)
     found = store.manifest
+    if replace(found.codec, offset=manifest.codec.offset) == manifest.codec:
+        manifest = replace(manifest, codec=found.codec)  # a clock, say, has gone on since
     for name in ("task", "environment", "source", "seed", "settings", "codec"):
         if (there := getattr(found, name)) != (here := getattr(manifest, name)):
             raise UsageError(f"{out}: holds play with {name} {there}, not {here}: choose another folder")
@@ -166,10 +169,19 @@ def _check_room(out: Path, manifest: Manifest, steps: int) -> None:
 
 
 def _shard(
-    task: TaskConfig, make: MakeEnv, plays: MakeDriver, out: Path, seed: int, index: int, steps: int, tick: Tick
+    task: TaskConfig,
+    make: MakeEnv,
+    plays: MakeDriver,
+    out: Path,
+    seed: int,
+    offset: tuple[float, ...],
+    index: int,
+    steps: int,
+    tick: Tick,
 ) -> Finished:
     """Play and write shard `index`."""
     env = make()
+    env.codec = replace(env.codec, offset=offset)
     rng = np.random.default_rng([seed, index])
     try:
         got = collect(env, plays(env, rng, steps), steps=steps, episode_steps=task.play.episode_steps, tick=tick)
@@ -179,7 +191,8 @@ def _shard(
     file = shard_name(index)
     sha256, size = write_shard(out / file, got.arrays) if len(lengths) else ("", 0)
     played = int(lengths.sum())
-    info = ShardInfo(index, file, sha256, size, len(lengths), played, tuple(seeds.tolist()), complete=played == steps)
+    told = getattr(env, "told", True)
+    info = ShardInfo(index, file, sha256, size, len(lengths), played, tuple(seeds.tolist()), played == steps, told)
     return info, got.error
 
 

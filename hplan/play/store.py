@@ -68,10 +68,23 @@ class EpisodeStore:
     def __len__(self) -> int:
         return sum(s.episodes for s in self.shards)
 
+    @property
+    def ordinary_reward(self) -> float:
+        """The best reward of all steps that do not end an episode; -inf where there are none."""
+        shards = [map_shard(self.path / shard.file) for shard in self.shards]
+        return max((float(one["rewards"][_lasting(one)].max(initial=-np.inf)) for one in shards), default=-np.inf)
+
     def arrays(self) -> Iterator[dict[str, np.ndarray]]:
-        """The memory-mapped arrays of each readable shard (see the top of this file)."""
+        """The memory-mapped arrays of each readable shard (see the top of this file). Where rewards alone say what
+        success is, it is an end with a reward above 0 and above that of every step that does not end: of all play, of
+        which the environment had seen a part."""
+        by_reward = not any(shard.told for shard in self.shards)
+        ordinary = self.ordinary_reward if by_reward else 0.0
         for shard in self.shards:
-            yield map_shard(self.path / shard.file)
+            arrays = map_shard(self.path / shard.file)
+            if by_reward:
+                arrays["success"] = _ending(arrays) & (arrays["rewards"] > max(0.0, ordinary))
+            yield arrays
 
     def __iter__(self) -> Iterator[Episode]:
         for arrays in self.arrays():
@@ -159,6 +172,20 @@ def map_shard(path: Path) -> dict[str, np.ndarray]:
     if missing := [name for name in ROWS + EPISODES if name not in arrays]:
         raise HplanError(f"{path}: not a shard of episodes, {', '.join(missing)} missing")
     return arrays
+
+
+def _ending(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(N,) bool: the rows whose step ended an episode in the environment's own way."""
+    ending = np.zeros(len(arrays["rewards"]), bool)
+    ending[(np.cumsum(arrays["lengths"] + 1) - 2)[arrays["terminated"]]] = True
+    return ending
+
+
+def _lasting(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(N,) bool: the rows whose step did not; on the last row of an episode nothing follows."""
+    lasting = ~_ending(arrays)
+    lasting[np.cumsum(arrays["lengths"] + 1) - 1] = False
+    return lasting
 
 
 def damage(path: Path, size: int, sha256: str | None) -> str:

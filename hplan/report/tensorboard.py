@@ -8,9 +8,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from hplan.files import check_folder
 from hplan.report.theme import needs
 from hplan.report.trace import TraceStep
 from hplan.types import Result
+
+
+def check(folder: str | os.PathLike[str] | None) -> None:
+    """Raises UsageError where there can be no such folder, and HplanError without the extra: told before the work."""
+    if folder is not None:
+        check_folder(folder)
+        with needs("track"):
+            import tensorboard  # noqa: F401
 
 
 def write_training(folder: str | os.PathLike[str], curves: Mapping[str, Sequence[Mapping[str, float]]]) -> None:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from hplan.control.plan_tree import PlanTree
@@ -85,7 +86,7 @@ def read_trace(path: str | os.PathLike[str]) -> Trace:
     """
     path = Path(path)
     if not path.is_file():
-        raise UsageError(f"no trace at {path}; `hplan watch AGENT --trace {path}` records one")
+        raise UsageError(f"no trace at {path}; `hplan watch AGENT --trace {quote(str(path))}` records one")
     *lines, rest = path.read_bytes().split(b"\n")
     if rest:
         lines.append(rest)
@@ -93,7 +94,7 @@ def read_trace(path: str | os.PathLike[str]) -> Trace:
     damage = ""
     for number, line in enumerate(lines, 1):
         try:
-            steps.append(TraceStep.from_json(line.decode()))
+            steps.append(TraceStep.from_json(line.decode("utf-8-sig")))
         except ValueError as error:
             damage = f"{path}, line {number} of {len(lines)}: {error}"
             if number < len(lines):

@@ -22,7 +22,7 @@ from hplan.levels.pixels import PixelEncoder
 from hplan.play.explore import Start, begin
 from hplan.play.play import Play, load_play
 from hplan.play.record import play
-from hplan.registry import agent_path, task_of
+from hplan.registry import agent_path, task_for
 from hplan.threads import reproducible
 from hplan.training.eye import seen
 from hplan.training.fit import Progress, Run
@@ -71,7 +71,7 @@ def adapt(
         raise UsageError(
             f"{agent} counted its rewards and solved for them, and there is nothing to tune: train it with more --steps"
         )
-    where = task_of(first.task if task is None else task, first.stack.success_rule)
+    where = task_for(first, task)
     own = agent_path(agent) / "play"
     stores: list[Path] = [own] if own.exists() else []
     player = first

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 
 from hplan.agent import Agent
+from hplan.codec import Codec
 from hplan.config import GoalKind, SuccessRule, Task, TaskConfig
 from hplan.files import locked, sweep, write_atomically
 from hplan.levels.stack import METADATA, WEIGHTS, Stack
@@ -23,19 +25,28 @@ from hplan.parts import find, found, name_of, names
 from hplan.play.manifest import Manifest, check_same_spaces
 from hplan.play.play import Play, load_play
 from hplan.play.record import play
-from hplan.play.store import observation_dtype, versions
+from hplan.play.store import EpisodeStore, observation_dtype, versions
 from hplan.registry import make_world, task_of
 from hplan.threads import reproducible
 from hplan.training.fit import Progress, Run
 from hplan.training.request import claim, describe
 from hplan.training.tiles import shows_tiles
 from hplan.training.train import HELD_OUT, History, Trained, train_stack
-from hplan.types import ActionSpec, HplanError, NoSuccessWarning, ObservationSpec, UsageError
+from hplan.types import (
+    ActionSpec,
+    HplanError,
+    LateRewardWarning,
+    MissionWarning,
+    NoSuccessWarning,
+    ObservationSpec,
+    UsageError,
+)
 from hplan.validation import Count, Seed, build, checked, near
 
 Levels = Literal["auto"] | Count
 Device = Literal["auto", "cpu", "cuda"]
 CURVES = "curves.json"
+KEPT = 64  # missions that an agent which reads none remembers
 FEWEST = 2  # episodes of play: one to learn from, and one to calibrate on
 
 
@@ -85,7 +96,8 @@ def learn(
     if budget not in config.play.steps:
         raise UsageError(f"budget is {budget!r}{near(budget, config.play.steps)}")
     networks_on, out = _device(device), Path(out)
-    specs = _specs(config)
+    codec = _codec(config)
+    specs = codec.observation_spec, codec.action_spec
     cutting = _abstraction(config, specs, abstraction, encoder)
     own = {**config.training.get(budget, {}), **(settings or {})}
     own |= {} if encoder == "auto" else {"encoder": name_of("encoder", encoder)}
@@ -111,15 +123,17 @@ def learn(
             play(config, out / "play", steps=steps, seed=seed, progress=told, workers=workers)
         source = out / "play" if play_from is None else Path(play_from)
         data = _load(source, config)
+        ordinary = EpisodeStore.open(source).ordinary_reward
         run = Run(seed, out / "stages", networks_on, progress)
         trained = train(data, cutting, chosen, levels=levels, run=run)
         stack = Stack(
             task=config.name,
-            codec=Manifest.load(source).codec,
+            codec=replace(codec, offset=Manifest.load(source).codec.offset),  # others may have recorded in other spaces
             levels=trained.levels,
             calibration=trained.calibration,
             tolerance=trained.tolerance,
             success_rule=config.success,
+            ordinary_reward=ordinary if math.isfinite(ordinary) else None,
             train={
                 "env_steps": data.steps,
                 "gradient_steps": sum(int(curve[-1]["step"]) for curve in trained.curves.values() if curve),
@@ -128,6 +142,7 @@ def learn(
                 "seed": seed,
                 "settings": own,
                 **trained.facts,
+                **_missions(data, trained.levels, config),
             },
             versions=versions(),
             edges=trained.edges,
@@ -154,10 +169,10 @@ def _device(name: Device) -> str:
     return name
 
 
-def _specs(task: TaskConfig) -> tuple[ObservationSpec, ActionSpec]:
+def _codec(task: TaskConfig) -> Codec:
     world = make_world(task)
     world.close()
-    return world.codec.observation_spec, world.codec.action_spec
+    return world.codec
 
 
 def _abstraction(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], one: Any, encoder: Any) -> Any:
@@ -253,6 +268,8 @@ def _load(folder: Path, task: TaskConfig) -> Play:
         raise HplanError(
             f"{folder} holds {data.episodes} episode of {data.steps} steps, too little to train on: play more steps"
         )
+    if task.goal in ("auto", "reward"):
+        _warn_of_late_rewards(data, task)
     no_success, no_rewards = torch.zeros_like(data.success), torch.zeros_like(data.rewards)
     if task.goal == "observation":  # success was of goals that the agent cannot see in an observation
         return replace(data, success=no_success, rewards=no_rewards)
@@ -284,12 +301,43 @@ def _load(folder: Path, task: TaskConfig) -> Play:
     return replace(data, rewards=no_rewards)
 
 
+def _warn_of_late_rewards(data: Play, task: TaskConfig) -> None:
+    """Where rewards come but with the last step before a limit: no observation says when that is."""
+    paid = data.rewards.nonzero()[:, 0]
+    cut = (data.remaining[paid] == 1) & ~data.terminated[paid + 1] if len(paid) else torch.zeros(0, dtype=torch.bool)
+    if len(paid) > 1 and bool(cut.all()) and data.lengths.max() > 1:
+        warnings.warn(
+            f"all {len(paid):,} rewards of {task.name} came in the step in which an episode was cut by its limit: an "
+            "agent cannot know when that is. Pay when something is achieved, end the episode there (terminated), or "
+            "put the time into the observation (gymnasium.wrappers.TimeAwareObservation)",
+            LateRewardWarning,
+            stacklevel=4,
+        )
+
+
+def _missions(data: Play, levels: Sequence[Any], task: TaskConfig) -> dict[str, list[str]]:
+    """What play asked for, where the agent does not read missions: for `hplan.goals` to tell what is another one. Warns
+    (`MissionWarning`) where play asked for several."""
+    asked = sorted(set(data.missions))
+    if not asked or any(getattr(level, "words", ()) for level in levels):
+        return {}
+    if len(asked) > 1 and data.success.any():
+        warnings.warn(
+            f"play of {task.name} asked for {len(asked)} missions, such as {asked[0]!r} and {asked[-1]!r}, and these "
+            "levels read none: the agent aims for what any of them counted as success. Levels of events over maps of "
+            "symbols read missions",
+            MissionWarning,
+            stacklevel=4,
+        )
+    return {"missions": asked[:KEPT]}
+
+
 def read_curves(folder: str | Path) -> dict[str, Curve]:
     """Learning curves by stage of the agent in a run directory; none where it has none. Raises HplanError where the
     file is damaged."""
     file = Path(folder) / CURVES
     try:
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return json.loads(file.read_text(encoding="utf-8-sig")) if file.exists() else {}
     except ValueError as error:
         raise HplanError(f"{file} is damaged ({error}); delete it and run again with --resume") from error
 

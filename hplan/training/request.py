@@ -87,7 +87,7 @@ def claim(out: Path, request: dict[str, Any], resume: bool) -> None:
         write_atomically(path, json.dumps(request))
         return
     try:
-        found = dict(json.loads(path.read_text(encoding="utf-8")))
+        found = dict(json.loads(path.read_text(encoding="utf-8-sig")))
     except (ValueError, TypeError) as error:
         raise HplanError(f"{path} is damaged ({error}): choose another --out") from error
     if found.get("format") != FORMAT:

@@ -83,7 +83,7 @@ def base_level(
     """An untrained level 0 for these spaces; `view`: pixels to each side that it sees of a layout; `pixel`: channels
     and largest value of each of these; `history`: how many observations make one of `observation`; `beginning`: whether
     the first one of the episode comes after them."""
-    seen = latent + (square(view, pixel[0]) if view else 0)
+    seen, width = latent + (square(view, pixel[0]) if view else 0), actions.size + sum(actions.choices)
     usual = {"vector": "fourier", "symbols": "one-hot", "image": "patches"}[observation.kind]
     kind = usual if encoder == "auto" else encoder
     image = observation.kind == "image"
@@ -103,16 +103,17 @@ def base_level(
         "low": actions.low,
         "high": actions.high,
         "names": actions.names,
+        **({"choices": actions.choices} if actions.choices else {}),
         "inverse": latent,
         "hidden": hidden,
     }
     parts["compatibility"] = {"kind": "in-distribution", "seen": seen, "hidden": hidden, "between": between}
-    parts["dynamics"] = {"kind": "residual", "seen": seen, "macro": actions.size, "latent": latent, "hidden": hidden}
+    parts["dynamics"] = {"kind": "residual", "seen": seen, "macro": width, "latent": latent, "hidden": hidden}
     if image and hasattr(eye := find("encoder", kind), "dynamics"):
         parts["dynamics"] |= {"kind": eye.dynamics, "frames": observation.shape[2] // eye.channels}
     if actions.kind == "discrete":
         parts["prior"] = {"kind": "categorical", "seen": seen, "macros": actions.size, "hidden": hidden}
-    return Level(index=0, parts=parts | _heads(seen, actions.size, latent, hidden))
+    return Level(index=0, parts=parts | _heads(seen, width, latent, hidden))
 
 
 def level_above(
@@ -309,8 +310,9 @@ def _macro_loss(
     if not inverse:
         return torch.zeros((), device=start.device), macro, vectors
     guess = macros.inverse(torch.cat([start, (end - start) / level.dynamics.rate], -1))
+    numbers = vectors[..., : guess.shape[-1]]
     discrete = level.macro.kind == "discrete"
-    loss = nn.functional.cross_entropy(guess, macro) if discrete else nn.functional.mse_loss(guess, vectors)
+    loss = nn.functional.cross_entropy(guess, macro) if discrete else nn.functional.mse_loss(guess, numbers)
     figures["inverse"] = loss.detach()
     return loss, macro, vectors
 

@@ -24,7 +24,7 @@ from gymnasium.utils import EzPickle
 
 from hplan.codec import Codec
 from hplan.config import PlayConfig, SuccessRule, TaskConfig
-from hplan.gym_spaces import is_goal_space
+from hplan.gym_spaces import is_goal_space, line
 from hplan.types import UsageError
 from hplan.worlds.half_blocks import half_blocks
 from hplan.worlds.layers import count_anew, own_limit
@@ -70,7 +70,7 @@ def find_spec(identity: str) -> EnvSpec:
 
 class GymView(gymnasium.Wrapper):
     """`env` as it is, with goals in `info` where it asks for any. Raises UsageError where one of its spaces is not
-    supported (hplan/codec.py)."""
+    supported (hplan/codec.py), or becomes another one later."""
 
     def __init__(self, env: gymnasium.Env, name: str, *, achieved: tuple[int, ...] | None = None) -> None:
         """achieved: of the codec; looked up if None, in episodes of `env`."""
@@ -80,6 +80,9 @@ class GymView(gymnasium.Wrapper):
             known = _achieved(env, self.codec) if achieved is None else achieved
             self.codec = replace(self.codec, achieved=known)
         self._seen: Any = None
+        self._spaces = env.observation_space, env.action_space
+        # of a class of somebody's own, whose values may equal nothing
+        self._comparable = self._spaces == (self.codec.observation_space, self.codec.action_space)
         if goes_back(env):
             self.snapshot, self.restore = self._snapshot, self._restore
 
@@ -89,6 +92,8 @@ class GymView(gymnasium.Wrapper):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         observation, info = self.env.reset(seed=seed, options=options)
+        if self._comparable:
+            self._check_spaces(self.codec.observation_space, self.codec.action_space)
         if seed is not None:
             self.env.action_space.seed(seed)  # some environments draw from it
         self._seen = observation
@@ -97,7 +102,17 @@ class GymView(gymnasium.Wrapper):
 
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         self._seen, reward, terminated, truncated, info = self.env.step(action)
+        self._check_spaces(*self._spaces)
         return self._seen, reward, terminated, truncated, info or {}
+
+    def _check_spaces(self, observation_space: spaces.Space, action_space: spaces.Space) -> None:
+        for what, known in (("observation", observation_space), ("action", action_space)):
+            here = getattr(self.env, f"{what}_space")
+            if here is not known and here != known:
+                raise UsageError(
+                    f"its {what} space was {line(known)} and has become {line(here)}: hplan takes environments whose "
+                    "spaces stay the same (declare the largest from the beginning)"
+                )
 
     def draw(self) -> str:
         """The environment's own text where it renders any, else its last observation; an image as half blocks."""

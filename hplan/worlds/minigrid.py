@@ -171,8 +171,7 @@ class MiniGridView(gymnasium.Wrapper):
         here = self._view[self._at]
         here[AGENT] = 1 + env.agent_dir
         if carried is not None:
-            here[CARRIED_TYPE] = OBJECT_TO_IDX[carried.type]
-            here[CARRIED_COLOUR] = COLOR_TO_IDX[carried.color]
+            here[CARRIED_TYPE:] = carried.encode()[:2]
 
     def _look_for_changeable(self, things: list[Any]) -> None:
         """What may look another way without being another thing: doors, and whatever is not MiniGrid's own."""

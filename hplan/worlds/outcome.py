@@ -18,17 +18,28 @@ _PLAIN = (float, bool, int)
 class Outcome(gymnasium.Wrapper):
     """A view (gym.py, minigrid.py, mazes.py) whose steps say in `info` whether they succeeded or broke a rule.
 
-    Success is `info["success"]`, `info["is_success"]`, else a terminating reward above 0 and above every reward of the
-    episode's steps before, for where every step is paid, ending is no success. ending_succeeds: it is.
-    ends: success ends the episode. Rewards and flags come as plain numbers, and an episode ends at `max_steps`.
+    Success is `info["success"]`, `info["is_success"]`, else a terminating reward above 0 and above what steps that do
+    not end pay, for where every step is paid, ending is no success. ordinary_reward: the best of those, as play has it;
+    None: of all steps so far, and where each of them is paid, beyond it by as much as they differ. ending_succeeds:
+    ending is success. ends: success ends the episode. told: whether anything but rewards said so yet.
+    Rewards and flags come as plain numbers, and an episode ends at `max_steps`.
     """
 
-    def __init__(self, env: Any, *, ending_succeeds: bool = False, ends: bool = False) -> None:
+    def __init__(
+        self,
+        env: Any,
+        *,
+        ending_succeeds: bool = False,
+        ends: bool = False,
+        ordinary_reward: float | None = None,
+    ) -> None:
         super().__init__(env)
         self.view, self.codec = env, env.codec
         self._ending_succeeds, self._ends = ending_succeeds, ends
         self._number = self.action_space.dtype.type if isinstance(self.action_space, gymnasium.spaces.Discrete) else int
-        self._steps, self._paid, self._limit = 0, -math.inf, env.max_steps
+        self._known, self.told = ordinary_reward, ending_succeeds
+        self._least, self._most = math.inf, -math.inf  # of the steps so far that did not end
+        self._steps, self._limit = 0, env.max_steps
         if hasattr(env, "snapshot"):  # only views that can go back offer it
             self.snapshot, self.restore = self._snapshot, self._restore
 
@@ -38,7 +49,7 @@ class Outcome(gymnasium.Wrapper):
         return self.view.max_steps
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        self._steps, self._paid = 0, -math.inf
+        self._steps = 0
         start = self.env.reset(seed=seed, options=options)
         self._limit = self.view.max_steps  # once: to look it up takes longer than a step of MiniGrid
         return start
@@ -47,13 +58,14 @@ class Outcome(gymnasium.Wrapper):
         if type(action) is int:
             action = self._number(action)  # as sample() gives them: some environments ask it for `.item()`
         observation, paid, ended, cut, info = self.env.step(action)
-        reward, terminated, truncated = float(_one(paid)), bool(_one(ended)), bool(_one(cut))
+        reward = float(_one("reward", paid))
+        terminated, truncated = _flag("terminated", ended), _flag("truncated", cut)
         self._steps += 1
         success = self.succeeds(reward, terminated, info)
         if not terminated:
-            self._paid = max(self._paid, reward)
-        broken = any(key in info and _one(info[key]) > 0 for key in VIOLATION)
-        info = {**info, "success": success, "violation": bool(broken)}
+            self._least, self._most = min(self._least, reward), max(self._most, reward)
+        broken = any(key in info and _flag(f"info[{key!r}]", info[key]) for key in VIOLATION)
+        info = {**info, "success": success, "violation": broken}
         return (
             observation,
             reward,
@@ -71,27 +83,52 @@ class Outcome(gymnasium.Wrapper):
             return terminated
         for key in SUCCESS:
             if key in info:
-                return bool(_one(info[key]))
-        return terminated and reward > max(0.0, self._paid)
+                self.told = True
+                return _flag(f"info[{key!r}]", info[key])
+        return terminated and _in_play(reward) > max(0.0, self._ordinary())
 
-    def _snapshot(self) -> tuple[float, Any]:
+    def _ordinary(self) -> float:
+        if self._known is not None:
+            return self._known
+        unseen = self._most - self._least if 0 < self._least < math.inf else 0.0
+        return _in_play(self._most + unseen)
+
+    def _snapshot(self) -> Any:
         """The state as it is now."""
-        return self._paid, self.view.snapshot()
+        return self.view.snapshot()
 
-    def _restore(self, snapshot: tuple[float, Any]) -> None:
+    def _restore(self, snapshot: Any) -> None:
         """A new episode that starts in that state: limits on its length count from here."""
-        self._paid, inner = snapshot
         self._steps = 0
-        self.view.restore(inner)
+        self.view.restore(snapshot)
         self._limit = self.view.max_steps
 
 
-def _one(value: Any) -> Any:
-    """A number, which some environments return as an array of one. Raises UsageError for several."""
+def _in_play(reward: float) -> float:
+    """As play stores it: what differs by rounding alone is the same."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(reward))
+
+
+def _flag(name: str, value: Any) -> bool:
+    """None and NaN say no."""
+    return value is not None and _one(name, value) > 0
+
+
+def _one(name: str, value: Any) -> Any:
+    """A number, which some environments return as an array of one. Raises UsageError for several, and for others."""
     if type(value) in _PLAIN:
         return value
-    if isinstance(value, np.ndarray) or (np.ndim(value) and np.size(value) == 1):
-        if np.size(value) != 1:
-            raise UsageError(f"{np.size(value)} values where one is expected: hplan takes single environments")
-        return np.asarray(value).item()
-    return value
+    array = np.asarray(value)
+    if array.size != 1:
+        raise UsageError(
+            f"{name} has {array.size} values where one is expected: hplan takes single environments, and single rewards"
+        )
+    if array.dtype.kind in "biuf":
+        return array.item()
+    try:
+        if array.dtype.kind == "O":  # a Fraction, say
+            return float(array.item())
+    except (TypeError, ValueError):
+        pass
+    raise UsageError(f"{name} is {value!r}; expected a number")

@@ -6,7 +6,6 @@ one layout in eight is for evaluation, and reset(seed) draws seeds derived from 
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from hplan.worlds.outcome import Outcome
 Split = Literal["train", "eval"]
 Fingerprint = Callable[[np.ndarray], bytes]  # a first observation in canonical form -> what makes its layout
 GOALS = 5  # numbered goals of a world that seeds go through in turn, unless it says otherwise
+_LARGEST = float(np.finfo(np.float32).max)
 _SHARE = 8  # one layout in so many is for evaluation
 _TRIES = 400  # with 1 fitting layout in 8, all fail once in 1e23
 
@@ -75,6 +75,11 @@ class SplitEnv(gymnasium.Wrapper):
     def max_steps(self) -> int:
         return self._outcome.max_steps
 
+    @property
+    def told(self) -> bool:
+        """Whether anything but rewards has told what success is so far."""
+        return self._outcome.told
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """A layout of this split. The same seed gives the same start."""
         if seed is None:
@@ -86,7 +91,7 @@ class SplitEnv(gymnasium.Wrapper):
                 observation, info = self.env.reset(seed=derived, options=options)
                 seen = self.codec.encode(observation) if self._fingerprint else None
             except (Exception, SystemExit) as error:
-                raise self._failure(f"reset raised {type(error).__name__}: {error}") from error
+                raise self._failure("reset", error) from error
             if seen is None or self._fingerprint is None or layout_split(self._fingerprint(seen)) == self.split:
                 return observation, info
         raise HplanError(
@@ -98,16 +103,19 @@ class SplitEnv(gymnasium.Wrapper):
         try:
             observation, reward, terminated, truncated, info = self.env.step(action)
         except (Exception, SystemExit) as error:
-            raise self._failure(f"step({action}) raised {type(error).__name__}: {error}") from error
+            raise self._failure(f"step({action})", error) from error
         self._step += 1
-        if not math.isfinite(reward):  # type: ignore[arg-type]  # Outcome made it a float
-            raise self._failure(f"reward {reward} is not finite")
+        if not abs(reward) <= _LARGEST:  # type: ignore[arg-type]  # Outcome made it a float; NaN is not, either
+            raise self._failure("", HplanError(f"reward {reward} is not finite in float32"))
         return observation, reward, terminated, truncated, info  # type: ignore[return-value]
 
     def render(self) -> str:  # type: ignore[override]
         return self._outcome.draw()
 
-    def _failure(self, what: str) -> HplanError:
+    def _failure(self, call: str, error: BaseException) -> HplanError:
+        """What hplan says of a value is a sentence by itself."""
+        own = isinstance(error, HplanError)
+        what = str(error).removeprefix(f"{self.name}: ") if own else f"{call} raised {type(error).__name__}: {error}"
         return HplanError(f"{self.name}, seed {self._seed}, step {self._step}: {what}")
 
     def _snapshot(self) -> _Here:

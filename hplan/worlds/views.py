@@ -50,7 +50,12 @@ def make(task: TaskConfig, split: Split) -> SplitEnv:
     missing."""
     seen, layout = _mixture(task, split) if task.environments else _seen(task, split)
     try:
-        outcome = Outcome(seen, ending_succeeds=task.success == "terminated", ends=split == "eval")
+        outcome = Outcome(
+            seen,
+            ending_succeeds=task.success == "terminated",
+            ends=split == "eval",
+            ordinary_reward=task.ordinary_reward,
+        )
         varies = (
             layout is not None
             and seen.codec.observation_spec.kind in ("symbols", "image")
@@ -100,9 +105,11 @@ def _mixture(task: TaskConfig, split: Split) -> tuple[Any, Fingerprint | None]:
         raise
 
 
-def wrap(env: gymnasium.Env, codec: Codec, *, ending_succeeds: bool) -> gymnasium.Env:
+def wrap(
+    env: gymnasium.Env, codec: Codec, *, ending_succeeds: bool, ordinary_reward: float | None = None
+) -> gymnasium.Env:
     """`env` with the view that an agent with that codec was trained with. Raises UsageError where its spaces are
-    others; only a grid may have another height and width."""
+    others; only a grid may have another height and width. The rest is of `Outcome`."""
     if not isinstance(env, gymnasium.Env):
         raise UsageError(f"wrap: {_no_environment(env)}")
     view, name = _auto_view(env), codec.where
@@ -126,7 +133,7 @@ def wrap(env: gymnasium.Env, codec: Codec, *, ending_succeeds: bool) -> gymnasiu
         raise UsageError(
             f"wrap: this environment takes {line(env.action_space)}; {name} gives {line(codec.action_space)}"
         )
-    return Outcome(seen, ending_succeeds=ending_succeeds)
+    return Outcome(seen, ending_succeeds=ending_succeeds, ordinary_reward=ordinary_reward)
 
 
 def with_goal_kind(task: TaskConfig) -> TaskConfig:

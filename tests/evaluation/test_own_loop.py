@@ -24,7 +24,7 @@ from hplan.types import Result, UsageError
 EPISODES, SEED = 20, 3
 FIRST = SEED * SEEDS
 SHIPPED = {"minigrid/DoorKey-8x8": 10, "ogbench/pointmaze-medium-navigate": 5}  # agents, and episodes of each
-VECTORS = ("float Box (2, 3)", "GoalEnv")
+VECTORS = ("float Box (2, 3)", "large numbers beside small ones", "GoalEnv")
 IMAGES = ("greyscale image", "image of floats, channels first")
 
 

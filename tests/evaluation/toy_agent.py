@@ -51,7 +51,7 @@ class ToyAgent:
     """Goes right with probability `care`, as its seed has it. Every act is one planner call of ten evaluations."""
 
     task, name, replan = "toy/Corridor", "toy", "surprise"
-    stack = SimpleNamespace(success_rule="auto")
+    stack = SimpleNamespace(success_rule="auto", ordinary_reward=None, offset=())
     thresholds = {0: 0.5}  # noqa: RUF012
 
     def __init__(self, care: float = 0.7, levels: int = 2) -> None:

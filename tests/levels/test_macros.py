@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from levels.small_levels import EDITS
 
-from hplan.levels.macros import Codes, event_of
+from hplan.levels.macros import Actions, Codes, event_of
 
 
 def test_a_codebook_finds_the_clusters_of_what_it_follows() -> None:
@@ -40,3 +41,14 @@ def test_of_several_changes_the_first_kind_and_then_the_first_cell_is_the_event(
     assert (macro.tolist(), known.tolist()) == ([1 * 6 + 3], [True])
     none = event_of(before[:0], after[:0], edits)
     assert [len(part) for part in none] == [0, 0]
+
+
+def test_choices_among_numbers_are_read_as_choices() -> None:
+    actions = Actions(
+        action="continuous", size=3, low=(-1.0, -2.0, -1.0), high=(1.0, 2.0, 1.0), choices=(3, 0, 2), inverse=4
+    )
+    embedded = actions.embed(torch.tensor([[-1.0, 1.0, 1.0], [0.1, -2.0, -0.1]]))
+    assert actions.width == embedded.shape[1] == 3 + 3 + 2
+    assert embedded[:, :3].tolist() == [[-1.0, 0.5, 1.0], [pytest.approx(0.1), -1.0, pytest.approx(-0.1)]]
+    assert embedded[:, 3:].tolist() == [[1, 0, 0, 0, 1], [0, 1, 0, 1, 0]]
+    assert actions.inverse is not None and actions.inverse(torch.zeros(1, 8)).shape == (1, 3)

@@ -113,6 +113,12 @@ def test_damaged_metadata_is_named(saved: Path, content: bytes) -> None:
     assert METADATA in said and "damaged" in said and len(said.splitlines()) == 1
 
 
+def test_a_mark_that_an_editor_put_before_the_text_changes_nothing(saved: Path) -> None:
+    before = Stack.load(saved)
+    (saved / METADATA).write_text((saved / METADATA).read_text(), encoding="utf-8-sig")
+    assert Stack.load(saved).codec == before.codec
+
+
 @BOTH
 def test_success_heads_are_kept_where_play_was_rewarded(make: Callable[[], Stack], tmp_path: Path) -> None:
     stack = make()

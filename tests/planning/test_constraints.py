@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from hplan.levels.heads.violation import MapViolation
-from hplan.planning.constraints import FEW, Given, Guard, Margin
+from hplan.planning.constraints import FEW, Given, Guard, Margin, _asked
 from hplan.planning.mppi import PathIntegral
 from hplan.planning.rollout import Scored
 from hplan.planning.search import BestFirstSearch
-from hplan.types import Budget, MacroSpec
+from hplan.types import Budget, MacroSpec, UsageError
 
 WIDTH = 5
 MOVES = torch.tensor([-WIDTH, WIDTH, -1, 1])  # up, down, left, right
@@ -94,6 +95,20 @@ def test_a_margin_is_as_wide_as_errors_are_at_the_nominal_rate() -> None:
         margin.add(i / 199)
     assert margin.steps == pytest.approx(0.9, abs=0.1)
     assert Margin(0.2, 0.1, wanted=False).steps == 0.0
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        (lambda seen: torch.full((len(seen),), torch.nan), "a constraint said NaN"),
+        (lambda seen: seen, r"a constraint said \(6, 2\) of 6 observations; expected one"),
+    ],
+    ids=["nan", "two"],
+)
+def test_a_constraint_that_says_nothing_is_a_wrong_call(says: Any, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        _asked(says, torch.zeros(2, 3, 2))
+    assert _asked(lambda seen: seen[:, 0] > 0, torch.ones(2, 3, 2)).tolist() == [[1.0] * 3] * 2
 
 
 def test_an_empty_guard_is_none() -> None:

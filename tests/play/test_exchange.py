@@ -142,6 +142,20 @@ def assert_same(one: EpisodeStore, other: EpisodeStore) -> None:
     assert one.manifest.observation_spec == other.manifest.observation_spec
 
 
+def test_large_numbers_of_a_data_set_keep_their_steps_there_and_back(tmp_path: Path) -> None:
+    space = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    seen = [np.array([1.7e9 + i, 0.5 * i]) for i in range(T + 1)]
+    store = import_minari(data_set(observation_space=space, observations=seen), tmp_path / "in")
+    assert store.manifest.codec.offset == (1.7e9, 0.0)
+    assert next(iter(store)).observations.tolist() == [[i, 0.5 * i] for i in range(T + 1)]
+    export_minari(tmp_path / "in", "hplan/large-v0")
+    raw = next(minari.load_dataset("hplan/large-v0").iterate_episodes()).observations
+    assert raw.dtype == np.float64 and np.array_equal(raw, np.stack(seen))
+    again = import_minari("hplan/large-v0", tmp_path / "again")
+    assert again.manifest.codec.offset == store.manifest.codec.offset
+    assert_same(store, again)
+
+
 @pytest.mark.parametrize("make", [Corridor, Plane])
 def test_minari_there_and_back(tmp_path: Path, make: type) -> None:
     task = TaskConfig(name="toy", environment="toy", play=PlayConfig(episode_steps=20))
@@ -325,6 +339,25 @@ def test_canonical_actions_undo_the_codec() -> None:
         canonical_actions(MOVES, np.array([1.0, 1.5]), "here")
 
 
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(-1.0, 3.0, (2, 2)),
+        spaces.Box(-3e38, 3e38, (2,)),
+        spaces.Box(1e9, 1e9 + 1e-3, (2,), np.float64),
+        spaces.Box(np.array([0.0, 7.0]), np.array([1.0, 7.0]), dtype=np.float64),
+    ],
+    ids=str,
+)
+def test_canonical_actions_undo_the_codec_of_a_box_of_any_bounds(space: spaces.Box) -> None:
+    codec = Codec.of(LINE, space, "made up")
+    drawn = np.stack([codec.random_action(np.random.default_rng(seed)) for seed in range(20)])
+    raw = np.stack([codec.decode(action) for action in drawn])
+    varies = (space.high > space.low).ravel()
+    assert np.allclose(canonical_actions(space, raw, "here")[:, varies], drawn[:, varies], atol=1e-3)
+    assert not canonical_actions(space, raw, "here")[:, ~varies].any()
+
+
 @pytest.mark.parametrize("job", [export_minari, import_minari])
 def test_without_minari_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: object) -> None:
     monkeypatch.setitem(sys.modules, "minari", None)
@@ -333,7 +366,7 @@ def test_without_minari_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    "space", [spaces.Box(0, 1000, (2,), np.int64), spaces.Tuple([spaces.Discrete(2)]), spaces.Box(-3e38, 3e38, (2,))]
+    "space", [spaces.Box(0, 1000, (2,), np.int64), spaces.Tuple([spaces.Discrete(2)]), spaces.MultiDiscrete([20, 20])]
 )
 def test_actions_whose_canonical_form_is_another_are_not_imported_as_they_are(space: spaces.Space) -> None:
     with pytest.raises(HplanError, match=r"odd: actions of .* cannot be imported; expected Discrete"):

@@ -69,6 +69,12 @@ def test_a_recording_replaces_what_was_there(tmp_path: Path) -> None:
     assert read_trace(path) == Trace(tuple(STEPS[-1:]))
 
 
+def test_a_mark_that_an_editor_put_before_the_text_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + RECORDED)
+    assert read_trace(path) == Trace(tuple(STEPS))
+
+
 def test_damage_in_the_middle_is_named(tmp_path: Path) -> None:
     path = tmp_path / "trace.jsonl"
     lines = RECORDED.split(b"\n")
@@ -84,3 +90,8 @@ def test_what_is_no_trace_is_refused(tmp_path: Path, content: bytes | None) -> N
         path.write_bytes(content)
     with pytest.raises(UsageError, match="no trace at" if content is None else "holds no step of a trace"):
         read_trace(path)
+
+
+def test_the_command_that_is_recommended_can_be_pasted(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--trace '.*/a trace'` records one"):
+        read_trace(tmp_path / "a trace")

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,10 +26,19 @@ from hplan.agent import Agent
 from hplan.codec import Codec
 from hplan.levels.heads import success
 from hplan.levels.stack import METADATA, WEIGHTS
-from hplan.play.store import Manifest, write_episodes
+from hplan.play.manifest import Manifest, check_same_spaces
+from hplan.play.store import EpisodeStore, write_episodes
 from hplan.training.learn import CURVES, learn
 from hplan.training.request import REQUEST
-from hplan.types import Episode, HplanError, NoSuccessWarning, UsageError
+from hplan.types import (
+    ActionSpec,
+    Episode,
+    HplanError,
+    LateRewardWarning,
+    MissionWarning,
+    NoSuccessWarning,
+    UsageError,
+)
 
 pytestmark = pytest.mark.training
 
@@ -258,6 +268,43 @@ def test_play_without_a_success_says_how_many_steps_were_rewarded(tmp_path: Path
         learn(make, tmp_path / "run", steps=1000, levels=1, settings=SMALL)
 
 
+class Late(Paid):
+    """The right end pays where the episode is cut, and not before."""
+
+    def step(self, action: int) -> tuple:
+        observation, _, _, _, info = super().step(action)
+        self.steps += 1
+        cut = self.steps == 30
+        return observation, float(cut and self.at > 2), False, cut, info
+
+    def reset(self, **options) -> tuple:
+        self.steps = 0
+        return super().reset(**options)
+
+
+def test_rewards_that_come_only_where_an_episode_is_cut_are_told(tmp_path: Path) -> None:
+    said = r"all [1-9]\d* rewards of Late came in the step in which an episode was cut by its limit"
+    with pytest.warns(LateRewardWarning, match=said):
+        learn(Late, tmp_path / "run", steps=1500, levels=1, settings=SMALL, goal="reward")
+
+
+class Asks(TwoDoors):
+    """Every other episode asks for something else, and nobody can tell from what is seen."""
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
+        observation, info = super().reset(seed=seed, options=options)
+        return observation, {**info, "mission": ("go right", "hurry up")[(seed or 0) // 10 % 2]}
+
+
+def test_missions_that_no_level_reads_are_told_and_remembered(tmp_path: Path) -> None:
+    play = replace(two_doors(training={}), name="Asks", environment="Asks", factory=Asks)
+    with pytest.warns(MissionWarning, match=r"play of Asks asked for 2 missions, such as 'go right' and 'hurry up'"):
+        agent = learn(play, tmp_path / "run", levels=1, encoder="one-hot", settings={"base_steps": 20, "batch": 32})
+    assert agent.train_info["missions"] == ["go right", "hurry up"]
+    with pytest.warns(MissionWarning, match="mission 'sing': play of Asks asked for 'go right', 'hurry up', and"):
+        agent.reset(goal="sing")
+
+
 def test_one_episode_is_too_little(tmp_path: Path) -> None:
     with pytest.raises(HplanError, match="holds 1 episode of 1 steps, too little to train on: play more steps"):
         small(tmp_path / "run", steps=1)
@@ -279,10 +326,42 @@ def test_play_of_other_spaces_is_refused_before_training(tmp_path: Path) -> None
     ]
     codec = Codec.of(spaces.Box(-np.inf, np.inf, (4,)), spaces.Box(-1.0, 1.0, (1,)), "other")
     write_episodes(tmp_path / "play", Manifest("other", "Other-v0", "official", 0, 0, {}, codec, {}), episodes)
-    said = "that is play of other with .*kind='vector'.*; gym:two_doors:TwoDoors-v0 has .*kind='symbols'"
+    said = (
+        r"that is play of other with vectors of shape \(4,\); gym:two_doors:TwoDoors-v0 has symbols of shape "
+        r"\(1, 9, 1\) of 5 values: choose other play"
+    )
     with pytest.raises(UsageError, match=said):
         small(tmp_path / "run", play_from=tmp_path / "play")
+    said = "play of other with 1 continuous action from -1 to 1; .* has 1 continuous action from 0 to 1"
+    with pytest.raises(UsageError, match=said):
+        check_same_spaces(
+            Manifest.load(tmp_path / "play"), codec.observation_spec, ActionSpec("continuous", 1, (0.0,), (1.0,)), "it"
+        )
     assert not (tmp_path / "run").exists()
+
+
+class OtherNumbers(TwoDoors):
+    """Actions and symbols are counted from somewhere else."""
+
+    observation_space = spaces.Box(3, 7, (1, 9), np.int64)
+    action_space = spaces.Discrete(3, start=5)
+
+    def step(self, action: int) -> tuple:
+        return super().step(action - 5)
+
+    def _observe(self) -> np.ndarray:
+        return super()._observe() + 3
+
+
+def test_an_agent_from_play_of_others_acts_in_the_spaces_of_its_task(run: Path, tmp_path: Path) -> None:
+    store = EpisodeStore.open(run / "play")
+    elsewhere = replace(store.manifest, task="other", source="official", shards=(), steps=0)
+    write_episodes(tmp_path / "play", elsewhere, store)
+    agent = learn(OtherNumbers, tmp_path / "run", play_from=tmp_path / "play", levels=1, settings=SMALL)
+    env = OtherNumbers()
+    observation, _ = env.reset()
+    agent.reset()
+    assert env.action_space.contains(agent.act(observation))
 
 
 def test_what_cannot_be_sent_to_workers_is_told(tmp_path: Path) -> None:

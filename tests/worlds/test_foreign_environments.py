@@ -24,6 +24,7 @@ from hplan.play.explore import Restorable
 from hplan.play.record import play
 from hplan.registry import load_task, make_world, task_from_factory
 from hplan.types import HplanError, UsageError
+from hplan.worlds.minigrid import full_view
 
 EMPTY, MAZE = "MiniGrid-Empty-5x5-v0", "pointmaze-medium-v0"
 
@@ -218,6 +219,21 @@ def test_an_object_of_the_user_s_own_is_drawn_and_shown_as_it_changes(food: type
     env.unwrapped.thing.grown = 64
     with pytest.raises(UsageError, match="out of bounds"):
         take(env, 0)
+
+
+def test_an_object_of_the_user_s_own_is_carried_as_it_encodes_itself(food: type[WorldObj]) -> None:
+    class Light(food):  # type: ignore[misc, valid-type]
+        def can_pickup(self) -> bool:
+            return True
+
+        def encode(self) -> tuple[int, int, int]:
+            return (*super().encode()[:1], 3, 0)  # of another colour than the one that it was made with
+
+    env = made(lambda: Room(Light()))
+    begin(env, 0)
+    carrying = take(env, 3).observation
+    assert carrying[1, 1, 3:].tolist() == [1, 11, 3]
+    assert np.array_equal(carrying, full_view(env.unwrapped))
 
 
 @pytest.mark.parametrize(

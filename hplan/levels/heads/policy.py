@@ -57,7 +57,7 @@ def policy_stages(level: Level, below: Level, play: Play) -> Stages:
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         at = even(BATCH, generator)
         end = at + torch.randint(1, stride + 1, (BATCH,), generator=generator)
-        taken = below.macros.embed(play.actions[at])
+        taken = below.macros.embed(play.actions[at])[..., : below.macro.size]
         mean, deviation = policy(level_at(level, play, at), latents[at], level.encode(latents[end]))
         off = (taken - mean).square()
         value = (off / deviation.square() / 2 + deviation.log()).mean()

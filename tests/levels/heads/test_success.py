@@ -207,3 +207,13 @@ def test_other_ground_tells_no_success_whoever_is_on_it() -> None:
     found = _never(tells, sees, tokens=3)
     assert torch.nonzero(found[0])[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 9, 10, 11, 12], "on ground 2 others may"
     assert not found[1:].any()
+
+
+def test_a_mission_that_play_never_asked_for_is_said_where_none_is_read() -> None:
+    stack = replace(map_stack(), train={"missions": ["fetch the key"]})
+    assert goal_of(stack, "fetch the key") is not None
+    with pytest.warns(
+        MissionWarning, match="mission 'go home': play of .* asked for 'fetch the key', and the agent reads"
+    ):
+        assert goal_of(stack, "go home") is not None
+    assert goal_of(replace(stack, train={}), "go home") is not None  # agents from before do not know what was asked
