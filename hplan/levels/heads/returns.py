@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hplan.levels.encoders import mlp
+from hplan.levels.encoders import FourierEncoder, mlp
 from hplan.levels.heads.conditioning import level_at
 from hplan.levels.heads.landmarks import nearest_landmark
 from hplan.levels.heads.missions import Even
@@ -39,7 +39,8 @@ FOLLOWED = 50  # steps, at the most, that they are followed from play
 KEPT = 8  # of the latents on each of these ways
 ASIDE = 0.1  # of these steps are at random
 SAMPLES = 16  # continuous macro-actions that are tried at each
-AVERAGE = 0.02  # of the critic goes into its slow average at each gradient step
+OCTAVES = 2  # that the critic sees of latents: where one step more decides, values have an edge
+AVERAGE = 0.05  # of the critic goes into its slow average at each gradient step
 INSIDE = 0.99  # of the latents of play are as near to a landmark as counts as having been there
 DOUBT = 1.0  # rewards, of the usual size, that a step is worth less for every step by which it may end elsewhere
 
@@ -59,7 +60,7 @@ class VectorReturns(nn.Module):
         super().__init__()
         self.discount, self.hidden = discount, hidden
         self.paid = mlp(seen + macro + latent, hidden, 2)
-        self.critic = mlp(seen, hidden, 1)
+        self.critic = FourierEncoder(inputs=(seen,), latent=1, hidden=hidden, octaves=OCTAVES)
         self.policy = mlp(seen, hidden, policy) if policy else None
         self.register_buffer("unit", torch.tensor(1.0))  # the usual size of a reward
         self.register_buffer("usual", torch.tensor(0.0))  # steps from a landmark within which play was
@@ -138,8 +139,10 @@ def returns_stages(level: Level, play: Play, *, discount: float, hidden: int, st
     options = {"seen": seen, "macro": macro, "latent": z.shape[1], "policy": policy, "hidden": hidden}
     head = level.made_anew("returns", kind="vector", discount=discount, **options).requires_grad_(False)
     head.unit.copy_(sizes.square().mean().sqrt())
-    some = level.encode(play.below[rows[:: max(len(rows) // STATES, 1)]])
+    some_rows = rows[:: max(len(rows) // STATES, 1)]
+    some = level.encode(play.below[some_rows])
     head.usual.copy_(away(level, some).quantile(INSIDE))
+    head.critic.measure(level_at(level, play, some_rows).context(some))
     farthest = 1 / (1 - discount)
     head.low.copy_(min(float(sizes.min()) * farthest, 0.0))
     head.high.copy_(max(float(sizes.max()) * farthest, 0.0))
@@ -297,8 +300,9 @@ def _worths(head: VectorReturns, critic: nn.Module, leads: Tensor, paid: Tensor,
 
 
 def away(level: Level, z: Tensor) -> Tensor:
-    """(B, D) -> (B,): steps from what play met, as far as landmarks tell."""
-    return level.distance(z, level.space.points[nearest_landmark(z, level.space.points)])
+    """(B, D) -> (B,): steps from what play met, as far as landmarks tell. The root has no gradient at nought."""
+    gap = (z - level.space.points[nearest_landmark(z, level.space.points)]).square().sum(-1)
+    return gap.clamp(min=torch.finfo(gap.dtype).tiny).sqrt() / level.space.unit
 
 
 def _step(level: Level, z: Tensor, macro: Tensor) -> tuple[Tensor, Tensor, Tensor]:

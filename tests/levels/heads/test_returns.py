@@ -118,7 +118,7 @@ def test_values_learned_after_a_kill_are_the_same(tmp_path: Path) -> None:
 
         stages = returns_stages(level, walks(100), discount=DISCOUNT, hidden=16, steps=ROUNDS * 300, seed=0)
         run_stages(stages, Run(0, out, progress=told))
-        return level.returns_head.critic[0].weight
+        return level.returns_head.critic.network[0].weight
 
     undisturbed = learn(tmp_path / "undisturbed")
     with pytest.raises(Killed):
