@@ -18,6 +18,7 @@ from hplan.types import UsageError
 BUILT_IN: dict[str, dict[str, str]] = {
     "encoder": {
         "fourier": "hplan.levels.encoders:FourierEncoder",
+        "standard": "hplan.levels.encoders:StandardEncoder",
         "one-hot": "hplan.levels.encoders:OneHotEncoder",
         "pixels": "hplan.levels.pixels:PixelEncoder",
         "patches": "hplan.levels.pixels:PatchEye",

@@ -44,36 +44,48 @@ def mlp(inputs: int, hidden: int, outputs: int, *, layers: int = 2) -> MLP:
     return MLP(inputs, hidden, outputs, layers)
 
 
-class FourierEncoder(nn.Module):
-    """Normalised numbers and their octaves through a network: (..., D) -> (..., latent). Without the octaves a network
-    is too smooth to see a thin wall.
+class StandardEncoder(nn.Module):
+    """Every number in units of its deviation, from its mean: (..., D) -> (..., D). Nothing is learned, and so a network
+    on top sees numbers beyond those of play as what they are: beyond.
 
-    `mean` and `scale` (D,) are buffers, so that the normalisation of training is the normalisation of use. The longest
-    wavelength is 4 standard deviations; a constant feature has scale 1 and thus stays 0.
-
-    Source: Tancik et al., 2020, "Fourier features let networks learn high frequency functions", arXiv 2006.10739; here
-    along the axes and with octaves, as in NeRF, so that of the world's scale only its standard deviation has to be
-    known.
+    `mean` and `scale` (D,) are buffers, so that the normalisation of training is the normalisation of use. A constant
+    feature has scale 1 and thus stays 0.
     """
 
     mean: Tensor
     scale: Tensor
-    frequencies: Tensor
 
-    def __init__(self, *, inputs: tuple[int, ...], latent: int, hidden: int = 128, octaves: int = 5, **_: Any) -> None:
+    def __init__(self, *, inputs: tuple[int, ...], **_: Any) -> None:
         super().__init__()
-        size = prod(inputs)
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("scale", torch.ones(size))
-        self.register_buffer("frequencies", torch.pi / 2 * 2.0 ** torch.arange(octaves), persistent=False)
-        self.network = mlp(size * (1 + 2 * octaves), hidden, latent)
+        self.register_buffer("mean", torch.zeros(prod(inputs)))
+        self.register_buffer("scale", torch.ones(prod(inputs)))
 
     def measure(self, observations: Tensor) -> None:
         self.mean.copy_(_middle(observations))
         self.scale.copy_(_deviation(observations))
 
     def forward(self, observation: Tensor) -> Tensor:
-        x = (observation - self.mean) / self.scale
+        return (observation - self.mean) / self.scale
+
+
+class FourierEncoder(StandardEncoder):
+    """Standardised numbers and their octaves through a network: (..., D) -> (..., latent). Without octaves it is too
+    smooth to see a thin wall. The longest wavelength is 4 standard deviations.
+
+    Source: Tancik et al., 2020, "Fourier features let networks learn high frequency functions", arXiv 2006.10739; here
+    along the axes and with octaves, as in NeRF, so that of the world's scale only its standard deviation has to be
+    known.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, *, inputs: tuple[int, ...], latent: int, hidden: int = 128, octaves: int = 5, **_: Any) -> None:
+        super().__init__(inputs=inputs)
+        self.register_buffer("frequencies", torch.pi / 2 * 2.0 ** torch.arange(octaves), persistent=False)
+        self.network = mlp(prod(inputs) * (1 + 2 * octaves), hidden, latent)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        x = super().forward(observation)
         angles = (x[..., None] * self.frequencies).flatten(-2)
         return self.network(torch.cat([x, angles.sin(), angles.cos()], -1))
 

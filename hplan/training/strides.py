@@ -13,7 +13,8 @@ below says how far it can be trusted, and search says what a level saves:
   it (N / r)^2 above and N / r searches of r * r below. It is worth a level if that is `WORTH` times less.
 - Nor does it take so much where macro-actions are continuous, no plan is as long as a trip, and the level is reliable
   for more than a step: what is sampled over a few steps goes no way that begins by leading away.
-- Where reward is aimed for, level 0 has values, which see as far as they have to: no level more.
+- Where reward is aimed for, level 0 has values, which see as far as they have to: no level more. Its latents are the
+  numbers as they are, if no encoder is asked for: plans go where play never was, and octaves say nothing of there.
 - One that is trained and shrank to a point to be slow is left out after all, and none is above it: its steps lead
   nearly anywhere.
 
@@ -88,6 +89,7 @@ class Strides:
         self.held = self.checked = held  # as it was given, and as the next level sees it
         self.longest = int(play.remaining.max())
         self.success = success_rows(play)
+        self.rewarded = not self.success.any() and bool(play.rewards.any())
         self.errors: Tensor | None = None
         self.trip, self.stride, self.below_stride = float(self.longest), 1, 1
         self.reliable: list[int] = []
@@ -176,7 +178,7 @@ class Strides:
         known = labelled(self.whole, self.labels)
         self.errors = carried_errors(level, known, self.errors, self.below_stride)
         yield from uncertainty_stages(level, known, self.errors, self.play.remaining)
-        if level.index == 0 and not self.success.any():
+        if level.index == 0 and self.rewarded:
             settings = self.settings
             options = {"discount": settings.discount, "hidden": settings.hidden, "steps": settings.critic_steps}
             yield from returns_stages(level, known, seed=self.seed, **options)
@@ -251,8 +253,9 @@ class Strides:
     def _sizes(self) -> dict[str, Any]:
         """Of level 0."""
         settings = self.settings
+        paid = self.play.observation_spec.kind == "vector" and self.rewarded
         return {
-            "encoder": settings.encoder,
+            "encoder": "standard" if settings.encoder == "auto" and paid else settings.encoder,
             "latent": settings.latent,
             "hidden": settings.hidden,
             "history": self.history,

@@ -6,7 +6,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hplan.levels.encoders import CellEncoder, FourierEncoder, IdentityEncoder, OneHotEncoder, SlowSymbols, standardised
+from hplan.levels.encoders import (
+    CellEncoder,
+    FourierEncoder,
+    IdentityEncoder,
+    OneHotEncoder,
+    SlowSymbols,
+    StandardEncoder,
+    standardised,
+)
 
 
 def fourier(size: int, octaves: int) -> FourierEncoder:
@@ -25,6 +33,12 @@ def test_fourier_features_keep_the_normalised_vector(size: int, octaves: int) ->
     assert out.shape == (200, size * (1 + 2 * octaves))
     assert torch.allclose(out[:, :size].mean(0), torch.zeros(size), atol=1e-4)
     assert torch.allclose(out[:, :size].std(0), torch.ones(size), atol=1e-4)
+
+
+def test_standard_numbers_beyond_those_of_play_are_beyond() -> None:
+    encoder = StandardEncoder(inputs=(2,), latent=7)
+    encoder.measure(torch.tensor([[-3.0, 5.0], [3.0, 5.0], [0.0, 5.0]]))
+    assert encoder(torch.tensor([[6.0, 5.0], [300.0, 6.0]])).tolist() == [[2.0, 0.0], [100.0, 1.0]]
 
 
 def test_a_constant_feature_is_zero_and_not_nan() -> None:

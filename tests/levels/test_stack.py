@@ -147,7 +147,7 @@ def test_a_part_of_an_unknown_kind_is_refused(saved: Path) -> None:
     metadata = tomllib.loads((saved / METADATA).read_text())
     metadata["level"][0]["parts"]["encoder"]["kind"] = "liquid"
     (saved / METADATA).write_text(tomli_w.dumps(metadata))
-    with pytest.raises(HplanError, match="encoder 'liquid' is not known: expected one of fourier, one-hot"):
+    with pytest.raises(HplanError, match="encoder 'liquid' is not known: expected one of fourier, standard"):
         Stack.load(saved)
 
 

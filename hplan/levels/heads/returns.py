@@ -3,7 +3,9 @@
     value(z)  =  max over macro-actions m of  r(z, m) + discount (1 - e(z, m)) value(z')     z': as the level predicts
 
 The critic is fitted value iteration (Gordon, 1995; Munos and Szepesvari, 2008) on latents of play and imagined ones:
-the world model says what every macro-action would have led to, so nothing is learned of what play happened to do.
+the world model says what every macro-action would have led to, so nothing is learned of what play happened to do. In
+rounds: half of the latents are where the critic of the round before would lead (Dyna; Sutton, 1991). What is aimed at
+is a slow average of the critic (Lillicrap et al., 2016, arXiv 1509.02971): else the maximum follows its noise.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hplan.levels.encoders import mlp
+from hplan.levels.encoders import FourierEncoder, mlp
 from hplan.levels.heads.conditioning import level_at
 from hplan.levels.heads.landmarks import nearest_landmark
 from hplan.levels.heads.missions import Even
@@ -31,9 +33,14 @@ BATCH = 256
 REWARDS, POLICY = 1 / 3, 1 / 4  # steps of learning rewards, and a policy, for each of learning values
 BINS = 16  # of rewards, drawn alike often: what is seldom paid is learned, too
 STATES = 16_384  # latents that values are fitted on, at the most
-WALK = 4  # steps, at the most, that half of them are imagined away from play
+WALK = 4  # steps at random, at the most, that half of them are imagined away from play, before there are values
+ROUNDS = 6  # of learning values; from the second on, half of the latents are where values lead
+FOLLOWED = 50  # steps, at the most, that they are followed from play
+KEPT = 8  # of the latents on each of these ways
+ASIDE = 0.1  # of these steps are at random
 SAMPLES = 16  # continuous macro-actions that are tried at each
-SWEEP = 20  # gradient steps between two sweeps of value iteration
+OCTAVES = 2  # that the critic sees of latents: where one step more decides, values have an edge
+AVERAGE = 0.05  # of the critic goes into its slow average at each gradient step
 INSIDE = 0.99  # of the latents of play are as near to a landmark as counts as having been there
 DOUBT = 1.0  # rewards, of the usual size, that a step is worth less for every step by which it may end elsewhere
 
@@ -53,7 +60,7 @@ class VectorReturns(nn.Module):
         super().__init__()
         self.discount, self.hidden = discount, hidden
         self.paid = mlp(seen + macro + latent, hidden, 2)
-        self.critic = mlp(seen, hidden, 1)
+        self.critic = FourierEncoder(inputs=(seen,), latent=1, hidden=hidden, octaves=OCTAVES)
         self.policy = mlp(seen, hidden, policy) if policy else None
         self.register_buffer("unit", torch.tensor(1.0))  # the usual size of a reward
         self.register_buffer("usual", torch.tensor(0.0))  # steps from a landmark within which play was
@@ -132,8 +139,10 @@ def returns_stages(level: Level, play: Play, *, discount: float, hidden: int, st
     options = {"seen": seen, "macro": macro, "latent": z.shape[1], "policy": policy, "hidden": hidden}
     head = level.made_anew("returns", kind="vector", discount=discount, **options).requires_grad_(False)
     head.unit.copy_(sizes.square().mean().sqrt())
-    some = level.encode(play.below[rows[:: max(len(rows) // STATES, 1)]])
+    some_rows = rows[:: max(len(rows) // STATES, 1)]
+    some = level.encode(play.below[some_rows])
     head.usual.copy_(away(level, some).quantile(INSIDE))
+    head.critic.measure(level_at(level, play, some_rows).context(some))
     farthest = 1 / (1 - discount)
     head.low.copy_(min(float(sizes.min()) * farthest, 0.0))
     head.high.copy_(max(float(sizes.max()) * farthest, 0.0))
@@ -144,7 +153,10 @@ def returns_stages(level: Level, play: Play, *, discount: float, hidden: int, st
     head.paid.requires_grad_(False)
     fitted = _Fitted(level, play, rows, seed)
     fitted.critic.requires_grad_(True)
-    yield Stage(f"{name}-critic", fitted, fitted.loss, steps)
+    for number in range(ROUNDS):
+        fitted.begin(number)
+        yield Stage(f"{name}-critic-{number + 1}", fitted, fitted.loss, max(steps // ROUNDS, 1))
+    head.critic.load_state_dict(fitted.average.state_dict())
     head.critic.requires_grad_(False)
     if head.policy is not None:
         head.policy.requires_grad_(True)
@@ -178,33 +190,51 @@ def _paid(level: Level, play: Play, rows: Tensor, rewards: Tensor, ended: Tensor
 
 
 class _Fitted(nn.Module):
-    """Fitted value iteration: a critic, and the critic of the sweep before."""
+    """Fitted value iteration: a critic, its slow average, and that of the rounds before, which is followed."""
 
     def __init__(self, level: Level, play: Play, rows: Tensor, seed: int) -> None:
         super().__init__()
         self.critic = level.returns_head.critic
-        self.before = deepcopy(self.critic).requires_grad_(False)
-        self.level = [level]  # in a list, which is not registered: it is no part of what is trained
-        self.known = _Unfolded.of(level, play, rows, seed)
+        self.average = deepcopy(self.critic).requires_grad_(False)
+        self.followed = deepcopy(self.average)
+        self.level, self.play, self.rows, self.seed = (
+            [level],
+            play,
+            rows,
+            seed,
+        )  # the level is no part of what is trained
+        self.number, self._known = 0, None
+
+    def begin(self, number: int) -> None:
+        self.followed.load_state_dict(self.average.state_dict())
+        self.number, self._known = number, None
+
+    @property
+    def known(self) -> _Unfolded:
+        """What this round learns from. It depends on what a snapshot holds, and so is the same after a kill."""
+        if self._known is None:
+            generator = torch.Generator().manual_seed(stage_seed(self.seed, "latents", self.number))
+            critic = self.followed if self.number else None
+            self._known = _Unfolded.of(self.level[0], self.play, self.rows, critic, generator)
+        return self._known
 
     def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         head, known = self.level[0].returns_head, self.known
-        if step % SWEEP == 0:
-            self.before.load_state_dict(self.critic.state_dict())
         at = torch.randint(len(known.z), (BATCH,), generator=generator)
         with torch.no_grad():
-            ahead = (self.before(known.leads[at])[..., 0] * head.scale).clamp(head.low, head.high)
-            wanted = (known.paid[at] + known.left[at] * ahead).amax(1) / head.scale
-        off = self.critic(known.seen[at])[:, 0] - wanted
+            for slow, now in zip(self.average.parameters(), self.critic.parameters(), strict=True):
+                slow.lerp_(now, AVERAGE)
+            wanted = _worths(head, self.average, known.leads[at], known.paid[at], known.left[at]).amax(1)
+        off = self.critic(known.seen[at])[:, 0] - wanted / head.scale
         loss = F.smooth_l1_loss(off, torch.zeros_like(off))
-        return loss, {"value": wanted.mean() * head.scale, "off": off.detach().abs().mean() * head.scale}
+        return loss, {"value": wanted.mean(), "off": off.detach().abs().mean() * head.scale}
 
     def best(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         """Minus what the policy's macro-actions lead to, by the gradient through the world model."""
         head, known = self.level[0].returns_head, self.known
         at = torch.randint(len(known.z), (BATCH,), generator=generator)
         here = level_at(self.level[0], known.play, known.rows[at])
-        paid, left, following = _worth(here, known.z[at], head.propose(here, known.z[at]))
+        paid, left, following = _step(here, known.z[at], head.propose(here, known.z[at]))
         gained = paid + left * head.value(here, following)
         return -(gained / head.scale).mean(), {"gained": gained.detach().mean()}
 
@@ -225,30 +255,57 @@ class _Unfolded:
 
     @staticmethod
     @torch.no_grad()
-    def of(level: Level, play: Play, rows: Tensor, seed: int) -> _Unfolded:
-        generator = torch.Generator().manual_seed(seed)
+    def of(level: Level, play: Play, rows: Tensor, critic: nn.Module | None, generator: torch.Generator) -> _Unfolded:
+        """Half of the latents are of play. The others are up to `FOLLOWED` steps away from it, where `critic` leads, or
+        without one up to `WALK` steps at random."""
         rows = EvenDraws(rows, play.below[rows].flatten(1).float())(STATES, generator)
-        here, z = level_at(level, play, rows), level.encode(play.below[rows])
-        walked = torch.randint(2 * WALK, (len(z), 1), generator=generator) - WALK  # half stay where play was
-        macro = any_macros(level, len(z), 1, generator)[:, 0]
-        for step in range(WALK):
-            other = torch.rand(len(z), generator=generator) < 1 / WALK
-            macro = torch.where(
-                other.view(-1, *[1] * (macro.ndim - 1)), any_macros(level, len(z), 1, generator)[:, 0], macro
-            )
-            z = torch.where(step < walked, here.predict(z, macro), z)
-        steps = [_worth(here, z, macro) for macro in any_macros(level, len(z), SAMPLES, generator).unbind(1)]
-        paid, left, leads = (torch.stack(each, 1) for each in zip(*steps, strict=True))
-        leads = torch.stack([here.context(each) for each in leads.unbind(1)], 1)
-        return _Unfolded(play, rows, z, here.context(z), leads, paid, left)
+        z, longest = level.encode(play.below[rows]), WALK if critic is None else FOLLOWED
+        begins = torch.arange(STATES // 2 // KEPT)
+        walks, here = [z[begins]], level_at(level, play, rows[begins])
+        macro = any_macros(level, len(begins), 1, generator)[:, 0]
+        for _ in range(longest):
+            if critic is not None:
+                macro = _best(here, walks[-1], critic, generator)
+            aside = torch.rand(len(begins), generator=generator) < (1 / WALK if critic is None else ASIDE)
+            other = any_macros(level, len(begins), 1, generator)[:, 0]
+            macro = torch.where(aside.view(-1, *[1] * (macro.ndim - 1)), other, macro)
+            _, left, following = _step(here, walks[-1], macro)
+            lives = torch.rand(len(begins), generator=generator) < left / level.returns_head.discount
+            walks.append(torch.where(lives[:, None], following, walks[-1]))
+        kept = torch.randint(longest, (len(begins), KEPT), generator=generator) + 1
+        far = torch.stack(walks, 1)[begins[:, None], kept].flatten(0, 1)
+        rows, z = torch.cat([rows[begins].repeat_interleave(KEPT), rows[len(far) :]]), torch.cat([far, z[len(far) :]])
+        return _Unfolded(play, rows, z, *_unfolded(level_at(level, play, rows), z, generator))
+
+
+def _unfolded(level: Level, z: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(B, D) -> as networks see them (B, S); of M macro-actions at each where they lead (B, M, S), what they pay and
+    the discount that is left (B, M)."""
+    steps = [_step(level, z, macro) for macro in any_macros(level, len(z), SAMPLES, generator).unbind(1)]
+    paid, left, leads = (torch.stack(each, 1) for each in zip(*steps, strict=True))
+    return level.context(z), torch.stack([level.context(each) for each in leads.unbind(1)], 1), paid, left
+
+
+def _best(level: Level, z: Tensor, critic: nn.Module, generator: torch.Generator) -> Tensor:
+    """(B, D) -> the macro-action that leads to the most, of those that are tried."""
+    macros = any_macros(level, len(z), SAMPLES, generator)
+    steps = [_step(level, z, macro) for macro in macros.unbind(1)]
+    worths = [_worths(level.returns_head, critic, level.context(to), paid, left) for paid, left, to in steps]
+    return macros[torch.arange(len(z)), torch.stack(worths, 1).argmax(1)]
+
+
+def _worths(head: VectorReturns, critic: nn.Module, leads: Tensor, paid: Tensor, left: Tensor) -> Tensor:
+    """What steps pay and what can be had after them, where `critic` says that."""
+    return paid + left * (critic(leads)[..., 0] * head.scale).clamp(head.low, head.high)
 
 
 def away(level: Level, z: Tensor) -> Tensor:
-    """(B, D) -> (B,): steps from what play met, as far as landmarks tell."""
-    return level.distance(z, level.space.points[nearest_landmark(z, level.space.points)])
+    """(B, D) -> (B,): steps from what play met, as far as landmarks tell. The root has no gradient at nought."""
+    gap = (z - level.space.points[nearest_landmark(z, level.space.points)]).square().sum(-1)
+    return gap.clamp(min=torch.finfo(gap.dtype).tiny).sqrt() / level.space.unit
 
 
-def _worth(level: Level, z: Tensor, macro: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _step(level: Level, z: Tensor, macro: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(B,) each: what a step pays, less what its end is in doubt, and the discount that is left after it; and its end
     (B, *z)."""
     head, following = level.returns_head, level.predict(z, macro)

@@ -17,7 +17,7 @@ from levels.plays import play_of
 import hplan
 from hplan.agent import Agent
 from hplan.levels.heads import uncertainty
-from hplan.levels.heads.returns import returns_stages
+from hplan.levels.heads.returns import ROUNDS, returns_stages
 from hplan.levels.level import Level
 from hplan.planning.energy import TaskReturn
 from hplan.play.play import Play
@@ -65,7 +65,8 @@ def level(tmp_path_factory: pytest.TempPathFactory) -> Level:
     level = line_level(0, places=tuple(torch.linspace(-4, 8, 49).tolist()))
     stages = returns_stages(level, walks(), discount=DISCOUNT, hidden=32, steps=1000, seed=0)
     curves = run_stages(stages, Run(0, tmp_path_factory.mktemp("returns")))
-    assert list(curves) == ["level0-reward", "level0-critic", "level0-actor"]
+    rounds = [f"level0-critic-{number + 1}" for number in range(ROUNDS)]
+    assert list(curves) == ["level0-reward", *rounds, "level0-actor"]
     return level.eval()
 
 
@@ -98,6 +99,31 @@ def test_where_play_never_was_is_worth_less(level: Level) -> None:
     here, there = level.returns.doubt(z, nothing, z).tolist()
     assert here == 0.0
     assert there == pytest.approx(32.0, abs=1.0), "one usual reward for every step that it is away"
+
+
+class Killed(Exception):
+    pass
+
+
+def test_values_learned_after_a_kill_are_the_same(tmp_path: Path) -> None:
+    def learn(out: Path, kill: str | None = None) -> torch.Tensor:
+        level = line_level(0, places=tuple(torch.linspace(-4, 8, 49).tolist()))
+        seen = 0
+
+        def told(stage: str, done: int, total: int, figures: dict[str, float]) -> None:
+            nonlocal seen
+            seen = done if stage == kill else 0
+            if seen > 200:  # the snapshot of step 200 is there
+                raise Killed
+
+        stages = returns_stages(level, walks(100), discount=DISCOUNT, hidden=16, steps=ROUNDS * 300, seed=0)
+        run_stages(stages, Run(0, out, progress=told))
+        return level.returns_head.critic.network[0].weight
+
+    undisturbed = learn(tmp_path / "undisturbed")
+    with pytest.raises(Killed):
+        learn(tmp_path / "killed", kill="level0-critic-3")
+    assert learn(tmp_path / "killed").equal(undisturbed)
 
 
 class Toll(gymnasium.Env):
