@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 from hplan.types import UsageError
 from hplan.validation import Count, Number, build, validated
 
-Recipe = Literal["explore", "random", "navigate", "stitch"]
+Recipe = Literal["explore", "curious", "random", "navigate", "stitch"]
 GoalKind = Literal["auto", "success", "observation", "reward"]
 SuccessRule = Literal["auto", "terminated"]
 Layouts = Literal["vary", "fixed", "auto"]
