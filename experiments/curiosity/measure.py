@@ -26,11 +26,12 @@ LOCKED = 2
 
 def events(store: EpisodeStore) -> dict[str, int]:
     """How often each thing happened, and in how many layouts."""
-    found = {"successes": 0, "unlocked": 0, "keys": 0, "states": 0}
+    found = {"successes": 0, "ended": 0, "unlocked": 0, "keys": 0, "states": 0}
     layouts: dict[str, set[int]] = {"successes": set(), "unlocked": set()}
     states: set[bytes] = set()
     for episode in store:
         seen, times = episode.observations, {"successes": int(episode.success.sum())}
+        found["ended"] += int(episode.terminated)
         states |= {row.tobytes() for row in seen}
         if seen.ndim == 4 and seen.shape[-1] > CARRIED_TYPE:
             locked = (seen[..., TYPE] == OBJECT_TO_IDX["door"]) & (seen[..., STATE] == LOCKED)

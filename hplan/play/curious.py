@@ -32,10 +32,11 @@ _LAYOUT_SEEDS = 2**31
 def check_curious(codec: Codec) -> None:
     """Raises UsageError where curious play has no model of an environment."""
     observations, actions = codec.observation_spec.kind, codec.action_spec.kind
-    if observations != "symbols" or actions != "discrete":
+    if observations == "image" or (observations == "symbols" and actions != "discrete"):
+        kind = "images" if observations == "image" else "symbols by continuous actions"
         raise UsageError(
-            f"{codec.where}: recipe is 'curious', which plays symbols by discrete actions, and not {observations} "
-            f"observations by {actions} actions; use 'explore'"
+            f"{codec.where}: recipe is 'curious', which has no model of {kind} (of vectors, and of symbols by discrete "
+            "actions, it has); use 'explore'"
         )
 
 

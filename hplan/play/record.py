@@ -21,6 +21,7 @@ from hplan.config import TaskConfig
 from hplan.files import is_unused, sweep
 from hplan.play.collect import Driver, RandomPlay, collect, rare_states
 from hplan.play.curious import CuriousPlay, check_curious
+from hplan.play.disagreement import CuriousVectors
 from hplan.play.explore import CountBasedPlay, Start
 from hplan.play.manifest import MANIFEST, Manifest, ShardInfo
 from hplan.play.store import (
@@ -192,6 +193,8 @@ def _driver(task: TaskConfig, env: Any, rng: np.random.Generator, steps: int) ->
         rare = task.play.restart_rare
         return CountBasedPlay(env, rng, archive=rare_states(env) if rare > 0 else None, restart_rare=rare)
     if task.play.recipe == "curious":
+        if observations == "vector":
+            return CuriousVectors(env, rng, steps=steps)
         rare = task.play.restart_rare
         return CuriousPlay(env, rng, archive=rare_states(env) if rare > 0 else None, restart_rare=rare)
     if task.play.recipe in ("explore", "random"):

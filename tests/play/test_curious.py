@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from toy_world import Corridor, Plane
+from toy_world import CELLS, PUSH, Corridor, Plane
 
+from hplan.codec import Codec
 from hplan.config import PlayConfig, TaskConfig
 from hplan.play.neighbours import NeighbourModel
 from hplan.play.play import load_play
 from hplan.play.record import play
+from hplan.registry import load_task
 from hplan.types import UsageError
 
 TASK = TaskConfig(name="toy", environment="toy", play=PlayConfig(recipe="curious", episode_steps=60, restart_rare=0.3))
@@ -43,8 +46,9 @@ def test_a_shard_depends_on_its_seed_alone(tmp_path: Path) -> None:
 
 
 def test_it_says_what_it_cannot_play(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"curious.*symbols.*explore"):
-        play(TASK, tmp_path / "play", steps=100, seed=50, make=Plane)
+    pushed = Codec.of(CELLS, PUSH, "PushedCorridor-v0")
+    with pytest.raises(UsageError, match=r"curious.*continuous.*explore"):
+        play(TASK, tmp_path / "play", steps=100, seed=50, make=partial(Corridor, codec=pushed))
     assert not (tmp_path / "play").exists()
 
 
@@ -104,3 +108,20 @@ def test_an_ending_is_no_longer_new() -> None:
     now = model.novelty[patches[0]].max(0).max(0)
     assert now[0] == new[0]
     assert now[1] < 0.2 * new[1]
+
+
+def test_of_vectors_a_shard_depends_on_its_seed_alone(tmp_path: Path) -> None:
+    for name, steps, workers in (("whole", 600, 1), ("parts", 300, 1), ("parts", 600, 2)):
+        play(TASK, tmp_path / name, steps=steps, seed=50, shard_steps=300, workers=workers, make=Plane)
+    whole, parts = (load_play(tmp_path / name) for name in ("whole", "parts"))
+    assert torch.equal(whole.observations, parts.observations)
+
+
+def test_with_a_learned_ensemble_it_reaches_what_random_play_does_not(tmp_path: Path) -> None:
+    """MountainCar: the flag ends an episode, and held random actions hardly ever come there."""
+    task, ended = load_task("gym:MountainCar-v0"), {}
+    for recipe in ("curious", "random"):
+        played = replace(task, play=replace(task.play, recipe=recipe, restart_rare=0.0))
+        play(played, tmp_path / recipe, steps=5000, seed=50)
+        ended[recipe] = int(load_play(tmp_path / recipe).terminated.sum())
+    assert ended["curious"] > ended["random"]
