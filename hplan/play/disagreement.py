@@ -12,6 +12,7 @@ Every few steps, candidate sequences of held actions are imagined, each by one m
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -33,12 +34,12 @@ _LAYOUT_SEEDS = 2**31
 
 
 class Ensemble(nn.Module):
-    """(..., B, I) -> (K, B, O), by K networks that share nothing."""
+    """(B, I) or (K, B, I) -> (K, B, O), by K networks that share nothing."""
 
     def __init__(self, inputs: int, outputs: int, generator: torch.Generator) -> None:
         super().__init__()
         widths = (inputs, _HIDDEN, _HIDDEN, outputs)
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(pairwise(widths))
         self.weights = nn.ParameterList(
             torch.randn(_MEMBERS, a, b, generator=generator) * (1.5 / a) ** 0.5 for a, b in pairs
         )
