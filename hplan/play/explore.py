@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -140,10 +141,14 @@ class Archive:
         start = replace(self._start, observation=observation.copy())
         self._entries[signature] = Archived(self._env.snapshot(), start, self._layout)
 
-    def restart(self, rng: np.random.Generator) -> Archived:
-        """Go back to an archived state, drawn with probability inverse to how often play arrived there."""
+    def restart(self, rng: np.random.Generator, worth: Callable[[np.ndarray], float] | None = None) -> Archived:
+        """Go back to an archived state, drawn with probability inverse to how often play arrived there, or in
+        proportion to the `worth` of its observation."""
         signatures = list(self._entries)
-        weights = 1.0 / np.array([self._counts[s] for s in signatures])
+        if worth is None:
+            weights = 1.0 / np.array([self._counts[s] for s in signatures])
+        else:
+            weights = np.array([worth(self._entries[s].start.observation) for s in signatures])
         signature = signatures[rng.choice(len(signatures), p=weights / weights.sum())]
         entry = self._entries[signature]
         self._env.restore(entry.snapshot)

@@ -20,6 +20,8 @@ import numpy as np
 from hplan.config import TaskConfig
 from hplan.files import is_unused, sweep
 from hplan.play.collect import Driver, RandomPlay, collect, rare_states
+from hplan.play.curious import CuriousPlay, check_curious
+from hplan.play.disagreement import CuriousVectors
 from hplan.play.explore import CountBasedPlay, Start
 from hplan.play.manifest import MANIFEST, Manifest, ShardInfo
 from hplan.play.precision import offset_of
@@ -108,6 +110,8 @@ def play(
 def _manifest(task: TaskConfig, make: MakeEnv, *, steps: int, seed: int, shard_steps: int | None) -> Manifest:
     """What this call is going to write, without shards."""
     env = make()
+    if task.play.recipe == "curious":
+        check_curious(env.codec)
     if shard_steps is None:
         shard_steps = min(SHARD_STEPS, max(SHARD_BYTES // _row_bytes(env.codec.observation_spec), 1))
     settings = {name: getattr(task, name) for name in _DECISIVE} | {"shard_steps": shard_steps}
@@ -201,6 +205,11 @@ def _driver(task: TaskConfig, env: Any, rng: np.random.Generator, steps: int) ->
     if task.play.recipe == "explore" and observations != "vector" and actions == "discrete":
         rare = task.play.restart_rare
         return CountBasedPlay(env, rng, archive=rare_states(env) if rare > 0 else None, restart_rare=rare)
+    if task.play.recipe == "curious":
+        if observations == "vector":
+            return CuriousVectors(env, rng, steps=steps)
+        rare = task.play.restart_rare
+        return CuriousPlay(env, rng, archive=rare_states(env) if rare > 0 else None, restart_rare=rare)
     if task.play.recipe in ("explore", "random"):
         plain = task.play.recipe == "random" and actions == "discrete"
         repeat = (0.0,) if plain else _HOLD[actions]
