@@ -160,12 +160,11 @@ def canonical_actions(space: spaces.Space, raw: Any, where: str) -> np.ndarray:
 
     Raises HplanError naming the first action that is no element of a discrete space, or a space of other kinds.
     """
-    relaxed = actions(space, where)[0].kind == "continuous" and not isinstance(space, spaces.Box)
     parts = isinstance(space, spaces.Dict | spaces.Tuple)
-    if parts or relaxed or (isinstance(space, spaces.Box) and space.dtype.kind != "f"):
+    if parts or (isinstance(space, spaces.Box) and space.dtype.kind != "f"):
         raise HplanError(
-            f"{where}: actions of {line(space)} cannot be imported; expected Discrete, MultiDiscrete or MultiBinary of "
-            "at most 256 combinations, or a Box of floats"
+            f"{where}: actions of {line(space)} cannot be imported; expected Discrete, MultiDiscrete or MultiBinary, "
+            "or a Box of floats"
         )
     if isinstance(space, spaces.Box):
         return _float32(canonical(space, raw))
@@ -176,7 +175,10 @@ def canonical_actions(space: spaces.Space, raw: Any, where: str) -> np.ndarray:
     if outside.any():
         step = int(outside.argmax())
         raise HplanError(f"{where}, step {step}: action {np.asarray(raw)[step]} is outside its space {space}")
-    return np.ravel_multi_index((rows - least).astype(np.int64).T.tolist(), counts.tolist()).astype(np.int64)
+    chosen = (rows - least).astype(np.int64)
+    if actions(space, where)[0].choices:  # the middles of the parts of their range
+        return _float32((2 * chosen + 1) / counts - 1)
+    return np.ravel_multi_index(chosen.T.tolist(), counts.tolist()).astype(np.int64)
 
 
 def _flag(infos: Mapping[str, Any], name: str, steps: int, where: str) -> np.ndarray:

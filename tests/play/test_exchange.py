@@ -203,17 +203,13 @@ def test_all_spaces_of_play_are_imported_and_come_back_the_same(
     seeds: list[int],
     terminated: bool,
 ) -> None:
-    codec = Codec.of(observation_space, action_space, "made up")
+    decode = Codec.of(observation_space, action_space, "made up").decode
     folder = tmp_path_factory.mktemp("stores")
     name = data_set(observation_space, action_space, seeds=tuple(seeds), terminated=terminated)
-    if codec.action_spec.choices:  # more combinations than 256: play takes them, imports do not yet
-        with pytest.raises(HplanError, match="at most 256 combinations"):
-            import_minari(name, folder / "one")
-        return
     store = import_minari(name, folder / "one")
     load_play(folder / "one")
     for episode, theirs in zip(store, minari.load_dataset(name).iterate_episodes(), strict=True):
-        raw = [np.asarray(codec.decode(action)) for action in episode.actions]
+        raw = [np.asarray(decode(action)) for action in episode.actions]
         assert np.allclose(raw, theirs.actions), "an action is the one that was taken"
         assert episode.observations.shape == (T + 1, *store.manifest.observation_spec.shape)
         assert episode.terminated == terminated
@@ -366,9 +362,16 @@ def test_without_minari_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
         job(str(tmp_path), str(tmp_path))
 
 
-@pytest.mark.parametrize(
-    "space", [spaces.Box(0, 1000, (2,), np.int64), spaces.Tuple([spaces.Discrete(2)]), spaces.MultiDiscrete([20, 20])]
-)
+def test_choices_of_more_combinations_than_are_tabled_are_imported_as_the_numbers_that_they_are() -> None:
+    space = spaces.MultiDiscrete([20, 300], start=[3, -7])
+    decode = Codec.of(LINE, space, "made up").decode
+    raw = np.array([[3, -7], [22, 292], [10, 0]])
+    assert [decode(each).tolist() for each in canonical_actions(space, raw, "here")] == raw.tolist()
+    with pytest.raises(HplanError, match=r"step 1: action .* is outside"):
+        canonical_actions(space, np.array([[3, 0], [23, 0]]), "here")
+
+
+@pytest.mark.parametrize("space", [spaces.Box(0, 1000, (2,), np.int64), spaces.Tuple([spaces.Discrete(2)])])
 def test_actions_whose_canonical_form_is_another_are_not_imported_as_they_are(space: spaces.Space) -> None:
     with pytest.raises(HplanError, match=r"odd: actions of .* cannot be imported; expected Discrete"):
         canonical_actions(space, np.zeros((3, 2)), "odd")

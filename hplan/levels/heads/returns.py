@@ -80,7 +80,11 @@ class VectorReturns(nn.Module):
         return self.paid(seen).unbind(-1)
 
     def value(self, level: Level, z: Tensor) -> Tensor:
-        return (self.critic(level.context(z))[..., 0] * self.scale).clamp(self.low, self.high)
+        return self.possible(self.critic(level.context(z)))
+
+    def possible(self, said: Tensor) -> Tensor:
+        """What a critic says (..., 1), as a value (...) that an episode can have."""
+        return (said[..., 0] * self.scale).clamp(self.low, self.high)
 
     def doubt(self, level: Level, z: Tensor, macro: Tensor, following: Tensor) -> Tensor:
         off = (level.uncertainty(z, macro) - 1).clamp(min=0)
@@ -197,12 +201,8 @@ class _Fitted(nn.Module):
         self.critic = level.returns_head.critic
         self.average = deepcopy(self.critic).requires_grad_(False)
         self.followed = deepcopy(self.average)
-        self.level, self.play, self.rows, self.seed = (
-            [level],
-            play,
-            rows,
-            seed,
-        )  # the level is no part of what is trained
+        self.level = [level]  # in a list, which is not registered: it is no part of what is trained
+        self.play, self.rows, self.seed = play, rows, seed
         self.number, self._known = 0, None
 
     def begin(self, number: int) -> None:
@@ -275,28 +275,30 @@ class _Unfolded:
         kept = torch.randint(longest, (len(begins), KEPT), generator=generator) + 1
         far = torch.stack(walks, 1)[begins[:, None], kept].flatten(0, 1)
         rows, z = torch.cat([rows[begins].repeat_interleave(KEPT), rows[len(far) :]]), torch.cat([far, z[len(far) :]])
-        return _Unfolded(play, rows, z, *_unfolded(level_at(level, play, rows), z, generator))
+        here = level_at(level, play, rows)
+        _, paid, left, leads = _tried(here, z, generator)
+        return _Unfolded(play, rows, z, here.context(z), leads, paid, left)
 
 
-def _unfolded(level: Level, z: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(B, D) -> as networks see them (B, S); of M macro-actions at each where they lead (B, M, S), what they pay and
-    the discount that is left (B, M)."""
-    steps = [_step(level, z, macro) for macro in any_macros(level, len(z), SAMPLES, generator).unbind(1)]
-    paid, left, leads = (torch.stack(each, 1) for each in zip(*steps, strict=True))
-    return level.context(z), torch.stack([level.context(each) for each in leads.unbind(1)], 1), paid, left
+def _tried(level: Level, z: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(B, D) -> M macro-actions at each (B, M, ...), what they pay and the discount that is left after them (B, M), and
+    where they lead, as networks see it (B, M, S)."""
+    macros = any_macros(level, len(z), SAMPLES, generator)
+    steps = [_step(level, z, macro) for macro in macros.unbind(1)]
+    paid, left, leads = zip(*steps, strict=True)
+    seen = torch.stack([level.context(each) for each in leads], 1)
+    return macros, torch.stack(paid, 1), torch.stack(left, 1), seen
 
 
 def _best(level: Level, z: Tensor, critic: nn.Module, generator: torch.Generator) -> Tensor:
     """(B, D) -> the macro-action that leads to the most, of those that are tried."""
-    macros = any_macros(level, len(z), SAMPLES, generator)
-    steps = [_step(level, z, macro) for macro in macros.unbind(1)]
-    worths = [_worths(level.returns_head, critic, level.context(to), paid, left) for paid, left, to in steps]
-    return macros[torch.arange(len(z)), torch.stack(worths, 1).argmax(1)]
+    macros, paid, left, leads = _tried(level, z, generator)
+    return macros[torch.arange(len(z)), _worths(level.returns_head, critic, leads, paid, left).argmax(1)]
 
 
 def _worths(head: VectorReturns, critic: nn.Module, leads: Tensor, paid: Tensor, left: Tensor) -> Tensor:
     """What steps pay and what can be had after them, where `critic` says that."""
-    return paid + left * (critic(leads)[..., 0] * head.scale).clamp(head.low, head.high)
+    return paid + left * head.possible(critic(leads))
 
 
 def away(level: Level, z: Tensor) -> Tensor:
