@@ -23,7 +23,7 @@ TRAIN = (
     "cpu",
     "--resume",
 )
-SMALL = ("base_steps=200", "critic_steps=120", "above_steps=60", "batch=32", "hidden=16")
+SMALL = ("base_steps=200", "critic_steps=60", "above_steps=60", "batch=32", "hidden=16")
 
 
 def train(out: Path, kill_at: Collection[str] = ()) -> tuple[int, list[str]]:

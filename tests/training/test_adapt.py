@@ -27,7 +27,7 @@ def short() -> Iterator[None]:
         yield
 
 
-SMALL = {"base_steps": 300, "critic_steps": 200, "batch": 64, "hidden": 32, "discount": 0.9}
+SMALL = {"base_steps": 300, "critic_steps": 60, "batch": 64, "hidden": 32, "discount": 0.9}
 
 
 class Meadow(gymnasium.Env):
@@ -62,7 +62,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_it_brought_is_said_and_the_world_model_stays(run: Path, tmp_path: Path) -> None:
-    found = hplan.adapt(run, tmp_path / "adapted", task=meadow, steps=200, episodes=2, critic_steps=200)
+    found = hplan.adapt(run, tmp_path / "adapted", task=meadow, steps=200, episodes=2, critic_steps=60)
     best = sum(min(0.2 * step, 1.0) for step in range(1, 11))
     assert found.after.return_mean == pytest.approx(best, abs=0.01)
     kept = hplan.load(tmp_path / "adapted")

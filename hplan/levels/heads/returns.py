@@ -155,11 +155,12 @@ def returns_stages(level: Level, play: Play, *, discount: float, hidden: int, st
         f"{name}-reward", head.paid, _paid(level, play, rows, rewards, ended), max(round(REWARDS * steps), 1), lr=2e-3
     )
     head.paid.requires_grad_(False)
-    fitted = _Fitted(level, play, rows, seed)
+    share = max(steps // ROUNDS, 1)
+    fitted = _Fitted(level, play, rows, seed, states=min(STATES, BATCH * share))
     fitted.critic.requires_grad_(True)
     for number in range(ROUNDS):
         fitted.begin(number)
-        yield Stage(f"{name}-critic-{number + 1}", fitted, fitted.loss, max(steps // ROUNDS, 1))
+        yield Stage(f"{name}-critic-{number + 1}", fitted, fitted.loss, share)
     head.critic.load_state_dict(fitted.average.state_dict())
     head.critic.requires_grad_(False)
     if head.policy is not None:
@@ -196,13 +197,14 @@ def _paid(level: Level, play: Play, rows: Tensor, rewards: Tensor, ended: Tensor
 class _Fitted(nn.Module):
     """Fitted value iteration: a critic, its slow average, and that of the rounds before, which is followed."""
 
-    def __init__(self, level: Level, play: Play, rows: Tensor, seed: int) -> None:
+    def __init__(self, level: Level, play: Play, rows: Tensor, seed: int, states: int) -> None:
+        """`states`: latents that a round is fitted on, no more than it looks at."""
         super().__init__()
         self.critic = level.returns_head.critic
         self.average = deepcopy(self.critic).requires_grad_(False)
         self.followed = deepcopy(self.average)
         self.level = [level]  # in a list, which is not registered: it is no part of what is trained
-        self.play, self.rows, self.seed = play, rows, seed
+        self.play, self.rows, self.seed, self.states = play, rows, seed, states
         self.number, self._known = 0, None
 
     def begin(self, number: int) -> None:
@@ -214,8 +216,9 @@ class _Fitted(nn.Module):
         """What this round learns from. It depends on what a snapshot holds, and so is the same after a kill."""
         if self._known is None:
             generator = torch.Generator().manual_seed(stage_seed(self.seed, "latents", self.number))
+            drawn = EvenDraws(self.rows, self.play.below[self.rows].flatten(1).float())(self.states, generator)
             critic = self.followed if self.number else None
-            self._known = _Unfolded.of(self.level[0], self.play, self.rows, critic, generator)
+            self._known = _Unfolded.of(self.level[0], self.play, drawn, critic, generator)
         return self._known
 
     def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
@@ -256,11 +259,10 @@ class _Unfolded:
     @staticmethod
     @torch.no_grad()
     def of(level: Level, play: Play, rows: Tensor, critic: nn.Module | None, generator: torch.Generator) -> _Unfolded:
-        """Half of the latents are of play. The others are up to `FOLLOWED` steps away from it, where `critic` leads, or
-        without one up to `WALK` steps at random."""
-        rows = EvenDraws(rows, play.below[rows].flatten(1).float())(STATES, generator)
+        """As many latents as `rows`. Half of them are of play; the others are up to `FOLLOWED` steps away from it,
+        where `critic` leads, or without one up to `WALK` steps at random."""
         z, longest = level.encode(play.below[rows]), WALK if critic is None else FOLLOWED
-        begins = torch.arange(STATES // 2 // KEPT)
+        begins = torch.arange(len(rows) // 2 // KEPT)
         walks, here = [z[begins]], level_at(level, play, rows[begins])
         macro = any_macros(level, len(begins), 1, generator)[:, 0]
         for _ in range(longest):
