@@ -47,8 +47,10 @@ def _success(stack: Stack, mission: str | None) -> Goal:
             MissionWarning,
             stacklevel=4,
         )
+    stop = stack.levels[0].stop
     if mission is None or not known:
-        return TaskSuccess(tuple(None if level.success is None else Success(level.success) for level in stack.levels))
+        learned_by = (level.success for level in stack.levels)
+        return TaskSuccess(tuple(None if head is None else Success(head) for head in learned_by), stop=stop)
     asked, read = sorted(set(words_of(mission))), mission
     if strange := [word for word in asked if word not in known]:
         what = (
@@ -63,7 +65,7 @@ def _success(stack: Stack, mission: str | None) -> Goal:
             goes_by = f"by the mission of play that is most like it, {read!r}"
         warnings.warn(f"{what}. The agent goes {goes_by}", MissionWarning, stacklevel=4)
     heads = (level.success_for(read) for level in stack.levels)
-    return TaskSuccess(tuple(None if head is None else Success(head) for head in heads), label=mission)
+    return TaskSuccess(tuple(None if head is None else Success(head) for head in heads), label=mission, stop=stop)
 
 
 def near_observation(stack: Stack, observation: Any) -> Goal:

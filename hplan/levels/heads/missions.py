@@ -100,14 +100,17 @@ class Asked:
     other: Tensor
 
     @staticmethod
-    def of_play(play: Play, head: Any, success: Tensor, space: Any, latents: Callable[[Tensor], Tensor]) -> Asked:
+    def of_play(
+        play: Play, head: Any, success: Tensor, judged: Tensor, space: Any, latents: Callable[[Tensor], Tensor]
+    ) -> Asked:
+        """success, judged (N,) bool: rows that a rewarded step ended in; and those that could have been."""
         texts = sorted(set(play.missions))
         number = {text: i for i, text in enumerate(texts)}
         of = torch.tensor([number[text] for text in play.missions])[play.episode]
         bags = torch.stack([head.bag(text) for text in texts])
         met = torch.zeros(len(texts), dtype=torch.bool)
         met[of[success]] = True
-        positive, negative, other = (torch.nonzero(rows)[:, 0] for rows in (success, ~success & met[of], ~success))
+        positive, negative, other = (torch.nonzero(rows)[:, 0] for rows in (success, ~success & judged & met[of], ~success & judged))
         own = bags * (bags.mean(0) < 1)
         sees = torch.ones(len(texts), 2, dtype=torch.bool)
         tells = torch.zeros(len(texts), space.outside + 1, dtype=torch.bool)
@@ -119,6 +122,11 @@ class Asked:
         return Asked(
             bags, of, own @ own.T == 0, sees, tells, never, Even.of(positive, of), Even.of(negative, of), other
         )
+
+    @property
+    def told(self) -> int:
+        """Missions of whose success some symbols tell."""
+        return int(self.tells.any(1).sum())
 
     def where(self, z: Tensor, missions: Tensor, rewarded: Tensor) -> Tensor:
         """(B, H, W) bool: the cells that may tell success of maps z with missions (B,): any, but where these were

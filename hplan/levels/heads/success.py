@@ -3,20 +3,23 @@
 Where play asked for one thing in one episode and for another in the next, in words (`Play.missions`), what counts as
 success is a matter of its mission: `MapSuccess` reads its words beside the latent. Words are a bag: their order tells
 nothing.
+
+Where play succeeded by one action alone, which changed nothing, success is a matter of where it is done: a stop action,
+as in embodied navigation (Anderson et al., 2018, arXiv 1807.06757). The head is then of latents in which it is right.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp
-from hplan.levels.heads.missions import BATCH, Asked, decisive
+from hplan.levels.heads.missions import BATCH, LOOKED, Asked, decisive
 from hplan.levels.stage import Curve, Loss, Stage, Stages, stage_seed
 
 if TYPE_CHECKING:
@@ -29,14 +32,17 @@ READING = 2  # times as many steps where missions are read
 TOLD = 0.1  # loss at the end, above which a classifier may have begun badly
 BEGINNINGS = 4  # at the most, of which the best is kept
 LATEST = 5  # points of a curve that tell the loss at its end
+STOPS, SAME = 10, 0.99  # successes, at the fewest, and share of them, from which one action that changes nothing is why
 QUERIES = 8  # ways in which a cell may match a mission: "the blue ball" is a ball and blue where the words say so
 
 
 class VectorSuccess(nn.Module):
     """Of a vector: a small network."""
 
-    def __init__(self, *, latent: int, hidden: int = 64) -> None:
+    def __init__(self, *, latent: int, hidden: int = 64, stop: int | None = None) -> None:
+        """`stop`: the action that has to be done there."""
         super().__init__()
+        self.stop = stop
         self.network = nn.Sequential(mlp(latent, hidden, 1), nn.Flatten(0))
 
     def forward(self, level: Level, z: Tensor) -> Tensor:
@@ -60,12 +66,15 @@ class MapSuccess(nn.Module):
         reads: tuple[int, ...] = (),
         ground: int = 0,
         missions: tuple[str, ...] = (),
+        beside: bool = False,
+        stop: int | None = None,
     ) -> None:
-        """`missions`: those that succeeded in play. `reads`: the first channel of a cell that is read and the one after
+        """`stop`: the action that has to be done there. `beside`: only what is next to the mover can say so.
+        `missions`: those that succeeded in play. `reads`: the first channel of a cell that is read and the one after
         the last; () for all of them. `ground`: of those that are read, how many are the ground's; 0 where there is
         nothing else."""
         super().__init__()
-        self.missions = tuple(missions)
+        self.missions, self.beside, self.stop = tuple(missions), beside, stop
         self.words, self.reads = words, slice(*reads) if reads else slice(None)
         channels = len(range(channels)[self.reads])
         self.parts = [slice(0, ground), slice(ground, channels)] if 0 < ground < channels else [slice(0, channels)]
@@ -113,6 +122,7 @@ class MapSuccess(nn.Module):
         """z (B, *z), mission (words,) or (B, words): a bag for all or for each, None or zeros where none is known.
         sees (B, parts) bool: which parts of a cell may match the mission; where (B, H, W) bool: which cells may say so;
         None: all."""
+        z = level.space.beside(z) if self.beside else z
         one = mission is None or mission.ndim == 1
         if one and sees is None and where is None and not self.training:
             said = self._table(level, mission)[z]
@@ -120,13 +130,15 @@ class MapSuccess(nn.Module):
             said = self._said(level, z, mission, sees)
         if where is not None:
             said = said.masked_fill(~where, -torch.inf)
+        if self.beside:
+            said = said.masked_fill(z == level.space.outside, -torch.inf)
         return said.flatten(1).logsumexp(-1) + self.bias
 
     def _table(self, level: Level, mission: Tensor | None) -> Tensor:
         """(V,): what each symbol says of one mission: cells speak for themselves alone."""
         key = b"" if mission is None else mission.numpy(force=True).tobytes()
         if key not in self._tables:
-            symbols = torch.arange(level.space.outside, device=self.bias.device)
+            symbols = torch.arange(level.space.outside + 1, device=self.bias.device)
             self._tables[key] = self._said(level, symbols[None, None], mission, None)[0, 0]
         return self._tables[key]
 
@@ -161,8 +173,21 @@ def success_rows(play: Play) -> Tensor:
     return found
 
 
+def stop_action(play: Play) -> int | None:
+    """The action that play always succeeded by, and that changed nothing then; None where there is none. What an
+    episode was otherwise is no failure: only where that action was taken, it was right or wrong."""
+    steps = torch.nonzero(play.success)[:, 0]
+    if play.action_spec.kind != "discrete" or play.action_spec.size < 2 or len(steps) < STOPS:
+        return None
+    action = int(play.actions[steps].mode().values)
+    steps = steps[torch.linspace(0, len(steps) - 1, min(len(steps), LOOKED)).long()]
+    idle = play.observations[steps].flatten(1) == play.observations[steps + 1].flatten(1)
+    found = (play.actions[steps] == action) & idle.all(1)
+    return action if float(found.float().mean()) >= SAME else None
+
+
 def success_stages(
-    level: Level, latents: Callable[[Tensor], Tensor], success: Tensor, seed: int, play: Play | None = None
+    level: Level, latents: Callable[[Tensor], Tensor], success: Tensor, seed: int, play: Play
 ) -> Stages:
     """Train the level's success head on frozen latents; half of each batch was rewarded. Where it does not tell the two
     halves apart, it begins again from other parameters, a few times.
@@ -171,13 +196,16 @@ def success_stages(
     there is nothing to learn, and no stage: the level has no such head. play: whose missions a head over maps learns to
     read, if there are several; then each of them is as many of the rewarded rows, however seldom play had it.
     """
-    positive, negative = (torch.nonzero(rows)[:, 0] for rows in (success, ~success))
-    head = level.success_head
+    head, judged = level.success_head, torch.ones_like(success)
+    stop = stop_action(play) if hasattr(head, "stop") else None
+    if stop is not None:
+        judged[1:] = (play.actions == stop)[:-1] & (play.remaining > 0)[:-1]
+    positive, negative = (torch.nonzero(rows & judged)[:, 0] for rows in (success, ~success))
     if not len(positive) or head is None:
         level.success_head = None
         return
     name = f"level{level.index}-success"
-    words = vocabulary(play.missions) if play is not None and isinstance(head, MapSuccess) else ()
+    words = vocabulary(play.missions) if isinstance(head, MapSuccess) else ()
 
     def classification(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         rows = torch.cat(
@@ -189,19 +217,36 @@ def success_stages(
 
     learned: Loss = classification
     steps = READING * STEPS if words else STEPS
+    options: dict[str, Any] = {} if stop is None else {"stop": stop}
+    beside = False
     if words:
-        assert play is not None
         torch.manual_seed(stage_seed(seed, name))
         met = {play.missions[episode] for episode in play.episode[success].unique().tolist()}
-        options = {"words": words, "missions": tuple(sorted(met)), "ground": getattr(level.space, "ground_channels", 0)}
+        options |= {"words": words, "missions": tuple(sorted(met))}
+        options |= {"ground": getattr(level.space, "ground_channels", 0)}
         head = level.made_anew("success", **options)
-        learned = _by_mission(level, latents, success, Asked.of_play(play, head, success, level.space, latents))
+        asked = Asked.of_play(play, head, success, judged, level.space, latents)
+        if asked.told < len(met):
+            near = Asked.of_play(play, head, success, judged, level.space, _beside(level, latents))
+            beside = near.told > asked.told
+            asked = near if beside else asked
+        head.beside = level.parts["success"]["beside"] = beside
+        learned = _by_mission(level, _beside(level, latents) if beside else latents, success, asked)
     elif isinstance(head, MapSuccess):
         found = decisive(level.space, latents, positive, negative)
-        if found is not None and found[0] != (True, True):
-            torch.manual_seed(stage_seed(seed, name))
+        if found is None:
+            found = decisive(level.space, _beside(level, latents), positive, negative)
+            beside = found is not None
+        if found is not None and (beside or found[0] != (True, True)):
             ground, channels = level.space.ground_channels, level.space.channels
-            head = level.made_anew("success", reads=(0, ground) if found[0][0] else (ground, channels))
+            reads = {(True, False): (0, ground), (False, True): (ground, channels), (True, True): ()}[found[0]]
+            options |= {"beside": beside, "reads": reads}
+    if beside and level.index:  # where exactly the mover is, levels of events do not plan
+        level.success_head = None
+        return
+    if options and not words:
+        torch.manual_seed(stage_seed(seed, name))
+        head = level.made_anew("success", **options)
     head.requires_grad_(True)
     tried: list[tuple[float, dict[str, Tensor]]] = []
     for beginning in range(BEGINNINGS):
@@ -214,6 +259,11 @@ def success_stages(
             break
     head.load_state_dict(min(tried, key=lambda each: each[0])[1])
     head.requires_grad_(False)
+
+
+def _beside(level: Level, latents: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The same latents as far as they are next to the mover."""
+    return lambda rows: level.space.beside(latents(rows))
 
 
 def _loss_at_end(curve: Curve) -> float:
