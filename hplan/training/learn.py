@@ -302,13 +302,17 @@ def _load(folder: Path, task: TaskConfig) -> Play:
 
 
 def _warn_of_late_rewards(data: Play, task: TaskConfig) -> None:
-    """Where rewards come but with the last step before a limit: no observation says when that is."""
-    paid = data.rewards.nonzero()[:, 0]
-    cut = (data.remaining[paid] == 1) & ~data.terminated[paid + 1] if len(paid) else torch.zeros(0, dtype=torch.bool)
+    """Where all that is paid beside what a step usually is comes with the last one before a limit: no observation says
+    when that is."""
+    rows = data.starts(1)
+    usual = data.rewards[rows].median()
+    paid = rows[data.rewards[rows] != usual]
+    cut = (data.remaining[paid] == 1) & ~data.terminated[paid + 1]
     if len(paid) > 1 and bool(cut.all()) and data.lengths.max() > 1:
+        other = f" other than {float(usual):.4g}" if usual else ""
         warnings.warn(
-            f"all {len(paid):,} rewards of {task.name} came in the step in which an episode was cut by its limit: an "
-            "agent cannot know when that is. Pay when something is achieved, end the episode there (terminated), or "
+            f"all {len(paid):,} rewards of {task.name}{other} came in the step in which an episode was cut by its "
+            "limit: an agent cannot know when that is. Pay when something is achieved, end the episode there (terminated), or "
             "put the time into the observation (gymnasium.wrappers.TimeAwareObservation)",
             LateRewardWarning,
             stacklevel=4,
@@ -321,11 +325,11 @@ def _missions(data: Play, levels: Sequence[Any], task: TaskConfig) -> dict[str, 
     asked = sorted(set(data.missions))
     if not asked or any(getattr(level, "words", ()) for level in levels):
         return {}
-    if len(asked) > 1 and data.success.any():
+    if len(asked) > 1 and (data.success.any() or data.rewards.any()):
+        aim = "what any of them counted as success" if data.success.any() else "reward, whatever was asked"
         warnings.warn(
             f"play of {task.name} asked for {len(asked)} missions, such as {asked[0]!r} and {asked[-1]!r}, and these "
-            "levels read none: the agent aims for what any of them counted as success. Levels of events over maps of "
-            "symbols read missions",
+            f"levels read none: the agent aims for {aim}. Levels of events over maps of symbols read missions of success",
             MissionWarning,
             stacklevel=4,
         )

@@ -106,7 +106,7 @@ class SplitEnv(gymnasium.Wrapper):
             raise self._failure(f"step({action})", error) from error
         self._step += 1
         if not abs(reward) <= _LARGEST:  # type: ignore[arg-type]  # Outcome made it a float; NaN is not, either
-            raise self._failure("", HplanError(f"reward {reward} is not finite in float32"))
+            raise self._failure("", HplanError(f"reward {reward} is not finite in float32: mend what it pays"))
         return observation, reward, terminated, truncated, info  # type: ignore[return-value]
 
     def render(self) -> str:  # type: ignore[override]

@@ -288,6 +288,19 @@ def test_rewards_that_come_only_where_an_episode_is_cut_are_told(tmp_path: Path)
         learn(Late, tmp_path / "run", steps=1500, levels=1, settings=SMALL, goal="reward")
 
 
+class Dear(Late):
+    """Each step costs a little, too."""
+
+    def step(self, action: int) -> tuple:
+        observation, reward, terminated, truncated, info = super().step(action)
+        return observation, reward - 0.1, terminated, truncated, info
+
+
+def test_a_prize_beside_the_costs_that_comes_only_where_an_episode_is_cut_is_told(tmp_path: Path) -> None:
+    with pytest.warns(LateRewardWarning, match=r"all [1-9]\d* rewards of Dear other than -0.1 came in the step"):
+        learn(Dear, tmp_path / "run", steps=1500, levels=1, settings=SMALL, goal="reward")
+
+
 class Asks(TwoDoors):
     """Every other episode asks for something else, and nobody can tell from what is seen."""
 
@@ -302,6 +315,13 @@ def test_missions_that_no_level_reads_are_told_and_remembered(tmp_path: Path) ->
         agent = learn(play, tmp_path / "run", levels=1, encoder="one-hot", settings={"base_steps": 20, "batch": 32})
     assert agent.train_info["missions"] == ["go right", "hurry up"]
     with pytest.warns(MissionWarning, match="mission 'sing': play of Asks asked for 'go right', 'hurry up', and"):
+        agent.reset(goal="sing")
+
+
+def test_missions_that_decide_what_is_paid_are_told_too(tmp_path: Path) -> None:
+    with pytest.warns(MissionWarning, match=r"asked for 2 missions.*: the agent aims for reward, whatever was asked"):
+        agent = learn(Asks, tmp_path / "run", steps=1500, levels=1, settings=SMALL, goal="reward")
+    with pytest.warns(MissionWarning, match="mission 'sing': .* it goes by what was paid there"):
         agent.reset(goal="sing")
 
 
