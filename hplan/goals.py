@@ -33,9 +33,7 @@ def goal_of(stack: Stack, goal: Any) -> Goal | None:
 
 def _success(stack: Stack, mission: str | None) -> Goal:
     """The task's own, as far as its words matter to it; or its rewards, where those are what was learned."""
-    if any(level.returns for level in stack.levels):
-        learned = (level.returns for level in stack.levels)
-        return TaskReturn(tuple(None if one is None else Return(one) for one in learned))
+    rewarded = any(level.returns for level in stack.levels)
     words = {} if mission is None else {k: getattr(level, "words", ()) for k, level in enumerate(stack.levels)}
     known = {word for some in words.values() for word in some}
     met = stack.train.get("missions", [])
@@ -43,10 +41,13 @@ def _success(stack: Stack, mission: str | None) -> Goal:
         known_ones = ", ".join(map(repr, met[:3])) + ("" if len(met) < 4 else f" and {len(met) - 3} more")
         warnings.warn(
             f"mission {mission!r}: play of {stack.task} asked for {known_ones}, and the agent reads no missions: it "
-            "goes by what counted as success there",
+            f"goes by what {'was paid' if rewarded else 'counted as success'} there",
             MissionWarning,
             stacklevel=4,
         )
+    if rewarded:
+        learned = (level.returns for level in stack.levels)
+        return TaskReturn(tuple(None if one is None else Return(one) for one in learned))
     stop = stack.levels[0].stop
     if mission is None or not known:
         learned_by = (level.success for level in stack.levels)

@@ -68,7 +68,7 @@ def test_what_seldom_ends_so_takes_more() -> None:
 
 
 def test_a_kind_of_event_that_play_never_showed_is_none() -> None:
-    """As where all that can be done beside the mover ends the episode: then nothing is entered, or nothing is changed."""
+    """As where all that can be done beside the mover ends the episode: nothing is entered, or nothing is changed."""
     level, start = key_door_level(), State(read(PLAN), (4, 0)).coarse
     level.macros.faces[1] = False
     assert level.relaxation(start, InTheGoal()) is None  # type: ignore[misc]

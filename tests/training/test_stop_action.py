@@ -1,4 +1,4 @@
-"""Success that one action declares, which changes nothing: learned from where it was taken, and taken where it holds."""
+"""Success that one action declares, which changes nothing: learned from where it was taken, and done where it holds."""
 
 from __future__ import annotations
 

@@ -110,7 +110,9 @@ class Asked:
         bags = torch.stack([head.bag(text) for text in texts])
         met = torch.zeros(len(texts), dtype=torch.bool)
         met[of[success]] = True
-        positive, negative, other = (torch.nonzero(rows)[:, 0] for rows in (success, ~success & judged & met[of], ~success & judged))
+        positive, negative, other = (
+            torch.nonzero(rows)[:, 0] for rows in (success, ~success & judged & met[of], ~success & judged)
+        )
         own = bags * (bags.mean(0) < 1)
         sees = torch.ones(len(texts), 2, dtype=torch.bool)
         tells = torch.zeros(len(texts), space.outside + 1, dtype=torch.bool)

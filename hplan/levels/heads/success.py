@@ -186,9 +186,7 @@ def stop_action(play: Play) -> int | None:
     return action if float(found.float().mean()) >= SAME else None
 
 
-def success_stages(
-    level: Level, latents: Callable[[Tensor], Tensor], success: Tensor, seed: int, play: Play
-) -> Stages:
+def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: Tensor, seed: int, play: Play) -> Stages:
     """Train the level's success head on frozen latents; half of each batch was rewarded. Where it does not tell the two
     halves apart, it begins again from other parameters, a few times.
 
