@@ -323,7 +323,7 @@ class Agent:
             here, asked = here.asked(goal), None
         else:
             asked = self._asked if goal is None else goal
-            if here.codec.mission and not here.mission and shown is not None:
+            if here.codec.mission and not self._here.mission and shown is not None:
                 here = here.asked(mission_of(here.codec.asked(shown)))
         known = self._goal if goal is None and here is self._here else goal_of(here, asked)
         known = known or first_goal(here, shown)

@@ -26,7 +26,7 @@ from hplan.types import Mission, UsageError
 READABLE = 0.75  # share of a mission's words that play has to have met, or it is read as one that is like it
 SYMBOLS = 64  # whole numbers at the most that are words; more are a vector
 FIELDS = 8  # across an image
-USUAL, BEYOND = 0.9, 2.0  # so many of play's missions have another one as near; and times that are strange
+FARTHEST, BEYOND = 0.99, 2.0  # so many of play's missions have another one as near; and times that are strange
 REMEMBERED = 4096  # vectors of play at the most, that tell which are strange
 
 
@@ -154,8 +154,8 @@ class Words:
 
 @dataclass(frozen=True, eq=False)
 class Numbers:
-    """Missions that are vectors (D,) float32. mean, scale (D,): of play's. met (M, D): those that succeeded in play, or
-    all where none did; near: how far one of play's is from the next, at the most, in deviations."""
+    """Missions that are vectors (D,) float32. mean, scale (D,): of play's. met (M, D): play's, each once; near: how far
+    one of them is from the next, at the most, in deviations."""
 
     mean: np.ndarray
     scale: np.ndarray
@@ -163,14 +163,14 @@ class Numbers:
     near: float
 
     @classmethod
-    def of(cls, missions: np.ndarray, met: np.ndarray) -> Numbers:
-        """missions (E, D) of play's episodes, met (M, D) of those that succeeded."""
+    def of(cls, missions: np.ndarray) -> Numbers:
+        """missions (E, D): of play's episodes."""
         mean, deviation = missions.mean(0), missions.std(0)
         scale = np.where(deviation > 1e-6 * np.maximum(np.abs(mean), 1), deviation, 1).astype(np.float32)
-        some = met[np.linspace(0, len(met) - 1, min(len(met), REMEMBERED)).astype(int)]
+        some = missions[np.linspace(0, len(missions) - 1, min(len(missions), REMEMBERED)).astype(int)]
         gaps = _distances(some / scale, some / scale)
         np.fill_diagonal(gaps, np.inf)
-        near = float(np.quantile(gaps.min(1), USUAL)) if len(some) > 1 else 0.0
+        near = float(np.quantile(gaps.min(1), FARTHEST)) if len(some) > 1 else 0.0
         return cls(mean, scale, np.unique(some, axis=0), near)
 
     @property
@@ -195,9 +195,10 @@ class Numbers:
         if away.min() <= BEYOND * self.near + 1e-4:
             return mission, ""
         like = tuple(self.met[away.argmin()].tolist())
+        met = f"one as near as {BEYOND * self.near:.2g} deviations" if self.near else "it"
         return like, (
-            f"mission {text_of(mission)}: play of {task} never met one as near as {BEYOND * self.near:.2g} deviations. "
-            f"The agent goes by the nearest that it met, {text_of(like)}, {away.min():.2g} away"
+            f"mission {text_of(mission)}: play of {task} never met {met}. The agent goes by the nearest of play, "
+            f"{text_of(like)}, {away.min():.2g} deviations away"
         )
 
     def apart(self, codes: np.ndarray) -> np.ndarray:
@@ -223,18 +224,15 @@ Reading = Words | Numbers
 def reading_of(missions: Sequence[Mission], succeeded: Iterable[bool]) -> Reading | None:
     """How missions of play, one an episode, are read; None where all episodes ask for the same, which tells nothing.
     succeeded: which of the episodes did."""
-    asked = set(missions) - {"", ()}
+    asked = {mission for mission in missions if mission}
     if len(asked) < 2:
         return None
-    met = [mission for mission, success in zip(missions, succeeded, strict=True) if success and mission]
-    met = met or [mission for mission in missions if mission]
-    texts = [mission for mission in asked if isinstance(mission, str)]
-    if texts:
-        return Words(
-            tuple(sorted({word for text in texts for word in words_of(text)})), tuple(sorted(set(map(str, met))))
-        )
-    every = np.array([mission for mission in missions if mission], np.float32)
-    return Numbers.of(every, np.array(met, np.float32))
+    texts = {mission for mission in asked if isinstance(mission, str)}
+    if not texts:
+        return Numbers.of(np.array([mission for mission in missions if mission], np.float32))
+    met = {mission for mission, success in zip(missions, succeeded, strict=True) if success} & texts
+    words = {word for text in texts for word in words_of(text)}
+    return Words(tuple(sorted(words)), tuple(sorted(met or texts)))
 
 
 def read_again(saved: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Reading:

@@ -45,20 +45,16 @@ class Corners(gym.Env):
 
 
 class CornersInWords(Corners):
-    """The same in words."""
+    """The same in words, in a part of the observation."""
+
+    observation_space = gym.spaces.Dict({"where": Corners.observation_space, "mission": gym.spaces.Text(40)})
 
     def said(self) -> str:
         vertical, horizontal = divmod(self.number, 2)
         return f"go to the {('left', 'right')[vertical]} {('lower', 'upper')[horizontal]} corner"
 
-
-class CornersBeside(Corners):
-    """The same, in a part of the observation."""
-
-    observation_space = gym.spaces.Dict({"where": Corners.observation_space, "mission": gym.spaces.Discrete(4)})
-
     def seen(self) -> Any:
-        return {"where": self.here.copy(), "mission": self.number}
+        return {"where": self.here.copy(), "mission": self.said()}
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> Seen:
         return super().reset(seed=seed)[0], {}
