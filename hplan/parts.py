@@ -75,6 +75,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "violation": {
         "map": "hplan.levels.heads.violation:MapViolation",
         "vector": "hplan.levels.heads.violation:VectorViolation",
+        "tables": "hplan.levels.heads.violation:TableViolation",
     },
     "policy": {"subgoal": "hplan.levels.heads.policy:SubgoalPolicy"},
     "returns": {

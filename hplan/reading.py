@@ -230,7 +230,7 @@ def reading_of(missions: Sequence[Mission], succeeded: Iterable[bool]) -> Readin
     texts = {mission for mission in asked if isinstance(mission, str)}
     if not texts:
         return Numbers.of(np.array([mission for mission in missions if mission], np.float32))
-    met = {mission for mission, success in zip(missions, succeeded, strict=True) if success} & texts
+    met = {text for text, success in zip(missions, succeeded, strict=True) if success and isinstance(text, str)} - {""}
     words = {word for text in texts for word in words_of(text)}
     return Words(tuple(sorted(words)), tuple(sorted(met or texts)))
 

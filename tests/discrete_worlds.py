@@ -110,6 +110,36 @@ class InOrder(gym.Env):
         return self.seen(), float(success), success or failure, False, {"success": success}
 
 
+class Detour(gym.Env):
+    """Five by five cells, from a corner to the next one: four steps, and six round the cell half way, where stepping on
+    is a violation if it is `mined`. `spread`: of row and column as one number, as two, or as two in a row of four."""
+
+    action_space = gym.spaces.Discrete(4)
+    SPACES = {  # noqa: RUF012
+        "one": gym.spaces.Discrete(25),
+        "two": gym.spaces.MultiDiscrete([5, 5]),
+        "row": gym.spaces.MultiDiscrete([5, 5, 20, 20]),
+    }
+
+    def __init__(self, spread: str = "one", mined: bool = True) -> None:
+        self.observation_space, self.spread, self.mined = self.SPACES[spread], spread, mined
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.row = self.column = 0
+        return self.seen(), {}
+
+    def seen(self) -> Any:
+        place = [self.row, self.column]
+        return 5 * self.row + self.column if self.spread == "one" else np.array(place + [7, 7] * (self.spread == "row"))
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        down, right = ((-1, 0), (1, 0), (0, -1), (0, 1))[action]
+        self.row, self.column = min(max(self.row + down, 0), 4), min(max(self.column + right, 0), 4)
+        there = (self.row, self.column)
+        return self.seen(), float(there == (0, 4)), there == (0, 4), False, {"cost": self.mined and there == (0, 2)}
+
+
 for name, world, steps in (("Deliveries", Deliveries, 100), ("Switches", Switches, 100), ("InOrder", InOrder, 100)):
     if f"{name}-v0" not in gym.registry:
         gym.register(f"{name}-v0", world, max_episode_steps=steps)

@@ -45,6 +45,7 @@ class Controller:
         """`guard`: what no step of any level may do."""
         self.levels, self.replan, self.generator, self.guard = levels, replan, generator, guard
         self._expected: Tensor | None = None  # of level 0, after the action under way
+        self._goal, self._stop, self._stopped = goal, getattr(goal, "stop", None), False
         self.config = config = config or ControlConfig()
         self.surprise = Surprise(levels, calibration, config)
         self.no_progress = NoProgress(levels[0], config.least_progress, config.no_progress_steps)
@@ -66,8 +67,18 @@ class Controller:
         execution.step += 1
         if len(plan.result) and (not self.guard or self._allowed(latents[0])):
             return plan.result.macros[plan.at]
-        execution.plans[0] = None  # nothing known leads on: do something that play showed to be possible
+        execution.plans[0] = None
+        if self._stops(latents[0]):
+            return torch.tensor(self._stop)
+        # Nothing known leads on: do something that play showed to be possible.
         return any_action(self.levels[0], latents[0], self.generator, self.guard.at(0))
+
+    def _stops(self, z: Tensor) -> bool:
+        """Whether the stop action is due at z (*z) of level 0. Where it changed nothing, the goal was mistaken: what is
+        done next is another one."""
+        goal = None if self._stop is None else self._goal.at(0)
+        self._stopped = goal is not None and not self._stopped and reached(goal, z)
+        return self._stopped
 
     def _allowed(self, z: Tensor) -> bool:
         """Whether level 0, at z (*z) now, may take the next step of its plan: judged anew before every action, so that

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hplan.codec import OutsideSpace
 from hplan.evaluation.baselines import Actor
-from hplan.types import HplanError, Repair
+from hplan.types import Repair, UsageError
 
 if TYPE_CHECKING:
     from hplan.agent import Agent
@@ -117,7 +117,7 @@ def trace_episode(agent: Agent, env: SplitEnv, seed: int) -> Iterator[TraceStep]
 
 
 def play(actor: Actor, env: SplitEnv, observation: Any, seed: int) -> Iterator[Moment]:
-    """Act until the episode ends, as it does with success. Raises HplanError that names environment, seed and step for
+    """Act until the episode ends, as it does with success. Raises UsageError that names environment, seed and step for
     an observation that is outside its space."""
     step, over, breaks = 0, False, getattr(actor, "breaks", None)  # constraints that were given; the world has others
     while not over:
@@ -125,7 +125,7 @@ def play(actor: Actor, env: SplitEnv, observation: Any, seed: int) -> Iterator[M
         try:
             action = actor.act(observation)
         except OutsideSpace as error:
-            raise HplanError(f"{env.name}, seed {seed}, step {step}: {error}") from error
+            raise UsageError(f"{env.name}, seed {seed}, step {step}: {error}") from error
         ms = 1e3 * (time.perf_counter() - began)
         repair = actor.last_repair
         observation, reward, terminated, truncated, info = env.step(action)

@@ -160,6 +160,11 @@ class Level(nn.Module):
         return None if self.success_head is None else partial(self.success_head, self)
 
     @property
+    def stop(self) -> int | None:
+        """The macro-action that has to be done where `success` says so; None where it is enough to be there."""
+        return getattr(self.success_head, "stop", None)
+
+    @property
     def violation(self) -> Pairwise | None:
         """Energy of a step breaking a rule, above 0 where it does; None where play broke none."""
         return None if self.violation_head is None else partial(self.violation_head, self)

@@ -56,6 +56,18 @@ class SymbolReadout:
         return self.read(z)[None]
 
 
+class VariableReadout:
+    """Of counted variables: what they are, as they are. No margin helps."""
+
+    real = None
+
+    def __init__(self, level: Level) -> None:
+        self.read = level.encoder.numbers
+
+    def around(self, z: Tensor, margin: float) -> Tensor:
+        return self.read(z)[None]
+
+
 class VectorReadout:
     """Of vectors: the observation x that minimises the distance between E_0(x) and a latent, by damped steps of Gauss
     and Newton from the nearest of `SEEDS` observations drawn over play's range (Levenberg, 1944)."""
@@ -116,6 +128,8 @@ def readout_of(level: Level) -> Readout:
     encoder = level.encoder
     if all(hasattr(encoder, name) for name in ("cells", "tokens", "ground", "mover")):
         return SymbolReadout(level)
+    if hasattr(encoder, "numbers"):
+        return VariableReadout(level)
     if hasattr(encoder, "scale") and hasattr(encoder, "mean"):
         return VectorReadout(level)
     raise UsageError(

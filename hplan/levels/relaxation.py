@@ -41,7 +41,8 @@ class Relaxation:
         moves = torch.unique(self.space.moves[:, 2:], dim=0)
         moves = moves[(moves != 0).any(1)]
         self.moves, self.back = (neighbours(self.shape, way) for way in (moves, -moves))
-        self.contacts = [neighbours(self.shape, -events.offsets[contact]) for contact in events.contacts]
+        beside = [neighbours(self.shape, -events.offsets[contact]) for contact in events.contacts]
+        self.contacts = [np.pad(table, ((0, 0), (0, 1)), constant_values=-1) for table in beside]  # where play had none
         self.goals = self._meeting(start, goal)
 
     @property

@@ -164,8 +164,8 @@ class Variables(nn.Module):
 
 
 class VariableEncoder(nn.Module):
-    """Symbols (..., 1, W, F) to variables. states (V, W * F): those that are one variable, all of them together; with
-    none, every one is a variable, or the first of every cell where there are several.
+    """Symbols (..., 1, W, F) to variables: the numbers of one cell, or the first of each where there are several.
+    states (V, n): those that are one variable, all n of them together; with none, every one is a variable.
 
     What play never met is the last state of all, of which nothing is known; a single value is the nearest that it met.
     ends (V + 1,): the status that observing a state means, where play never went on from it.
@@ -178,15 +178,14 @@ class VariableEncoder(nn.Module):
     def __init__(self, *, inputs: tuple[int, ...], sizes: tuple[int, ...], states: int = 0, **_: Any) -> None:
         super().__init__()
         self.single, self.joint = inputs[1] == 1, states > 0
-        numbers = prod(inputs)
-        self.register_buffer("states", torch.zeros(states, numbers, dtype=torch.long))
+        self.register_buffer("states", torch.zeros(states, inputs[2 if self.single else 1], dtype=torch.long))
         self.register_buffer("ends", torch.zeros(states + 1, dtype=torch.long))
         self.register_buffer("highest", torch.tensor(sizes) - 1, False)
 
     highest: Tensor
 
     def forward(self, symbols: Tensor) -> Tensor:
-        seen = symbols.long().flatten(-2) if self.single or self.joint else symbols[..., 0].long()
+        seen = symbols.long().flatten(-2) if self.single else symbols[..., 0].long()
         if not self.joint:
             return F.pad(torch.minimum(seen, self.highest), (0, 1))
         base = torch.maximum(self.states.amax(0), seen.reshape(-1, seen.shape[-1]).amax(0)) + 1
@@ -196,6 +195,13 @@ class VariableEncoder(nn.Module):
         at = torch.searchsorted(known, asked).clamp(max=len(known) - 1)
         found = torch.where(known[at] == asked, order[at], len(known))
         return torch.stack([found, self.ends[found]], -1)
+
+    def numbers(self, z: Tensor) -> Tensor:
+        """Variables (..., 1, n + 1) to symbols (..., 1, W, F). A state that play never met has -1 for each number."""
+        seen = F.pad(self.states, (0, 0, 0, 1), value=-1)[z[..., 0]] if self.joint else z[..., :-1]
+        if self.single:
+            return seen[..., None, :]
+        return torch.stack([seen, torch.arange(seen.shape[-1], device=z.device).expand_as(seen)], -1)
 
 
 class Tables(nn.Module):

@@ -199,20 +199,30 @@ def _rule(level: Level, given: Any, margin: Margin, newest: int | None) -> Given
         raise UsageError(f"constraint {constraint!r} is for level {constraint.level}; expected one of level 0")
     readout = None if level.capabilities.discrete or not hasattr(level.encoder, "scale") else readout_of(level)
     if readout is None:
-        return Given(lambda z: constraint(z) - threshold, None, margin)
-    return Given(
-        lambda seen: constraint(level.encode(seen.flatten(0, 1))).view(seen.shape[:2]) - threshold, readout, margin
-    )
+        return Given(lambda z: _asked(constraint, z[None], "latents")[0] - threshold, None, margin)
+
+    def excess(seen: Tensor) -> Tensor:
+        z = level.encode(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
+        return _asked(constraint, z, "latents") - threshold
+
+    return Given(excess, readout, margin)
 
 
-def _asked(constraint: Callable[[Tensor], Any], seen: Tensor) -> Tensor:
-    """(N, B, ...) -> (N, B). Raises UsageError for answers of another shape."""
-    said = torch.as_tensor(constraint(seen.flatten(0, 1))).float()
-    if said.shape != (seen.shape[0] * seen.shape[1],):
+def _asked(constraint: Callable[[Tensor], Any], about: Tensor, what: str = "observations") -> Tensor:
+    """(N, B, ...) -> (N, B). Raises UsageError where it fails, and for answers of another shape."""
+    each = about.flatten(0, 1)
+    try:
+        said = torch.as_tensor(constraint(each)).float()
+    except Exception as error:  # whatever a caller's function may raise
         raise UsageError(
-            f"a constraint said {tuple(said.shape)} of {seen.shape[0] * seen.shape[1]} observations; expected one "
-            "number for each, above 0 where it is forbidden"
+            f"a constraint raised {type(error).__name__}: {error}, of {what} {tuple(each.shape)}; expected one number "
+            "for each, above 0 where it is forbidden"
+        ) from error
+    if said.shape != each.shape[:1]:
+        raise UsageError(
+            f"a constraint said {tuple(said.shape)} of {len(each)} {what}; expected one number for each, above 0 where "
+            "it is forbidden"
         )
     if bool(said.isnan().any()):
         raise UsageError("a constraint said NaN, which is neither forbidden nor allowed; expected a number for each")
-    return said.view(seen.shape[:2])
+    return said.view(about.shape[:2])

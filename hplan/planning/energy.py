@@ -137,10 +137,12 @@ class GoalObservation:
 
 @dataclass(frozen=True)
 class TaskSuccess:
-    """Whatever the task calls success, as each level's success head learned it from play."""
+    """Whatever the task calls success, as each level's success head learned it from play. stop: what level 0 then has
+    to do there; None where it is enough to be there."""
 
     energies: tuple[Energy | None, ...]
     label: str = "success"
+    stop: int | None = None
 
     def at(self, index: int) -> Energy | None:
         return self.energies[index]

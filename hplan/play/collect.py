@@ -88,7 +88,8 @@ def collect(
                 error = cause  # it names all three already
             else:
                 said = str(cause).removeprefix(f"{env.name}: ") if isinstance(cause, UsageError) else repr(cause)
-                error = HplanError(f"{env.name}, seed {seed}, step {step}: {said}")
+                kind = UsageError if isinstance(cause, UsageError) else HplanError
+                error = kind(f"{env.name}, seed {seed}, step {step}: {said}")
             break
         length = step + 1
         for array in (actions, rewards, success, violation):

@@ -99,7 +99,7 @@ class Play:
     @cached_property
     def asked(self) -> Tensor | None:
         """(E, K): the code of what each episode asks for; None where nobody reads it."""
-        if self.reading is None:
+        if self.reading is None or not self.missions:
             return None
         return torch.from_numpy(np.stack([self.reading.code(mission) for mission in self.missions]))
 
@@ -130,7 +130,8 @@ class Play:
     def with_missions(self) -> Play:
         """The same play of a few variables, with one more: which mission each episode has."""
         assert self.reading is not None
-        number = torch.tensor([self.reading.number(mission) for mission in self.missions])
+        missions = self.missions or ("",) * self.episodes
+        number = torch.tensor([self.reading.number(mission) for mission in missions])
         spec, values = self.observation_spec, len(self.reading.met) + 1
         shape, cardinalities = list(spec.shape), spec.cardinalities
         if shape[1] == 1:

@@ -103,7 +103,7 @@ def play(
                 manifest = manifest.with_shard(shard)
                 manifest.save(out)
             if error:
-                raise HplanError(f"{error} (the episodes before it are kept in {out})") from error
+                raise type(error)(f"{error} (the episodes before it are kept in {out})") from error
     return EpisodeStore.open(out)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -162,7 +162,18 @@ class _TableLevel:
             level.encoder.ends.copy_(_ends(steps, len(states) + 1))
         if level.success_head is None and bool(steps.reward.any()):
             self._pays(level, steps, count)
+        self._breaks(level, steps)
         return level
+
+    def _breaks(self, level: Level, steps: Steps) -> None:
+        """Which steps break a rule, by whichever action; no head where play broke none."""
+        broke = self.play.violation[self.play.starts(1)].long()
+        if not bool(broke.any()):
+            return
+        known, count = replace(steps, macros=1, macro=torch.zeros_like(steps.macro)), len(steps.sizes)
+        table = _joint(known, broke, after=True) if count == 1 else factor(known, broke, count + 1)
+        sizes = {"contexts": len(table.keys), "entries": len(table.values), "columns": 2 * (count + 1)}
+        level.made_anew("violation", kind="tables", **sizes).broke.load_state_dict(table.state_dict())
 
     def _pays(self, level: Level, steps: Steps, count: int) -> None:
         """What steps are paid, and what can be had from every latent, where all of them are known."""

@@ -49,6 +49,10 @@ Device = Literal["auto", "cpu", "cuda"]
 CURVES = "curves.json"
 KEPT = 64  # missions that an agent which reads none remembers
 FEWEST = 2  # episodes of play: one to learn from, and one to calibrate on
+NO_REWARDS = (
+    "levels of events over maps learn no rewards, and levels over vectors do: name an encoder (--encoder one-hot of "
+    "symbols, convolutional of images)"
+)
 
 
 @checked
@@ -100,6 +104,9 @@ def learn(
     codec = _codec(config)
     specs = codec.observation_spec, codec.action_spec
     cutting = _abstraction(config, specs, abstraction, encoder)
+    paid = _learns_rewards(cutting, specs[0])
+    if config.goal == "reward" and not paid:
+        raise UsageError(f"--goal reward: {NO_REWARDS}")
     own = {**config.training.get(budget, {}), **(settings or {})}
     own |= {} if encoder == "auto" else {"encoder": name_of("encoder", encoder)}
     own |= {} if history is None else {"history": history}
@@ -123,11 +130,18 @@ def learn(
             told = (lambda done, total: progress("play", done, total, {})) if progress else None
             play(config, out / "play", steps=steps, seed=seed, progress=told, workers=workers)
         source = out / "play" if play_from is None else Path(play_from)
-        data = _load(source, config).read()
+        data = _load(source, config, paid).read()
         ordinary = EpisodeStore.open(source).ordinary_reward
         run = Run(seed, out / "stages", networks_on, progress)
         trained = train(data, cutting, chosen, levels=levels, run=run)
         read = any(getattr(level, "reads", False) for level in trained.levels)
+        if data.rewards.any() and not any(level.returns for level in trained.levels):
+            warnings.warn(
+                f"{config.name} shows too many combinations to solve for rewards in one table: the agent learns no "
+                "goal of its own. --encoder one-hot makes vectors of them, which learn rewards",
+                NoSuccessWarning,
+                stacklevel=2,
+            )
         stack = Stack(
             task=config.name,
             codec=replace(codec, offset=Manifest.load(source).codec.offset),  # others may have recorded in other spaces
@@ -201,6 +215,13 @@ def _abstraction(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], on
     return made
 
 
+def _learns_rewards(abstraction: Any, seen: ObservationSpec) -> bool:
+    """Whether level 0 may: as a table or over vectors, and not over maps."""
+    if abstraction is not found("abstraction", "events"):
+        return True
+    return seen.kind == "symbols" and seen.shape[0] == 1 and (seen.shape[1] == 1 or seen.shape[2] == 2)
+
+
 def _objectives(one: Any, spec: ObservationSpec, abstraction: Any, task: str) -> dict[str, str]:
     """The settings that it is for: of levels, of an eye, or both, by the names that there are and by what a class has.
     Raises UsageError where there is none of that name, or no eye to train by it."""
@@ -263,9 +284,10 @@ def _check_travels(task: TaskConfig, workers: int) -> None:
         raise UsageError(f"{task.name} cannot be sent to {workers} workers ({error}); use workers=1") from error
 
 
-def _load(folder: Path, task: TaskConfig) -> Play:
-    """Play to train on, of which nothing is left of what the agent does not aim for: success, rewards or both. Raises
-    HplanError where there is too little, and warns where nothing in it succeeded."""
+def _load(folder: Path, task: TaskConfig, paid: bool) -> Play:
+    """Play to train on, of which nothing is left of what the agent does not aim for: success, rewards or both. paid:
+    whether its levels learn rewards. Raises HplanError where there is too little, and warns where nothing in it
+    succeeded."""
     data = load_play(folder)
     if data.episodes < FEWEST:
         raise HplanError(
@@ -286,6 +308,11 @@ def _load(folder: Path, task: TaskConfig) -> Play:
         f"no step of {task.name} counted as success in {data.steps:,} steps of play, of which "
         f"{int((data.rewards > 0).sum()):,} were rewarded"
     )
+    if task.goal == "auto" and data.rewards.any() and not paid:
+        warnings.warn(
+            f"{told}: the agent learns no goal of its own, since {NO_REWARDS}", NoSuccessWarning, stacklevel=3
+        )
+        return replace(data, rewards=no_rewards)
     if task.goal == "auto" and data.rewards.any():
         warnings.warn(
             f"{told} and {int((data.rewards < 0).sum()):,} cost something: the agent aims for as much reward as can be "
@@ -305,14 +332,18 @@ def _load(folder: Path, task: TaskConfig) -> Play:
 
 
 def _warn_of_late_rewards(data: Play, task: TaskConfig) -> None:
-    """Where rewards come but with the last step before a limit: no observation says when that is."""
-    paid = data.rewards.nonzero()[:, 0]
-    cut = (data.remaining[paid] == 1) & ~data.terminated[paid + 1] if len(paid) else torch.zeros(0, dtype=torch.bool)
+    """Where all that is paid beside what a step usually is comes with the last one before a limit: no observation says
+    when that is."""
+    rows = data.starts(1)
+    usual = data.rewards[rows].median()
+    paid = rows[data.rewards[rows] != usual]
+    cut = (data.remaining[paid] == 1) & ~data.terminated[paid + 1]
     if len(paid) > 1 and bool(cut.all()) and data.lengths.max() > 1:
+        other = f" other than {float(usual):.4g}" if usual else ""
         warnings.warn(
-            f"all {len(paid):,} rewards of {task.name} came in the step in which an episode was cut by its limit: an "
-            "agent cannot know when that is. Pay when something is achieved, end the episode there (terminated), or "
-            "put the time into the observation (gymnasium.wrappers.TimeAwareObservation)",
+            f"all {len(paid):,} rewards of {task.name}{other} came in the step in which an episode was cut by its "
+            "limit: an agent cannot know when that is. Pay when something is achieved, end the episode there "
+            "(terminated), or put the time into the observation (gymnasium.wrappers.TimeAwareObservation)",
             LateRewardWarning,
             stacklevel=4,
         )
@@ -323,9 +354,10 @@ def _missions(data: Play, task: TaskConfig) -> dict[str, list[str]]:
     (`MissionWarning`) where play asked for several."""
     asked = sorted({text_of(mission) for mission in data.missions})
     if len(asked) > 1 and (data.success.any() or data.rewards.any()):
+        aim = "what any of them counted as success" if data.success.any() else "reward, whatever was asked"
         warnings.warn(
             f"play of {task.name} asked for {len(asked)} missions, such as {asked[0]!r} and {asked[-1]!r}, and these "
-            "levels read none: the agent aims for what any of them counted as success",
+            f"levels read none: the agent aims for {aim}",
             MissionWarning,
             stacklevel=3,
         )

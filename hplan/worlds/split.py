@@ -15,7 +15,7 @@ from typing import Any, Literal
 import gymnasium
 import numpy as np
 
-from hplan.types import HplanError
+from hplan.types import HplanError, UsageError
 from hplan.worlds.outcome import Outcome
 
 Split = Literal["train", "eval"]
@@ -52,7 +52,8 @@ class SplitEnv(gymnasium.Wrapper):
 
     `reset()` without a seed goes on to the next one, so that episodes in turn are those of `hplan.evaluate`. `render`
     is plain text, for people only. Raises HplanError naming the environment, the seed given to `reset` and the step,
-    where the environment raises, or returns a reward that is not finite.
+    where the environment raises, and UsageError where it returns what no environment may: a reward that is not finite,
+    an observation outside its space, another space.
     """
 
     render_mode = "ansi"  # type: ignore[assignment]  # a property of gymnasium.Wrapper
@@ -106,17 +107,18 @@ class SplitEnv(gymnasium.Wrapper):
             raise self._failure(f"step({action})", error) from error
         self._step += 1
         if not abs(reward) <= _LARGEST:  # type: ignore[arg-type]  # Outcome made it a float; NaN is not, either
-            raise self._failure("", HplanError(f"reward {reward} is not finite in float32"))
+            raise self._failure("", UsageError(f"reward {reward} is not finite in float32: mend what it pays"))
         return observation, reward, terminated, truncated, info  # type: ignore[return-value]
 
     def render(self) -> str:  # type: ignore[override]
         return self._outcome.draw()
 
     def _failure(self, call: str, error: BaseException) -> HplanError:
-        """What hplan says of a value is a sentence by itself."""
+        """What hplan says of a value is a sentence by itself, and of the same kind."""
         own = isinstance(error, HplanError)
         what = str(error).removeprefix(f"{self.name}: ") if own else f"{call} raised {type(error).__name__}: {error}"
-        return HplanError(f"{self.name}, seed {self._seed}, step {self._step}: {what}")
+        kind = UsageError if isinstance(error, UsageError) else HplanError
+        return kind(f"{self.name}, seed {self._seed}, step {self._step}: {what}")
 
     def _snapshot(self) -> _Here:
         """The state as it is now."""

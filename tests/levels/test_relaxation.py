@@ -67,6 +67,16 @@ def test_what_seldom_ends_so_takes_more() -> None:
     assert left(start) == (math.inf, [])
 
 
+def test_a_kind_of_event_that_play_never_showed_is_none() -> None:
+    """As where all that can be done beside the mover ends the episode: nothing is entered, or nothing is changed."""
+    level, start = key_door_level(), State(read(PLAN), (4, 0)).coarse
+    level.macros.faces[1] = False
+    assert level.relaxation(start, InTheGoal()) is None  # type: ignore[misc]
+    level = key_door_level()
+    level.macros.faces[0] = False
+    assert level.relaxation(start, InTheGoal()) is None, "the door stays shut"  # type: ignore[misc]
+
+
 def test_a_goal_may_ask_for_two_things() -> None:
     ground = read("k...G")
     start = State(ground, (0, 2)).coarse

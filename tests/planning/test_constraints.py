@@ -102,8 +102,10 @@ def test_a_margin_is_as_wide_as_errors_are_at_the_nominal_rate() -> None:
     [
         (lambda seen: torch.full((len(seen),), torch.nan), "a constraint said NaN"),
         (lambda seen: seen, r"a constraint said \(6, 2\) of 6 observations; expected one"),
+        (lambda seen: seen["speed"], r"a constraint raised .*, of observations \(6, 2\); expected one number for each"),
+        (lambda seen: ["no"] * 6, "a constraint raised"),
     ],
-    ids=["nan", "two"],
+    ids=["nan", "two", "raises", "words"],
 )
 def test_a_constraint_that_says_nothing_is_a_wrong_call(says: Any, told: str) -> None:
     with pytest.raises(UsageError, match=told):

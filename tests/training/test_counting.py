@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from discrete_worlds import Deliveries, InOrder, Switches
+from discrete_worlds import Deliveries, Detour, InOrder, Switches
 
 import hplan
 from hplan.codec import Codec
@@ -227,3 +227,68 @@ def test_costs_alone_are_kept_as_low_as_can_be(tmp_path: Path) -> None:
     assert hplan.evaluate(agent, "gym:CliffWalking-v1", episodes=3, seed=50).return_mean == -13
     with pytest.raises(UsageError, match="solved for them"):
         adapt(tmp_path, tmp_path / "adapted", steps=10)
+
+
+HALF_WAY = {  # in canonical form
+    "one": lambda seen: seen[:, 0, 0, 0] == 2,
+    "two": lambda seen: (seen[:, 0, 0, 0] == 0) & (seen[:, 0, 0, 1] == 2),
+    "row": lambda seen: (seen[:, 0, 0, 0] == 0) & (seen[:, 0, 1, 0] == 2),
+}
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("spread", HALF_WAY)
+def test_what_is_forbidden_is_gone_round_whether_it_is_given_or_learned(spread: str, tmp_path: Path) -> None:
+    def way(agent: Any) -> list[tuple[int, int]]:
+        env, ended, places = Detour(spread), False, []
+        seen, _ = env.reset(seed=60)
+        while not ended and len(places) < 10:
+            seen, _, ended, _, _ = env.step(agent.act(seen))
+            places.append((env.row, env.column))
+        return places
+
+    plain = hplan.learn(lambda: Detour(spread, mined=False), tmp_path / "plain", steps=3000, seed=50)
+    mined = hplan.learn(lambda: Detour(spread), tmp_path / "mined", steps=3000, seed=50)
+    plain.reset()
+    assert len(way(plain)) == 4
+    plain.reset(constraints=[HALF_WAY[spread]])
+    mined.reset()
+    for agent in (plain, mined):
+        places = way(agent)
+        assert len(places) == 6 and places[-1] == (0, 4) and (0, 2) not in places
+    plain.reset(constraints=[lambda seen: torch.ones(len(seen))])
+    with pytest.raises(UsageError, match="forbids the observation that the episode begins with"):
+        plain.act(Detour(spread).reset()[0])
+
+
+class Names(gym.Env):
+    """Thirty states with names of five digits, of which any four tell nothing of what follows."""
+
+    observation_space = gym.spaces.MultiDiscrete([10] * 5)
+    action_space = gym.spaces.Discrete(3)
+    DIGITS = np.random.default_rng(3).integers(0, 10, (30, 5))
+    FOLLOWING = np.random.default_rng(4).integers(0, 30, (30, 3))
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.state = int(self.np_random.integers(1, 30))
+        return self.DIGITS[self.state].copy(), {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.state = int(self.FOLLOWING[self.state, action])
+        won = self.state == 0
+        return self.DIGITS[self.state].copy(), float(won), won, False, {"success": won}
+
+
+def test_a_row_of_cells_may_be_one_variable() -> None:
+    level, facts = learned(played(Names(), 3000, seed=50))
+    assert facts["tables"]["variables"] == 1
+    codec = Codec.of(Names.observation_space, Names.action_space, "env")
+    seen = torch.from_numpy(np.stack([codec.encode(digits) for digits in Names.DIGITS]))
+    assert torch.equal(level.encoder.numbers(level.encode(seen)), seen.long())
+    z, after = level.encode(seen), seen[Names.FOLLOWING[:, 0]].long()
+    known = level.dynamics.known(z)[:, 0]
+    assert known.sum() > 20
+    assert torch.equal(level.encoder.numbers(level.predict(z, torch.zeros(30, dtype=torch.long)))[known], after[known])
+    strange = level.encode(torch.full((1, 1, 5, 2), 9))
+    assert (level.encoder.numbers(strange)[..., 0] == -1).all()

@@ -24,11 +24,12 @@ from two_doors import SMALL, TwoDoors, two_doors
 import hplan
 from hplan.agent import Agent
 from hplan.codec import Codec
-from hplan.levels.heads import success
+from hplan.levels.heads import success, uncertainty
 from hplan.levels.level import Level
 from hplan.levels.stack import METADATA, WEIGHTS
 from hplan.play.manifest import Manifest, check_same_spaces
 from hplan.play.store import EpisodeStore, write_episodes
+from hplan.training import vectors
 from hplan.training.learn import CURVES, learn
 from hplan.training.request import REQUEST
 from hplan.types import (
@@ -269,6 +270,45 @@ def test_play_without_a_success_says_how_many_steps_were_rewarded(tmp_path: Path
         learn(make, tmp_path / "run", steps=1000, levels=1, settings=SMALL)
 
 
+def test_maps_learn_no_rewards_and_say_so(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"--goal reward: levels of events over maps learn no rewards.*--encoder one-hot"
+    ):
+        learn(Paid, tmp_path / "asked", steps=1000, levels=1, settings=SMALL, goal="reward")
+    assert not (tmp_path / "asked").exists()
+    with pytest.warns(NoSuccessWarning, match="learns no goal of its own, since levels of events over maps"):
+        learn(lambda: gymnasium.wrappers.TimeLimit(Paid(), 80), tmp_path / "run", steps=1000, levels=1, settings=SMALL)
+
+
+class Lamps(gymnasium.Env):
+    """Paid while the first of eight lamps shows the last of its six colours; an action turns one on by one."""
+
+    observation_space = spaces.MultiDiscrete([6] * 8)
+    action_space = spaces.Discrete(8)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:
+        super().reset(seed=seed)
+        self.lamps = self.np_random.integers(0, 6, 8)
+        return self.lamps.copy(), {}
+
+    def step(self, action: int) -> tuple:
+        self.lamps[action] = (self.lamps[action] + 1) % 6
+        return self.lamps.copy(), float(self.lamps[0] == 5), False, False, {}
+
+
+def test_rewards_of_too_many_combinations_for_a_table_are_told(tmp_path: Path) -> None:
+    with pytest.warns(NoSuccessWarning, match="Lamps shows too many combinations to solve for rewards in one table"):
+        learn(Lamps, tmp_path / "run", steps=2000, goal="reward")
+
+
+def for_reward(make: type, out: Path) -> Agent:
+    settings = {"base_steps": 20, "critic_steps": 20, "batch": 32}
+    with pytest.MonkeyPatch.context() as patch:  # what is not looked at is not trained for long
+        patch.setattr(uncertainty, "STEPS", 20)
+        patch.setattr(vectors, "SUPPORT_STEPS", 20)
+        return learn(make, out, steps=1500, levels=1, goal="reward", encoder="one-hot", settings=settings)
+
+
 class Late(Paid):
     """The right end pays where the episode is cut, and not before."""
 
@@ -286,7 +326,20 @@ class Late(Paid):
 def test_rewards_that_come_only_where_an_episode_is_cut_are_told(tmp_path: Path) -> None:
     said = r"all [1-9]\d* rewards of Late came in the step in which an episode was cut by its limit"
     with pytest.warns(LateRewardWarning, match=said):
-        learn(Late, tmp_path / "run", steps=1500, levels=1, settings=SMALL, goal="reward")
+        for_reward(Late, tmp_path / "run")
+
+
+class Dear(Late):
+    """Each step costs a little, too."""
+
+    def step(self, action: int) -> tuple:
+        observation, reward, terminated, truncated, info = super().step(action)
+        return observation, reward - 0.1, terminated, truncated, info
+
+
+def test_a_prize_beside_the_costs_that_comes_only_where_an_episode_is_cut_is_told(tmp_path: Path) -> None:
+    with pytest.warns(LateRewardWarning, match=r"all [1-9]\d* rewards of Dear other than -0.1 came in the step"):
+        for_reward(Dear, tmp_path / "run")
 
 
 class Asks(TwoDoors):
@@ -304,6 +357,14 @@ def test_missions_that_no_level_reads_are_told_and_remembered(tmp_path: Path, mo
         agent = learn(play, tmp_path / "run", levels=1, encoder="one-hot", settings={"base_steps": 20, "batch": 32})
     assert agent.train_info["missions"] == ["go right", "hurry up"]
     with pytest.warns(MissionWarning, match="mission 'sing': play of Asks asked for 'go right', 'hurry up', and"):
+        agent.reset(goal="sing")
+
+
+def test_missions_that_decide_what_is_paid_are_told_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Level, "reads", False)
+    with pytest.warns(MissionWarning, match=r"asked for 2 missions.*: the agent aims for reward, whatever was asked"):
+        agent = for_reward(Asks, tmp_path / "run")
+    with pytest.warns(MissionWarning, match="mission 'sing': .* it goes by what was paid there"):
         agent.reset(goal="sing")
 
 

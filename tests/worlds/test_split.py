@@ -13,7 +13,7 @@ from hplan.evaluation.baselines import RandomActor
 from hplan.evaluation.episode import run_episode
 from hplan.play.record import play
 from hplan.registry import load_task, make_world, task_from_factory
-from hplan.types import HplanError
+from hplan.types import HplanError, UsageError
 from hplan.worlds.split import derived_seed, layout_split
 
 
@@ -92,6 +92,7 @@ def test_failures_of_play_name_environment_seed_and_step(trouble, tmp_path):
     with pytest.raises(HplanError, match=rf"corridor, seed \d+, step \d: .*{TROUBLES[trouble]}") as caught:
         play(task, tmp_path, steps=100, seed=0)
     assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, UsageError) == (trouble not in ("raise", "exit")), "whose fault: exit status 2 or 1"
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

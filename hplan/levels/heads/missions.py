@@ -30,7 +30,7 @@ DROPPED = 0.25  # of a batch sees no mission, so that a goal without one still m
 SHORTENED = 0.25
 
 
-def beside(z: Tensor, mission: Tensor | None, size: int) -> Tensor:
+def with_code(z: Tensor, mission: Tensor | None, size: int) -> Tensor:
     """What a head reads of latents (..., D): them, and the code of a mission (K,), or (B, K) of each row; zeros where
     none is known, and nothing for a head that reads none."""
     if not size:
@@ -105,6 +105,11 @@ class Telling:
     tells: Tensor
     never: Tensor
 
+    @property
+    def told(self) -> int:
+        """Missions of whose success some symbols tell."""
+        return int(self.tells.any(1).sum())
+
     def where(self, z: Tensor, missions: Tensor, rewarded: Tensor) -> Tensor:
         """(B, H, W) bool: the cells that may tell success of maps z with missions (B,): any, but where these were
         rewarded. There, one that play shows to tell it, or else another that is there by chance learns to."""
@@ -121,22 +126,24 @@ class Asked:
     """What rows of play were asked for.
 
     codes (M, K): one for each mission; of (N,) int64: which is each row's; apart (M, M) bool: success of which is none
-    of which; parted: a part of a code is one, too, of fewer words. The rest: rows that were rewarded; those that were
-    not, but had a mission that was; those that were not; and over maps, what tells it.
+    of which; parted: a part of a code is one, too, of fewer words; met: missions that succeeded. The rest: rows that
+    were rewarded; those that were not, but had a mission that was; those that were not; and over maps, what tells it.
     """
 
     codes: Tensor
     of: Tensor
     apart: Tensor
     parted: bool
+    met: int
     positive: Even
     negative: Even
     other: Tensor
     telling: Telling | None
 
     @staticmethod
-    def of_play(play: Play, success: Tensor, space: Any, latents: Callable[[Tensor], Tensor]) -> Asked:
-        """play: with a reading of its missions. What tells is counted for words alone: numbers are others each time."""
+    def of_play(play: Play, success: Tensor, judged: Tensor, space: Any, latents: Callable[[Tensor], Tensor]) -> Asked:
+        """play: with a reading of its missions. success, judged (N,) bool: rows that a rewarded step ended in; and
+        those that could have been. What tells is counted for words alone: numbers are others each time."""
         reading = play.reading
         assert reading is not None
         missions = sorted(set(play.missions), key=str)
@@ -145,7 +152,9 @@ class Asked:
         codes = torch.from_numpy(np.stack([reading.code(mission) for mission in missions]))
         met = torch.zeros(len(missions), dtype=torch.bool)
         met[of[success]] = True
-        positive, negative, other = (torch.nonzero(rows)[:, 0] for rows in (success, ~success & met[of], ~success))
+        positive, negative, other = (
+            torch.nonzero(rows)[:, 0] for rows in (success, ~success & judged & met[of], ~success & judged)
+        )
         telling = None
         if space.discrete:
             sees = torch.ones(len(missions), 2, dtype=torch.bool)
@@ -158,7 +167,8 @@ class Asked:
             telling = Telling(sees, tells, _never(tells, sees, space.tokens))
         apart = torch.from_numpy(reading.apart(codes.numpy()))
         parted = isinstance(reading, Words) and bool((codes.sum(1) > 1).any())
-        return Asked(codes, of, apart, parted, Even.of(positive, of), Even.of(negative, of), other, telling)
+        drawn = Even.of(positive, of), Even.of(negative, of), other
+        return Asked(codes, of, apart, parted, int(met.sum()), *drawn, telling)
 
     def drawn(
         self, level: Level, latents: Callable[[Tensor], Tensor], generator: torch.Generator

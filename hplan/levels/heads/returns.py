@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from hplan.levels.encoders import FourierEncoder, mlp
 from hplan.levels.heads.conditioning import level_at
 from hplan.levels.heads.landmarks import nearest_landmark
-from hplan.levels.heads.missions import Even, beside
+from hplan.levels.heads.missions import Even, with_code
 from hplan.levels.sampling import EvenDraws
 from hplan.levels.stage import Loss, Stage, Stages, stage_seed
 
@@ -85,7 +85,7 @@ class VectorReturns(nn.Module):
 
     def seen(self, level: Level, z: Tensor) -> Tensor:
         """What its networks read: a latent, the map around it and the mission."""
-        return beside(level.context(z), level.mission, self.mission)
+        return with_code(level.context(z), level.mission, self.mission)
 
     def told(self, level: Level, z: Tensor, macro: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
         """(B,) each: rewards in units of the usual one, and logits of the end."""

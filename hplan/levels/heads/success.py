@@ -2,19 +2,22 @@
 
 Where play asked for one thing in one episode and for another in the next (`Play.missions`), what counts as success is
 a matter of its mission: a head reads its code (`hplan.reading`) beside the latent.
+
+Where play succeeded by one action alone, which changed nothing, success is a matter of where it is done: a stop action,
+as in embodied navigation (Anderson et al., 2018, arXiv 1807.06757). The head is then of latents in which it is right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp
-from hplan.levels.heads.missions import BATCH, Asked, beside, decisive
+from hplan.levels.heads.missions import BATCH, LOOKED, Asked, decisive, with_code
 from hplan.levels.stage import Curve, Loss, Stage, Stages, stage_seed
 
 if TYPE_CHECKING:
@@ -27,20 +30,21 @@ READING = 2  # times as many steps where missions are read
 TOLD = 0.1  # loss at the end, above which a classifier may have begun badly
 BEGINNINGS = 4  # at the most, of which the best is kept
 LATEST = 5  # points of a curve that tell the loss at its end
+STOPS, SAME = 10, 0.99  # successes, at the fewest, and share of them, from which one action that changes nothing is why
 QUERIES = 8  # ways in which a cell may match a mission: "the blue ball" is a ball and blue where the words say so
 
 
 class VectorSuccess(nn.Module):
     """Of a vector, and of the code of a mission beside it: a small network."""
 
-    def __init__(self, *, latent: int, hidden: int = 64, mission: int = 0) -> None:
-        """`mission`: numbers of the code that is read; 0 for none."""
+    def __init__(self, *, latent: int, hidden: int = 64, mission: int = 0, stop: int | None = None) -> None:
+        """`mission`: numbers of the code that is read; 0 for none. `stop`: the action that has to be done there."""
         super().__init__()
-        self.mission = mission
+        self.mission, self.stop = mission, stop
         self.network = nn.Sequential(mlp(latent + mission, hidden, 1), nn.Flatten(0))
 
     def forward(self, level: Level, z: Tensor) -> Tensor:
-        return self.network(beside(z, level.mission, self.mission))
+        return self.network(with_code(z, level.mission, self.mission))
 
 
 class MapSuccess(nn.Module):
@@ -59,12 +63,16 @@ class MapSuccess(nn.Module):
         mission: int = 0,
         reads: tuple[int, ...] = (),
         ground: int = 0,
+        beside: bool = False,
+        stop: int | None = None,
     ) -> None:
-        """`mission`: numbers of the code that is read; 0 for none. `reads`: the first channel of a cell that is read
-        and the one after the last; () for all of them. `ground`: of those that are read, how many are the ground's; 0
-        where there is nothing else."""
+        """`mission`: numbers of the code that is read; 0 for none. `stop`: the action that has to be done there.
+        `beside`: only what is next to the mover can say so. `reads`: the first channel of a cell that is read and the
+        one after the last; () for all of them. `ground`: of those that are read, how many are the ground's; 0 where
+        there is nothing else."""
         super().__init__()
-        self.mission, self.reads = mission, slice(*reads) if reads else slice(None)
+        self.mission, self.beside, self.stop = mission, beside, stop
+        self.reads = slice(*reads) if reads else slice(None)
         channels = len(range(channels)[self.reads])
         self.parts = [slice(0, ground), slice(ground, channels)] if 0 < ground < channels else [slice(0, channels)]
         if mission:
@@ -87,6 +95,7 @@ class MapSuccess(nn.Module):
         """z (B, *z). sees (B, parts) bool: which parts of a cell may match the mission; where (B, H, W) bool: which
         cells may say so; None: all."""
         mission = level.mission if self.mission else None
+        z = level.space.beside(z) if self.beside else z
         one = mission is None or mission.ndim == 1
         if one and sees is None and where is None and not self.training:
             said = self._table(level, mission)[z]
@@ -94,13 +103,15 @@ class MapSuccess(nn.Module):
             said = self._said(level, z, mission, sees)
         if where is not None:
             said = said.masked_fill(~where, -torch.inf)
+        if self.beside:
+            said = said.masked_fill(z == level.space.outside, -torch.inf)
         return said.flatten(1).logsumexp(-1) + self.bias
 
     def _table(self, level: Level, mission: Tensor | None) -> Tensor:
         """(V,): what each symbol says of one mission: cells speak for themselves alone."""
         key = b"" if mission is None else mission.numpy(force=True).tobytes()
         if key not in self._tables:
-            symbols = torch.arange(level.space.outside, device=self.bias.device)
+            symbols = torch.arange(level.space.outside + 1, device=self.bias.device)
             self._tables[key] = self._said(level, symbols[None, None], mission, None)[0, 0]
         return self._tables[key]
 
@@ -124,9 +135,20 @@ def success_rows(play: Play) -> Tensor:
     return found
 
 
-def success_stages(
-    level: Level, latents: Callable[[Tensor], Tensor], success: Tensor, seed: int, play: Play | None = None
-) -> Stages:
+def stop_action(play: Play) -> int | None:
+    """The action that play always succeeded by, and that changed nothing then; None where there is none. What an
+    episode was otherwise is no failure: only where that action was taken, it was right or wrong."""
+    steps = torch.nonzero(play.success)[:, 0]
+    if play.action_spec.kind != "discrete" or play.action_spec.size < 2 or len(steps) < STOPS:
+        return None
+    action = int(play.actions[steps].mode().values)
+    steps = steps[torch.linspace(0, len(steps) - 1, min(len(steps), LOOKED)).long()]
+    idle = play.observations[steps].flatten(1) == play.observations[steps + 1].flatten(1)
+    found = (play.actions[steps] == action) & idle.all(1)
+    return action if float(found.float().mean()) >= SAME else None
+
+
+def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: Tensor, seed: int, play: Play) -> Stages:
     """Train the level's success head on frozen latents; half of each batch was rewarded. Where it does not tell the two
     halves apart, it begins again from other parameters, a few times.
 
@@ -134,13 +156,16 @@ def success_stages(
     there is nothing to learn, and no stage: the level has no such head. play: whose missions a head learns to read, if
     it has a reading of them; then each of them is as many of the rewarded rows, however seldom play had it.
     """
-    positive, negative = (torch.nonzero(rows)[:, 0] for rows in (success, ~success))
-    head = level.success_head
+    head, judged = level.success_head, torch.ones_like(success)
+    stop = stop_action(play) if hasattr(head, "stop") else None
+    if stop is not None:
+        judged[1:] = (play.actions == stop)[:-1] & (play.remaining > 0)[:-1]
+    positive, negative = (torch.nonzero(rows & judged)[:, 0] for rows in (success, ~success))
     if not len(positive) or head is None:
         level.success_head = None
         return
     name = f"level{level.index}-success"
-    reading = play.reading if play is not None and hasattr(head, "mission") else None
+    reading = play.reading if hasattr(head, "mission") else None
 
     def classification(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         rows = torch.cat(
@@ -152,18 +177,35 @@ def success_stages(
 
     learned: Loss = classification
     steps = STEPS if reading is None else READING * STEPS
+    options: dict[str, Any] = {} if stop is None else {"stop": stop}
+    beside = False
     if reading is not None:
-        assert play is not None
         torch.manual_seed(stage_seed(seed, name))
         ground = {"ground": getattr(level.space, "ground_channels", 0)} if level.space.discrete else {}
-        head = level.made_anew("success", mission=reading.size, **ground)
-        learned = _by_mission(level, latents, success, Asked.of_play(play, success, level.space, latents))
+        head = level.made_anew("success", mission=reading.size, **options, **ground)
+        asked = Asked.of_play(play, success, judged, level.space, latents)
+        if asked.telling and asked.telling.told < asked.met:
+            near = Asked.of_play(play, success, judged, level.space, _beside(level, latents))
+            beside = bool(near.telling and near.telling.told > asked.telling.told)
+            asked = near if beside else asked
+        if beside:
+            head.beside = level.parts["success"]["beside"] = beside
+        learned = _by_mission(level, _beside(level, latents) if beside else latents, success, asked)
     elif isinstance(head, MapSuccess):
         found = decisive(level.space, latents, positive, negative)
-        if found is not None and found[0] != (True, True):
-            torch.manual_seed(stage_seed(seed, name))
+        if found is None:
+            found = decisive(level.space, _beside(level, latents), positive, negative)
+            beside = found is not None
+        if found is not None and (beside or found[0] != (True, True)):
             ground, channels = level.space.ground_channels, level.space.channels
-            head = level.made_anew("success", reads=(0, ground) if found[0][0] else (ground, channels))
+            reads = {(True, False): (0, ground), (False, True): (ground, channels), (True, True): ()}[found[0]]
+            options |= {"beside": beside, "reads": reads}
+    if beside and level.index:  # where exactly the mover is, levels of events do not plan
+        level.success_head = None
+        return
+    if options and reading is None:
+        torch.manual_seed(stage_seed(seed, name))
+        head = level.made_anew("success", **options)
     head.requires_grad_(True)
     tried: list[tuple[float, dict[str, Tensor]]] = []
     for beginning in range(BEGINNINGS):
@@ -176,6 +218,11 @@ def success_stages(
             break
     head.load_state_dict(min(tried, key=lambda each: each[0])[1])
     head.requires_grad_(False)
+
+
+def _beside(level: Level, latents: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The same latents as far as they are next to the mover."""
+    return lambda rows: level.space.beside(latents(rows))
 
 
 def _loss_at_end(curve: Curve) -> float:

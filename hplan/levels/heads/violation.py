@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp
 from hplan.levels.stage import Stage, Stages, stage_seed
+from hplan.levels.tables import Conditional
 
 if TYPE_CHECKING:
     from hplan.levels.level import Level
@@ -23,6 +24,7 @@ HARD = 8  # times as many steps that broke no rule are looked at as are learned 
 MISSED, TAKEN = 0.01, 0.001  # shares of violations and of other steps that the threshold does not mind
 TELLS = 0.5  # share of violations above the threshold, or the head is none
 EXAMINED = 8192  # steps of either kind that the threshold is measured on
+BROKE = 2  # True, as tables write it
 
 
 class VectorViolation(nn.Module):
@@ -53,6 +55,18 @@ class MapViolation(nn.Module):
     def forward(self, level: Level, z: Tensor, following: Tensor) -> Tensor:
         cells = torch.cat([level.space.embed(z), level.space.embed(following)], -1).movedim(-1, 1)
         return self.cell(cells)[:, 0].flatten(1).logsumexp(-1) + self.bias - self.threshold
+
+
+class TableViolation(nn.Module):
+    """Of counted variables: a table of what both ends of a step decide, and play mostly broke a rule there."""
+
+    def __init__(self, *, columns: int, contexts: int, entries: int) -> None:
+        super().__init__()
+        self.broke = Conditional(macros=1, columns=columns, contexts=contexts, entries=entries)
+
+    def forward(self, level: Level, z: Tensor, following: Tensor) -> Tensor:
+        rows = self.broke.rows(torch.zeros(len(z), dtype=torch.long), level.dynamics.columns(z, following))
+        return self.broke.chance(rows, torch.full_like(rows, BROKE)) - 0.5
 
 
 def violation_stages(level: Level, play: Play, latents: Tensor, seed: int) -> Stages:

@@ -49,7 +49,8 @@ class Head(nn.Module):
 
 def trained(stuck: int, out: Path, rows: Tensor = REWARDED) -> tuple[SimpleNamespace, dict[str, list]]:
     level = SimpleNamespace(index=0, success_head=Head(stuck))
-    curves = run_stages(success_stages(level, Z.__getitem__, rows, 0), Run(0, out))  # type: ignore[arg-type]
+    play = play_of(Z, torch.zeros(len(Z), dtype=torch.long), torch.zeros(len(Z), dtype=torch.long))
+    curves = run_stages(success_stages(level, Z.__getitem__, rows, 0, play), Run(0, out))  # type: ignore[arg-type]
     return level, curves
 
 
