@@ -29,6 +29,7 @@ from hplan.play.store import EpisodeStore, observation_dtype, versions
 from hplan.reading import text_of
 from hplan.registry import make_world, task_of
 from hplan.threads import reproducible
+from hplan.training.counting import are_variables
 from hplan.training.fit import Progress, Run
 from hplan.training.request import claim, describe
 from hplan.training.tiles import shows_tiles
@@ -303,6 +304,8 @@ def _load(folder: Path, task: TaskConfig, paid: bool) -> Play:
             raise HplanError(f"no step of {task.name} was paid anything in {data.steps:,} steps of play: play more")
         return replace(data, success=no_success)
     if data.success.any():
+        if task.goal == "auto" and paid and are_variables(data) and _losses_differ(data):
+            return replace(data, success=no_success)
         return replace(data, rewards=no_rewards)
     told = (
         f"no step of {task.name} counted as success in {data.steps:,} steps of play, of which "
@@ -329,6 +332,13 @@ def _load(folder: Path, task: TaskConfig, paid: bool) -> Play:
         stacklevel=3,
     )
     return replace(data, rewards=no_rewards)
+
+
+def _losses_differ(data: Play) -> bool:
+    """Whether episodes that end without success are paid now this, now that: then success is not all that counts, as in
+    a game that can be drawn."""
+    last = torch.nonzero(data.terminated)[:, 0] - 1
+    return len(data.rewards[last[~data.success[last]]].unique()) > 1
 
 
 def _warn_of_late_rewards(data: Play, task: TaskConfig) -> None:

@@ -229,6 +229,14 @@ def test_costs_alone_are_kept_as_low_as_can_be(tmp_path: Path) -> None:
         adapt(tmp_path, tmp_path / "adapted", steps=10)
 
 
+@pytest.mark.training
+@pytest.mark.parametrize(("name", "aims"), [("Blackjack-v1", True), ("FrozenLake-v1", False)])
+def test_a_game_that_can_be_drawn_is_played_for_what_it_pays(name: str, aims: bool, tmp_path: Path) -> None:
+    agent = hplan.learn(f"gym:{name}", tmp_path, steps=5_000, seed=50)
+    assert (agent.stack.levels[0].returns is not None) == aims
+    assert (agent.stack.levels[0].success is None) == aims
+
+
 HALF_WAY = {  # in canonical form
     "one": lambda seen: seen[:, 0, 0, 0] == 2,
     "two": lambda seen: (seen[:, 0, 0, 0] == 0) & (seen[:, 0, 0, 1] == 2),

@@ -1,12 +1,18 @@
-"""Ten odd environments of our own: every kind of space, and what other rows have none of. Importing registers them."""
+"""The battery's environments that Gymnasium does not have by itself. Importing registers them: those of other packages,
+under their own names, and odd ones of our own, for every kind of space and for what other rows have none of."""
 
 from __future__ import annotations
 
+import gym_pusht
 import gymnasium
+import gymnasium_robotics
+import highway_env
+import panda_gym
 
 from tests import discrete_worlds, pointing_out, raw_worlds
 
-assert discrete_worlds.Deliveries and pointing_out.PointOut  # importing these registers them
+PACKAGES = (gym_pusht, gymnasium_robotics, highway_env, panda_gym)
+OURS = (discrete_worlds, pointing_out)  # importing these registers what they have
 ODD = {
     "OddBits-v0": raw_worlds.KINDS["MultiBinary"],
     "OddIntegers-v0": raw_worlds.KINDS["integer Box with an offset"],
@@ -18,3 +24,4 @@ ODD = {
 }
 for name, make in ODD.items():
     gymnasium.register(name, make)
+gymnasium.register("PushT-v0", lambda: gymnasium.make("gym_pusht/PushT-v0"))  # a name without a slash
