@@ -17,7 +17,7 @@ from hplan.control.controller import Controller, Replan
 from hplan.control.experience import Experience
 from hplan.control.plan_tree import PlanTree
 from hplan.control.plans import ControlConfig
-from hplan.goals import goal_of, near_observation
+from hplan.goals import first_goal, goal_of
 from hplan.levels.stack import Stack
 from hplan.parts import found
 from hplan.planning.choice import PlannerFor, Planning, check_planner_settings, chosen_planner, planner_settings
@@ -25,6 +25,7 @@ from hplan.planning.constraints import NOTHING, Guard, guard_of
 from hplan.planning.energy import Goal
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.play.store import observation_dtype
+from hplan.reading import mission_of
 from hplan.registry import agent_path
 from hplan.types import Energy, Repair, UsageError
 from hplan.validation import Count, build, checked, near
@@ -123,7 +124,7 @@ class Agent:
         if remember and not any(isinstance(each, LandmarkGraph) for each in self.planners):
             raise UsageError("remember: only landmark graphs learn while acting; plan by them (planner 'graph')")
         self._episode: _Episode | None = None
-        self._here, self._seed = stack, 0  # in the layout of the episode, where levels see one
+        self._here, self._seed = stack, 0  # in the layout of the episode, and asked for what it asks for
         self._asked: GoalLike = energy
         self._goal = goal_of(stack, energy)
         self._constraints: tuple[Any, ...] = self.forbid
@@ -133,22 +134,33 @@ class Agent:
     # ------------------------------------------------------------------------------------------------------- acting
 
     def reset(
-        self, goal: GoalLike = None, seed: int = 0, context: np.ndarray | None = None, constraints: Sequence[Any] = ()
+        self,
+        goal: GoalLike = None,
+        seed: int = 0,
+        context: np.ndarray | None = None,
+        constraints: Sequence[Any] = (),
+        mission: Any = None,
     ) -> None:
         """Begin an episode. goal: an observation, an energy over level-0 latents, a mission in words (`info["goal"]` of
         MiniGrid; the agent's own `energy` takes its place), or None: what the first observation of a GoalEnv asks for,
-        else the task's own success. context: the image of where it is, for agents that see one
-        (`info["context"]`). constraints: what no step of any plan may do, beside the agent's own `forbid`: functions of
-        observations in canonical form, (B, ...) tensors -> (B,), above 0 (or True) where it is forbidden; or energies
-        over level-0 latents, kept where they are at most their `threshold` (`hplan.planning.constraints`).
+        else the task's own success. mission: what success is in this episode, in words, symbols, numbers or an image
+        (`info["mission"]`); None: what the first observation says, where it is a part of that. context: the image of
+        where it is, for agents that see one (`info["context"]`). constraints: what no step of any plan may do, beside
+        the agent's own `forbid`: functions of observations in canonical form, (B, ...) tensors -> (B,), above 0 (or
+        True) where it is forbidden; or energies over level-0 latents, kept where they are at most their `threshold`
+        (`hplan.planning.constraints`).
 
-        Raises UsageError for a goal or a context of another space, for a mission with words that play never met, and in
-        the first `act` where a constraint forbids what the episode begins with. A goal that can only be had by breaking
+        Raises UsageError for a goal or a context of another space, for a mission of which play met nothing, and in the
+        first `act` where a constraint forbids what the episode begins with. Warns (`MissionWarning`) of a mission that
+        is unlike those of play. A goal that can only be had by breaking
         one is refused with a ForbiddenWarning, and the plan tree says so."""
         self._learn()
         self._constraints, self._rules = (*self.forbid, *constraints), None
-        self._here, self._seed = self.stack.conditioned(context), seed
-        own = goal is None or (isinstance(goal, str) and self.energy is not None)  # a mission says what success is
+        if isinstance(goal, str):  # which says what success is
+            goal, mission = None, goal
+        own = self.energy is not None and goal is None
+        here = self.stack.conditioned(context)
+        self._here, self._seed = here if own else here.asked(mission_of(mission)), seed
         self._asked = self.energy if own else goal
         self._goal, self._episode = goal_of(self._here, self._asked), None
         if self._goal is not None:
@@ -307,9 +319,14 @@ class Agent:
         """An episode that begins with this observation, or in the midst of one that is `like` it. Its goal is that
         one, or the one of the last reset; or else what the observation asks for, as it was `shown`."""
         here = like.here if like else self._here.begun(first)
-        asked = self._asked if goal is None else goal
+        if isinstance(goal, str):
+            here, asked = here.asked(goal), None
+        else:
+            asked = self._asked if goal is None else goal
+            if here.codec.mission and not self._here.mission and shown is not None:
+                here = here.asked(mission_of(here.codec.asked(shown)))
         known = self._goal if goal is None and here is self._here else goal_of(here, asked)
-        known = known or near_observation(here, self.stack.codec.goal(shown))
+        known = known or first_goal(here, shown)
         return _Episode(here, self._controller(here, known, seed), like.seen[1:] if like else ())
 
     def _controller(self, here: Stack, goal: Goal, seed: int) -> Controller:

@@ -10,6 +10,7 @@ Observations
     MultiBinary, Box of zeros and ones    such an image from 32 pixels across on, in black and white
     Box of floats, or integers in 1-D     vector, flattened
     Dict or Tuple of these, nested        symbols (1, 1, n) where all are discrete, else a vector (discrete: one-hot)
+    Dict with a mission                   what its other parts become; Text may be a mission
     Dict of a GoalEnv                     `observation` where the goal is of the same space; else, of Boxes, the vector
                                               [achieved_goal, observation]
 Actions
@@ -36,8 +37,8 @@ import numpy as np
 from gymnasium import spaces
 
 from hplan.action_spaces import actions
-from hplan.encodings import first_leaf, is_its_own_goal, observations, rows_of, values_of
-from hplan.gym_spaces import built, described, is_goal_space, line
+from hplan.encodings import counts_of, first_leaf, is_its_own_goal, observations, rows_of, values_of
+from hplan.gym_spaces import built, described, is_goal_space, line, without_part
 from hplan.types import ActionSpec, ObservationSpec, UsageError
 
 
@@ -52,6 +53,7 @@ class Codec:
     where: the environment's name, for messages. action_names: of discrete actions or of dimensions. context and
     context_frame: of `ObservationSpec`. achieved: for each number of a GoalEnv's achieved goal, which number of its
     `observation` is the same one; -1 where none is, and () where nothing is known.
+    mission: the part of a Dict that says what an episode asks for, and is none of what is seen; "" where none does.
     offset: what is taken from each number of a vector, in float64, before it becomes float32, which cannot hold small
     steps of large numbers (`hplan.play.precision`); () where nothing is.
     Raises UsageError where one of the spaces is not supported.
@@ -65,11 +67,16 @@ class Codec:
     context_frame: tuple[float, ...] = ()
     achieved: tuple[int, ...] = ()
     offset: tuple[float, ...] = ()
+    mission: str = ""
     observation_spec: ObservationSpec = field(init=False, compare=False)
     action_spec: ActionSpec = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        spec, encode = observations(self.observation_space, self.where)
+        seen = self.observation_space
+        if self.mission:
+            assert isinstance(seen, spaces.Dict)
+            seen = without_part(seen, self.mission)
+        spec, encode = observations(seen, self.where)
         acts, decode = actions(self.action_space, self.where)
         known = {
             "observation_space": built(described(self.observation_space)),  # without the caller's random state
@@ -96,7 +103,7 @@ class Codec:
         Raises OutsideSpace, a UsageError that names value and space.
         """
         try:
-            seen = self._encode(observation)  # type: ignore[attr-defined]  # set above: no field, so never compared
+            seen = self._encode(self._shown(observation))  # type: ignore[attr-defined]  # no field, so never compared
             return seen if self.observation_spec.kind != "vector" else _single(seen, self.offset)
         except (ValueError, TypeError, OverflowError) as error:
             seen = " ".join(repr(observation).split())
@@ -107,7 +114,27 @@ class Codec:
 
     def doubles(self, observation: Any) -> np.ndarray:
         """A vector (D,) as the environment has it, in float64."""
-        return self._encode(observation)  # type: ignore[attr-defined]
+        return self._encode(self._shown(observation))  # type: ignore[attr-defined]
+
+    def asked(self, observation: Any) -> Any:
+        """What an observation says that its episode asks for, for `hplan.reading.mission_of`; None for others."""
+        if not self.mission:
+            return None
+        self.encode(observation)
+        space, value = self.observation_space[self.mission], observation[self.mission]  # type: ignore[index]
+        if isinstance(space, spaces.Text):
+            return str(value)
+        measured = isinstance(space, spaces.Box) and space.dtype != np.uint8 and counts_of(space) is None
+        return np.asarray(value, np.float32 if measured else space.dtype)
+
+    def _shown(self, observation: Any) -> Any:
+        """An observation without its mission."""
+        if not self.mission:
+            return observation
+        if not hasattr(observation, "keys") or set(observation.keys()) != set(self.observation_space):  # type: ignore[call-overload]
+            raise ValueError(f"expected the keys {', '.join(map(str, self.observation_space))}")  # type: ignore[call-overload]
+        others = {key: value for key, value in observation.items() if key != self.mission}
+        return next(iter(others.values())) if len(others) == 1 else others
 
     def decode(self, action: Any) -> Any:
         """A canonical action as `env.step` takes it: of the action space, and as `sample()` gives them."""
@@ -162,13 +189,15 @@ class Codec:
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for TOML and JSON."""
         options = {name: list(getattr(self, name)) for name in _OPTIONS if getattr(self, name)}
+        options |= {"mission": self.mission} if self.mission else {}
         return {"observation": described(self.observation_space), "action": described(self.action_space), **options}
 
     @classmethod
     def from_dict(cls, table: dict[str, Any], where: str = "environment") -> Codec:
         """The inverse of `to_dict`. Raises KeyError or ValueError for another table."""
         options = {name: tuple(table[name]) for name in _OPTIONS if name in table}
-        return cls(built(table["observation"]), built(table["action"]), where, **options)
+        mission = table.get("mission", "")
+        return cls(built(table["observation"]), built(table["action"]), where, mission=mission, **options)
 
 
 def _single(numbers: np.ndarray, offset: tuple[float, ...]) -> np.ndarray:

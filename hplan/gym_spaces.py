@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 GOAL_KEYS = {"observation", "achieved_goal", "desired_goal"}  # of a GoalEnv's observations
+MISSION_KEYS = ("mission", "desired_goal", "goal")  # of the part of a Dict that says what an episode asks for
 _LONGEST = 100  # characters of a space in a message
 
 
@@ -23,6 +24,9 @@ def described(space: spaces.Space) -> dict[str, Any]:
     if isinstance(space, spaces.Box):
         low, high = _compact(space.low), _compact(space.high)
         return {"type": "Box", "low": low, "high": high, "shape": list(space.shape), "dtype": str(space.dtype)}
+    if isinstance(space, spaces.Text):
+        lengths = {"min": space.min_length, "max": space.max_length}
+        return {"type": "Text", **lengths, "characters": "".join(sorted(space.character_set))}
     if isinstance(space, spaces.Dict | spaces.Tuple):
         parts = [{"key": key, "space": described(part)} for key, part in parts_of(space).items()]
         return {"type": "Dict" if isinstance(space, spaces.Dict) else "Tuple", "parts": parts}
@@ -42,6 +46,8 @@ def built(table: dict[str, Any]) -> spaces.Space:
         shape = tuple(table["shape"])
         low, high = (np.broadcast_to(np.array(table[side], dtype), shape) for side in ("low", "high"))
         return spaces.Box(low, high, shape, dtype.type)
+    if kind == "Text":
+        return spaces.Text(table["max"], min_length=table["min"], charset=table["characters"])
     if kind == "Dict":
         return spaces.Dict([(part["key"], built(part["space"])) for part in table["parts"]])
     if kind == "Tuple":
@@ -52,6 +58,12 @@ def built(table: dict[str, Any]) -> spaces.Space:
 def parts_of(space: spaces.Dict | spaces.Tuple) -> dict[Any, spaces.Space]:
     """The spaces of the parts, by key or by place."""
     return dict(space.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces))
+
+
+def without_part(space: spaces.Dict, key: str) -> spaces.Space:
+    """The space of the other parts; of the only other one, where there are no more."""
+    others = {name: part for name, part in space.items() if name != key}
+    return next(iter(others.values())) if len(others) == 1 else spaces.Dict(others)
 
 
 def is_goal_space(space: spaces.Space) -> TypeGuard[spaces.Dict]:

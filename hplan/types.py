@@ -50,7 +50,7 @@ class LateRewardWarning(UserWarning):
 
 
 class MissionWarning(UserWarning):
-    """A mission has words that play never met, or nobody reads missions: the message says which, and what is known."""
+    """A mission is unlike those that play met, or nobody reads missions: the message says which, and what is known."""
 
 
 class ForbiddenWarning(UserWarning):
@@ -62,6 +62,9 @@ class PrecisionWarning(UserWarning):
 
 
 # ---------------------------------------------------------------------------------------------------------------- play
+
+Mission = str | tuple[float, ...]
+"""What an episode asks for, in canonical form (`hplan.reading`): words, or numbers. Empty where it says nothing."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class Episode:
     observations (T+1, H, W, F) uint8, (T+1, D) float32 or (T+1, H, W, C) uint8; actions (T,) int64 or (T, A) float32;
     rewards (T,) float32; success, violation (T,) bool. `terminated`: the environment ended after the last action (not:
     cut by a limit).
-    context: what the spec says there is of it, uint8. mission: what the episode asks for, in words, if it says so.
+    context: what the spec says there is of it, uint8. mission: what the episode asks for, if it says so.
     """
 
     observations: np.ndarray
@@ -136,7 +139,7 @@ class Episode:
     terminated: bool
     seed: int
     context: np.ndarray | None = None
-    mission: str = ""
+    mission: Mission = ""
 
     def __len__(self) -> int:
         return len(self.actions)

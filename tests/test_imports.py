@@ -18,7 +18,7 @@ ROOT = Path(hplan.__file__).parent
 RANKS = (
     ("types", "files", "threads", "validation", "parts", "__init__"),
     ("config",),
-    ("worlds", "codec", "action_spaces", "encodings", "gym_spaces"),
+    ("worlds", "codec", "action_spaces", "encodings", "gym_spaces", "reading"),
     ("registry",),
     ("play", "objectives"),
     ("levels",),

@@ -16,7 +16,8 @@ class Actor(Protocol):
     """What an evaluation needs of an agent, which takes observations and gives actions as environments do.
 
     Counters only ever grow, or start again at `reset`. `reset` must leave nothing of earlier episodes:
-    then an episode's figures do not depend on which came before it. It is given the `context` of those that have one.
+    then an episode's figures do not depend on which came before it. It is given the `context` and the `mission` of
+    those that have one.
     """
 
     @property
@@ -37,7 +38,9 @@ class Actor(Protocol):
         """What the latest `act` repaired; None if nothing."""
         ...
 
-    def reset(self, goal: Any = None, seed: int = 0, context: np.ndarray | None = None) -> None: ...
+    def reset(
+        self, goal: Any = None, seed: int = 0, context: np.ndarray | None = None, *, mission: Any = None
+    ) -> None: ...
 
     def act(self, observation: Any) -> Any: ...
 
@@ -53,7 +56,7 @@ class RandomActor:
         self.last_repair = None
         self.reset()
 
-    def reset(self, goal: Any = None, seed: int = 0, context: np.ndarray | None = None) -> None:
+    def reset(self, goal: Any = None, seed: int = 0, context: np.ndarray | None = None, *, mission: Any = None) -> None:
         self._generator = np.random.default_rng(seed)
 
     def act(self, observation: Any) -> Any:

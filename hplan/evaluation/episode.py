@@ -78,10 +78,13 @@ def run_episode(actor: Actor, env: SplitEnv, seed: int) -> Record:
 
 def begin(actor: Actor, env: SplitEnv, seed: int) -> tuple[Any, dict[str, Any]]:
     """Begin an episode of the environment and of the actor; returns what `env.reset` does. Only actors of environments
-    with a layout to see have to take one."""
+    with a layout to see have to take one, and only those of ones with missions, which are not their goal already, have
+    to take these."""
     observation, info = env.reset(seed=seed)
-    layout = {"context": info["context"]} if "context" in info else {}
-    actor.reset(goal=info.get("goal"), seed=seed, **layout)
+    shown = {
+        key: info[key] for key in ("context", "mission") if key in info and (key == "context" or "goal" not in info)
+    }
+    actor.reset(goal=info.get("goal"), seed=seed, **shown)
     return observation, info
 
 

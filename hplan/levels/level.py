@@ -70,6 +70,7 @@ class Level(nn.Module):
     policy_head: Any
     returns_head: Any
     violation_head: Any
+    mission: Tensor | None = None  # a code, in an episode that asks for something (`asked`)
 
     def __init__(self, *, index: int, parts: Mapping[str, PartSpec], stride: float = 1.0) -> None:
         """parts: by role, a key of `ATTRIBUTE`; made in this order, since each draws its first weights from torch's
@@ -169,19 +170,11 @@ class Level(nn.Module):
         return None if self.violation_head is None else partial(self.violation_head, self)
 
     @property
-    def words(self) -> tuple[str, ...]:
-        """Those that its success is a matter of, where missions say what an episode is for; none where it never is."""
-        return getattr(self.success_head, "words", ())
-
-    def success_for(self, mission: str | None) -> Callable[[Tensor], Tensor] | None:
-        """As `success`, of an episode with that mission; None: whatever the mission is."""
-        if mission is None or not self.words:
-            return self.success
-        return partial(self.success_head, self, mission=self.success_head.bag(mission))
-
-    def met(self, mission: str) -> str:
-        """The mission that succeeded in play and has most words in common with this one; itself where none is known."""
-        return self.success_head.nearest(mission) if self.words else mission
+    def reads(self) -> bool:
+        """Whether success or rewards are a matter of what an episode asks for: heads say so, or the latent does."""
+        return hasattr(self.encoder, "counted") or any(
+            getattr(head, "mission", 0) for head in (self.success_head, self.returns_head)
+        )
 
     @property
     def landmarks(self) -> Tensor | None:
@@ -221,6 +214,13 @@ class Level(nn.Module):
             return self
         found = copy(self)
         found._modules = self._modules | {"conditioning": self.conditioning.in_layout(images, of)}
+        return found
+
+    def asked(self, mission: Tensor | None) -> Self:
+        """This level in an episode that asks for this, as a code (K,), or (B, K) for a batch of rows; None: no one
+        knows. A copy that shares its weights."""
+        found = copy(self)
+        found.mission = mission
         return found
 
     def context(self, z: Tensor) -> Tensor:

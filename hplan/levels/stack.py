@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tomllib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,12 +22,22 @@ from hplan.levels.calibration import Calibration
 from hplan.levels.heads.landmarks import LandmarkEdges
 from hplan.levels.level import Level
 from hplan.levels.tensors import read_tensors, write_tensors
-from hplan.play.play import Play, lately
-from hplan.types import ActionSpec, HplanError, LevelInfo, ObservationSpec, UsageError, WorldModel
+from hplan.play.play import Play, lately, with_variable
+from hplan.reading import Reading, Words, read_again, text_of
+from hplan.types import (
+    ActionSpec,
+    HplanError,
+    LevelInfo,
+    Mission,
+    MissionWarning,
+    ObservationSpec,
+    UsageError,
+    WorldModel,
+)
 
 FORMAT = 6
 METADATA, WEIGHTS = "agent.toml", "levels.safetensors"
-CALIBRATION, EDGES = "calibration", "edges"  # of the tensors in WEIGHTS
+CALIBRATION, EDGES, READING = "calibration", "edges", "reading"  # of the tensors in WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,8 @@ class Stack:
     train: how it was trained, and versions with what, for people;
     `chances` in it also decides who plans (`hplan.planning.choice`). edges: the landmark graphs of the levels that have
     one. history: observations that level 0 sees at once. beginning: whether it sees
-    the first one of the episode beside them, and levels in it their layout; first: that one.
+    the first one of the episode beside them, and levels in it their layout; first: that one. reading: how what episodes
+    ask for is read, where play had several missions; mission: that of an episode, canonical.
     """
 
     task: str
@@ -55,6 +67,8 @@ class Stack:
     history: int = 1
     beginning: bool = False
     first: np.ndarray | None = None
+    reading: Reading | None = None
+    mission: Mission = ""
 
     @property
     def observation_spec(self) -> ObservationSpec:
@@ -101,11 +115,41 @@ class Stack:
         image = torch.from_numpy(observation.astype(np.float32))[None]
         return replace(self, first=observation, levels=tuple(level.conditioned(image) for level in self.levels))
 
+    def asked(self, mission: Mission) -> Stack:
+        """The stack in an episode that asks for this: levels whose heads read it, with the same weights. Warns
+        (`MissionWarning`) of one that is unlike those of play, or that nobody reads though play never asked for it.
+        Raises UsageError where nothing of it is known (`hplan.reading`)."""
+        said, read = "", mission
+        if self.reading is not None and mission:
+            read, said = self.reading.understood(mission, self.task)
+        elif mission and (met := self.train.get("missions")) and text_of(mission) not in met:
+            known = ", ".join(map(repr, met[:3])) + ("" if len(met) < 4 else f" and {len(met) - 3} more")
+            said = (
+                f"mission {text_of(mission)!r}: play of {self.task} asked for {known}, and the agent reads no "
+                f"missions: it goes by what {'was paid' if self._paid else 'counted as success'} there"
+            )
+        if said:
+            warnings.warn(said, MissionWarning, stacklevel=3)
+        if self.reading is None:
+            return self
+        code = torch.from_numpy(self.reading.code(read)) if read else None
+        return replace(self, mission=read, levels=tuple(level.asked(code) for level in self.levels))
+
     def seen(self, play: Play) -> Play:
         """Play as level 0 sees it."""
         if self.beginning:
             play = play.in_sight()
-        return play.with_history(self.history, beginning=self.beginning)
+        play = replace(play.with_history(self.history, beginning=self.beginning), reading=self.reading)
+        return play.with_missions() if self.counts_missions else play
+
+    @property
+    def _paid(self) -> bool:
+        return any(level.returns for level in self.levels)
+
+    @property
+    def counts_missions(self) -> bool:
+        """Whether the mission is a variable beside the observation, as it is to tables."""
+        return self.reading is not None and getattr(self.levels[0].encoder, "counted", False)
 
     def together(self, observations: np.ndarray, before: Sequence[np.ndarray] = ()) -> Tensor:
         """Observations (B, ...) as level 0 sees them, with those before them, as in `encode`."""
@@ -114,7 +158,11 @@ class Stack:
         if self.beginning:
             first = observations if self.first is None else np.broadcast_to(self.first, observations.shape)
             newest_first.append(first)
-        return lately([torch.from_numpy(np.ascontiguousarray(one)) for one in newest_first])
+        seen = lately([torch.from_numpy(np.ascontiguousarray(one)) for one in newest_first])
+        if not self.counts_missions:
+            return seen
+        assert self.reading is not None
+        return with_variable(seen, torch.full((len(seen),), self.reading.number(self.mission)))
 
     @torch.inference_mode()
     def encode(self, observation: np.ndarray, before: Sequence[np.ndarray] = ()) -> tuple[Tensor, ...]:
@@ -141,6 +189,8 @@ class Stack:
         for k, level in enumerate(self.levels):
             tensors |= {f"{k}/{name}": _short(values) for name, values in level.state_dict().items()}
             tensors[f"{CALIBRATION}/{k}"] = torch.from_numpy(self.calibration[k].errors)
+        reading, numbers = ({}, {}) if self.reading is None else self.reading.saved()
+        tensors |= {f"{READING}/{name}": torch.from_numpy(values) for name, values in numbers.items()}
         for k, edges in self.edges.items():
             tensors |= {f"{EDGES}/{k}/{name}": values for name, values in edges.tensors().items()}
         write_tensors(folder / WEIGHTS, tensors, {"format": str(FORMAT)})
@@ -152,6 +202,7 @@ class Stack:
             "history": self.history,
             "beginning": self.beginning,
             "codec": self.codec.to_dict(),
+            **({"reading": reading} if reading else {}),
             "train": _plain(self.train),
             "versions": self.versions,
             "level": [
@@ -180,6 +231,7 @@ class Stack:
                     f"train it again with `hplan train {task} --out DIR --seed {seed}`"
                 )
             tensors, _ = read_tensors(folder / WEIGHTS)
+            reading = _reading(metadata, tensors)
             levels = tuple(_level(k, entry, tensors) for k, entry in enumerate(metadata["level"]))
             return cls(
                 task=metadata["task"],
@@ -194,6 +246,7 @@ class Stack:
                 edges=_edges(tensors, len(levels)),
                 history=metadata.get("history", 1),
                 beginning=metadata.get("beginning", False),
+                reading=reading,
             )
         except (ValueError, KeyError, TypeError, AssertionError) as error:  # the first also of TOML, the last of spaces
             what = f"{folder / METADATA} is damaged ({error}); delete it and run again with --resume"
@@ -221,6 +274,22 @@ def _level(index: int, entry: Mapping[str, Any], tensors: Mapping[str, Tensor]) 
     prefix = f"{index}/"
     level.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     return level.eval().requires_grad_(False)
+
+
+def _reading(metadata: dict[str, Any], tensors: Mapping[str, Tensor]) -> Reading | None:
+    """How missions are read. Of agents from when each head over maps had the words itself, the heads are made as they
+    are now."""
+    if saved := metadata.get("reading"):
+        prefix = f"{READING}/"
+        own = {name.removeprefix(prefix): t.numpy() for name, t in tensors.items() if name.startswith(prefix)}
+        return read_again(saved, own)
+    found = None
+    for entry in metadata["level"]:
+        head = entry["parts"].get("success", {})
+        words, met = head.pop("words", ()), head.pop("missions", ())
+        if words:
+            head["mission"], found = len(words), Words(tuple(words), tuple(met))
+    return found
 
 
 def _edges(tensors: Mapping[str, Tensor], levels: int) -> dict[int, LandmarkEdges]:

@@ -171,6 +171,7 @@ class VariableEncoder(nn.Module):
     ends (V + 1,): the status that observing a state means, where play never went on from it.
     """
 
+    counted = True
     states: Tensor
     ends: Tensor
 

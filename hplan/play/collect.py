@@ -12,7 +12,7 @@ import numpy as np
 from hplan.codec import OutsideSpace
 from hplan.play.explore import Archive, Restorable, Start, SymbolSignature, VectorSignature, begin
 from hplan.play.store import observation_dtype, pack_contexts, pack_missions
-from hplan.types import ActionSpec, HplanError, ObservationSpec, UsageError
+from hplan.types import ActionSpec, HplanError, Mission, ObservationSpec, UsageError
 
 _VISIT_EVERY = 4  # steps between looks at the signature: rare states last longer, and looking costs 4 microseconds
 _LAYOUT_SEEDS = 2**31
@@ -60,7 +60,7 @@ def collect(
     observations, actions, rewards, success, violation = arrays.values()
     episodes: list[tuple[int, bool, int]] = []
     contexts: list[np.ndarray | None] = []
-    missions: list[str] = []
+    missions: list[Mission] = []
     row = done = told = 0
     error = None
     while done < steps and error is None:

@@ -20,8 +20,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from hplan.codec import OutsideSpace
-from hplan.types import HplanError
+from hplan.reading import mission_of
+from hplan.types import HplanError, Mission, UsageError
 
 _BINS = 8  # of each dimension of a vector
 _CAPACITY = 256  # signatures with a snapshot; MiniGrid play meets 20 to 100
@@ -70,23 +70,22 @@ class VectorSignature:
 @dataclass(frozen=True)
 class Start:
     """What an episode of play begins with. `observation`: in canonical form; `seed`: of its layout; `mission`: what it
-    asks for, in words, empty where the world says nothing."""
+    asks for, empty where the world says nothing."""
 
     observation: np.ndarray
     context: np.ndarray | None
     seed: int
-    mission: str = ""
+    mission: Mission = ""
 
 
 def begin(env: Any, seed: int) -> Start:
     """Reset an environment for an episode of play."""
     observation, info = env.reset(seed=seed)
     try:
-        seen = env.codec.encode(observation)
-    except OutsideSpace as error:
+        seen, mission = env.codec.encode(observation), mission_of(info.get("mission"))
+    except UsageError as error:
         raise HplanError(f"{env.name}, seed {seed}, step 0: {str(error).removeprefix(f'{env.name}: ')}") from error
-    mission = info.get("mission")
-    return Start(seen, info.get("context"), seed, mission if isinstance(mission, str) else "")
+    return Start(seen, info.get("context"), seed, mission)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from torch import Tensor
 from hplan.play.frames import Frames
 from hplan.play.precision import warn_of_rounding
 from hplan.play.store import CONTEXTS, ROWS, EpisodeStore, pack, unpack_missions
-from hplan.types import ActionSpec, Episode, HplanError, ObservationSpec, UsageError
+from hplan.reading import Reading, reading_of
+from hplan.types import ActionSpec, Episode, HplanError, Mission, ObservationSpec, UsageError
 
 FARTHEST = 0.99  # of the steps of a level stay within what it sees of a layout
 
@@ -36,7 +37,8 @@ class Play:
     contexts (E, rows, columns) or (E, rows, columns, C) uint8: of each episode, in worlds that have any.
     latents (N, *z): what the level below made of the observations; None below level 0.
     places (N, 2) float32: column and row of the context at which an observation was made; None where it says so itself.
-    missions: E texts, what each episode asks for; none at all where the world says nothing.
+    missions: what each episode asks for, E of them; none at all where the world says nothing. reading: how heads read
+    them; None where they do not.
     """
 
     observations: Any  # Tensor, or `Frames` of images
@@ -53,7 +55,8 @@ class Play:
     contexts: Tensor | None = None
     latents: Tensor | None = None
     places: Tensor | None = None
-    missions: tuple[str, ...] = ()
+    missions: tuple[Mission, ...] = ()
+    reading: Reading | None = None
 
     @staticmethod
     def of(episodes: Iterable[Episode], observation_spec: ObservationSpec, action_spec: ActionSpec) -> Play:
@@ -87,6 +90,19 @@ class Play:
             raise UsageError(f"{len(latents)} latents for {len(self)} rows of play; expected one for each row")
         return replace(self, latents=latents)
 
+    def read(self) -> Play:
+        """The same play with a reading of its missions, if there are several."""
+        succeeded = torch.zeros(self.episodes, dtype=torch.bool)
+        succeeded[self.episode[self.success]] = True
+        return replace(self, reading=reading_of(self.missions, succeeded.tolist()) if self.missions else None)
+
+    @cached_property
+    def asked(self) -> Tensor | None:
+        """(E, K): the code of what each episode asks for; None where nobody reads it."""
+        if self.reading is None or not self.missions:
+            return None
+        return torch.from_numpy(np.stack([self.reading.code(mission) for mission in self.missions]))
+
     @property
     def begins(self) -> Tensor:
         """(E,) int64: the row at which each episode begins."""
@@ -109,6 +125,23 @@ class Play:
             observations=seen.together(back) if isinstance(seen, Frames) else lately(seen[back].unbind(1)),
             observation_spec=replace(spec, shape=(*size, features * length), cardinalities=spec.cardinalities * length),
             latents=None if self.latents is None else lately(self.latents[lasting].unbind(1)),
+        )
+
+    def with_missions(self) -> Play:
+        """The same play of a few variables, with one more: which mission each episode has."""
+        assert self.reading is not None
+        missions = self.missions or ("",) * self.episodes
+        number = torch.tensor([self.reading.number(mission) for mission in missions])
+        spec, values = self.observation_spec, len(self.reading.met) + 1
+        shape, cardinalities = list(spec.shape), spec.cardinalities
+        if shape[1] == 1:
+            shape[2], cardinalities = shape[2] + 1, (*cardinalities, values)
+        else:
+            shape[1], cardinalities = shape[1] + 1, (max(cardinalities[0], values), cardinalities[1] + 1)
+        return replace(
+            self,
+            observations=with_variable(self.observations, number[self.episode]),
+            observation_spec=replace(spec, shape=tuple(shape), cardinalities=cardinalities),
         )
 
     def in_sight(self) -> Play:
@@ -240,6 +273,14 @@ def lately(newest_first: Sequence[Tensor]) -> Tensor:
     return torch.cat(list(newest_first), -1)
 
 
+def with_variable(seen: Tensor, values: Tensor) -> Tensor:
+    """Symbols (N, 1, 1, F), or (N, 1, W, 2) of a row of cells, with one more variable, of these values (N,)."""
+    added = values[:, None, None, None]
+    if seen.shape[2] > 1:
+        added = torch.cat([added, torch.full_like(added, seen.shape[2])], -1)
+    return torch.cat([seen.long(), added], -1 if seen.shape[2] == 1 else 2)
+
+
 def load_play(*paths: Path | str, skip_damaged: bool = False) -> Play:
     """All episodes of a store, or of several one after the other; every shard's hash is checked first (about 1 s for
     500 MB). What lies in one shard is mapped, not read.
@@ -283,4 +324,5 @@ def _joined(shards: list[dict[str, np.ndarray]], observation_spec: ObservationSp
         action_spec=action_spec,
         contexts=column(CONTEXTS) if observation_spec.context else None,
         missions=missions if any(missions) else (),
+        reading=None,
     )

@@ -6,7 +6,8 @@ has T + 1 rows, and the actions, rewards and flags of its last row are zero, for
     observations (N, ...)   actions (N,) or (N, A)   rewards (N,)   success (N,)   violation (N,)
     lengths (E,) steps of each episode               terminated (E,)               seeds (E,)
     contexts (E, ...) of each episode, in worlds that have any
-    missions (E, L) of each episode, in worlds that have any: uint8, UTF-8 with zeros behind
+    missions (E, L) of each episode, in worlds that have any: uint8, UTF-8 with zeros behind; or float32 numbers, NaN
+        where an episode has none
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import safetensors.numpy
 from safetensors import SafetensorError, safe_open
 
 from hplan.play.manifest import MANIFEST, Manifest, ShardInfo, write_atomic
-from hplan.types import Episode, HplanError, ObservationSpec, UsageError
+from hplan.types import Episode, HplanError, Mission, ObservationSpec, UsageError
 
 SHARD_STEPS = 20_000  # 1 s of DoorKey, 8 MB: what a kill can cost, and how long one archive of rare states lives
 ROWS = ("observations", "actions", "rewards", "success", "violation")  # one entry per observation
@@ -128,19 +129,30 @@ def pack_contexts(contexts: Sequence[np.ndarray | None]) -> dict[str, np.ndarray
     return {CONTEXTS: np.stack(found)} if found else {}
 
 
-def pack_missions(missions: Sequence[str]) -> dict[str, np.ndarray]:
-    """The array of a shard that holds one mission for each episode; none where all are empty."""
-    texts = [mission.encode(errors="replace") for mission in missions]
-    if not any(texts):
+def pack_missions(missions: Sequence[Mission]) -> dict[str, np.ndarray]:
+    """The array of a shard that holds one mission for each episode; none where all are empty. Raises HplanError where
+    they are not all words, or numbers of one size."""
+    sizes = {0 if isinstance(mission, str) else len(mission) for mission in missions if mission}
+    if not sizes:
         return {}
+    if len(sizes) > 1:
+        raise HplanError(
+            "missions are of several kinds: expected words or symbols in all episodes, or as many numbers in each"
+        )
+    if size := sizes.pop():
+        return {MISSIONS: np.array([mission or (np.nan,) * size for mission in missions], np.float32)}
+    texts = [str(mission).encode(errors="replace") for mission in missions]
     return {MISSIONS: np.stack([np.frombuffer(text.ljust(max(map(len, texts)), b"\0"), np.uint8) for text in texts])}
 
 
-def unpack_missions(arrays: Mapping[str, np.ndarray]) -> list[str]:
+def unpack_missions(arrays: Mapping[str, np.ndarray]) -> list[Mission]:
     """The mission of each episode of a shard, empty where it has none."""
     if MISSIONS not in arrays:
         return [""] * len(arrays["lengths"])
-    return [row.tobytes().rstrip(b"\0").decode(errors="replace") for row in arrays[MISSIONS]]
+    rows = arrays[MISSIONS]
+    if rows.dtype == np.uint8:
+        return [row.tobytes().rstrip(b"\0").decode(errors="replace") for row in rows]
+    return ["" if np.isnan(row).any() else tuple(row.tolist()) for row in rows]
 
 
 def pack(episodes: Sequence[Episode]) -> dict[str, np.ndarray]:

@@ -115,7 +115,7 @@ class AgentPlay:
 
     def start(self) -> Start:
         start = begin(self.env, int(self.rng.integers(SEEDS)))
-        self.agent.reset(seed=int(self.rng.integers(SEEDS)), context=start.context)
+        self.agent.reset(seed=int(self.rng.integers(SEEDS)), context=start.context, mission=start.mission)
         return start
 
     def act(self, observation: np.ndarray, step: int) -> Any:

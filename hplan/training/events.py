@@ -101,6 +101,8 @@ class Events(CellLevel):
         self.edges: dict[int, LandmarkEdges] = {}  # maps have no landmarks
         self.facts: dict[str, Any] = {}
         self.tables = are_variables(play)
+        if self.tables and play.reading is not None:
+            self.play, self.held = play, held = play.with_missions(), held.with_missions()
         if self.tables and (count or 1) > 1:
             raise UsageError(
                 f"--levels {count}: a few discrete variables are planned as a whole, on one level: choose 1 or auto"

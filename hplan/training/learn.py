@@ -7,7 +7,7 @@ import math
 import pickle
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from hplan.play.manifest import Manifest, check_same_spaces
 from hplan.play.play import Play, load_play
 from hplan.play.record import play
 from hplan.play.store import EpisodeStore, observation_dtype, versions
+from hplan.reading import text_of
 from hplan.registry import make_world, task_of
 from hplan.threads import reproducible
 from hplan.training.counting import are_variables
@@ -130,10 +131,11 @@ def learn(
             told = (lambda done, total: progress("play", done, total, {})) if progress else None
             play(config, out / "play", steps=steps, seed=seed, progress=told, workers=workers)
         source = out / "play" if play_from is None else Path(play_from)
-        data = _load(source, config, paid)
+        data = _load(source, config, paid).read()
         ordinary = EpisodeStore.open(source).ordinary_reward
         run = Run(seed, out / "stages", networks_on, progress)
         trained = train(data, cutting, chosen, levels=levels, run=run)
+        read = any(getattr(level, "reads", False) for level in trained.levels)
         if data.rewards.any() and not any(level.returns for level in trained.levels):
             warnings.warn(
                 f"{config.name} shows too many combinations to solve for rewards in one table: the agent learns no "
@@ -157,12 +159,13 @@ def learn(
                 "seed": seed,
                 "settings": own,
                 **trained.facts,
-                **_missions(data, trained.levels, config),
+                **({} if read else _missions(data, config)),
             },
             versions=versions(),
             edges=trained.edges,
             history=trained.history,
             beginning=trained.beginning,
+            reading=data.reading if read else None,
         )
         write_atomically(out / CURVES, _short(trained.curves))
         stack.save(out)
@@ -356,22 +359,19 @@ def _warn_of_late_rewards(data: Play, task: TaskConfig) -> None:
         )
 
 
-def _missions(data: Play, levels: Sequence[Any], task: TaskConfig) -> dict[str, list[str]]:
-    """What play asked for, where the agent does not read missions: for `hplan.goals` to tell what is another one. Warns
+def _missions(data: Play, task: TaskConfig) -> dict[str, list[str]]:
+    """What play asked for, where the agent does not read missions: for `Stack.asked` to tell what is another one. Warns
     (`MissionWarning`) where play asked for several."""
-    asked = sorted(set(data.missions))
-    if not asked or any(getattr(level, "words", ()) for level in levels):
-        return {}
+    asked = sorted({text_of(mission) for mission in data.missions})
     if len(asked) > 1 and (data.success.any() or data.rewards.any()):
         aim = "what any of them counted as success" if data.success.any() else "reward, whatever was asked"
         warnings.warn(
             f"play of {task.name} asked for {len(asked)} missions, such as {asked[0]!r} and {asked[-1]!r}, and these "
-            f"levels read none: the agent aims for {aim}. Levels of events over maps of symbols read missions of "
-            "success",
+            f"levels read none: the agent aims for {aim}",
             MissionWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
-    return {"missions": asked[:KEPT]}
+    return {"missions": asked[:KEPT]} if asked else {}
 
 
 def read_curves(folder: str | Path) -> dict[str, Curve]:

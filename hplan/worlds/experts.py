@@ -148,7 +148,9 @@ class MazeOracle:
         self._known: np.ndarray | None = None
         self._goal = np.zeros(2)
 
-    def reset(self, goal: np.ndarray | None = None, seed: int = 0, context: np.ndarray | None = None) -> None:
+    def reset(
+        self, goal: np.ndarray | None = None, seed: int = 0, context: np.ndarray | None = None, *, mission: Any = None
+    ) -> None:
         self._goal = self._maze.goal_position
 
     def act(self, observation: np.ndarray) -> np.ndarray:

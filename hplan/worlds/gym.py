@@ -3,6 +3,10 @@
 A GoalEnv (a Dict of observation, achieved_goal, desired_goal) asks for an *observation*: `info["goal"]`. It is the one
 of the start with the desired goal in the place of the achieved one, in `observation` too. That place is looked up in
 many moments of the environment: numbers which merely equal it now and then stay as they are.
+
+Other environments may ask for something in `info["mission"]`, or in a part of a Dict of that name, or `desired_goal` or
+`goal`. Such a part is looked up, too: it stays the same in an episode and differs between episodes, or it is a part of
+what is seen as any other.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import difflib
 import pickle
 import re
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +29,7 @@ from gymnasium.utils import EzPickle
 
 from hplan.codec import Codec
 from hplan.config import PlayConfig, SuccessRule, TaskConfig
-from hplan.gym_spaces import is_goal_space, line
+from hplan.gym_spaces import MISSION_KEYS, is_goal_space, line
 from hplan.types import UsageError
 from hplan.worlds.half_blocks import half_blocks
 from hplan.worlds.layers import count_anew, own_limit
@@ -72,10 +77,18 @@ class GymView(gymnasium.Wrapper):
     """`env` as it is, with goals in `info` where it asks for any. Raises UsageError where one of its spaces is not
     supported (hplan/codec.py), or becomes another one later."""
 
-    def __init__(self, env: gymnasium.Env, name: str, *, achieved: tuple[int, ...] | None = None) -> None:
-        """achieved: of the codec; looked up if None, in episodes of `env`."""
+    def __init__(
+        self,
+        env: gymnasium.Env,
+        name: str,
+        *,
+        achieved: tuple[int, ...] | None = None,
+        mission: str | None = None,
+    ) -> None:
+        """achieved, mission: of the codec; looked up if None, in episodes of `env`."""
         super().__init__(env)
-        self.codec = Codec.of(env.observation_space, env.action_space, name)
+        mission = _mission(env) if mission is None else mission
+        self.codec = Codec.of(env.observation_space, env.action_space, name, mission=mission)
         if is_goal_space(env.observation_space):
             known = _achieved(env, self.codec) if achieved is None else achieved
             self.codec = replace(self.codec, achieved=known)
@@ -97,8 +110,8 @@ class GymView(gymnasium.Wrapper):
         if seed is not None:
             self.env.action_space.seed(seed)  # some environments draw from it
         self._seen = observation
-        goal = self.codec.goal(observation)
-        return observation, dict(info) if goal is None else {**info, "goal": goal}
+        found = {"goal": self.codec.goal(observation), "mission": self.codec.asked(observation)}
+        return observation, {**info, **{key: value for key, value in found.items() if value is not None}}
 
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         self._seen, reward, terminated, truncated, info = self.env.step(action)
@@ -147,19 +160,41 @@ def goes_back(env: gymnasium.Env) -> bool:
     return True
 
 
-def _achieved(env: gymnasium.Env, codec: Codec) -> tuple[int, ...]:
-    """Which numbers of a GoalEnv's `observation` are its achieved goal: the first run of them that always equals it,
-    over moments of many episodes; else, for each number that varies, the first that does (-1: none)."""
-    seen: list[tuple[np.ndarray, np.ndarray]] = []
+def _mission(env: gymnasium.Env) -> str:
+    """Which part of a Dict is what an episode asks for: the first of `MISSION_KEYS` that stays the same in each of some
+    episodes, and differs between them; "" where none does."""
+    space = env.observation_space
+    if not isinstance(space, spaces.Dict) or is_goal_space(space) or len(space) == 1:
+        return ""
+    keys = [key for key in MISSION_KEYS if key in set(space)]
+    moments = _moments(env) if keys else []
+    for key in keys:
+        episodes = [{np.asarray(raw[key]).tobytes() for raw in seen} for seen in moments]
+        if all(len(said) == 1 for said in episodes) and len(set.union(*episodes, set())) > 1:
+            return key
+    return ""
+
+
+def _moments(env: gymnasium.Env) -> list[list[Any]]:
+    """Observations of some episodes at random."""
+    episodes: list[list[Any]] = []
     with suppress(Exception, SystemExit):  # what goes wrong here is told where somebody plays, with seed and step
         env.action_space.seed(0)
         for seed in range(_PROBES):
             raw, _ = env.reset(seed=seed)
-            for _ in range(_PROBES):
-                seen.append((np.ravel(raw["achieved_goal"]).copy(), np.ravel(raw["observation"]).copy()))
+            episodes.append([deepcopy(raw)])  # some environments write into what they returned
+            for _ in range(_PROBES - 1):
                 raw, _, terminated, truncated, _ = env.step(env.action_space.sample())
                 if terminated or truncated:
                     break
+                episodes[-1].append(deepcopy(raw))
+    return episodes
+
+
+def _achieved(env: gymnasium.Env, codec: Codec) -> tuple[int, ...]:
+    """Which numbers of a GoalEnv's `observation` are its achieved goal: the first run of them that always equals it,
+    over moments of many episodes; else, for each number that varies, the first that does (-1: none)."""
+    seen = [(np.ravel(raw["achieved_goal"]), np.ravel(raw["observation"])) for part in _moments(env) for raw in part]
     if not seen or not isinstance(codec.observation_space["observation"], spaces.Box):  # type: ignore[index]
         return ()
     places, whole = (np.stack(rows).astype(np.float32) for rows in zip(*seen, strict=True))

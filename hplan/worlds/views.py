@@ -122,7 +122,7 @@ def wrap(
 
         seen = MazeView(stripped(env), name, evaluation=True)
     else:
-        seen = GymView(env, name, achieved=codec.achieved)
+        seen = GymView(env, name, achieved=codec.achieved, mission=codec.mission)
     here, known = seen.codec.observation_spec, codec.observation_spec
     grid = here.kind == known.kind == "symbols" and here.cardinalities == known.cardinalities
     if not (here == known or (grid and len(seen.observation_space.shape or ()) == 3)):

@@ -20,6 +20,7 @@ from hplan.play.explore import begin
 from hplan.play.manifest import Manifest
 from hplan.play.play import load_play
 from hplan.play.record import play
+from hplan.reading import Words
 from hplan.registry import make_world
 from hplan.testing import check_task
 from hplan.types import UsageError
@@ -149,6 +150,7 @@ def test_one_agent_learns_from_play_of_all_and_is_told_its_mission(
     assert [begin(world, seed).mission for seed in data.seeds[:20].tolist()] == list(data.missions[:20])
     small = {"base_steps": 30, "above_steps": 10, "batch": 32}
     agent = hplan.learn(MIXED, out=tmp_path / "run", play_from=store.path, levels=1, settings=small)
-    assert {"pick", "up", "green", "goal"} <= set(hplan.load(tmp_path / "run").stack.levels[0].words)
+    reading = hplan.load(tmp_path / "run").stack.reading
+    assert isinstance(reading, Words) and {"pick", "up", "green", "goal"} <= set(reading.words)
     result = hplan.evaluate(agent, MIXED, episodes=3, seed=1)
     assert set(result.per_goal) <= set(IDS) and sum(record["steps"] for record in result.records) > 0

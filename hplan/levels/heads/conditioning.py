@@ -121,9 +121,11 @@ def square(reach: int, channels: int) -> int:
 
 
 def level_at(level: Level, play: Play, rows: Tensor) -> Level:
-    """The level as it is at these rows of play (K,): conditioned on the layouts that they are in, if it sees any."""
-    layouts = play.layouts
-    return level if layouts is None else level.conditioned(layouts.images, layouts.of[rows])
+    """The level as it is at these rows of play (K,): conditioned on the layouts that they are in, if it sees any, and
+    on what their episodes ask for, if that is read."""
+    layouts, asked = play.layouts, play.asked
+    here = level if layouts is None else level.conditioned(layouts.images, layouts.of[rows])
+    return here if asked is None else here.asked(asked[play.episode[rows]])
 
 
 def conditioning_stages(level: Level, play: Play, seed: int) -> Stages:

@@ -1,4 +1,5 @@
-"""What play asked for in words, and what tells that it was done: counted before a success head learns to read.
+"""What play asked for, and what a success head learns to read it from; of maps also what tells that it was done, which
+is counted before.
 
 Rows of play that were rewarded show symbols that no others do. Where several missions were asked for, each has its own.
 """
@@ -9,9 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from hplan.reading import Words
 
 if TYPE_CHECKING:
     from hplan.levels.level import Level
@@ -24,6 +28,16 @@ HARD = 8  # times as many rows without success are looked at as are learned from
 DROPPED = 0.25  # of a batch sees no mission, so that a goal without one still means any success
 # Another share sees it with words left out (word dropout; Iyyer et al., 2015), few or many: others say it in fewer.
 SHORTENED = 0.25
+
+
+def with_code(z: Tensor, mission: Tensor | None, size: int) -> Tensor:
+    """What a head reads of latents (..., D): them, and the code of a mission (K,), or (B, K) of each row; zeros where
+    none is known, and nothing for a head that reads none."""
+    if not size:
+        return z
+    code = z.new_zeros(size) if mission is None else mission.to(z)
+    code = code.view(len(code), *[1] * (z.ndim - 2), size) if code.ndim > 1 else code
+    return torch.cat([z, code.expand(*z.shape[:-1], size)], -1)
 
 
 def decisive(
@@ -80,50 +94,16 @@ class Even:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What rows of play were asked for.
+class Telling:
+    """What tells success of each of M missions over maps of V symbols, as counted.
 
-    bags (M, words): one for each mission; of (N,) int64: which is each row's; apart (M, M) bool: which missions share
-    no word, but for those that all have; sees (M, 2) bool: whether success is a matter of the ground, of the mover;
-    tells (M, V + 1) bool: which symbols tell it, and never (M, V + 1) bool: which do not, whether play showed them or
-    not. The rest: rows that were rewarded; those that were not, but had a mission that was; those that were not.
+    sees (M, 2) bool: whether success is a matter of the ground, of the mover; tells (M, V + 1) bool: which symbols tell
+    it, and never (M, V + 1) bool: which do not, whether play showed them or not.
     """
 
-    bags: Tensor
-    of: Tensor
-    apart: Tensor
     sees: Tensor
     tells: Tensor
     never: Tensor
-    positive: Even
-    negative: Even
-    other: Tensor
-
-    @staticmethod
-    def of_play(
-        play: Play, head: Any, success: Tensor, judged: Tensor, space: Any, latents: Callable[[Tensor], Tensor]
-    ) -> Asked:
-        """success, judged (N,) bool: rows that a rewarded step ended in; and those that could have been."""
-        texts = sorted(set(play.missions))
-        number = {text: i for i, text in enumerate(texts)}
-        of = torch.tensor([number[text] for text in play.missions])[play.episode]
-        bags = torch.stack([head.bag(text) for text in texts])
-        met = torch.zeros(len(texts), dtype=torch.bool)
-        met[of[success]] = True
-        positive, negative, other = (
-            torch.nonzero(rows)[:, 0] for rows in (success, ~success & judged & met[of], ~success & judged)
-        )
-        own = bags * (bags.mean(0) < 1)
-        sees = torch.ones(len(texts), 2, dtype=torch.bool)
-        tells = torch.zeros(len(texts), space.outside + 1, dtype=torch.bool)
-        for mission in torch.nonzero(met)[:, 0].tolist():
-            found = decisive(space, latents, *(rows[of[rows] == mission] for rows in (positive, negative)))
-            if found is not None:
-                sees[mission], tells[mission] = torch.tensor(found[0]), found[1]
-        never = _never(tells, sees, space.tokens)
-        return Asked(
-            bags, of, own @ own.T == 0, sees, tells, never, Even.of(positive, of), Even.of(negative, of), other
-        )
 
     @property
     def told(self) -> int:
@@ -136,13 +116,67 @@ class Asked:
         tells = self.tells[missions[:, None, None], z]
         return tells | ~(rewarded & tells.flatten(1).any(1))[:, None, None]
 
+    def of(self, z: Tensor, missions: Tensor) -> Tensor:
+        """(B,) bool: a map has a symbol that tells success of one of these missions, (B, M) float."""
+        return (missions @ self.tells.float()).gather(1, z.flatten(1)).any(1)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What rows of play were asked for.
+
+    codes (M, K): one for each mission; of (N,) int64: which is each row's; apart (M, M) bool: success of which is none
+    of which; parted: a part of a code is one, too, of fewer words; met: missions that succeeded. The rest: rows that
+    were rewarded; those that were not, but had a mission that was; those that were not; and over maps, what tells it.
+    """
+
+    codes: Tensor
+    of: Tensor
+    apart: Tensor
+    parted: bool
+    met: int
+    positive: Even
+    negative: Even
+    other: Tensor
+    telling: Telling | None
+
+    @staticmethod
+    def of_play(play: Play, success: Tensor, judged: Tensor, space: Any, latents: Callable[[Tensor], Tensor]) -> Asked:
+        """play: with a reading of its missions. success, judged (N,) bool: rows that a rewarded step ended in; and
+        those that could have been. What tells is counted for words alone: numbers are others each time."""
+        reading = play.reading
+        assert reading is not None
+        missions = sorted(set(play.missions), key=str)
+        number = {mission: i for i, mission in enumerate(missions)}
+        of = torch.tensor([number[mission] for mission in play.missions])[play.episode]
+        codes = torch.from_numpy(np.stack([reading.code(mission) for mission in missions]))
+        met = torch.zeros(len(missions), dtype=torch.bool)
+        met[of[success]] = True
+        positive, negative, other = (
+            torch.nonzero(rows)[:, 0] for rows in (success, ~success & judged & met[of], ~success & judged)
+        )
+        telling = None
+        if space.discrete:
+            sees = torch.ones(len(missions), 2, dtype=torch.bool)
+            tells = torch.zeros(len(missions), space.outside + 1, dtype=torch.bool)
+            counted = torch.nonzero(met)[:, 0].tolist() if isinstance(reading, Words) else []
+            for mission in counted:
+                found = decisive(space, latents, *(rows[of[rows] == mission] for rows in (positive, negative)))
+                if found is not None:
+                    sees[mission], tells[mission] = torch.tensor(found[0]), found[1]
+            telling = Telling(sees, tells, _never(tells, sees, space.tokens))
+        apart = torch.from_numpy(reading.apart(codes.numpy()))
+        parted = isinstance(reading, Words) and bool((codes.sum(1) > 1).any())
+        drawn = Even.of(positive, of), Even.of(negative, of), other
+        return Asked(codes, of, apart, parted, int(met.sum()), *drawn, telling)
+
     def drawn(
         self, level: Level, latents: Callable[[Tensor], Tensor], generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """(B,) rows, and missions to read with them. Half a batch was rewarded; then as many that were not: half of
-        them of the same missions, or words alone would tell success, and a quarter of any, with a mission that they do
-        not tell success of, or what its own play never met might be one. An eighth more was success of another mission
-        that shares no word with the one that is read, and is none of it.
+        them of the same missions, or a mission alone would tell success, and a quarter of any, with a mission that they
+        do not tell success of, or what its own play never met might be one. An eighth more was success of another
+        mission that is none of the one that is read.
 
         Rows of the first two are the ones that the head takes for success most (online hard example mining; Shrivastava
         et al., 2016): in one of ten a key is in hand, and the door is not open yet.
@@ -152,13 +186,15 @@ class Asked:
             self.negative(HARD * half // 2, generator),
             *(self.other[torch.randint(len(self.other), (n * half // 4,), generator=generator)] for n in (1, HARD)),
         )
-        told = torch.nonzero(self.tells.any(1))[:, 0]
+        told = torch.nonzero(self.telling.tells.any(1))[:, 0] if self.telling else self.of[:0]
         asked = told[torch.randint(len(told), strange.shape, generator=generator)] if len(told) else self.of[strange]
         with torch.no_grad():
-            near = near[level.success_head(level, latents(near), self.bags[self.of[near]]).topk(half // 2)[1]]
+            near = near[self._like(level, latents(near), self.of[near]).topk(half // 2)[1]]
             z = latents(strange)
-            like = level.success_head(level, z, self.bags[asked])
-            most = like.masked_fill(self._tell(z, (~self.apart[asked]).float()), -torch.inf).topk(half // 4)[1]
+            like = self._like(level, z, asked)
+            if self.telling:
+                like = like.masked_fill(self.telling.of(z, (~self.apart[asked]).float()), -torch.inf)
+            most = like.topk(half // 4)[1]
         rows = torch.cat([self.positive(half, generator), near, other])
         own = self.of[foreign]
         chance = self.apart[own].float()
@@ -166,35 +202,40 @@ class Asked:
         missions = torch.multinomial(chance, 1, generator=generator)[:, 0]
         return torch.cat([rows, strange[most], foreign]), torch.cat([self.of[rows], asked[most], missions])
 
+    def _like(self, level: Level, z: Tensor, missions: Tensor) -> Tensor:
+        """(B,): how much latents look like success of these missions (B,)."""
+        return level.success_head(level.asked(self.codes[missions]), z)
+
     def strange(self, level: Level, generator: torch.Generator) -> Tensor:
         """(B,): the loss of single symbols that tell no success of a mission, those that the head takes for it most.
         Most of them play never met: it would have to be in a red doorway with the red key, and look up."""
-        told = torch.nonzero(self.never.any(1))[:, 0]
+        never = self.telling.never if self.telling else self.apart[:, :0]
+        told = torch.nonzero(never.any(1))[:, 0]
         if not len(told):
-            return self.bags.new_zeros(1)
-        count = self.never.shape[1] - 1
+            return self.codes.new_zeros(1)
+        count = never.shape[1] - 1
         missions = told[torch.randint(len(told), (HARD * BATCH,), generator=generator)]
         symbols = torch.randint(count, missions.shape, generator=generator)
         with torch.no_grad():
-            logits = level.success_head(level, symbols[:, None, None], self.bags[missions])
-            most = logits.masked_fill(~self.never[missions, symbols], -torch.inf).topk(BATCH // 2)[1]
-        logits = level.success_head(level, symbols[most][:, None, None], self.bags[missions[most]])
-        return F.softplus(logits) * self.never[missions[most], symbols[most]]
+            logits = self._like(level, symbols[:, None, None], missions)
+            most = logits.masked_fill(~never[missions, symbols], -torch.inf).topk(BATCH // 2)[1]
+        logits = self._like(level, symbols[most][:, None, None], missions[most])
+        return F.softplus(logits) * never[missions[most], symbols[most]]
 
-    def solved(self, z: Tensor, bags: Tensor) -> Tensor:
-        """(B,) bool: a map shows success of some mission that has all these words (B, words), and may have others."""
-        return self._tell(z, (bags @ (1 - self.bags).T == 0).float())
-
-    def _tell(self, z: Tensor, missions: Tensor) -> Tensor:
-        """(B,) bool: a map has a symbol that tells success of one of these missions, (B, M) float."""
-        return (missions @ self.tells.float()).gather(1, z.flatten(1)).any(1)
+    def solved(self, z: Tensor, codes: Tensor) -> Tensor:
+        """(B,) bool: a latent shows success of some mission that has all these words (B, K), and may have others."""
+        if self.telling is None:
+            return torch.zeros(len(z), dtype=torch.bool)
+        return self.telling.of(z, (codes @ (1 - self.codes).T == 0).float())
 
     def read(self, missions: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(B, words) of missions (B,), with all, some or none of their words; (B,) bool: which have all."""
-        bags, share = self.bags[missions], torch.rand(len(missions), generator=generator)
-        some = bags * (torch.rand(bags.shape, generator=generator) >= torch.rand(len(bags), 1, generator=generator))
-        kept = share >= DROPPED + SHORTENED
-        return torch.where(kept[:, None], bags, some * (share >= DROPPED)[:, None]), kept
+        """(B, K), codes of missions (B,), with all, some or none of their words; (B,) bool: which have all. Of numbers
+        all or none."""
+        codes, share = self.codes[missions], torch.rand(len(missions), generator=generator)
+        some = codes * (torch.rand(codes.shape, generator=generator) >= torch.rand(len(codes), 1, generator=generator))
+        shortened = SHORTENED * self.parted
+        kept = share >= DROPPED + shortened
+        return torch.where(kept[:, None], codes, some * (share >= DROPPED)[:, None]), kept
 
 
 def _never(tells: Tensor, sees: Tensor, tokens: int) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from hplan.levels.encoders import FourierEncoder, mlp
 from hplan.levels.heads.conditioning import level_at
 from hplan.levels.heads.landmarks import nearest_landmark
-from hplan.levels.heads.missions import Even
+from hplan.levels.heads.missions import Even, with_code
 from hplan.levels.sampling import EvenDraws
 from hplan.levels.stage import Loss, Stage, Stages, stage_seed
 
@@ -54,11 +54,20 @@ class VectorReturns(nn.Module):
     high: Tensor
 
     def __init__(
-        self, *, seen: int, macro: int, latent: int, discount: float, policy: int = 0, hidden: int = 128
+        self,
+        *,
+        seen: int,
+        macro: int,
+        latent: int,
+        discount: float,
+        policy: int = 0,
+        hidden: int = 128,
+        mission: int = 0,
     ) -> None:
-        """`discount`: of one environment step; `policy`: dimensions of the macro-actions it proposes, 0 for none."""
+        """`discount`: of one environment step; `policy`: dimensions of the macro-actions it proposes, 0 for none;
+        `mission`: numbers of a mission's code among those `seen`, 0 where none is read."""
         super().__init__()
-        self.discount, self.hidden = discount, hidden
+        self.discount, self.hidden, self.mission = discount, hidden, mission
         self.paid = mlp(seen + macro + latent, hidden, 2)
         self.critic = FourierEncoder(inputs=(seen,), latent=1, hidden=hidden, octaves=OCTAVES)
         self.policy = mlp(seen, hidden, policy) if policy else None
@@ -74,13 +83,17 @@ class VectorReturns(nn.Module):
     def of(self, level: Level) -> LevelReturns:
         return LevelReturns(level, self)
 
+    def seen(self, level: Level, z: Tensor) -> Tensor:
+        """What its networks read: a latent, the map around it and the mission."""
+        return with_code(level.context(z), level.mission, self.mission)
+
     def told(self, level: Level, z: Tensor, macro: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
         """(B,) each: rewards in units of the usual one, and logits of the end."""
-        seen = torch.cat([level.context(z), level.macros.embed(macro), following], -1)
+        seen = torch.cat([self.seen(level, z), level.macros.embed(macro), following], -1)
         return self.paid(seen).unbind(-1)
 
     def value(self, level: Level, z: Tensor) -> Tensor:
-        return self.possible(self.critic(level.context(z)))
+        return self.possible(self.critic(self.seen(level, z)))
 
     def possible(self, said: Tensor) -> Tensor:
         """What a critic says (..., 1), as a value (...) that an episode can have."""
@@ -94,7 +107,7 @@ class VectorReturns(nn.Module):
         """(B, *z) -> (B, A): the macro-action that is best as far as the critic sees."""
         assert self.policy is not None
         low, high = (torch.tensor(bound).to(z) for bound in (level.macro.low, level.macro.high))
-        return low + (high - low) * (self.policy(level.context(z)).tanh() + 1) / 2
+        return low + (high - low) * (self.policy(self.seen(level, z)).tanh() + 1) / 2
 
     @property
     def scale(self) -> Tensor:
@@ -137,16 +150,18 @@ def returns_stages(level: Level, play: Play, *, discount: float, hidden: int, st
         return
     name, z = f"level{level.index}", level.encode(play.below[rows[:1]])
     torch.manual_seed(stage_seed(seed, f"{name}-returns"))
-    seen = level_at(level, play, rows[:1]).context(z).shape[1]
+    mission = 0 if play.reading is None else play.reading.size
+    seen = level_at(level, play, rows[:1]).context(z).shape[1] + mission
     macro = level.macros.embed(play.actions[rows[:1]]).shape[1]
     policy = level.macro.size if level.macro.kind == "continuous" else 0
     options = {"seen": seen, "macro": macro, "latent": z.shape[1], "policy": policy, "hidden": hidden}
+    options |= {"mission": mission} if mission else {}
     head = level.made_anew("returns", kind="vector", discount=discount, **options).requires_grad_(False)
     head.unit.copy_(sizes.square().mean().sqrt())
     some_rows = rows[:: max(len(rows) // STATES, 1)]
     some = level.encode(play.below[some_rows])
     head.usual.copy_(away(level, some).quantile(INSIDE))
-    head.critic.measure(level_at(level, play, some_rows).context(some))
+    head.critic.measure(head.seen(level_at(level, play, some_rows), some))
     farthest = 1 / (1 - discount)
     head.low.copy_(min(float(sizes.min()) * farthest, 0.0))
     head.high.copy_(max(float(sizes.max()) * farthest, 0.0))
@@ -279,7 +294,7 @@ class _Unfolded:
         rows, z = torch.cat([rows[begins].repeat_interleave(KEPT), rows[len(far) :]]), torch.cat([far, z[len(far) :]])
         here = level_at(level, play, rows)
         _, paid, left, leads = _tried(here, z, generator)
-        return _Unfolded(play, rows, z, here.context(z), leads, paid, left)
+        return _Unfolded(play, rows, z, level.returns_head.seen(here, z), leads, paid, left)
 
 
 def _tried(level: Level, z: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -288,7 +303,7 @@ def _tried(level: Level, z: Tensor, generator: torch.Generator) -> tuple[Tensor,
     macros = any_macros(level, len(z), SAMPLES, generator)
     steps = [_step(level, z, macro) for macro in macros.unbind(1)]
     paid, left, leads = zip(*steps, strict=True)
-    seen = torch.stack([level.context(each) for each in leads], 1)
+    seen = torch.stack([level.returns_head.seen(level, each) for each in leads], 1)
     return macros, torch.stack(paid, 1), torch.stack(left, 1), seen
 
 

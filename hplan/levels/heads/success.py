@@ -1,8 +1,7 @@
 """The success energy of a level: a classifier of latents that play was rewarded in, (B, *z) -> (B,) logits.
 
-Where play asked for one thing in one episode and for another in the next, in words (`Play.missions`), what counts as
-success is a matter of its mission: `MapSuccess` reads its words beside the latent. Words are a bag: their order tells
-nothing.
+Where play asked for one thing in one episode and for another in the next (`Play.missions`), what counts as success is
+a matter of its mission: a head reads its code (`hplan.reading`) beside the latent.
 
 Where play succeeded by one action alone, which changed nothing, success is a matter of where it is done: a stop action,
 as in embodied navigation (Anderson et al., 2018, arXiv 1807.06757). The head is then of latents in which it is right.
@@ -10,7 +9,6 @@ as in embodied navigation (Anderson et al., 2018, arXiv 1807.06757). The head is
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp
-from hplan.levels.heads.missions import BATCH, LOOKED, Asked, decisive
+from hplan.levels.heads.missions import BATCH, LOOKED, Asked, decisive, with_code
 from hplan.levels.stage import Curve, Loss, Stage, Stages, stage_seed
 
 if TYPE_CHECKING:
@@ -37,23 +35,23 @@ QUERIES = 8  # ways in which a cell may match a mission: "the blue ball" is a ba
 
 
 class VectorSuccess(nn.Module):
-    """Of a vector: a small network."""
+    """Of a vector, and of the code of a mission beside it: a small network."""
 
-    def __init__(self, *, latent: int, hidden: int = 64, stop: int | None = None) -> None:
-        """`stop`: the action that has to be done there."""
+    def __init__(self, *, latent: int, hidden: int = 64, mission: int = 0, stop: int | None = None) -> None:
+        """`mission`: numbers of the code that is read; 0 for none. `stop`: the action that has to be done there."""
         super().__init__()
-        self.stop = stop
-        self.network = nn.Sequential(mlp(latent, hidden, 1), nn.Flatten(0))
+        self.mission, self.stop = mission, stop
+        self.network = nn.Sequential(mlp(latent + mission, hidden, 1), nn.Flatten(0))
 
     def forward(self, level: Level, z: Tensor) -> Tensor:
-        return self.network(z)
+        return self.network(with_code(z, level.mission, self.mission))
 
 
 class MapSuccess(nn.Module):
     """Of a map: the log-sum-exp over cells, so that one cell can say so.
 
     Cells speak for themselves alone: with their neighbours in view, a few dozen rewards of play are learned by heart.
-    words: that missions are made of; with any, a cell is seen by how well its ground and the mover in it match what the
+    Where missions are read, a cell is seen by how well its ground and the mover in it match what the
     mission asks for, in `QUERIES` ways, and by nothing else. So what is blue is blue, whatever thing it is.
     """
 
@@ -62,24 +60,23 @@ class MapSuccess(nn.Module):
         *,
         channels: int,
         hidden: int = 24,
-        words: tuple[str, ...] = (),
+        mission: int = 0,
         reads: tuple[int, ...] = (),
         ground: int = 0,
-        missions: tuple[str, ...] = (),
         beside: bool = False,
         stop: int | None = None,
     ) -> None:
-        """`stop`: the action that has to be done there. `beside`: only what is next to the mover can say so.
-        `missions`: those that succeeded in play. `reads`: the first channel of a cell that is read and the one after
-        the last; () for all of them. `ground`: of those that are read, how many are the ground's; 0 where there is
-        nothing else."""
+        """`mission`: numbers of the code that is read; 0 for none. `stop`: the action that has to be done there.
+        `beside`: only what is next to the mover can say so. `reads`: the first channel of a cell that is read and the
+        one after the last; () for all of them. `ground`: of those that are read, how many are the ground's; 0 where
+        there is nothing else."""
         super().__init__()
-        self.missions, self.beside, self.stop = tuple(missions), beside, stop
-        self.words, self.reads = words, slice(*reads) if reads else slice(None)
+        self.mission, self.beside, self.stop = mission, beside, stop
+        self.reads = slice(*reads) if reads else slice(None)
         channels = len(range(channels)[self.reads])
         self.parts = [slice(0, ground), slice(ground, channels)] if 0 < ground < channels else [slice(0, channels)]
-        if words:
-            self.query = nn.Linear(len(words), QUERIES * channels)
+        if mission:
+            self.query = nn.Linear(mission, QUERIES * channels)
             channels = QUERIES * len(self.parts)
         self.cell = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, 1, 1))
         self.bias = nn.Parameter(torch.empty(()))
@@ -94,34 +91,10 @@ class MapSuccess(nn.Module):
         """Of its own; those of its parts are theirs."""
         nn.init.constant_(self.bias, -3.0)
 
-    def nearest(self, mission: str) -> str:
-        """The mission that succeeded in play and has most words in common with this one, of those that either has
-        (Jaccard, 1901); itself where there is none."""
-        asked = set(words_of(mission))
-
-        def alike(other: str) -> float:
-            words = set(words_of(other))
-            return len(asked & words) / len(asked | words)
-
-        return max(self.missions, key=alike, default=mission)
-
-    def bag(self, mission: str) -> Tensor:
-        """(words,) float: 1 for each word of the vocabulary that the mission has."""
-        there = set(words_of(mission))
-        return torch.tensor([float(word in there) for word in self.words], device=self.bias.device)
-
-    def forward(
-        self,
-        level: Level,
-        z: Tensor,
-        mission: Tensor | None = None,
-        *,
-        sees: Tensor | None = None,
-        where: Tensor | None = None,
-    ) -> Tensor:
-        """z (B, *z), mission (words,) or (B, words): a bag for all or for each, None or zeros where none is known.
-        sees (B, parts) bool: which parts of a cell may match the mission; where (B, H, W) bool: which cells may say so;
-        None: all."""
+    def forward(self, level: Level, z: Tensor, *, sees: Tensor | None = None, where: Tensor | None = None) -> Tensor:
+        """z (B, *z). sees (B, parts) bool: which parts of a cell may match the mission; where (B, H, W) bool: which
+        cells may say so; None: all."""
+        mission = level.mission if self.mission else None
         z = level.space.beside(z) if self.beside else z
         one = mission is None or mission.ndim == 1
         if one and sees is None and where is None and not self.training:
@@ -145,25 +118,14 @@ class MapSuccess(nn.Module):
     def _said(self, level: Level, z: Tensor, mission: Tensor | None, sees: Tensor | None) -> Tensor:
         """(B, H, W): what each cell says."""
         cells = level.space.embed(z)[..., self.reads].movedim(-1, 1)
-        if self.words:
-            bags = cells.new_zeros(len(self.words)) if mission is None else mission
-            query = self.query(bags).view(-1, QUERIES, cells.shape[1]).expand(len(cells), -1, -1)
+        if self.mission:
+            code = cells.new_zeros(self.mission) if mission is None else mission.to(cells)
+            query = self.query(code).view(-1, QUERIES, cells.shape[1]).expand(len(cells), -1, -1)
             matches = [torch.einsum("bchw,bqc->bqhw", cells[:, part], query[..., part]) for part in self.parts]
             if sees is not None:
                 matches = [match * sees[:, part, None, None, None] for part, match in enumerate(matches)]
             cells = torch.cat(matches, 1)
         return self.cell(cells)[:, 0]
-
-
-def words_of(mission: str) -> list[str]:
-    """In lower case, in order."""
-    return re.findall(r"\w+", mission.lower())
-
-
-def vocabulary(missions: tuple[str, ...]) -> tuple[str, ...]:
-    """The words of play's missions, sorted; none where all ask for the same, which tells nothing."""
-    texts = {mission for mission in missions if mission}
-    return tuple(sorted({word for text in texts for word in words_of(text)})) if len(texts) > 1 else ()
 
 
 def success_rows(play: Play) -> Tensor:
@@ -191,8 +153,8 @@ def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: T
     halves apart, it begins again from other parameters, a few times.
 
     latents(rows) gives those of rows of play; success (N,) bool tells which rows a rewarded step ended in. Without any
-    there is nothing to learn, and no stage: the level has no such head. play: whose missions a head over maps learns to
-    read, if there are several; then each of them is as many of the rewarded rows, however seldom play had it.
+    there is nothing to learn, and no stage: the level has no such head. play: whose missions a head learns to read, if
+    it has a reading of them; then each of them is as many of the rewarded rows, however seldom play had it.
     """
     head, judged = level.success_head, torch.ones_like(success)
     stop = stop_action(play) if hasattr(head, "stop") else None
@@ -203,7 +165,7 @@ def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: T
         level.success_head = None
         return
     name = f"level{level.index}-success"
-    words = vocabulary(play.missions) if isinstance(head, MapSuccess) else ()
+    reading = play.reading if hasattr(head, "mission") else None
 
     def classification(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         rows = torch.cat(
@@ -214,21 +176,20 @@ def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: T
         return loss, {"accuracy": ((logits > 0) == rewarded).float().mean()}
 
     learned: Loss = classification
-    steps = READING * STEPS if words else STEPS
+    steps = STEPS if reading is None else READING * STEPS
     options: dict[str, Any] = {} if stop is None else {"stop": stop}
     beside = False
-    if words:
+    if reading is not None:
         torch.manual_seed(stage_seed(seed, name))
-        met = {play.missions[episode] for episode in play.episode[success].unique().tolist()}
-        options |= {"words": words, "missions": tuple(sorted(met))}
-        options |= {"ground": getattr(level.space, "ground_channels", 0)}
-        head = level.made_anew("success", **options)
-        asked = Asked.of_play(play, head, success, judged, level.space, latents)
-        if asked.told < len(met):
-            near = Asked.of_play(play, head, success, judged, level.space, _beside(level, latents))
-            beside = near.told > asked.told
+        ground = {"ground": getattr(level.space, "ground_channels", 0)} if level.space.discrete else {}
+        head = level.made_anew("success", mission=reading.size, **options, **ground)
+        asked = Asked.of_play(play, success, judged, level.space, latents)
+        if asked.telling and asked.telling.told < asked.met:
+            near = Asked.of_play(play, success, judged, level.space, _beside(level, latents))
+            beside = bool(near.telling and near.telling.told > asked.telling.told)
             asked = near if beside else asked
-        head.beside = level.parts["success"]["beside"] = beside
+        if beside:
+            head.beside = level.parts["success"]["beside"] = beside
         learned = _by_mission(level, _beside(level, latents) if beside else latents, success, asked)
     elif isinstance(head, MapSuccess):
         found = decisive(level.space, latents, positive, negative)
@@ -242,7 +203,7 @@ def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: T
     if beside and level.index:  # where exactly the mover is, levels of events do not plan
         level.success_head = None
         return
-    if options and not words:
+    if options and reading is None:
         torch.manual_seed(stage_seed(seed, name))
         head = level.made_anew("success", **options)
     head.requires_grad_(True)
@@ -273,18 +234,19 @@ def _by_mission(level: Level, latents: Callable[[Tensor], Tensor], success: Tens
 
     def classification(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         rows, missions = asked.drawn(level, latents, generator)
-        bags, kept = asked.read(missions, generator)
-        rewarded = success[rows] & ((missions == asked.of[rows]) | ~bags.any(1))  # without words, any success
-        z = latents(rows)
-        logits = level.success_head(level, z, bags, where=asked.where(z, missions, rewarded))
+        codes, kept = asked.read(missions, generator)
+        rewarded = success[rows] & ((missions == asked.of[rows]) | ~codes.any(1))  # without a mission, any success
+        z, here = latents(rows), level.asked(codes)
+        options = {"where": asked.telling.where(z, missions, rewarded)} if asked.telling else {}
+        logits = level.success_head(here, z, **options)
         each = F.binary_cross_entropy_with_logits(logits, rewarded.float(), reduction="none")
-        each = each * (rewarded | ~asked.solved(z, bags))
+        each = each * (rewarded | ~asked.solved(z, codes))
         alone = asked.strange(level, generator)
         right, told = ((logits > 0) == rewarded).float(), each.detach()
         loss = each.mean() + alone.mean()
-        if len(level.success_head.parts) > 1:
-            plain = level.success_head(level, z, bags, sees=asked.sees[missions])
-            loss = loss + SPURIOUS * (level.success_head(level, z, bags) - plain).abs().mean()
+        if asked.telling and len(level.success_head.parts) > 1:
+            plain = level.success_head(here, z, sees=asked.telling.sees[missions])
+            loss = loss + SPURIOUS * (level.success_head(here, z) - plain).abs().mean()
         return loss, {"accuracy": right[kept].mean(), "told": told[kept].mean()}
 
     return classification

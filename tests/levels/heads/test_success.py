@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 from hplan.goals import goal_of
 from hplan.levels.heads import success
 from hplan.levels.heads.missions import _never, decisive
-from hplan.levels.heads.success import BEGINNINGS, MapSuccess, success_rows, success_stages, vocabulary
+from hplan.levels.heads.success import BEGINNINGS, MapSuccess, success_rows, success_stages
 from hplan.levels.level import Level
 from hplan.levels.stack import Stack
 from hplan.play.play import Play
+from hplan.reading import Reading, Words, reading_of
 from hplan.training.fit import Run
 from hplan.training.train import run_stages
 from hplan.types import MissionWarning, UsageError
@@ -111,45 +113,52 @@ def maps_of_missions(missions: list[str]) -> tuple[Tensor, Tensor, Play]:
     return maps.reshape(-1, 4, 5), rows % 3 == wanted, replace(play, missions=tuple(missions))
 
 
-def reads_missions(out: Path, missions: list[str]) -> tuple[Level, Tensor]:
+def reads_missions(out: Path, missions: list[str]) -> tuple[Level, Tensor, Reading | None]:
     maps, rewarded, play = maps_of_missions(missions)
+    happened = torch.cat([rewarded[1:], rewarded[:1]])  # an entry of play is of the step from its row on
+    play = replace(play, success=happened & (play.remaining > 0)).read()
     level = cells_level(seed=7)  # whose codes, which nothing has trained, are far enough apart to begin well
     run_stages(success_stages(level, maps.__getitem__, rewarded, 0, play), Run(0, out))
-    return level, maps
+    return level, maps, play.reading
+
+
+def success_for(level: Level, reading: Reading, mission: str) -> Callable[[Tensor], Tensor]:
+    found = level.asked(torch.from_numpy(reading.code(mission))).success
+    assert found is not None
+    return found
 
 
 @pytest.mark.training
 def test_words_decide_what_a_success_is_however_seldom_they_were_said(tmp_path: Path) -> None:
     key, ball = FOUND
-    level, maps = reads_missions(tmp_path / "run", [key] * 190 + [ball] * 10)
-    assert level.words == ("ball", "fetch", "key", "now", "the")
+    level, maps, reading = reads_missions(tmp_path / "run", [key] * 190 + [ball] * 10)
+    assert isinstance(reading, Words) and level.reads
+    assert reading.words == ("ball", "fetch", "key", "now", "the") and reading.met == (key, ball)
     nothing, first, second = (maps[i::3] for i in range(3))
     for mission, found, other in ((key, first, second), (ball, second, first)):
-        energy = level.success_for(mission)
-        assert energy is not None
+        energy = success_for(level, reading, mission)
         assert (energy(found) > 0).all() and (energy(other) < 0).all() and (energy(nothing) < 0).all()
     assert level.success is not None and (level.success(nothing) < level.success(first)).all(), "without a mission"
     assert len(list((tmp_path / "run").iterdir())) == 1, "rows without a mission make nobody begin again"
 
-    stack = replace(map_stack(), levels=(level.eval(), map_stack().levels[1]))
+    stack = replace(map_stack(), levels=(level.eval(), map_stack().levels[1]), reading=reading)
     stack.save(tmp_path / "agent")
     stack = Stack.load(tmp_path / "agent")
-    goal = goal_of(stack, "fetch, key!")
+    goal = goal_of(stack.asked("fetch, key!"), None)
     assert goal is not None and goal.label == "fetch, key!" and goal.at(1) is None
     energy = goal.at(0)
     assert energy is not None and energy(first).max() <= energy.threshold < energy(second).min()
     with pytest.raises(UsageError, match=r"never met 'a', 'box'; known words are ball, fetch, key, now, the"):
-        goal_of(stack, "a box")
+        stack.asked("a box")
     with pytest.warns(MissionWarning, match=r"never met 'please'; known words .* goes by the others"):
-        goal = goal_of(stack, "please fetch the key")
+        goal = goal_of(stack.asked("please fetch the key"), None)
     energy = None if goal is None else goal.at(0)
     assert energy is not None and energy(first).max() <= energy.threshold < energy(second).min()
     with pytest.warns(MissionWarning, match=r"never met 'a', 'me'; known words .* most like it, 'Fetch the key'"):
-        goal = goal_of(stack, "fetch me a key")
+        goal = goal_of(stack.asked("fetch me a key"), None)
     energy = None if goal is None else goal.at(0)
-    asked = level.success_for(key)
-    assert energy is not None and asked is not None
-    assert torch.equal(energy(maps), -asked(maps))
+    assert energy is not None
+    assert torch.equal(energy(maps), -success_for(level, reading, key)(maps))
 
 
 @pytest.mark.parametrize(
@@ -189,10 +198,10 @@ def test_counts_tell_what_decides_a_success(rewarded: tuple[int, int], needed: t
 @pytest.mark.training
 def test_where_all_play_has_one_mission_it_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(success, "STEPS", 20)
-    level, maps = reads_missions(tmp_path, ["Fetch the key"] * 20)
-    assert level.words == () and vocabulary(("", "go", "")) == ()
+    level, maps, reading = reads_missions(tmp_path, ["Fetch the key"] * 20)
+    assert not level.reads and reading is None and reading_of(("", "go", ""), (False, True, False)) is None
     stack = replace(map_stack(), levels=(level.eval(), map_stack().levels[1]))
-    goal = goal_of(stack, "anything at all")
+    goal = goal_of(stack.asked("anything at all"), None)
     assert goal is not None and goal.label == "success"
     energy = goal.at(0)
     assert energy is not None and level.success is not None
@@ -212,9 +221,9 @@ def test_other_ground_tells_no_success_whoever_is_on_it() -> None:
 
 def test_a_mission_that_play_never_asked_for_is_said_where_none_is_read() -> None:
     stack = replace(map_stack(), train={"missions": ["fetch the key"]})
-    assert goal_of(stack, "fetch the key") is not None
+    assert stack.asked("fetch the key") is stack
     with pytest.warns(
         MissionWarning, match="mission 'go home': play of .* asked for 'fetch the key', and the agent reads"
     ):
-        assert goal_of(stack, "go home") is not None
-    assert goal_of(replace(stack, train={}), "go home") is not None  # agents from before do not know what was asked
+        assert stack.asked("go home") is stack
+    assert replace(stack, train={}).asked("go home").mission == ""  # agents from before do not know what was asked

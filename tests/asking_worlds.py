@@ -1,0 +1,152 @@
+"""Small worlds in which every episode asks for something else, said in different ways, for tests and measurements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+Seen = tuple[Any, dict[str, Any]]
+
+
+class Corners(gym.Env):
+    """A point in a square; the mission is a number: go to that corner. `info["mission"]` says it."""
+
+    CORNERS = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)], np.float32)
+    observation_space: gym.Space = gym.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gym.spaces.Discrete(4)
+    NEAR, STEP, STEPS = 0.35, 0.2, 60
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Seen:
+        super().reset(seed=seed)
+        self.here = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        self.asked, self.steps = self.ask(), 0
+        return self.seen(), {"mission": self.said()}
+
+    def ask(self) -> np.ndarray:
+        """Where success is."""
+        self.number = int(self.np_random.integers(4))
+        return self.CORNERS[self.number]
+
+    def said(self) -> Any:
+        return self.number
+
+    def seen(self) -> Any:
+        return self.here.copy()
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        way = np.array(((1, 0), (-1, 0), (0, 1), (0, -1))[action], np.float32)
+        noise = self.np_random.uniform(-0.05, 0.05, 2)
+        self.here = np.clip(self.here + self.STEP * way + noise, -1, 1).astype(np.float32)
+        success = bool(np.linalg.norm(self.here - self.asked) < self.NEAR)
+        self.steps += 1
+        return self.seen(), float(success), success, self.steps >= self.STEPS, {"success": success}
+
+
+class CornersInWords(Corners):
+    """The same in words, in a part of the observation."""
+
+    observation_space = gym.spaces.Dict({"where": Corners.observation_space, "mission": gym.spaces.Text(40)})
+
+    def said(self) -> str:
+        vertical, horizontal = divmod(self.number, 2)
+        return f"go to the {('left', 'right')[vertical]} {('lower', 'upper')[horizontal]} corner"
+
+    def seen(self) -> Any:
+        return {"where": self.here.copy(), "mission": self.said()}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Seen:
+        return super().reset(seed=seed)[0], {}
+
+
+class Directions(Corners):
+    """The mission is a vector: the direction of a place from the middle, as cosine and sine, and how far it is."""
+
+    def ask(self) -> np.ndarray:
+        angle, self.far = self.np_random.uniform(-np.pi, np.pi), self.np_random.uniform(0.3, 1)
+        self.direction = np.array([np.cos(angle), np.sin(angle)])
+        return (self.far * self.direction).astype(np.float32)
+
+    def said(self) -> Any:
+        return np.array([*self.direction, self.far], np.float32)
+
+
+class PaidCorners(Corners):
+    """Each step costs something until the corner is reached: nothing is called success, and reward is aimed for."""
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        seen, _, there, cut, _ = super().step(action)
+        return seen, -1.0, there, cut, {}
+
+
+class Cells(gym.Env):
+    """A square of 5 x 5 cells, said by number; the mission is a number, or where the cell is as a vector."""
+
+    observation_space = gym.spaces.Discrete(25)
+    action_space = gym.spaces.Discrete(4)
+    CELLS = (0, 4, 12, 22)
+
+    def __init__(self, vector: bool = False) -> None:
+        self.vector = vector
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Seen:
+        super().reset(seed=seed)
+        self.here, self.number = int(self.np_random.integers(25)), int(self.np_random.integers(4))
+        place = np.array(divmod(self.CELLS[self.number], 5), np.float32) / 4
+        self.steps = 0
+        return self.here, {"mission": place if self.vector else self.number}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        row, column = divmod(self.here, 5)
+        down, right = ((1, 0), (-1, 0), (0, 1), (0, -1))[action]
+        self.here = 5 * min(max(row + down, 0), 4) + min(max(column + right, 0), 4)
+        success, self.steps = self.here == self.CELLS[self.number], self.steps + 1
+        return self.here, float(success), success, self.steps >= 12, {"success": success}
+
+
+class Things(gym.Env):
+    """A grid with one thing of each of three kinds, and you; the mission is the kind to reach, a number, or its colour,
+    a vector, in a part of the observation. The wrong one ends the episode, in failure."""
+
+    COLOURS = np.array([(0.9, 0.1, 0.2), (0.1, 0.8, 0.3), (0.2, 0.2, 0.9)], np.float32)
+    action_space = gym.spaces.Discrete(4)
+
+    def __init__(self, vector: bool = False) -> None:
+        self.vector = vector
+        grid = gym.spaces.Box(np.uint8(0), np.broadcast_to(np.array([3, 1], np.uint8), (5, 5, 2)), dtype=np.uint8)
+        asked = gym.spaces.Box(0, 1, (3,), np.float32) if vector else gym.spaces.Discrete(3)
+        self.observation_space = gym.spaces.Dict({"grid": grid, "mission": asked})
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Seen:
+        super().reset(seed=seed)
+        self.things = np.zeros((5, 5), np.uint8)
+        for kind, column in enumerate(self.np_random.permutation(3) * 2, 1):  # there is always a way between them
+            self.things[self.np_random.integers(2), column] = kind
+        self.here = (int(self.np_random.integers(2, 5)), int(self.np_random.integers(5)))
+        self.number, self.steps = int(self.np_random.integers(3)), 0
+        return self.seen(), {}
+
+    def seen(self) -> Any:
+        you = np.zeros_like(self.things)
+        you[self.here] = 1
+        said = self.COLOURS[self.number] if self.vector else self.number
+        return {"grid": np.stack([self.things, you], -1), "mission": said}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        down, right = ((1, 0), (-1, 0), (0, 1), (0, -1))[action]
+        row, column = self.here[0] + down, self.here[1] + right
+        self.here = (min(max(row, 0), 4), min(max(column, 0), 4))
+        found, self.steps = int(self.things[self.here]), self.steps + 1
+        success = found == self.number + 1
+        return self.seen(), float(success), found > 0, self.steps >= 40, {"success": success}
+
+
+class Pictured(Corners):
+    """The mission is a picture of the square with the corner bright."""
+
+    def said(self) -> Any:
+        image = np.zeros((16, 16, 3), np.uint8)
+        vertical, horizontal = divmod(self.number, 2)
+        image[12 * vertical :, 12 * horizontal :][:4, :4] = 255
+        return image
