@@ -188,7 +188,7 @@ class Agent:
             return False
         if self._rules is None:
             self._rules = self._guard(self._here, learned=False)
-        return bool(self._rules.broken(self._here.encode(self.stack.codec.encode(observation))[0]))
+        return bool(_broken(self._rules, self._here, self.stack.codec.encode(observation)))
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
@@ -364,13 +364,23 @@ class _Episode:
         """An observation in canonical form -> its latents, and the action."""
         self.seen = (observation, *self.seen)[: self.here.history]
         latents = self.here.encode(self.seen[0], self.seen[1:])
-        if not self.controller.execution.step and (broken := self.controller.guard.broken(latents[0])):
+        guard = self.controller.guard
+        if not self.controller.execution.step and (broken := _broken(guard, self.here, *self.seen)):
             rules = ", ".join(f"number {i + 1}" for i in broken)
             raise UsageError(
                 f"constraints: {rules} of those given forbids the observation that the episode begins with: begin "
                 "elsewhere, or leave it out"
             )
         return latents, self.controller.act(latents)
+
+
+@torch.inference_mode()
+def _broken(guard: Guard, here: Stack, observation: np.ndarray, *before: np.ndarray) -> tuple[int, ...]:
+    """Which of the given constraints an observation breaks, after those `before` it, the newest first."""
+    if not guard.given:
+        return ()
+    seen = here.together(observation[None], [one[None] for one in before])
+    return guard.broken(seen, here.levels[0].encode(seen))
 
 
 def _planner_for(stack: Stack, one: Any = "auto", proposal: Any = "prior", **settings: Any) -> PlannerFor:
