@@ -73,6 +73,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "counted": "hplan.levels.tables:CountedChances",
     },
     "violation": {
+        "counted": "hplan.levels.tables:CountedViolation",
         "map": "hplan.levels.heads.violation:MapViolation",
         "vector": "hplan.levels.heads.violation:VectorViolation",
     },

@@ -364,3 +364,16 @@ class TableReturns(nn.Module):
     def doubt(self, level: Level, z: Tensor, macro: Tensor, following: Tensor) -> Tensor:
         """Counts are as they are."""
         return torch.zeros(len(z))
+
+
+class CountedViolation(nn.Module):
+    """Of tables: how often play called a step that led from one latent to the other a violation, less a half."""
+
+    def __init__(self, *, columns: int, contexts: int, entries: int) -> None:
+        super().__init__()
+        self.broken = Conditional(macros=1, columns=columns, contexts=contexts, entries=entries)
+
+    def forward(self, level: Level, z: Tensor, following: Tensor) -> Tensor:
+        whichever = torch.zeros(len(z), dtype=torch.long)  # action led there
+        rows = self.broken.rows(whichever, level.dynamics.columns(z, following))
+        return (self.broken.chance(rows, torch.full_like(rows, 2)) - 0.5).float()  # 2 is how True is written

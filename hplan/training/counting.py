@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -42,7 +42,7 @@ PAIRS = 12  # variables at the most, of which two at once are tried where no sin
 @dataclass(frozen=True)
 class Steps:
     """Play as tables read it. sizes: values of each of n variables, and macros: of actions. macro (N,); before, after
-    (N, n + 1): variables, and last the status; reward (N,)."""
+    (N, n + 1): variables, and last the status; reward (N,), violation (N,) bool."""
 
     sizes: tuple[int, ...]
     macros: int
@@ -50,6 +50,7 @@ class Steps:
     before: Tensor
     after: Tensor
     reward: Tensor
+    violation: Tensor
 
     @property
     def columns(self) -> Tensor:
@@ -62,7 +63,8 @@ class Steps:
         status = play.terminated[rows + 1] * ENDED + play.success[rows] * SUCCEEDED
         before = torch.cat([variables[rows], torch.zeros_like(status)[:, None]], 1)
         after = torch.cat([variables[rows + 1], status[:, None]], 1)
-        return cls(sizes, play.action_spec.size, play.actions[rows], before, after, play.rewards[rows].double())
+        came = play.rewards[rows].double(), play.violation[rows].bool()
+        return cls(sizes, play.action_spec.size, play.actions[rows], before, after, *came)
 
 
 def told(play: Play) -> Tensor:
@@ -162,6 +164,11 @@ class _TableLevel:
             level.encoder.ends.copy_(_ends(steps, len(states) + 1))
         if level.success_head is None and bool(steps.reward.any()):
             self._pays(level, steps, count)
+        if bool(steps.violation.any()):
+            same = replace(steps, macros=1, macro=torch.zeros_like(steps.macro))  # whichever action leads there
+            broken = _decided(same, steps.violation.long(), count)
+            head = level.made_anew("violation", kind="counted", columns=2 * (count + 1), **broken.sizes)
+            head.broken.load_state_dict(broken.state_dict())
         return level
 
     def _pays(self, level: Level, steps: Steps, count: int) -> None:
@@ -176,8 +183,8 @@ class _TableLevel:
             kinds = torch.zeros(int(which.max()) + 1, dtype=torch.double).index_reduce_(
                 0, which, steps.reward, "mean", include_self=False
             )
-        paid = _joint(steps, which, after=True) if count == 1 else factor(steps, which, count + 1)
-        sizes = {"contexts": len(paid.keys), "entries": len(paid.values), "columns": 2 * (count + 1)}
+        paid = _decided(steps, which, count)
+        sizes = paid.sizes | {"columns": 2 * (count + 1)}
         sizes |= {"macros": level.macro.size, "rewards": len(kinds), "latents": level.space.count}
         head = level.made_anew("returns", kind="tables", discount=self.discount, **sizes)
         head.paid.load_state_dict(paid.state_dict())
@@ -194,6 +201,11 @@ def _ends(steps: Steps, count: int) -> Tensor:
     ends = arrivals.argmax(1)
     ends[steps.before[:, 0]] = 0
     return ends
+
+
+def _decided(steps: Steps, values: Tensor, count: int) -> Conditional:
+    """The table of what is no variable and comes of a step, values (N,), of so many variables."""
+    return _joint(steps, values, after=True) if count == 1 else factor(steps, values, count + 1)
 
 
 def _joint(steps: Steps, values: Tensor, *, after: bool) -> Conditional:
