@@ -10,6 +10,6 @@ def corridor(seen):
 
 
 def ledge(seen):
-    """The lower half of the same corridor, all of it that lies below its middle: one passes close by."""
+    """One half of the same corridor: the way leads past it, close by."""
     x, y = seen[..., 0], seen[..., 1]
     return torch.minimum(1.5 - (x - 8).abs(), 8 - y)
