@@ -69,7 +69,7 @@ class VectorReadout:
         level, self.iterations = self.level, ITERATIONS if len(levels) == 1 else 1
         self.scale: Tensor = encoder.scale
         self.damping = DAMPING * level.space.unit.square() * torch.eye(len(self.scale), device=self.scale.device)
-        draws = torch.rand(SEEDS, len(self.scale), generator=torch.Generator().manual_seed(0))
+        draws = torch.rand(SEEDS, len(self.scale), generator=torch.Generator().manual_seed(0)).to(self.scale)
         self.seeds = encoder.mean + RANGE * self.scale * (2 * draws - 1)
 
     @cached_property
@@ -91,7 +91,7 @@ class VectorReadout:
         if not margin:
             return x[None]
         steps = slopes.norm(dim=-1) / self.level.space.unit  # that one deviation of each number is
-        away = torch.diag_embed(self.scale * (margin / steps.clamp(min=margin)))  # at most a deviation
+        away = torch.diag_embed(self.scale * (margin / steps).clamp(max=1))  # where too little is known, a deviation
         return torch.cat([x[None], (x[:, None] + away).movedim(1, 0), (x[:, None] - away).movedim(1, 0)])
 
     def _read(self, z: Tensor) -> tuple[Tensor, Tensor]:

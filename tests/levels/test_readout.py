@@ -44,6 +44,8 @@ def test_a_margin_goes_as_far_as_so_many_steps_of_the_level() -> None:
     away = (readout.encode(around[1:]) - readout.encode(around[:1])).norm(dim=-1) / readout.level.space.unit
     assert 0.05 < float(away.median()) < 0.2
     assert readout.around(z, 0.0).shape == (1, 50, 2)
+    unknown = readout.around(z, float("inf"))  # play was too short to tell: a deviation, and no NaN
+    assert torch.allclose((unknown[1:] - unknown[0]).abs().amax(0), readout.scale.expand(50, 2), rtol=1e-3)
 
 
 def test_what_has_no_statistics_cannot_be_read() -> None:
