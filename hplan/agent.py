@@ -27,6 +27,7 @@ from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.play.store import observation_dtype
 from hplan.reading import mission_of
 from hplan.registry import agent_path
+from hplan.session import Session, broken
 from hplan.types import Energy, Repair, UsageError
 from hplan.validation import Count, build, checked, near
 
@@ -123,7 +124,7 @@ class Agent:
         self.remembers, self._experience = remember, Experience()
         if remember and not any(isinstance(each, LandmarkGraph) for each in self.planners):
             raise UsageError("remember: only landmark graphs learn while acting; plan by them (planner 'graph')")
-        self._episode: _Episode | None = None
+        self._episode: Session | None = None
         self._here, self._seed = stack, 0  # in the layout of the episode, and asked for what it asks for
         self._asked: GoalLike = energy
         self._goal = goal_of(stack, energy)
@@ -164,7 +165,7 @@ class Agent:
         self._asked = self.energy if own else goal
         self._goal, self._episode = goal_of(self._here, self._asked), None
         if self._goal is not None:
-            begun = _Episode(self._here, self._controller(self._here, self._goal, seed))
+            begun = Session(self._here, self._controller(self._here, self._goal, seed))
             self._episode = None if self.stack.beginning else begun  # which waits for the first observation
 
     def act(self, observation: Any) -> Any:
@@ -200,7 +201,7 @@ class Agent:
             return False
         if self._rules is None:
             self._rules = self._guard(self._here, learned=False)
-        return bool(self._rules.broken(self._here.encode(self.stack.codec.encode(observation))[0]))
+        return bool(broken(self._rules, self._here, self.stack.codec.encode(observation)))
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
@@ -213,7 +214,7 @@ class Agent:
         """
         batch = self.stack.codec.rows(observation, batched=True if np.ndim(episode_start) == 1 else None)
         rows = [observation] if batch is None else batch
-        states: list[_Episode | None] = list(state) if state is not None else [None] * len(rows)
+        states: list[Session | None] = list(state) if state is not None else [None] * len(rows)
         starts = np.broadcast_to(np.asarray(False if episode_start is None else episode_start, bool), len(rows))
         actions = []
         for i, row in enumerate(rows):
@@ -312,10 +313,10 @@ class Agent:
         first: np.ndarray,
         seed: int,
         goal: GoalLike = None,
-        like: _Episode | None = None,
+        like: Session | None = None,
         *,
         shown: Any = None,
-    ) -> _Episode:
+    ) -> Session:
         """An episode that begins with this observation, or in the midst of one that is `like` it. Its goal is that
         one, or the one of the last reset; or else what the observation asks for, as it was `shown`."""
         here = like.here if like else self._here.begun(first)
@@ -327,7 +328,7 @@ class Agent:
                 here = here.asked(mission_of(here.codec.asked(shown)))
         known = self._goal if goal is None and here is self._here else goal_of(here, asked)
         known = known or first_goal(here, shown)
-        return _Episode(here, self._controller(here, known, seed), like.seen[1:] if like else ())
+        return Session(here, self._controller(here, known, seed), like.seen[1:] if like else ())
 
     def _controller(self, here: Stack, goal: Goal, seed: int) -> Controller:
         if all(goal.at(k) is None for k in range(len(self.stack.levels))):
@@ -369,25 +370,6 @@ class Agent:
 
     def _to_action(self, macro: Tensor) -> Any:
         return self.stack.codec.decode(macro.numpy(force=True))
-
-
-class _Episode:
-    """One episode: the stack in its layout, its controller, and what was seen, the newest first."""
-
-    def __init__(self, here: Stack, controller: Controller, seen: tuple[np.ndarray, ...] = ()) -> None:
-        self.here, self.controller, self.seen = here, controller, seen
-
-    def act(self, observation: np.ndarray) -> tuple[tuple[Tensor, ...], Tensor]:
-        """An observation in canonical form -> its latents, and the action."""
-        self.seen = (observation, *self.seen)[: self.here.history]
-        latents = self.here.encode(self.seen[0], self.seen[1:])
-        if not self.controller.execution.step and (broken := self.controller.guard.broken(latents[0])):
-            rules = ", ".join(f"number {i + 1}" for i in broken)
-            raise UsageError(
-                f"constraints: {rules} of those given forbids the observation that the episode begins with: begin "
-                "elsewhere, or leave it out"
-            )
-        return latents, self.controller.act(latents)
 
 
 def _planner_for(stack: Stack, one: Any = "auto", proposal: Any = "prior", **settings: Any) -> PlannerFor:

@@ -25,7 +25,7 @@ RANKS = (
     ("planning",),
     ("control",),
     ("report",),
-    ("agent", "goals"),
+    ("agent", "goals", "session"),
     ("training", "evaluation"),
     ("testing", "doctor"),
     ("cli",),

@@ -60,12 +60,14 @@ class Controller:
         if execution.step:
             self._watch(latents)
         self.top_down.refine(latents)
-        if self.guard and not self._allowed(latents[0]):
+        allowed = not self.guard or self._allowed(latents[0])
+        if not allowed:
             execution.drop(0, "forbidden")
             self.top_down.refine(latents)
+            allowed = self._allowed(latents[0])
         plan = execution.plans.under_way(0)
         execution.step += 1
-        if len(plan.result) and (not self.guard or self._allowed(latents[0])):
+        if len(plan.result) and allowed:
             return plan.result.macros[plan.at]
         execution.plans[0] = None
         if self._stops(latents[0]):

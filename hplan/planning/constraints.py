@@ -6,10 +6,12 @@ sampled or walked along, whoever plans.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ from hplan.levels.level import Level
 from hplan.levels.readout import Readout, readout_of
 from hplan.types import Pairwise, StepCost, UsageError
 
-BETWEEN = 1.1  # times the way of a step: what makes it no longer than that lies between its ends
+BETWEEN = 8  # moments of a step of a level above 0 that are judged, at the most
 ERRORS, FEW = 256, 20  # latest errors of predictions that a margin is learned from; below the second, calibration alone
 
 
@@ -34,72 +36,74 @@ class Margin:
     calibrated: float
     alpha: float
     wanted: bool = True  # False: none is kept
-    errors: list[float] = field(default_factory=list)
+    errors: deque[float] = field(default_factory=lambda: deque(maxlen=ERRORS))
+    learned: float = 0.0  # from these errors
 
     def add(self, error: float) -> None:
-        self.errors = [*self.errors, error][-ERRORS:]
+        self.errors.append(error)
+        if len(self.errors) >= FEW:
+            self.learned = float(np.quantile(self.errors, 1 - self.alpha))
 
     @property
     def steps(self) -> float:
-        if not self.wanted:
-            return 0.0
-        if len(self.errors) < FEW:
-            return self.calibrated
-        return max(self.calibrated, float(torch.tensor(self.errors).quantile(1 - self.alpha)))
+        return max(self.calibrated, self.learned) if self.wanted else 0.0
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What play called a violation, as the level's own head learned it, as `hplan.types.StepCost`."""
+    """What play called a violation, as the level's own head learned it, as `hplan.types.StepCost`: no step is one, or
+    may be by an error of `margin`, if latents can be read."""
 
     violation: Pairwise
+    margin: Margin
+    readout: Readout | None = None
+    stride: float = 1.0
 
     def __call__(self, z: Tensor, following: Tensor) -> Tensor:
-        return torch.where(self.violation(z, following) > 0, torch.inf, 0.0)
+        worst = self.violation(z, following)
+        if self.readout is not None and self.margin.steps:
+            near = self.readout.encode(self.readout.around(following, self.margin.steps / self.stride)[1:])
+            ends = near.flatten(0, 1)
+            worst = torch.maximum(worst, self.violation(z.repeat(len(near), 1), ends).view(len(near), -1).amax(0))
+        return torch.where(worst > 0, torch.inf, 0.0)
 
 
 @dataclass(frozen=True)
 class Given:
-    """A caller's constraint at level 0, as `hplan.types.StepCost`: no step ends where it is broken, or may be by an
-    error of `margin`. From within, steps that lessen its energy are allowed.
+    """A caller's constraint, as `hplan.types.StepCost`: no step leads to where it is broken, or may be by an error of
+    `margin`. From within, steps that lessen its energy are allowed.
 
-    excess: (N, B, ...) -> (N, B), above 0 where it is broken, of what `readout.around` gives; without a readout of
-    latents (B, *z), and no margin is known."""
+    excess: (N, B, ...) -> (N, B), above 0 where it is broken, of observations as level 0 sees them; without a readout
+    of latents (B, *z), and no margin is known. stride: steps of level 0 that one of the level lasts. They are taken to
+    lead straight on, and several of them are judged."""
 
     excess: Callable[[Tensor], Tensor]
     readout: Readout | None
     margin: Margin
+    stride: float = 1.0
 
     def __call__(self, z: Tensor, following: Tensor) -> Tensor:
-        after = self.worst(following)
+        after = self.worst(following) if self.readout is None or self.stride < 2 else self._on_the_way(z, following)
         broken = after > 0
         if bool(broken.any()):
-            broken &= ~(after < self.worst(z))
+            broken[broken.clone()] = ~(after[broken] < self.worst(z[broken]))
         return torch.where(broken, torch.inf, 0.0)
 
-    def worst(self, z: Tensor, *, exactly: bool = False) -> Tensor:
-        """(B, *z) -> (B,): the excess there, and within the margin unless `exactly`."""
+    def worst(self, z: Tensor) -> Tensor:
+        """(B, *z) -> (B,): the excess there and within the margin."""
         if self.readout is None:
             return self.excess(z)
-        return self.excess(self.readout.around(z, 0.0 if exactly else self.margin.steps)).amax(0)
+        return self.excess(self.readout.around(z, self.margin.steps / self.stride)).amax(0)
 
-
-@dataclass(frozen=True)
-class Lifted:
-    """A caller's constraint seen from a level above over vectors, as `hplan.types.StepCost`: no step ends near or leads
-    past `forbidden` (K, *z), real latents that break it. near: steps of the level that count as there."""
-
-    level: Level
-    forbidden: Tensor
-    near: float
-
-    def __call__(self, z: Tensor, following: Tensor) -> Tensor:
-        unit = self.level.space.unit
-        before, after = (torch.cdist(each, self.forbidden) / unit for each in (z, following))
-        way = self.level.distance(z, following)[:, None]
-        past = (before + after < BETWEEN * way) | (after < self.near)
-        past &= before >= self.near  # from within, anything that leads out
-        return torch.where(past.any(1), torch.inf, 0.0)
+    def _on_the_way(self, z: Tensor, following: Tensor) -> Tensor:
+        """(B, *z) twice -> (B,): the worst excess after the first moment."""
+        assert self.readout is not None
+        moments = min(round(self.stride), BETWEEN)
+        ends = self.readout.around(following, self.margin.steps / self.stride)
+        shares = torch.arange(1, moments + 1, device=z.device).view(-1, *(1,) * (ends.ndim - 1)) / moments
+        start = self.readout.read(z)
+        passed = start + shares * (ends[0] - start) + (ends - ends[0])[:, None]  # (N, moments, B, ...)
+        return self.excess(passed.flatten(0, 1)).amax(0)
 
 
 @dataclass(frozen=True)
@@ -133,9 +137,12 @@ class Guard:
         return cost is None or bool(cost(z[None], following[None])[0].isfinite())
 
     @torch.inference_mode()
-    def broken(self, z: Tensor) -> tuple[int, ...]:
-        """Which of the given constraints a latent (*z) of level 0 breaks, without any margin."""
-        return tuple(i for i, each in enumerate(self.given) if float(each.worst(z[None], exactly=True)[0]) > 0)
+    def broken(self, seen: Tensor, z: Tensor) -> tuple[int, ...]:
+        """Which of the given constraints an observation breaks, without any margin: as level 0 sees it, (1, ...), and
+        its latent (1, *z) there."""
+        seen = seen if seen.is_floating_point() else seen.long()
+        shown = (z if each.readout is None else seen[None] for each in self.given)
+        return tuple(i for i, (each, x) in enumerate(zip(self.given, shown, strict=True)) if float(each.excess(x)) > 0)
 
 
 NOTHING = Guard((), (), Margin(0.0, 0.0))
@@ -167,19 +174,13 @@ def guard_of(
         for k, level in enumerate(levels):
             violation = getattr(level, "violation", None)  # a level of one's own need not have one
             if violation is not None:
-                costs[k].append(Learned(violation))
+                costs[k].append(Learned(violation, margin, readout_of(levels[: k + 1]), level.stride))
     rules = tuple(_rule(bottom, each, margin, newest) for each in given)
-    for rule in rules:
-        costs[0].append(rule)
-        real = None if rule.readout is None else rule.readout.real
-        z = None if real is None else real[rule.worst(real, exactly=True) > 0]
-        if z is None or not len(z):
-            continue
-        for k, level in enumerate(levels[1:], 1):
-            z = level.encode(z)
-            if level.capabilities.discrete:
-                break
-            costs[k].append(Lifted(level, z, margin.steps / level.stride))
+    costs[0] += rules
+    readable = [rule for rule in rules if rule.readout is not None]
+    for k in range(1, len(levels) if readable else 0):
+        if (readout := readout_of(levels[: k + 1])) is not None:
+            costs[k] += [replace(rule, readout=readout, stride=levels[k].stride) for rule in readable]
     joined = tuple(None if not each else each[0] if len(each) == 1 else Every(tuple(each)) for each in costs)
     return Guard(joined, rules, margin)
 
@@ -192,13 +193,17 @@ def _rule(level: Level, given: Any, margin: Margin, newest: int | None) -> Given
             f"constraint {constraint!r}: expected an energy over level-0 latents with a `threshold`, or a function of "
             "observations that is above 0 where they are forbidden"
         )
-    threshold = getattr(constraint, "threshold", None)
+    threshold, readout = getattr(constraint, "threshold", None), readout_of([level])
     if threshold is None:
-        return Given(lambda seen: _asked(constraint, seen[..., :newest]), readout_of(level), margin)
+        if readout is None:
+            raise UsageError(
+                f"a constraint on observations: what {type(level.encoder).__name__} encodes cannot be read from its "
+                "latents; give an energy over level-0 latents (with a `threshold`)"
+            )
+        return Given(lambda seen: _asked(constraint, seen[..., :newest]), readout, margin)
     if getattr(constraint, "level", 0) != 0:
         raise UsageError(f"constraint {constraint!r} is for level {constraint.level}; expected one of level 0")
-    readout = None if level.capabilities.discrete or not hasattr(level.encoder, "scale") else readout_of(level)
-    if readout is None:
+    if readout is None or level.capabilities.discrete:
         return Given(lambda z: _asked(constraint, z[None], "latents")[0] - threshold, None, margin)
 
     def excess(seen: Tensor) -> Tensor:

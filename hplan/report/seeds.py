@@ -20,7 +20,8 @@ def seeds_table(
     figures: tuple[str, ...] = (),
 ) -> str:
     """Markdown. Success is that of all episodes, with its `interval` (of successes, episodes), the range over seeds,
-    and that of every goal, where they are named, as a mean over seeds; costs are means over seeds.
+    and that of every goal, where they are named, as a mean over seeds; costs are means over seeds. Where anything broke
+    a rule: violations of an episode on average, and how many episodes had any.
 
     figures: dotted names of what to show of every level of the inspections of agents of the same task and cell (on
     average over seeds, level 0 first); a cell of results may tell more apart than one of inspections, such as levels.
@@ -30,7 +31,8 @@ def seeds_table(
         groups.setdefault((result.task, _key(cell)), []).append(result)
     keys = list(dict.fromkeys(key for _, cell in groups for key, _ in cell))
     head = ["task", *keys, "depth", "seeds", "episodes", "success", "95 %", "by seed", "by goal"]
-    head += ["evaluations/step", "ms/step", *figures]
+    broke = any(result.constraint_violations > 0 for _, result in results)
+    head += [*(("violations", "in episodes") if broke else ()), "evaluations/step", "ms/step", *figures]
     rows: list[list[str]] = []
     for (task, cell), group in groups.items():
         episodes, successes = sum(r.episodes for r in group), sum(r.successes for r in group)
@@ -47,6 +49,7 @@ def seeds_table(
                 "–".join(f"{100 * bound:.0f}" for bound in interval(successes, episodes)),
                 f"{min(rates):.0f}–{max(rates):.0f}",
                 _by_goal(group),
+                *(_violations(group) if broke else ()),
                 number(sum(r.predictor_evals_per_step for r in group) / len(group)),
                 number(sum(r.plan_ms_per_step for r in group) / len(group), 2),
                 *(_by_level(same, figure) for figure in figures),
@@ -57,6 +60,11 @@ def seeds_table(
 
 def _key(cell: Condition) -> tuple[tuple[str, str], ...]:
     return tuple((key, value) for key, value in cell.items() if key not in ("seed", "task"))
+
+
+def _violations(group: list[Result]) -> tuple[str, str]:
+    broken = [record["violations"] for result in group for record in result.records]
+    return number(sum(broken) / max(len(broken), 1), 2), f"{sum(each > 0 for each in broken):,}"
 
 
 def _by_goal(group: list[Result]) -> str:

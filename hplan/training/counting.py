@@ -171,8 +171,8 @@ class _TableLevel:
         if not bool(broke.any()):
             return
         known, count = replace(steps, macros=1, macro=torch.zeros_like(steps.macro)), len(steps.sizes)
-        table = _joint(known, broke, after=True) if count == 1 else factor(known, broke, count + 1)
-        sizes = {"contexts": len(table.keys), "entries": len(table.values), "columns": 2 * (count + 1)}
+        table = _decided(known, broke, count)
+        sizes = table.sizes | {"columns": 2 * (count + 1)}
         level.made_anew("violation", kind="tables", **sizes).broke.load_state_dict(table.state_dict())
 
     def _pays(self, level: Level, steps: Steps, count: int) -> None:
@@ -187,8 +187,8 @@ class _TableLevel:
             kinds = torch.zeros(int(which.max()) + 1, dtype=torch.double).index_reduce_(
                 0, which, steps.reward, "mean", include_self=False
             )
-        paid = _joint(steps, which, after=True) if count == 1 else factor(steps, which, count + 1)
-        sizes = {"contexts": len(paid.keys), "entries": len(paid.values), "columns": 2 * (count + 1)}
+        paid = _decided(steps, which, count)
+        sizes = paid.sizes | {"columns": 2 * (count + 1)}
         sizes |= {"macros": level.macro.size, "rewards": len(kinds), "latents": level.space.count}
         head = level.made_anew("returns", kind="tables", discount=self.discount, **sizes)
         head.paid.load_state_dict(paid.state_dict())
@@ -205,6 +205,11 @@ def _ends(steps: Steps, count: int) -> Tensor:
     ends = arrivals.argmax(1)
     ends[steps.before[:, 0]] = 0
     return ends
+
+
+def _decided(steps: Steps, values: Tensor, count: int) -> Conditional:
+    """The table of what is no variable and comes of a step, values (N,), of so many variables."""
+    return _joint(steps, values, after=True) if count == 1 else factor(steps, values, count + 1)
 
 
 def _joint(steps: Steps, values: Tensor, *, after: bool) -> Conditional:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hplan.levels.heads.violation import MapViolation
-from hplan.planning.constraints import FEW, Given, Guard, Margin, _asked
+from hplan.planning.constraints import FEW, Given, Guard, Learned, Margin, _asked
 from hplan.planning.mppi import PathIntegral
 from hplan.planning.rollout import Scored
 from hplan.planning.search import BestFirstSearch
@@ -81,6 +81,54 @@ def test_from_within_only_steps_that_lead_out_are_allowed() -> None:
     z = torch.tensor([[1.0], [1.0], [1.0], [5.0], [5.0]])
     following = torch.tensor([[2.0], [0.0], [4.0], [4.0], [2.0]])
     assert rule(z, following).isinf().tolist() == [False, True, False, False, True]
+
+
+class Shown:
+    """Latents (B, 1) on a line are what they look like; a step of level 0 is 1."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x
+
+    read = encode
+
+    def around(self, z: Tensor, margin: float) -> Tensor:
+        return torch.stack([z, z + margin, z - margin])
+
+
+def between_four_and_six(seen: Tensor) -> Tensor:
+    return 1.0 - (seen[..., 0] - 5.0).abs()
+
+
+def test_a_step_of_a_level_above_leads_past_nothing_that_is_forbidden() -> None:
+    rule = Given(between_four_and_six, Shown(), Margin(0.0, 0.01), stride=8.0)
+    z = torch.tensor([[0.0], [0.0], [8.0], [3.0]])
+    following = torch.tensor([[8.0], [3.0], [9.0], [5.0]])
+    assert rule(z, following).isinf().tolist() == [True, False, False, True]
+    assert not bool(Given(between_four_and_six, Shown(), Margin(0.0, 0.01))(z[:1], following[:1]).isinf())
+
+
+def test_from_within_a_step_of_a_level_above_leads_out_and_not_across() -> None:
+    rule = Given(between_four_and_six, Shown(), Margin(0.0, 0.01), stride=8.0)
+    z, following = torch.tensor([[4.5], [4.5]]), torch.tensor([[2.0], [8.0]])
+    assert rule(z, following).isinf().tolist() == [False, True]
+
+
+def test_a_margin_is_kept_from_what_is_given_and_from_what_was_learned() -> None:
+    z, following = torch.tensor([[0.0], [0.0]]), torch.tensor([[3.6], [3.2]])
+    given = Given(between_four_and_six, Shown(), Margin(0.5, 0.01))
+    learned = Learned(lambda z, following: between_four_and_six(following), Margin(0.5, 0.01), Shown())
+    for rule in (given, learned):
+        assert rule(z, following).isinf().tolist() == [True, False]
+    without = Learned(learned.violation, Margin(0.5, 0.01, wanted=False), Shown())
+    assert not bool(without(z, following).isinf().any())
+
+
+def test_an_observation_is_judged_as_it_is() -> None:
+    """Without margin, and without the detour by what its latent looks like."""
+    rules = (Given(between_four_and_six, Shown(), Margin(0.5, 0.01)), forbidding(7))
+    guard = Guard(rules, rules, Margin(0.5, 0.01))
+    assert guard.broken(torch.tensor([[3.9]]), torch.tensor([[7]])) == (1,)
+    assert guard.broken(torch.tensor([[4.1]]), torch.tensor([[6]])) == (0,)
 
 
 def test_a_margin_is_as_wide_as_errors_are_at_the_nominal_rate() -> None:

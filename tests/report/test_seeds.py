@@ -32,3 +32,17 @@ def test_seeds_of_a_cell_are_one_row() -> None:
     assert pooled.endswith("| 5.00 / 2.00 |")
     assert "| 0 % | 0–100 | 0–0 | – |" in control
     assert control.endswith("| – |")
+
+
+def test_violations_are_told_where_there_are_any() -> None:
+    kept = summarise([], task="maze", agent="one", method="hierarchical", replan="surprise", seed=0, levels_info=())
+    broke = replace(kept, constraint_violations=1.5, records=[{"violations": 3}, {"violations": 0}])
+    interval = lambda k, n: (0.0, 1.0)  # noqa: E731 - not what is tested
+    with_them = replace(kept, episodes=2), replace(broke, episodes=2)
+    head, _, none, some = seeds_table(
+        [({"guard": str(i)}, one) for i, one in enumerate(with_them)], [], interval
+    ).splitlines()
+    assert "| violations | in episodes |" in head
+    assert "| 0.00 | 0 |" in none
+    assert "| 1.50 | 1 |" in some
+    assert "violations" not in seeds_table([({"guard": "0"}, with_them[0])], [], interval)
