@@ -45,6 +45,13 @@ class PointOut(gymnasium.Env):
         return self.seen(), float(success), said, False, {}
 
 
+class NextTo(PointOut):
+    """The same where a corner of the apple's cell is not near enough."""
+
+    def right(self) -> bool:
+        return bool(np.abs(self.at - self.apple).sum() == 1)
+
+
 class SayWhere(PointOut):
     """The same in a square without things, seen as two numbers: it has to be said in the upper left quarter."""
 
@@ -62,4 +69,5 @@ class SayWhere(PointOut):
 
 
 gymnasium.register("PointOut-v0", PointOut, max_episode_steps=40)
+gymnasium.register("NextTo-v0", NextTo, max_episode_steps=40)
 gymnasium.register("SayWhere-v0", SayWhere, max_episode_steps=40)

@@ -105,13 +105,17 @@ def adapt(
     seed: Annotated[int, options.seeds("Of play, training and the episodes before and after")] = 0,
     task: options.OtherTask = None,
     episodes: Annotated[int, options.number("Of evaluation, before and after")] = 20,
+    world_model: Annotated[
+        bool, typer.Option("--world-model", help="Learn the world model anew, too, in each of four rounds")
+    ] = False,
 ) -> None:
-    """Tune what an agent knows of reward in the world itself; its world model stays as it is."""
+    """Tune what an agent knows of reward in the world itself, and its world model only if asked to."""
     from hplan.report.table import number
     from hplan.training.adapt import adapt as run
 
     with Bars() as progress:
-        found = run(agent, out, task=task, steps=steps, seed=seed, episodes=episodes, progress=progress)
+        options_ = {"steps": steps, "seed": seed, "episodes": episodes, "world_model": world_model}
+        found = run(agent, out, task=task, progress=progress, **options_)
     before, after = (number(result.return_mean, 2) for result in (found.before, found.after))
     print(f"{out}: mean return {after} of {episodes} episodes, and {before} before; {steps:,} steps were played")
 

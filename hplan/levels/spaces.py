@@ -145,12 +145,13 @@ class DiscreteMap(nn.Module):
         there = self.movers[z] if self.tokens == 1 else z % self.tokens > 0
         return there.flatten(1).long().argmax(1)
 
-    def beside(self, z: Tensor) -> Tensor:
-        """(B, H, W) -> (B, H, W): what is more than a cell away from the mover is as what lies outside."""
+    def beside(self, z: Tensor, within: int) -> Tensor:
+        """(B, H, W) -> (B, H, W): what is farther from the mover is as what lies outside. `within`: a squared distance,
+        1 for the four cells next to it, 2 for eight."""
         row, column = (torch.arange(size, device=z.device) for size in z.shape[1:])
         at = self.mover(z)[:, None]
-        near = ((row - at // z.shape[2]).abs() <= 1)[:, :, None] & ((column - at % z.shape[2]).abs() <= 1)[:, None]
-        return torch.where(near, z, self.outside)
+        rows, columns = (row - at // z.shape[2]).square(), (column - at % z.shape[2]).square()
+        return torch.where(rows[:, :, None] + columns[:, None] <= within, z, self.outside)
 
     def changed(self, z: Tensor, following: Tensor) -> Tensor:
         """(B, H, W) twice -> (B,) bool: whether anything happened, as far as this level sees."""

@@ -1,7 +1,8 @@
 """Adapting an agent to reward in the world itself: it plays towards it, and learns from what that brought.
 
-The world model stays as it is. What is learned anew after every round, from all play so far, is what steps pay, values
-and the policy. As model-based policy optimisation does (Janner et al., 2019, arXiv 1906.08253), but for planning.
+What is learned anew after every round, from all play so far, is what steps pay, values and the policy; and the world
+model, if asked for, which else stays as it is. As model-based policy optimisation does (Janner et al., 2019, arXiv
+1906.08253), but for planning.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from hplan.agent import Agent, load
+from hplan.config import TaskConfig
 from hplan.evaluation.run import evaluate
 from hplan.files import locked
 from hplan.levels.heads.returns import returns_stages
@@ -26,6 +29,7 @@ from hplan.registry import agent_path, task_for
 from hplan.threads import reproducible
 from hplan.training.eye import seen
 from hplan.training.fit import Progress, Run
+from hplan.training.learn import abstraction_of, settings_of, train
 from hplan.training.train import run_stages
 from hplan.types import Result, UsageError
 from hplan.validation import Count, Seed, checked
@@ -54,13 +58,16 @@ def adapt(
     seed: Seed = 0,
     episodes: Count = 20,
     critic_steps: Count = 6000,
+    world_model: bool = False,
     progress: Progress | None = None,
 ) -> Adapted:
     """Tune an agent that aims for reward in its own task, and save it in `out`.
 
     It plays `steps` steps in rounds, one action in ten at random, and learns rewards and values from these and from the
     play that it was trained on, where that still lies beside it. Levels, thresholds and landmarks stay as they are.
-    `episodes`: of evaluation, before and after. Called again with the same arguments it goes on where it stopped.
+    With `world_model` all of them are learned anew, too, now that it has been where values lead: every round takes as
+    long as the training did. `episodes`: of evaluation, before and after. Called again with the same arguments it goes
+    on where it stopped.
 
     Raises UsageError for an agent that knows no reward, and HplanError where the environment fails.
     """
@@ -91,7 +98,8 @@ def adapt(
                     driver=lambda env, rng, _steps, now=now: AgentPlay(now, env, rng),
                 )
                 stores.append(folder / "play")
-            player = _learned(player, load_play(*stores), Run(seed, folder / "stages", "cpu", progress), critic_steps)
+            run, known = Run(seed, folder / "stages", "cpu", progress), load_play(*stores)
+            player = _anew(player, known, run, where) if world_model else _learned(player, known, run, critic_steps)
         results = [evaluate(one, where, episodes=episodes, seed=seed, progress=progress) for one in (first, player)]
         brought = {"steps": steps, "before": results[0].return_mean, "after": results[1].return_mean}
         stack = replace(player.stack, train={**first.stack.train, "adapted": brought})
@@ -129,6 +137,18 @@ def _learned(agent: Agent, play: Play, run: Run, steps: int) -> Agent:
     run_stages(returns_stages(level, known, seed=run.seed, **options), run)
     level.eval().requires_grad_(False)
     return Agent(replace(stack, levels=(level, *stack.levels[1:])))
+
+
+def _anew(agent: Agent, play: Play, run: Run, task: TaskConfig) -> Agent:
+    """All of the agent learned anew, as it was learned first."""
+    stack = agent.stack
+    specs = stack.codec.observation_spec, stack.codec.action_spec
+    cutting = abstraction_of(task, specs, "auto", stack.train["settings"].get("encoder", "auto"))
+    settings = settings_of(task, specs, cutting, stack.train["settings"] | {"history": stack.history})
+    paid = replace(play, success=torch.zeros_like(play.success))
+    found = train(paid, cutting, settings, levels=len(stack.levels), run=run)
+    measured = {name: getattr(found, name) for name in ("calibration", "tolerance", "edges", "beginning")}
+    return Agent(replace(stack, levels=found.levels, **measured))
 
 
 def _told(progress: Progress, stage: str) -> Callable[[int, int], None]:

@@ -104,7 +104,7 @@ def learn(
     networks_on, out = _device(device), Path(out)
     codec = _codec(config)
     specs = codec.observation_spec, codec.action_spec
-    cutting = _abstraction(config, specs, abstraction, encoder)
+    cutting = abstraction_of(config, specs, abstraction, encoder)
     paid = _learns_rewards(cutting, specs[0])
     if config.goal == "reward" and not paid:
         raise UsageError(f"--goal reward: {NO_REWARDS}")
@@ -112,7 +112,7 @@ def learn(
     own |= {} if encoder == "auto" else {"encoder": name_of("encoder", encoder)}
     own |= {} if history is None else {"history": history}
     own |= {} if objective is None else _objectives(objective, specs[0], cutting, config.name)
-    chosen = _settings(config, specs, cutting, own)
+    chosen = settings_of(config, specs, cutting, own)
     recorded = None if play_from is None else Manifest.load(Path(play_from))
     if recorded is not None:
         _check_play(recorded, config, specs)
@@ -193,7 +193,7 @@ def _codec(task: TaskConfig) -> Codec:
     return world.codec
 
 
-def _abstraction(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], one: Any, encoder: Any) -> Any:
+def abstraction_of(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], one: Any, encoder: Any) -> Any:
     """The class by its name; `auto`: events where observations are maps of symbols, or images made of tiles, which no
     encoder makes vectors, and actions are discrete."""
     kind, symbols = specs[0].kind, specs[0].kind == "symbols"
@@ -244,7 +244,7 @@ def _objectives(one: Any, spec: ObservationSpec, abstraction: Any, task: str) ->
     return chosen
 
 
-def _settings(
+def settings_of(
     task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], abstraction: Any, values: Mapping[str, Any]
 ) -> Any:
     """Those of the abstraction, checked before anything is played."""

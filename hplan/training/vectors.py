@@ -23,6 +23,7 @@ from hplan.objectives.welsch import trust
 from hplan.objectives.whole_batch import own_rows, whole_batch
 from hplan.parts import find
 from hplan.play.play import Play
+from hplan.training.chance import repeatable
 from hplan.training.train import History, Ratio
 from hplan.types import ActionSpec, ObservationSpec
 from hplan.validation import Count, Integer, NonNegative, Number, validated
@@ -33,6 +34,7 @@ LATTICE = 1.0  # steps across a cell of the lattice that tells latents apart whe
 SQUARED = 600  # first steps of training level 0, in which nothing counts as chance: it knows too little to say, unless
 # an eye learned before it; in these steps, ends of a leap would become one place, and stay it
 RAREST_OBSERVED = 1.5  # times that a row counts at level 0: of many more, leaps of chance would pass for long steps
+RARE = 8  # one in so many of a batch is a rare long step that is no chance, where there are any
 SUPPORT_STEPS, SUPPORT_BATCH = 1000, 1024  # of the classifier of where play has been
 MOVING = 0.25  # a window moved if its step is more than this share of a long one (the 95th percentile)
 SMALLEST_RATE = 1e-3  # of latents that collapse: the unit does not vanish with them
@@ -211,15 +213,25 @@ def level_stages(
     if conditioning is not None and layouts is not None:
         conditioning.measure(layouts.places)
     criterion = Criterion(settings.objective, level.space.size, level.encoder)
+    certain, rare = torch.zeros(len(play), dtype=torch.bool), rows[:0]
+    if level.index == 0 and play.observation_spec.kind == "vector":
+        rare = repeatable(play)
+        certain[rare] = True
+        rare = rare[torch.isin(rare, rows)]
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         drawn = even(settings.batch, generator)
+        if len(rare):
+            share = settings.batch // RARE
+            drawn[:share] = rare[torch.randint(len(rare), (share,), generator=generator)]
         at = drawn[:, None]
         actions = play.actions[at + within]
         if level.index:
             actions = actions.unflatten(1, (rollout, stride))
         below = play.below[at + joints]
-        robust = level.index == 0 and (step >= SQUARED or play.observation_spec.kind == "image")
+        robust = None
+        if level.index == 0 and (step >= SQUARED or play.observation_spec.kind == "image"):
+            robust = ~certain[at + within]
         here = level_at(level, play, drawn)
         value, figures = joint_loss(
             here, below, actions, generator, criterion, inverse=settings.inverse, robust=robust, slow=slow
@@ -245,14 +257,14 @@ def joint_loss(
     criterion: Criterion,
     *,
     inverse: bool = True,
-    robust: bool = False,
+    robust: Tensor | None = None,
     slow: float = 0.0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Open-loop prediction in units of a step, by `criterion`; inverse dynamics or codes; compatibility; of H steps.
 
     below (B, H + 1, *inputs); actions (B, H, ...) at level 0, (B, H, S, ...) above, of S environment steps each.
-    `inverse`: whether latents of level 0 have to tell the action between them. `robust`: what is predicted far off
-    counts as chance, and is not learned. `slow`: weight of slowness.
+    `inverse`: whether latents of level 0 have to tell the action between them. `robust` (B, H) bool: steps of which
+    what is predicted far off counts as chance, and is not learned. `slow`: weight of slowness.
     """
     z = level.encode(below)
     copy = criterion.follow(level.encoder)
@@ -270,8 +282,8 @@ def joint_loss(
     unit = dynamics.rate * z.shape[-1] ** 0.5  # a typical step has length one
     predicted, target = torch.stack(path[1:], 1).flatten(0, 1) / unit, targets.flatten(0, 1) / unit
     costs = criterion.objective.agreement(predicted, whole_batch(target), own_rows(target))
-    if robust:
-        costs = costs * trust(predicted, target, whole_batch(end - start) / unit)
+    if robust is not None:
+        costs = costs * trust(predicted, target, whole_batch(end - start) / unit).where(robust.flatten(), 1.0)
     spread = criterion.objective.spread(whole_batch(z[:, 0]))
     if level.index:
         contrast = level.compatibility_head.loss(level, z[:, 0], z[:, 1])

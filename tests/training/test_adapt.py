@@ -61,6 +61,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def test_the_world_model_is_learned_anew_where_that_is_asked_for(run: Path, tmp_path: Path) -> None:
+    options = {"steps": 200, "episodes": 2, "critic_steps": 60}
+    found = hplan.adapt(run, tmp_path / "adapted", task=meadow, world_model=True, **options)
+    best = sum(min(0.2 * step, 1.0) for step in range(1, 11))
+    assert found.after.return_mean == pytest.approx(best, abs=0.01)
+    before, after = (one.stack.levels[0].state_dict() for one in (hplan.load(run), hplan.load(tmp_path / "adapted")))
+    for part in ("dynamics", "space", "returns_head"):
+        assert any(not weights.equal(after[name]) for name, weights in before.items() if name.startswith(part)), part
+    again = hplan.adapt(run, tmp_path / "adapted", task=meadow, world_model=True, **options)
+    assert again.after.return_mean == found.after.return_mean
+
+
 def test_what_it_brought_is_said_and_the_world_model_stays(run: Path, tmp_path: Path) -> None:
     found = hplan.adapt(run, tmp_path / "adapted", task=meadow, steps=200, episodes=2, critic_steps=60)
     best = sum(min(0.2 * step, 1.0) for step in range(1, 11))

@@ -16,8 +16,8 @@ from hplan.agent import Agent
 from hplan.levels.heads.success import STOPS, stop_action
 from hplan.registry import load_task
 
-MAPS = {"base_steps": 400, "channels": 8, "hidden": 32}
-NUMBERS = {"base_steps": 1500, "above_steps": 200, "hidden": 32, "latent": 4}
+MAPS = {"base_steps": 200, "channels": 8, "hidden": 32}
+NUMBERS = {"base_steps": 600, "above_steps": 200, "hidden": 32, "latent": 4}
 
 
 def learned(name: str, out: Path, training: dict[str, Any]) -> Agent:
@@ -27,11 +27,14 @@ def learned(name: str, out: Path, training: dict[str, Any]) -> Agent:
 
 
 @pytest.mark.training
-@pytest.mark.parametrize(("name", "training"), [("PointOut-v0", MAPS), ("SayWhere-v0", NUMBERS)])
-def test_it_is_said_where_it_is_right(name: str, training: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "training", "beside"), [("PointOut-v0", MAPS, 2), ("NextTo-v0", MAPS, 1), ("SayWhere-v0", NUMBERS, 0)]
+)
+def test_it_is_said_where_it_is_right(name: str, training: dict[str, Any], beside: int, tmp_path: Path) -> None:
     agent = learned(name, tmp_path / "run", training)
     (level,) = agent.stack.levels
     assert level.stop == pointing_out.SAY
+    assert getattr(level.success_head, "beside", 0) == beside
     assert hplan.evaluate(agent, episodes=40, seed=60).success_rate >= 0.95
     random = hplan.evaluate(agent, episodes=40, seed=60, method="random").success_rate
     assert random <= 0.5, "or the world shows nothing"

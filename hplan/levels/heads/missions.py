@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 BATCH = 128
 LOOKED = 4096  # rows, at the most, that tell which part of a cell decides, of those rewarded and of the others
 CHANCE = 0.01  # share of them that may be otherwise
+MOSTLY = 0.3  # more often in rewarded maps than in others, from which a ground tells success though others say no
 HARD = 8  # times as many rows without success are looked at as are learned from: those most like success
 DROPPED = 0.25  # of a batch sees no mission, so that a goal without one still means any success
 # Another share sees it with words left out (word dropout; Iyyer et al., 2015), few or many: others say it in fewer.
@@ -72,6 +73,27 @@ def decisive(
     return None
 
 
+def mostly(
+    space: Any, latents: Callable[[Tensor], Tensor], positive: Tensor, negative: Tensor
+) -> tuple[Tensor, float] | None:
+    """(V + 1,) bool: symbols of the ground that rewarded maps show much more often than others do (Youden, 1950), where
+    none tells for certain, since what decides cannot all be seen; and by how much. None where no ground does."""
+    shares = []
+    for rows in (positive, negative):
+        if not len(rows):
+            return None
+        some = rows[torch.linspace(0, len(rows) - 1, min(len(rows), LOOKED)).long()]
+        there = [
+            torch.zeros(len(part), space.outside // space.tokens + 1).scatter_(
+                1, latents(part).flatten(1) // space.tokens, 1.0
+            )
+            for part in some.split(512)
+        ]
+        shares.append(torch.cat(there).mean(0))
+    told, best = (shares[0] - shares[1])[:-1].max(0)
+    return (torch.arange(space.outside + 1) // space.tokens == best, float(told)) if told >= MOSTLY else None
+
+
 @dataclass(frozen=True)
 class Even:
     """Rows (K,) by group, where those of each begin and how many they are: every group is drawn as often."""
@@ -98,23 +120,24 @@ class Telling:
     """What tells success of each of M missions over maps of V symbols, as counted.
 
     sees (M, 2) bool: whether success is a matter of the ground, of the mover; tells (M, V + 1) bool: which symbols tell
-    it, and never (M, V + 1) bool: which do not, whether play showed them or not.
+    it, and never (M, V + 1) bool: which do not, whether play showed them or not. told (M,): how surely, from 0 to 1.
     """
 
     sees: Tensor
     tells: Tensor
     never: Tensor
-
-    @property
-    def told(self) -> int:
-        """Missions of whose success some symbols tell."""
-        return int(self.tells.any(1).sum())
+    told: Tensor
 
     def where(self, z: Tensor, missions: Tensor, rewarded: Tensor) -> Tensor:
         """(B, H, W) bool: the cells that may tell success of maps z with missions (B,): any, but where these were
         rewarded. There, one that play shows to tell it, or else another that is there by chance learns to."""
         tells = self.tells[missions[:, None, None], z]
         return tells | ~(rewarded & tells.flatten(1).any(1))[:, None, None]
+
+    def own(self, latents: Callable[[Tensor], Tensor], rows: Tensor, of: Tensor) -> Tensor:
+        """(K,) bool: rows whose map has a symbol that tells success of their mission of (N,)."""
+        parts = [self.tells[of[part][:, None, None], latents(part)].flatten(1).any(1) for part in rows.split(512)]
+        return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.bool)
 
     def of(self, z: Tensor, missions: Tensor) -> Tensor:
         """(B,) bool: a map has a symbol that tells success of one of these missions, (B, M) float."""
@@ -141,9 +164,18 @@ class Asked:
     telling: Telling | None
 
     @staticmethod
-    def of_play(play: Play, success: Tensor, judged: Tensor, space: Any, latents: Callable[[Tensor], Tensor]) -> Asked:
+    def of_play(
+        play: Play,
+        success: Tensor,
+        judged: Tensor,
+        space: Any,
+        latents: Callable[[Tensor], Tensor],
+        *,
+        noisy: bool = False,
+    ) -> Asked:
         """play: with a reading of its missions. success, judged (N,) bool: rows that a rewarded step ended in; and
-        those that could have been. What tells is counted for words alone: numbers are others each time."""
+        those that could have been. What tells is counted for words alone: numbers are others each time. `noisy`: what
+        mostly tells is taken for it, and rows that say otherwise are left out."""
         reading = play.reading
         assert reading is not None
         missions = sorted(set(play.missions), key=str)
@@ -159,16 +191,33 @@ class Asked:
         if space.discrete:
             sees = torch.ones(len(missions), 2, dtype=torch.bool)
             tells = torch.zeros(len(missions), space.outside + 1, dtype=torch.bool)
+            told = torch.zeros(len(missions))
             counted = torch.nonzero(met)[:, 0].tolist() if isinstance(reading, Words) else []
             for mission in counted:
-                found = decisive(space, latents, *(rows[of[rows] == mission] for rows in (positive, negative)))
+                own = [rows[of[rows] == mission] for rows in (positive, negative)]
+                if noisy:
+                    ground = mostly(space, latents, *own)
+                    found = None if ground is None else ((True, False), *ground)
+                else:
+                    certain = decisive(space, latents, *own)
+                    found = None if certain is None else (*certain, 1.0)
                 if found is not None:
-                    sees[mission], tells[mission] = torch.tensor(found[0]), found[1]
-            telling = Telling(sees, tells, _never(tells, sees, space.tokens))
+                    sees[mission], tells[mission], told[mission] = torch.tensor(found[0]), found[1], found[2]
+            telling = Telling(sees, tells, _never(tells, sees, space.tokens), told)
+            if noisy:
+                positive, negative, other = (
+                    rows[telling.own(latents, rows, of) == rewarded]
+                    for rows, rewarded in ((positive, True), (negative, False), (other, False))
+                )
         apart = torch.from_numpy(reading.apart(codes.numpy()))
         parted = isinstance(reading, Words) and bool((codes.sum(1) > 1).any())
         drawn = Even.of(positive, of), Even.of(negative, of), other
         return Asked(codes, of, apart, parted, int(met.sum()), *drawn, telling)
+
+    @property
+    def told(self) -> float:
+        """Of how many missions symbols tell success; one that is told in half the cases more is half a mission."""
+        return float(self.telling.told.sum()) if self.telling else 0.0
 
     def drawn(
         self, level: Level, latents: Callable[[Tensor], Tensor], generator: torch.Generator

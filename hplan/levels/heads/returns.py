@@ -185,24 +185,29 @@ def returns_stages(level: Level, play: Play, *, discount: float, hidden: int, st
 
 
 def _paid(level: Level, play: Play, rows: Tensor, rewards: Tensor, ended: Tensor) -> Loss:
-    """Squared error of rewards, in the usual size of one, and cross-entropy of ends. Half a batch is as play had it; of
-    the other half, rewards of every size and ends are as often."""
-    head, sizes = level.returns_head, rewards
-    low, high = sizes[rows].min(), sizes[rows].max()
-    rare = Even.of(rows, ((sizes - low) / (high - low).clamp(min=1e-9) * (BINS - 1)).long())
+    """Squared error of rewards, in the usual size of one, and cross-entropy of ends, of steps as the level predicts
+    them: that is what plans will show. Half a batch is as play had it; of the other half, rewards of every size and
+    ends are as often. Rewards count as much as they are drawn too seldom, so that what is learned is their mean."""
+    head = level.returns_head
+    low, high = rewards[rows].min(), rewards[rows].max()
+    size = ((rewards - low) / (high - low).clamp(min=1e-9) * (BINS - 1)).clamp(0, BINS - 1).long()
+    rare, often = Even.of(rows, size), torch.bincount(size[rows], minlength=BINS) / len(rows)
     last = rows[ended[rows]]
     ends = EvenDraws(last, play.below[last].flatten(1).float()) if len(last) else None
+    usual, other = BATCH // 2, BATCH // 2 if ends is None else BATCH // 4
+    chance = (usual * often + other * (often > 0) / (often > 0).sum()) / (usual + other)  # of each size to be drawn
+    weight = (often / chance.clamp(min=1e-9))[size]
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        usual = rows[torch.randint(len(rows), (BATCH // 2,), generator=generator)]
-        drawn = (
-            [rare(BATCH // 2, generator)] if ends is None else [each(BATCH // 4, generator) for each in (rare, ends)]
-        )
-        at = torch.cat([usual, *drawn])
+        at = torch.cat([rows[torch.randint(len(rows), (usual,), generator=generator)], rare(other, generator)])
+        paid = len(at)
+        at = at if ends is None else torch.cat([at, ends(BATCH - paid, generator)])
+        here = level_at(level, play, at)
         with torch.no_grad():
-            z, following = level.encode(play.below[at]), level.encode(play.below[at + 1])
-        reward, end = head.told(level_at(level, play, at), z, play.actions[at], following)
-        off = F.mse_loss(reward, rewards[at] / head.unit)
+            z = level.encode(play.below[at])
+            following = here.predict(z, play.actions[at])
+        reward, end = head.told(here, z, play.actions[at], following)
+        off = (weight[at] * (reward - rewards[at] / head.unit).square())[:paid].mean()
         told = F.binary_cross_entropy_with_logits(end, ended[at].float())
         return off + told, {"reward": off.detach().sqrt(), "end": told.detach()}
 

@@ -31,6 +31,7 @@ TOLD = 0.1  # loss at the end, above which a classifier may have begun badly
 BEGINNINGS = 4  # at the most, of which the best is kept
 LATEST = 5  # points of a curve that tell the loss at its end
 STOPS, SAME = 10, 0.99  # successes, at the fewest, and share of them, from which one action that changes nothing is why
+NEAR = (0, 1, 2)  # what may tell success: anything, what is next to the mover, or at its corners, too
 QUERIES = 8  # ways in which a cell may match a mission: "the blue ball" is a ball and blue where the words say so
 
 
@@ -63,11 +64,12 @@ class MapSuccess(nn.Module):
         mission: int = 0,
         reads: tuple[int, ...] = (),
         ground: int = 0,
-        beside: bool = False,
+        beside: int = 0,
         stop: int | None = None,
     ) -> None:
         """`mission`: numbers of the code that is read; 0 for none. `stop`: the action that has to be done there.
-        `beside`: only what is next to the mover can say so. `reads`: the first channel of a cell that is read and the
+        `beside`: only what is that near
+        the mover can say so, a squared distance; 0: anything. `reads`: the first channel of a cell that is read and the
         one after the last; () for all of them. `ground`: of those that are read, how many are the ground's; 0 where
         there is nothing else."""
         super().__init__()
@@ -95,7 +97,7 @@ class MapSuccess(nn.Module):
         """z (B, *z). sees (B, parts) bool: which parts of a cell may match the mission; where (B, H, W) bool: which
         cells may say so; None: all."""
         mission = level.mission if self.mission else None
-        z = level.space.beside(z) if self.beside else z
+        z = level.space.beside(z, self.beside) if self.beside else z
         one = mission is None or mission.ndim == 1
         if one and sees is None and where is None and not self.training:
             said = self._table(level, mission)[z]
@@ -178,24 +180,19 @@ def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: T
     learned: Loss = classification
     steps = STEPS if reading is None else READING * STEPS
     options: dict[str, Any] = {} if stop is None else {"stop": stop}
-    beside = False
+    beside = 0
     if reading is not None:
         torch.manual_seed(stage_seed(seed, name))
         ground = {"ground": getattr(level.space, "ground_channels", 0)} if level.space.discrete else {}
         head = level.made_anew("success", mission=reading.size, **options, **ground)
-        asked = Asked.of_play(play, success, judged, level.space, latents)
-        if asked.telling and asked.telling.told < asked.met:
-            near = Asked.of_play(play, success, judged, level.space, _beside(level, latents))
-            beside = bool(near.telling and near.telling.told > asked.telling.told)
-            asked = near if beside else asked
+        asked, beside = _asked(level, latents, play, success, judged)
         if beside:
             head.beside = level.parts["success"]["beside"] = beside
-        learned = _by_mission(level, _beside(level, latents) if beside else latents, success, asked)
+        learned = _by_mission(level, _within(level, latents, beside), success, asked)
     elif isinstance(head, MapSuccess):
-        found = decisive(level.space, latents, positive, negative)
-        if found is None:
-            found = decisive(level.space, _beside(level, latents), positive, negative)
-            beside = found is not None
+        told = {near: decisive(level.space, _within(level, latents, near), positive, negative) for near in NEAR}
+        beside = next((near for near in NEAR if told[near] is not None), 0)
+        found = told[beside]
         if found is not None and (beside or found[0] != (True, True)):
             ground, channels = level.space.ground_channels, level.space.channels
             reads = {(True, False): (0, ground), (False, True): (ground, channels), (True, True): ()}[found[0]]
@@ -220,9 +217,30 @@ def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: T
     head.requires_grad_(False)
 
 
-def _beside(level: Level, latents: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The same latents as far as they are next to the mover."""
-    return lambda rows: level.space.beside(latents(rows))
+def _asked(
+    level: Level, latents: Callable[[Tensor], Tensor], play: Play, success: Tensor, judged: Tensor
+) -> tuple[Asked, int]:
+    """What missions of play asked for, and how near the mover what tells it has to be; 0 where that is all the same.
+    Where nothing tells it for certain, however near, what mostly does."""
+    asked = Asked.of_play(play, success, judged, level.space, latents)
+    if asked.telling is None or asked.told == asked.met:
+        return asked, 0
+    for noisy in (False, True):
+        tried = {
+            near: Asked.of_play(play, success, judged, level.space, _within(level, latents, near), noisy=noisy)
+            for near in NEAR[1:]
+        }
+        best = max(tried, key=lambda near: tried[near].told)
+        if tried[best].told > asked.told:
+            return tried[best], best
+        if asked.told:
+            break
+    return asked, 0
+
+
+def _within(level: Level, latents: Callable[[Tensor], Tensor], beside: int) -> Callable[[Tensor], Tensor]:
+    """The same latents as far as they are that near the mover."""
+    return (lambda rows: level.space.beside(latents(rows), beside)) if beside else latents
 
 
 def _loss_at_end(curve: Curve) -> float:

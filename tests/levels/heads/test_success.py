@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hplan.goals import goal_of
 from hplan.levels.heads import success
-from hplan.levels.heads.missions import _never, decisive
+from hplan.levels.heads.missions import _never, decisive, mostly
 from hplan.levels.heads.success import BEGINNINGS, MapSuccess, success_rows, success_stages
 from hplan.levels.level import Level
 from hplan.levels.stack import Stack
@@ -227,3 +227,20 @@ def test_a_mission_that_play_never_asked_for_is_said_where_none_is_read() -> Non
     ):
         assert stack.asked("go home") is stack
     assert replace(stack, train={}).asked("go home").mission == ""  # agents from before do not know what was asked
+
+
+def test_what_mostly_tells_is_found_where_some_of_it_is_hidden() -> None:
+    """Two of three successes show the first thing, and one in ten of the others; the second one is as often in both."""
+    generator = torch.Generator().manual_seed(0)
+    space = SimpleNamespace(outside=3, tokens=1)
+    maps = torch.zeros(2000, 2, 3, dtype=torch.long)
+    rewarded = torch.arange(2000) < 600
+    shows = torch.rand(2000, generator=generator) < torch.where(rewarded, 0.67, 0.1)
+    maps[shows, 0, 1] = 1
+    maps[torch.rand(2000, generator=generator) < 0.5, 1, 2] = 2
+    rows = torch.nonzero(rewarded)[:, 0], torch.nonzero(~rewarded)[:, 0]
+    assert decisive(space, maps.__getitem__, *rows) is None
+    found = mostly(space, maps.__getitem__, *rows)
+    assert found is not None
+    assert found[0].tolist() == [False, True, False, False] and 0.5 < found[1] < 0.65
+    assert mostly(space, maps.__getitem__, *(rows[1][::2], rows[1][1::2])) is None

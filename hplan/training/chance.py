@@ -1,0 +1,48 @@
+"""What looks like chance and is none: steps that are seldom as long, that play took again from nearby, and ended alike.
+
+size(i)   =  | change of i, each number in units of its deviation |
+alike(i)  =  share of the nearest K other steps by the same action whose change is like that of i
+A gripper that closes, a switch, a wall that is hit: rare, far, and the same each time. A teleporter is not.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hplan.levels.encoders import standardised
+from hplan.play.play import Play
+
+LONG = 4.0  # times the median of those that go anywhere: a step that is as long may be rare
+RARE = 0.05  # share of the steps, at the most, that are
+NEIGHBOURS, ALIKE = 10, 0.8  # steps that are compared, and share of them that end alike, from which it is no chance
+LIKE = 0.5  # of the length of a change: another one that is no farther from it is like it
+KNOWN = 200_000  # steps of play, at the most, among which neighbours are looked for
+CHUNK = 256
+
+
+@torch.no_grad()
+def repeatable(play: Play) -> Tensor:
+    """(K,) int64, ascending: rows of play of vectors whose next step is a rare long one, and no chance."""
+    rows = play.starts(1)
+    seen = play.below.flatten(1).float()
+    change = seen[rows + 1] - seen[rows]
+    change = change / change.std(0).clamp(min=torch.finfo(change.dtype).tiny)
+    size = change.norm(dim=1)
+    moved = size[size > 0]
+    long = torch.nonzero(size > LONG * moved.median())[:, 0] if len(moved) else rows[:0]
+    if not 0 < len(long) <= RARE * len(rows):
+        return rows[:0]
+    at, discrete = standardised(seen)[rows], not play.actions.is_floating_point()
+    at = at if discrete else torch.cat([at, standardised(play.actions[rows])], 1)
+    known = torch.arange(0, len(rows), max(len(rows) // KNOWN, 1))
+    found = []
+    for part in long.split(CHUNK):
+        away = torch.cdist(at[part], at[known])
+        away[part[:, None] == known] = torch.inf
+        if discrete:
+            away[play.actions[rows[part]][:, None] != play.actions[rows[known]]] = torch.inf
+        near = known[away.topk(min(NEIGHBOURS, len(known) - 1), largest=False).indices]
+        like = (change[near] - change[part, None]).norm(dim=2) <= LIKE * size[part, None]
+        found.append(part[like.float().mean(1) >= ALIKE])
+    return rows[torch.cat(found)]
