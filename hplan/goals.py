@@ -46,7 +46,8 @@ def _task_s_own(stack: Stack) -> Goal:
         learned = (level.returns for level in stack.levels)
         return TaskReturn(tuple(None if one is None else Return(one) for one in learned), **asked)
     energies = (None if level.success is None else Success(level.success) for level in stack.levels)
-    return TaskSuccess(tuple(energies), stop=getattr(stack.levels[0], "stop", None), **asked)
+    stop = getattr(stack.levels[0], "stop", None)  # world models of a user's own know of none
+    return TaskSuccess(tuple(energies), stop=stop, **asked)
 
 
 def near_observation(stack: Stack, observation: Any) -> Goal:

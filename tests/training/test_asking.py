@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,14 +15,16 @@ from asking_worlds import Cells, Corners, CornersInWords, Directions, PaidCorner
 
 import hplan
 from hplan.agent import Agent
+from hplan.codec import Codec
 from hplan.levels.heads import success, uncertainty
 from hplan.testing import check_task
 from hplan.training import vectors
 from hplan.training.learn import learn
 from hplan.types import UsageError
+from hplan.worlds.gym import GymView
 
 EPISODES, SEED = 30, 50
-VECTORS = {"base_steps": 400, "critic_steps": 600}
+VECTORS = {"base_steps": 400, "critic_steps": 900}
 
 
 class Lies(gym.Wrapper):
@@ -89,10 +92,31 @@ def test_success_is_what_the_mission_says(
     assert lied.success_rate <= 0.5, lied
 
 
+class Bearing(CornersInWords):
+    """What is called goal is seen from where you are, and so changes in an episode."""
+
+    observation_space = gym.spaces.Dict({name: gym.spaces.Box(-2, 2, (2,), np.float32) for name in ("goal", "where")})
+
+    def seen(self) -> Any:
+        return {"where": self.here.copy(), "goal": self.asked - self.here}
+
+
+def test_a_part_that_changes_in_an_episode_is_seen_and_no_mission() -> None:
+    assert GymView(Bearing(), "toy").codec.mission == ""
+    codec = GymView(CornersInWords(), "toy").codec
+    assert codec.mission == "mission" and codec.observation_spec.shape == (2,)
+    again = Codec.from_dict(json.loads(json.dumps(codec.to_dict())))
+    assert again == codec
+    seen, _ = CornersInWords().reset(seed=0)
+    assert again.asked(seen) == seen["mission"] and np.array_equal(again.encode(seen), seen["where"])
+    with pytest.raises(UsageError, match="expected the keys mission, where"):
+        codec.encode({"where": seen["where"]})
+
+
 @pytest.mark.training
 def test_reward_is_what_the_mission_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shorten(monkeypatch)
-    agent = learn(PaidCorners, tmp_path / "run", steps=5000, seed=SEED, settings=VECTORS, goal="reward")
+    agent = learn(PaidCorners, tmp_path / "run", steps=6000, seed=SEED, settings=VECTORS, goal="reward")
     asked = hplan.evaluate(agent, PaidCorners, episodes=EPISODES, seed=SEED)
     assert asked.return_mean >= -15, asked
     lied = hplan.evaluate(agent, lambda: Lies(PaidCorners(), lambda number: 3 - number), episodes=EPISODES, seed=SEED)
