@@ -12,6 +12,7 @@ what is seen as any other.
 from __future__ import annotations
 
 import difflib
+import io
 import pickle
 import re
 from contextlib import suppress
@@ -150,14 +151,26 @@ class GymView(gymnasium.Wrapper):
 
 
 def goes_back(env: gymnasium.Env) -> bool:
-    """Whether a pickled copy of `env` is in the same state: EzPickle's are as new."""
+    """Whether a pickled copy of `env` is in the same state: EzPickle's are as new, and of what owns something outside
+    (pybullet's simulator) the copy would free it."""
     if isinstance(env.unwrapped, EzPickle):
         return False
     try:
-        pickle.loads(pickle.dumps(env)).close()
+        copied = io.BytesIO()
+        _Copier(copied, pickle.HIGHEST_PROTOCOL).dump(env)
+        pickle.loads(copied.getvalue()).close()
     except Exception:  # whatever a user's class may raise
         return False
     return True
+
+
+class _Copier(pickle.Pickler):
+    """Refuses what has a finaliser: it owns something that a copy would share, and then free."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if hasattr(type(value), "__del__"):
+            raise pickle.PicklingError(f"{type(value).__name__} frees something of its own")
+        return NotImplemented
 
 
 def _mission(env: gymnasium.Env) -> str:

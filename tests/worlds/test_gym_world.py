@@ -160,6 +160,29 @@ def test_environments_that_can_be_pickled_go_back():
     assert not any(take(world, 0).truncated for _ in range(190))  # of 200: they count anew
 
 
+def test_what_frees_something_when_it_goes_is_not_copied():
+    """As pybullet's environments do: a copy has the same simulator, and would end it."""
+    running = {1}
+
+    class Simulator:
+        def __init__(self) -> None:
+            self.number = 1
+
+        def __del__(self) -> None:
+            running.discard(self.number)
+
+    class Simulated(Corridor):
+        def __init__(self) -> None:
+            super().__init__()
+            self.simulator = Simulator()
+
+    globals().update({"Simulator": Simulator, "Simulated": Simulated})  # where pickle looks for them
+    for local in (Simulator, Simulated):
+        local.__qualname__ = local.__name__
+    world = GymView(Simulated(), "simulated")
+    assert running and not hasattr(world, "snapshot")
+
+
 def test_environments_that_would_come_back_as_new_do_not_offer_it():
     class Fresh(gymnasium.utils.EzPickle, Corridor):
         def __init__(self) -> None:
