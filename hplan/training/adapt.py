@@ -7,6 +7,7 @@ model, if asked for, which else stays as it is. As model-based policy optimisati
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from hplan.evaluation.run import evaluate
 from hplan.files import locked
 from hplan.levels.heads.returns import returns_stages
 from hplan.levels.pixels import PixelEncoder
+from hplan.levels.stack import FORMAT, WEIGHTS
 from hplan.play.explore import Start, begin
 from hplan.play.play import Play, load_play
 from hplan.play.record import play
@@ -30,6 +32,7 @@ from hplan.threads import reproducible
 from hplan.training.eye import seen
 from hplan.training.fit import Progress, Run
 from hplan.training.learn import abstraction_of, settings_of, train
+from hplan.training.request import claim
 from hplan.training.train import run_stages
 from hplan.types import Result, UsageError
 from hplan.validation import Count, Seed, checked
@@ -69,7 +72,8 @@ def adapt(
     long as the training did. `episodes`: of evaluation, before and after. Called again with the same arguments it goes
     on where it stopped.
 
-    Raises UsageError for an agent that knows no reward, and HplanError where the environment fails.
+    Raises UsageError for an agent that knows no reward and for an `out` that holds something else, and HplanError where
+    the environment fails.
     """
     first, out = load(agent), Path(out)
     if first.stack.levels[0].returns is None:
@@ -82,7 +86,10 @@ def adapt(
     own = agent_path(agent) / "play"
     stores: list[Path] = [own] if own.exists() else []
     player = first
+    asked = {"steps": steps, "seed": seed, "critic_steps": critic_steps, "world_model": world_model}
+    weights = hashlib.sha256((agent_path(agent) / WEIGHTS).read_bytes()).hexdigest()[:12]
     with locked(out), reproducible():
+        claim(out, {"format": FORMAT, "adapts": weights, "task": where.name, **asked}, resume=True)
         for number in range(ROUNDS):
             folder = out / f"round-{number + 1}"
             told = _told(progress, f"play {number + 1}") if progress else None

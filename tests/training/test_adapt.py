@@ -71,6 +71,8 @@ def test_the_world_model_is_learned_anew_where_that_is_asked_for(run: Path, tmp_
         assert any(not weights.equal(after[name]) for name, weights in before.items() if name.startswith(part)), part
     again = hplan.adapt(run, tmp_path / "adapted", task=meadow, world_model=True, **options)
     assert again.after.return_mean == found.after.return_mean
+    with pytest.raises(UsageError, match=r"adapted holds another run \(world_model True there and False here"):
+        hplan.adapt(run, tmp_path / "adapted", task=meadow, **options)
 
 
 def test_what_it_brought_is_said_and_the_world_model_stays(run: Path, tmp_path: Path) -> None:
