@@ -30,7 +30,10 @@ EXTRAS = {  # package, module, and what it is for
     "envs": (("ogbench", "ogbench"), ("gymnasium-robotics", "gymnasium_robotics")),
     "battery": (
         ("box2d", "Box2D"),
+        ("gym-pusht", "gym_pusht"),
         ("gymnasium-robotics", "gymnasium_robotics"),
+        ("highway-env", "highway_env"),
+        ("panda-gym", "panda_gym"),
         ("stable-baselines3", "stable_baselines3"),
     ),
     "data": (("minari", "minari"), ("h5py", "h5py")),

@@ -64,7 +64,7 @@ class Hook(gymnasium.Env):
 
 @pytest.mark.training
 def test_a_gripper_that_seldom_closes_is_learned(tmp_path: Path) -> None:
-    settings = {"base_steps": 3000, "hidden": 64, "latent": 6}
+    settings = {"base_steps": 5000, "hidden": 64, "latent": 6}
     agent = hplan.learn(
         lambda: gymnasium.wrappers.TimeLimit(Hook(), 60), tmp_path / "run", steps=20_000, levels=1, settings=settings
     )
