@@ -153,8 +153,8 @@ class Agent:
 
         Raises UsageError for a goal or a context of another space, for a mission of which play met nothing, and in the
         first `act` where a constraint forbids what the episode begins with. Warns (`MissionWarning`) of a mission that
-        is unlike those of play. A goal that can only be had by breaking
-        one is refused with a ForbiddenWarning, and the plan tree says so."""
+        is unlike those of play. A goal that can only be had by breaking a constraint is refused with a
+        ForbiddenWarning, and the plan tree says so."""
         self._learn()
         self._constraints, self._rules = (*self.forbid, *constraints), None
         if isinstance(goal, str):  # which says what success is

@@ -114,8 +114,16 @@ def adapt(
     from hplan.training.adapt import adapt as run
 
     with Bars() as progress:
-        options_ = {"steps": steps, "seed": seed, "episodes": episodes, "world_model": world_model}
-        found = run(agent, out, task=task, progress=progress, **options_)
+        found = run(
+            agent,
+            out,
+            task=task,
+            steps=steps,
+            seed=seed,
+            episodes=episodes,
+            world_model=world_model,
+            progress=progress,
+        )
     before, after = (number(result.return_mean, 2) for result in (found.before, found.after))
     print(f"{out}: mean return {after} of {episodes} episodes, and {before} before; {steps:,} steps were played")
 

@@ -61,8 +61,6 @@ class SymbolReadout:
 class VariableReadout:
     """Of counted variables: what they are, as they are. No margin helps."""
 
-    real = None
-
     def __init__(self, level: Level) -> None:
         self.level, self.read = level, level.encoder.numbers
 
