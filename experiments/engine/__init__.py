@@ -259,7 +259,9 @@ def _run_all(steps: list[Step], workers: int, progress: Report | None) -> None:
     failed: dict[str, str] = {}
     with ThreadPoolExecutor(workers) as pool:
         while True:
-            for step in [step for step in waiting if done.issuperset(step.needs)]:
+            ready = [step for step in waiting if done.issuperset(step.needs)]
+            ready.sort(key=lambda step: not step.needs)  # what follows goes first, so that results come row by row
+            for step in ready[: workers - len(running)]:
                 waiting.remove(step)
                 running[pool.submit(_run_one, step)] = step
             if progress:
