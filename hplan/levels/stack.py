@@ -126,7 +126,7 @@ class Stack:
             known = ", ".join(map(repr, met[:3])) + ("" if len(met) < 4 else f" and {len(met) - 3} more")
             said = (
                 f"mission {text_of(mission)!r}: play of {self.task} asked for {known}, and the agent reads no "
-                f"missions: it goes by what {'was paid' if self._paid else 'counted as success'} there"
+                f"missions: it goes by what {'was paid' if self.paid else 'counted as success'} there"
             )
         if said:
             warnings.warn(said, MissionWarning, stacklevel=3)
@@ -143,7 +143,8 @@ class Stack:
         return play.with_missions() if self.counts_missions else play
 
     @property
-    def _paid(self) -> bool:
+    def paid(self) -> bool:
+        """Whether rewards are what it aims for."""
         return any(level.returns for level in self.levels)
 
     @property

@@ -58,17 +58,13 @@ def markdown(head: Sequence[str], body: Sequence[Sequence[str]], sides: str) -> 
     return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *body))
 
 
-def result_lines(result: Result) -> list[str]:
-    """One result as `hplan eval` prints it."""
-    low, high = (100 * bound for bound in result.ci95)
+def result_lines(result: Result, *, paid: bool = False) -> list[str]:
+    """One result as `hplan eval` prints it. paid: the agent aims for reward, and nothing is said of success where there
+    was none."""
     lines = [
         f"{result.task}  {result.method}, {result.levels or 'no'} level{'s' * (result.levels != 1)}"
         + (f", replanning: {result.replan}" if result.levels else ""),
-        f"success      {result.successes} of {result.episodes} ({100 * result.success_rate:.1f} %, "
-        f"95 % interval {low:.1f} to {high:.1f})",
-        *(f"  goal {goal}     {100 * rate:.1f} %" for goal, rate in result.per_goal.items()),
-        f"steps        {number(result.steps_success_mean)} of successful episodes, {number(result.steps_mean)} of all; "
-        f"mean return {result.return_mean:.3f}",
+        *(_returned(result) if paid and not result.successes else _succeeded(result)),
     ]
     if result.levels:
         lines += [
@@ -79,6 +75,26 @@ def result_lines(result: Result) -> list[str]:
     if result.constraint_violations:
         lines.append(f"violations   {result.constraint_violations:.2f} per episode")
     return lines
+
+
+def _succeeded(result: Result) -> list[str]:
+    low, high = (100 * bound for bound in result.ci95)
+    return [
+        f"success      {result.successes} of {result.episodes} ({100 * result.success_rate:.1f} %, "
+        f"95 % interval {low:.1f} to {high:.1f})",
+        *(f"  goal {goal}     {100 * rate:.1f} %" for goal, rate in result.per_goal.items()),
+        f"steps        {number(result.steps_success_mean)} of successful episodes, {number(result.steps_mean)} of all; "
+        f"mean return {result.return_mean:.3f}",
+    ]
+
+
+def _returned(result: Result) -> list[str]:
+    returns = [record["reward"] for record in result.records]
+    return [
+        f"return       {result.return_mean:,.2f} on average of {result.episodes} episodes, "
+        f"{min(returns):,.2f} to {max(returns):,.2f}",
+        f"steps        {number(result.steps_mean)} an episode",
+    ]
 
 
 def number(value: float, digits: int = 1) -> str:

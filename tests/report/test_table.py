@@ -77,3 +77,12 @@ def test_a_method_without_a_plan_has_no_line_for_it() -> None:
         "success      0 of 100 (0.0 %, 95 % interval 91.5 to 99.0)",
         "steps        – of successful episodes, 40.2 of all; mean return 0.900",
     ]
+
+
+def test_where_reward_is_the_goal_no_success_is_missed() -> None:
+    paid = result("hierarchical", 1, 0, records=[{"reward": -2.0}, {"reward": 3.5}])
+    assert result_lines(paid, paid=True)[1:3] == [
+        "return       0.90 on average of 100 episodes, -2.00 to 3.50",
+        "steps        40.2 an episode",
+    ]
+    assert result_lines(result("hierarchical", 1, 97), paid=True)[1].startswith("success")
