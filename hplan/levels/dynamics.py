@@ -75,8 +75,8 @@ class LocalWindow(nn.Module):
     whichever way it goes. `relabelled` (4, T): what tokens are after so many turns. Where play shows that steps do the
     same whichever way the mover goes, all ways become one, and what is learned of one holds for all (equivariance).
     `matters` (T, cells): of which cells of the turned window the ground is read, by the mover's token. What play showed
-    not to matter can be what it never was in play. `touches` (T, 9): which of the cells next to it a step changes; what
-    else changes there is not its doing.
+    not to matter can be what it never was in play. `touches` (T, M, 9): which of the cells next to it a macro-action
+    changes; what else changes there is not its doing.
     """
 
     local, pointed = True, False
@@ -90,7 +90,7 @@ class LocalWindow(nn.Module):
         self.radius = radius
         cells, changed = (2 * radius + 1) ** 2, (2 * RADIUS + 1) ** 2
         self.register_buffer("matters", torch.ones(tokens, cells, dtype=torch.bool))
-        self.register_buffer("touches", torch.ones(tokens, changed, dtype=torch.bool))
+        self.register_buffer("touches", torch.ones(tokens, macros, changed, dtype=torch.bool))
         self.register_buffer("turns", torch.zeros(tokens, dtype=torch.long))
         self.register_buffer("relabelled", torch.arange(tokens).repeat(4, 1))
         self.macro = nn.Embedding(macros, hidden)
@@ -113,9 +113,14 @@ class LocalWindow(nn.Module):
             return paste(z, at, self._next(level, z, at, macro))
         radius = self.radius
         maps, around = framed(z, at, radius, outside=level.space.outside)
-        rows, token = np.arange(len(maps))[:, None], self._token(z, at).numpy(force=True)
-        (matters, touched), windows = (mask[token] for mask in self._in_the_map()), maps[rows, around]
-        asked = np.column_stack([self._decisive(windows, matters | touched), macro.numpy(force=True)])
+        rows, token, taken = (
+            np.arange(len(maps))[:, None],
+            self._token(z, at).numpy(force=True),
+            macro.numpy(force=True),
+        )
+        matters, touches = self._in_the_map()
+        touched, windows = touches[token, taken], maps[rows, around]
+        asked = np.column_stack([self._decisive(windows, matters[token] | touched), taken])
 
         def missing(new: list[int]) -> np.ndarray:
             return _widened(self._next(level, z[new], at[new], macro[new]), radius).flatten(1).numpy(force=True)
@@ -131,12 +136,14 @@ class LocalWindow(nn.Module):
         return self._decisive(maps[np.arange(len(maps))[:, None], around], matters)
 
     def _in_the_map(self) -> tuple[np.ndarray, np.ndarray]:
-        """(T, w * w) bool each: `matters` and `touches`, of windows that are not turned."""
+        """(T, w * w) and (T, M, w * w) bool: `matters` and `touches`, of windows that are not turned."""
         if self._masks is None:
-            cells = [mask.view(len(mask), round(mask.shape[1] ** 0.5), -1) for mask in (self.matters, self.touches)]
-            matters, touches = (turned(each, -self.turns) for each in cells)
-            touches = _widened(touches, self.radius)
-            self._masks = matters.flatten(1).numpy(force=True), touches.flatten(1).numpy(force=True)
+            side, macros = 2 * self.radius + 1, self.touches.shape[1]
+            matters = turned(self.matters.unflatten(-1, (side, side)), -self.turns)
+            near = self.touches.flatten(0, 1).unflatten(-1, (2 * RADIUS + 1, -1))
+            touches = _widened(turned(near, -self.turns.repeat_interleave(macros)), self.radius)
+            flat = matters.flatten(1), touches.flatten(1).unflatten(0, (-1, macros))
+            self._masks = flat[0].numpy(force=True), flat[1].numpy(force=True)
         return self._masks
 
     def _decisive(self, windows: np.ndarray, cells: np.ndarray) -> np.ndarray:
@@ -155,12 +162,12 @@ class LocalWindow(nn.Module):
         h = F.relu(self.hidden(h)) + h
         before = embed(self.view(crop(z, at, RADIUS, outside=level.space.outside), z, at))
         change = self.change(h).view(len(z), 3, 3, -1)
-        return level.space.unit(before + change * self.touched(z, at)[..., None])
+        return level.space.unit(before + change * self.touched(z, at, macro)[..., None])
 
-    def touched(self, z: Tensor, at: Tensor) -> Tensor:
-        """(B, H, W), (B,) -> (B, 3, 3) bool: which of the cells around `at`, as the mover sees them, a step may
+    def touched(self, z: Tensor, at: Tensor, macro: Tensor) -> Tensor:
+        """(B, H, W), (B,), (B,) -> (B, 3, 3) bool: which of the cells around `at`, as the mover sees them, a step may
         change."""
-        return self.touches[self._token(z, at)].view(-1, 3, 3)
+        return self.touches[self._token(z, at), macro].view(-1, 3, 3)
 
     def seen(self, level: Level, embed: Embed, z: Tensor, at: Tensor) -> Tensor:
         """(B, H, W), (B,) -> what it reads around `at`, (B, 2r + 1, 2r + 1, C)."""
@@ -232,8 +239,8 @@ class LocalConvolution(nn.Module):
         macro = macro // z.shape[1:].numel() * WINDOW + WINDOW // 2  # the event is at the centre
         return self.features(level.space, self.seen(level, embed, z, at), macro)[:, _INNER, _INNER]
 
-    def touched(self, z: Tensor, at: Tensor) -> Tensor:
-        """(B, H, W), (B,) -> (B, 3, 3) bool: all of the cells around `at`."""
+    def touched(self, z: Tensor, at: Tensor, macro: Tensor) -> Tensor:
+        """(B, H, W), (B,), (B,) -> (B, 3, 3) bool: all of the cells around `at`."""
         return torch.ones(len(z), 3, 3, dtype=torch.bool, device=z.device)
 
     def view(self, windows: Tensor, z: Tensor, at: Tensor) -> Tensor:
@@ -289,7 +296,7 @@ def prediction_loss(
         at = dynamics.centre(level, before, macro)
         read = dynamics.seen(level, embed, before, at)
         predicted = dynamics.near(level, embed, before, at, macro)
-        own = dynamics.touched(before, at)
+        own = dynamics.touched(before, at, macro)
         before, after = (
             dynamics.view(crop(each, at, RADIUS, outside=space.outside), before, at) for each in (before, after)
         )

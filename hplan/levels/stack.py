@@ -35,7 +35,7 @@ from hplan.types import (
     WorldModel,
 )
 
-FORMAT = 6
+FORMAT = 7
 METADATA, WEIGHTS = "agent.toml", "levels.safetensors"
 CALIBRATION, EDGES, READING = "calibration", "edges", "reading"  # of the tensors in WEIGHTS
 

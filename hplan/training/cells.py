@@ -201,7 +201,7 @@ class CellLevel:
     def _look(self, dynamics: Any, windows: Windows, alike: Windows | None) -> None:
         """What level 0 reads and changes of a window, and how it turns it; alike: see `_symmetry`."""
         mover, found = self.mover, alike or windows
-        matters, touches = found.matters(centre=mover is None), found.touches()
+        matters, touches = found.matters(centre=mover is None), found.touches(dynamics.macro.num_embeddings)
         self.facts["read"] = [int(cells) for cells in matters.sum(1)]
         if mover is not None:
             dynamics.turns.copy_(mover.turns)
@@ -209,10 +209,11 @@ class CellLevel:
             if alike and relabelled is not None:
                 dynamics.relabelled.copy_(relabelled)
             else:  # as the mover sees it
-                matters, touches = (
-                    turned(each[mover.poses].unflatten(1, (side, side)), mover.turns).flatten(1)
-                    for each, side in ((matters, 2 * windows.radius + 1), (touches, 2 * RADIUS + 1))
-                )
+                matters, touches = matters[mover.poses], touches[mover.poses]
+                turns, macros = mover.turns, touches.shape[1]
+                matters = turned(matters.unflatten(1, (2 * windows.radius + 1, -1)), turns).flatten(1)
+                near = touches.flatten(0, 1).unflatten(1, (2 * RADIUS + 1, -1))
+                touches = turned(near, turns.repeat_interleave(macros)).flatten(1).unflatten(0, (-1, macros))
         dynamics.matters.copy_(matters)
         dynamics.touches.copy_(touches)
 
@@ -268,6 +269,6 @@ def mispredicted(level: Level, maps: Tensor, actions: Tensor, starts: Tensor, ge
         if level.dynamics.local:  # what else changed is not its doing
             at, dynamics = level.space.mover(before), level.dynamics
             near = [dynamics.view(crop(each, at, RADIUS, outside=0), before, at) for each in (predicted, after)]
-            wrong = (near[0] != near[1]) & dynamics.touched(before, at)
+            wrong = (near[0] != near[1]) & dynamics.touched(before, at, actions[rows])
         found.append(rows[wrong.flatten(1).any(1)])
     return torch.cat(found)

@@ -112,10 +112,11 @@ def _indexed(
 @dataclass(frozen=True)
 class Windows:
     """What play did around the mover. before (K, cells): the ground in a window of `radius` cells; action (K,), and the
-    mover's token in it; group (K,): which of them share what they read; outcome (K,): a number for what changed next to
-    the mover, and changed (K, 9) bool: in which cells."""
+    mover's token in it, one of `tokens`; group (K,): which of them share what they read; outcome (K,): a number for
+    what changed next to the mover, and changed (K, 9) bool: in which cells."""
 
     radius: int
+    tokens: int
     before: Tensor
     action: Tensor
     group: Tensor
@@ -138,13 +139,15 @@ class Windows:
             changed.append((old != new).flatten(1))
             outcome.append((noise[news + place] + 3 * noise[(new % tokens).flatten(1) + place]).sum(1))
         done = actions[rows] * tokens + torch.cat(token)
-        return cls(SIGHT, torch.cat(before), done, group, torch.cat(outcome) * 2 + ends, torch.cat(changed))
+        return cls(SIGHT, tokens, torch.cat(before), done, group, torch.cat(outcome) * 2 + ends, torch.cat(changed))
 
     @classmethod
     def joined(cls, parts: list[Windows]) -> Windows:
         """Several of one radius, one after the other."""
         names = ("before", "action", "group", "outcome", "changed")
-        return cls(parts[0].radius, *(torch.cat([getattr(part, name) for part in parts]) for name in names))
+        return cls(
+            parts[0].radius, parts[0].tokens, *(torch.cat([getattr(part, name) for part in parts]) for name in names)
+        )
 
     def symmetric(self, turned: Windows) -> bool:
         """Whether windows as they are after a turn, whichever way the mover went, decide the same steps as well."""
@@ -191,15 +194,17 @@ class Windows:
                 found[group, cell] = own.agreement(found[group]) < least
         return found
 
-    def touches(self) -> Tensor:
-        """(groups, 9) bool: cells next to the mover that steps change, and not chance."""
+    def touches(self, actions: int) -> Tensor:
+        """(groups, actions, 9) bool: cells next to the mover that an action changes, and not chance; any action of the
+        group where it is seldom met."""
         certain = self.certain()
-        return torch.stack(
-            [
-                self.changed[certain & (self.group == group)].float().mean(0) >= TOUCHED
-                for group in range(int(self.group.max()) + 1)
-            ]
-        )
+        taken, changed = self.action[certain] // self.tokens, self.changed[certain].float()
+        groups = int(self.group.max()) + 1
+        place = self.group[certain] * actions + taken
+        met = torch.bincount(place, minlength=groups * actions).view(groups, actions, 1)
+        times = torch.zeros(groups * actions, 9).index_add_(0, place, changed).view(groups, actions, -1)
+        share, any_action = times / met.clamp(min=1), times.sum(1, keepdim=True) / met.sum(1, keepdim=True).clamp(min=1)
+        return torch.where(met < FEW, any_action, share) >= TOUCHED
 
     def of_rows(self, rows: Tensor) -> Windows:
         """Only these steps (K,) bool."""

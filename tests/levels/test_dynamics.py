@@ -241,7 +241,7 @@ def test_where_all_ways_are_alike_a_turned_world_is_predicted_as_the_world_is(se
     dynamics = level.requires_grad_(False).dynamics
     dynamics.turns.copy_(torch.tensor([0, 1, 0, 3, 2]))
     dynamics.relabelled.copy_(torch.stack([torch.tensor([0, *(1 + (k + n) % 4 for k in range(4))]) for n in range(4)]))
-    dynamics.touches.copy_(torch.rand(9, generator=generator) > 0.3)
+    dynamics.touches.copy_(torch.rand(2, 9, generator=generator) > 0.3)
     z = 5 * torch.randint(4, (6, 5, 6), generator=generator)
     z[:, 2, 3] += torch.randint(1, 5, (6,), generator=generator)
     action = torch.randint(2, (6,), generator=generator)
@@ -259,7 +259,7 @@ def test_what_is_remembered_of_windows_is_what_follows(seed: int) -> None:
     dynamics = level.requires_grad_(False).dynamics
     dynamics.turns.copy_(torch.randint(4, (5,), generator=generator))
     dynamics.matters.copy_(torch.rand(5, 9, generator=generator) > 0.6)
-    dynamics.touches.copy_(torch.rand(5, 9, generator=generator) > 0.6)
+    dynamics.touches.copy_(torch.rand(5, 2, 9, generator=generator) > 0.6)
     z = 5 * torch.randint(4, (24, 3, 4), generator=generator)
     z.flatten(1)[torch.arange(24), torch.randint(12, (24,), generator=generator)] += torch.randint(
         1, 5, (24,), generator=generator

@@ -381,4 +381,14 @@ def test_each_group_reads_what_decides_for_it() -> None:
     both = looking(1, 2).deciding()
     assert both.radius == 2
     assert torch.nonzero(both.matters(centre=False)).tolist() == [[0, 13], [1, 14]]
-    assert torch.nonzero(both.touches()).tolist() == [[0, 4], [0, 5], [1, 4], [1, 5]]
+    assert torch.nonzero(both.touches(1)[:, 0]).tolist() == [[0, 4], [0, 5], [1, 4], [1, 5]]
+
+
+def test_each_action_changes_what_it_changed_in_play() -> None:
+    """The first goes right, the second changes nothing, and of the third play shows too little to tell it apart."""
+    steps = looking(1)
+    rows = torch.arange(len(steps.action))
+    still, seldom = rows % 3 == 0, rows == 1
+    done = steps.action + steps.tokens * (still + 2 * seldom)
+    found = replace(steps, action=done, changed=steps.changed & ~still[:, None], outcome=steps.outcome * ~still)
+    assert torch.nonzero(found.touches(3)[0]).tolist() == [[0, 4], [0, 5], [2, 4], [2, 5]]
