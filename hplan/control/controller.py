@@ -116,7 +116,7 @@ class Controller:
             node = execution.tree.node(plan.nodes[plan.at])
             execution.tree = execution.tree.update(node.id, spent_steps=node.spent_steps + 1)
             if self.replan == "surprise" and self.surprise.exceeded(k) and not (k and finished):
-                if k == 0 and self.levels[0].capabilities.discrete:
+                if k == 0 and self.levels[0].capabilities.discrete and not plan.came_about(latents[0]):
                     execution.remember_failure(plan.result.latents[plan.at], plan.target())
                 if not self._holds(k, latents):
                     execution.drop(k, "surprise")

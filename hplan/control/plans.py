@@ -92,6 +92,12 @@ class LevelPlan:
         happened."""
         return level.capabilities.events and bool(level.distance(z[None], self.start[None])[0] > 0)
 
+    def came_about(self, z: Tensor) -> bool:
+        """Whether what was to change in the current step of a level of symbols is as planned at z (*z), whatever else
+        has changed there."""
+        before, after = self.result.latents[self.at], self.target()
+        return bool(((z == after) | (before == after)).all())
+
     def is_riskier(self, level: WorldModel, z: Tensor) -> bool:
         """Whether what a level of symbols is about to do is less likely to work at z (*z) than where it was planned."""
         planned = self.result.latents[self.at]
@@ -111,10 +117,8 @@ def imagine_rest(
     """What is left of a plan from that subgoal step on, which begins at z (*z) instead of where it was to begin. It
     does not reach its goal by a `forbidden` step."""
     rest = slice(at, None)
-    macros, path = plan.result.macros[rest], [z]
-    for macro in macros:
-        path.append(level.predict(path[-1][None], macro[None])[0])
-    latents = torch.stack(path)
+    macros = plan.result.macros[rest]
+    latents, evaluations = _followed(level, plan.result.latents[rest], macros, z)
     energies = plan.goal(latents)
     reached = bool(energies[-1] <= plan.goal.threshold)
     if forbidden is not None and len(macros):
@@ -122,7 +126,23 @@ def imagine_rest(
     if level.capabilities.discrete and level.macro.kind == "discrete" and len(macros):
         # what was possible where it was planned may be out of the question where it is now
         reached &= bool((level.prior(latents[:-1]).gather(1, macros[:, None]) > NEVER).all())
-    return PlanResult(macros, latents, energies, plan.result.costs[rest], reached, evaluations=len(macros))
+    return PlanResult(macros, latents, energies, plan.result.costs[rest], reached, evaluations=evaluations)
+
+
+def _followed(level: WorldModel, planned: Tensor, macros: Tensor, z: Tensor) -> tuple[Tensor, int]:
+    """Where these macro-actions (L,) lead from z (*z), (L + 1, *z), and how many predictions that took. What is other
+    than `planned` (L + 1, *z) mostly stays as it is and does no harm: one batch says whether and how far."""
+    path, evaluations = [z], 0
+    if level.capabilities.discrete and len(macros) > 1:
+        guess = torch.where(z != planned[0], z, planned)
+        following = level.predict(guess[:-1], macros)
+        as_guessed = (following == guess[1:]).flatten(1).all(1).long().cumprod(0).sum()
+        path += following[: as_guessed + 1].unbind()
+        evaluations = len(macros)
+    for macro in macros[len(path) - 1 :]:
+        path.append(level.predict(path[-1][None], macro[None])[0])
+        evaluations += 1
+    return torch.stack(path), evaluations
 
 
 @dataclass
