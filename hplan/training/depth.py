@@ -26,13 +26,13 @@ WORTH = 4.0  # as for gaps between time scales: less is not worth a level
 
 @torch.no_grad()
 def reliable_horizon(level: Level, play: Play) -> int:
-    """Steps of the level after which open-loop prediction is still right: the error of nine windows in ten is below
+    """Steps of the level after which open-loop prediction is still right: what nine windows in ten are off by is below
     the distance at which the controller counts a subgoal as reached. `play`: held out, as the level sees it. 1 where
     it has no window to tell.
 
-    Where one step is off by more than that already, observations may be noisy, which no prediction mends and which
-    does not grow. Then only what the error grows by counts, as variances do: as much as noise itself, since no nearer
-    can anything be told to have come, and as long as it stays small beside the way.
+    Only what the error grows by counts, as variances do: what a single step is off by is mostly what observations are,
+    which no prediction mends. Where that is more than the distance itself, nothing can be told to have come nearer. It
+    has to stay small beside the way.
     """
     stride = round(level.stride)
     ahead = min(FARTHEST, int(play.remaining.max()) // stride)
@@ -49,11 +49,10 @@ def reliable_horizon(level: Level, play: Play) -> int:
         _, end, macro = level.step_of_play(play, rows + step * stride)
         z = here.predict(z, macro)
         error = float(level.distance(z, end).quantile(SURE))
-        if step == 0 and error > ARRIVED:
-            noise = error
-        if max(error**2 - noise**2, 0.0) > max(ARRIVED, noise) ** 2:
+        noise = noise if step else error
+        if error**2 - noise**2 > max(ARRIVED, noise) ** 2:
             break
-        small = not noise or error <= ARRIVED * float(level.distance(begin, end).median())
+        small = error <= ARRIVED * float(level.distance(begin, end).median())
         found = step + 1
     return max(found, 1) if small else 1
 

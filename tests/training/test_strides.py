@@ -76,6 +76,11 @@ def test_noise_of_a_sensor_is_no_error_that_grows(drift: float, steps: int) -> N
     assert reliable_horizon(line(drift), sensed(walk(40, episodes=40), 0.4)) == steps
 
 
+def test_noise_below_half_a_step_does_not_add_up_either() -> None:
+    """A tenth of the windows is off by 0.4 and the drift: sqrt(0.66 ** 2 - 0.43 ** 2) is half a step."""
+    assert reliable_horizon(line(0.03), sensed(walk(40, episodes=40), 0.2)) == 8
+
+
 def test_what_nobody_predicts_is_no_noise() -> None:
     """Out of order, an episode ends anywhere, however long it is."""
     play = walk(40, episodes=40)
