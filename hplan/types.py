@@ -15,6 +15,7 @@ An *energy* is a scalar cost, low is compatible. A *predictor evaluation* is one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
@@ -524,6 +525,8 @@ class Result:
     levels_info: list[dict[str, Any]]
     train: dict[str, Any]
     versions: dict[str, str]
+    model_evals_per_step: float = math.nan  # rows through any network; NaN where they are not known
+    flops_per_step: float = math.nan  # of the layers of these networks
     records: list[dict[str, Any]] = field(default_factory=list)  # one per episode: seed, success, steps, return, evals
 
 

@@ -37,7 +37,10 @@ class Record:
     """An episode in numbers. `ms`: the time in `act`, all steps together; counts by level have string keys, as JSON.
     `causes`: steps that repaired something, by the cause of their last repair; one step may repair several levels.
 
-    Everything but `ms` is a function of agent, task and seed.
+    `model_evaluations`, `flops`: of networks (`hplan.levels.meter`), None where the actor's are not known.
+
+    Everything but `ms` and these two, which grow less where an episode before asked the same, is a function of agent,
+    task and seed.
     """
 
     seed: int
@@ -47,6 +50,8 @@ class Record:
     reward: float
     violations: int
     evaluations: int
+    model_evaluations: int | None
+    flops: int | None
     planner_calls: dict[str, int]
     repairs: dict[str, int]
     causes: dict[str, int]
@@ -58,9 +63,12 @@ class Record:
 
 def run_episode(actor: Actor, env: SplitEnv, seed: int) -> Record:
     """Play one episode and count. Errors of the environment (HplanError naming it, seed and step) pass through."""
-    observation, info = begin(actor, env, seed)
-    before = (actor.evaluations, dict(actor.planner_calls), dict(actor.repairs))
-    moments = list(play(actor, env, observation, seed))
+    from hplan.levels.meter import Meter  # what only lists and helps needs no torch
+
+    with Meter.of(getattr(actor, "stack", None)) as meter:
+        observation, info = begin(actor, env, seed)
+        before = (actor.evaluations, dict(actor.planner_calls), dict(actor.repairs))
+        moments = list(play(actor, env, observation, seed))
     return Record(
         seed=seed,
         goal=info.get("goal_name", ""),
@@ -69,6 +77,8 @@ def run_episode(actor: Actor, env: SplitEnv, seed: int) -> Record:
         reward=float(sum(m.reward for m in moments)),
         violations=sum(m.violation for m in moments),
         evaluations=actor.evaluations - before[0],
+        model_evaluations=meter.evaluations,
+        flops=meter.flops,
         planner_calls=_since(before[1], actor.planner_calls),
         repairs=_since(before[2], actor.repairs),
         causes=dict(sorted(Counter(m.repair.cause for m in moments if m.repair).items())),

@@ -66,6 +66,8 @@ def summarise(
         levels_info=[dict(level) for level in levels_info],
         train={key: value for key, value in (train or {}).items() if key in TRAIN},
         versions=versions(),
+        model_evals_per_step=_each([r.model_evaluations for r in records], steps),
+        flops_per_step=_each([r.flops for r in records], steps),
         records=[r.to_dict() for r in records],
     )
 
@@ -102,6 +104,12 @@ def versions() -> dict[str, str]:
 
 def _mean(values: Sequence[float]) -> float:
     return float(sum(values) / len(values)) if values else math.nan
+
+
+def _each(counts: Sequence[int | None], steps: int) -> float:
+    """Per step; NaN where a count is not known."""
+    known = [count for count in counts if count is not None]
+    return sum(known) / max(steps, 1) if len(known) == len(counts) else math.nan
 
 
 def _per_level(counts: Sequence[dict[str, int]]) -> dict[str, float]:

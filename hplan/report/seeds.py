@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,7 +33,9 @@ def seeds_table(
     keys = list(dict.fromkeys(key for _, cell in groups for key, _ in cell))
     head = ["task", *keys, "depth", "seeds", "episodes", "success", "95 %", "by seed", "by goal"]
     broke = any(result.constraint_violations > 0 for _, result in results)
-    head += [*(("violations", "in episodes") if broke else ()), "evaluations/step", "ms/step", *figures]
+    counted = any(math.isfinite(result.model_evals_per_step) for _, result in results)
+    head += [*(("violations", "in episodes") if broke else ()), "evaluations/step"]
+    head += [*(("model evaluations/step", "MFLOP/step") if counted else ()), "ms/step", *figures]
     rows: list[list[str]] = []
     for (task, cell), group in groups.items():
         episodes, successes = sum(r.episodes for r in group), sum(r.successes for r in group)
@@ -51,6 +54,7 @@ def seeds_table(
                 _by_goal(group),
                 *(_violations(group) if broke else ()),
                 number(sum(r.predictor_evals_per_step for r in group) / len(group)),
+                *(_networks(group) if counted else ()),
                 number(sum(r.plan_ms_per_step for r in group) / len(group), 2),
                 *(_by_level(same, figure) for figure in figures),
             ]
@@ -65,6 +69,14 @@ def _key(cell: Condition) -> tuple[tuple[str, str], ...]:
 def _violations(group: list[Result]) -> tuple[str, str]:
     broken = [record["violations"] for result in group for record in result.records]
     return number(sum(broken) / max(len(broken), 1), 2), f"{sum(each > 0 for each in broken):,}"
+
+
+def _networks(group: list[Result]) -> tuple[str, str]:
+    evaluations, flops = (
+        sum(getattr(result, name) for result in group) / len(group)
+        for name in ("model_evals_per_step", "flops_per_step")
+    )
+    return number(evaluations), number(1e-6 * flops, 2)
 
 
 def _by_goal(group: list[Result]) -> str:

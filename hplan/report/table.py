@@ -68,7 +68,7 @@ def result_lines(result: Result, *, paid: bool = False) -> list[str]:
     ]
     if result.levels:
         lines += [
-            f"planning     {result.predictor_evals_per_step:,.1f} predictor evaluations and "
+            f"planning     {result.predictor_evals_per_step:,.1f} predictor evaluations{_networks(result)} and "
             f"{result.plan_ms_per_step:.2f} ms per step",
             f"per episode  planner calls {_by_level(result.planner_calls)}; repairs {_by_level(result.repairs)}",
         ]
@@ -95,6 +95,12 @@ def _returned(result: Result) -> list[str]:
         f"{min(returns):,.2f} to {max(returns):,.2f}",
         f"steps        {number(result.steps_mean)} an episode",
     ]
+
+
+def _networks(result: Result) -> str:
+    if not math.isfinite(result.model_evals_per_step):
+        return ""
+    return f", {result.model_evals_per_step:,.1f} model evaluations, {1e-6 * result.flops_per_step:,.2f} MFLOP"
 
 
 def number(value: float, digits: int = 1) -> str:

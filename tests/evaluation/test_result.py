@@ -20,7 +20,15 @@ CONTRACT = [
 
 
 def record(goal: str = "", success: bool = True, steps: int = 4, **fields: object) -> Record:
-    values = {"evaluations": 100, "planner_calls": {"0": 2}, "repairs": {}, "causes": {}, "ms": 2.0}
+    values = {
+        "evaluations": 100,
+        "model_evaluations": 60,
+        "flops": 800,
+        "planner_calls": {"0": 2},
+        "repairs": {},
+        "causes": {},
+        "ms": 2.0,
+    }
     values |= {"reward": 1.0, "violations": 0, **fields}
     return Record(seed=0, goal=goal, success=success, steps=steps, **values)  # type: ignore[arg-type]
 
@@ -45,6 +53,7 @@ def test_means_over_episodes_and_rates_over_steps() -> None:
     assert result.per_goal == {"1": 1.0, "2": 0.5}
     assert (result.steps_mean, result.steps_success_mean, result.return_mean) == (20 / 3, 4.0, 2 / 3)
     assert (result.predictor_evals_per_step, result.plan_ms_per_step) == (11.0, 0.5)
+    assert (result.model_evals_per_step, result.flops_per_step) == (9.0, 120.0)
     assert result.planner_calls == {"0": 5 / 3, "1": 1.0}
     assert result.repairs == {"1": 1.0}
     assert result.constraint_violations == 1.0
@@ -54,7 +63,7 @@ def test_means_over_episodes_and_rates_over_steps() -> None:
 
 def test_the_json_has_the_keys_of_the_contract() -> None:
     stored = json.loads(result_json(summary([record()])))
-    assert list(stored) == [*CONTRACT, "records"]
+    assert list(stored) == [*CONTRACT, "model_evals_per_step", "flops_per_step", "records"]
     assert isinstance(stored["ci95"], list)
     assert stored["levels_info"] == [{"level": 0, "stride": 1.0, "latent_shape": [2, 8, 8], "macro": "7 actions"}]
     assert {"python", "hplan", "torch", "numpy", "gymnasium"} <= stored["versions"].keys()

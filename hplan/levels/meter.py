@@ -1,0 +1,95 @@
+"""What networks compute while an agent acts: rows through any of them, and floating-point operations.
+
+    model evaluations  =  sum over networks of the rows that their busiest layer saw
+    FLOPs              =  2 * inputs * outputs of a linear layer, a row; of a convolution also times cells and kernel
+
+A network is a `torch.nn.Sequential`, or what layers a module has of its own. All count: encoders, predictors, priors,
+policies and heads, of every level. What a level looks up, since it was asked the same before, costs nothing, and what
+computes without layers (distances, searches, tables of counts) is not counted.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Self
+
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from hplan.levels.encoders import MLP
+
+
+@dataclass
+class _Layer:
+    """How often one layer was asked."""
+
+    rows: int = 0
+    flops: int = 0
+
+    def __call__(self, layer: nn.Module, given: tuple[Any, ...], found: Tensor) -> None:
+        """A forward hook of `torch.nn.Module`."""
+        self.rows += len(found) if found.ndim > 1 else 1
+        self.flops += flops_of(layer, given[0], found)
+
+
+class Meter:
+    """Counts what these modules compute between entering and leaving it; nothing where they are not known."""
+
+    def __init__(self, modules: Iterable[nn.Module] | None) -> None:
+        self._networks: dict[nn.Module, list[_Layer]] | None = None if modules is None else defaultdict(list)
+        self._hooks: list[RemovableHandle] = []
+        self._layers = dict(pair for module in modules or () for pair in layers_of(module))
+
+    @classmethod
+    def of(cls, stack: Any) -> Self:
+        """Of a stack, some levels of which may be a user's own and no modules, or of none."""
+        levels = getattr(stack, "levels", ())
+        return cls(levels if levels and all(isinstance(level, nn.Module) for level in levels) else None)
+
+    def __enter__(self) -> Self:
+        for layer, network in self._layers.items():
+            count = _Layer()
+            assert self._networks is not None
+            self._networks[network].append(count)
+            self._hooks.append(layer.register_forward_hook(count))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    @property
+    def evaluations(self) -> int | None:
+        if self._networks is None:
+            return None
+        return sum(max(layer.rows for layer in layers) for layers in self._networks.values())
+
+    @property
+    def flops(self) -> int | None:
+        if self._networks is None:
+            return None
+        return sum(layer.flops for layers in self._networks.values() for layer in layers)
+
+
+def layers_of(module: nn.Module, network: nn.Module | None = None) -> Iterator[tuple[nn.Module, nn.Module]]:
+    """Every layer of a module with the network that it is part of. An `MLP` calls none of its layers, and is one."""
+    for child in module.children():
+        own = network if network is not None else child if isinstance(child, nn.Sequential) else None
+        if isinstance(child, MLP | nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            yield child, own or module
+        else:
+            yield from layers_of(child, own)
+
+
+def flops_of(layer: nn.Module, given: Tensor, found: Tensor) -> int:
+    """Of one call of a layer that `layers_of` knows."""
+    if isinstance(layer, nn.Conv2d):
+        return 2 * found.numel() * (layer.in_channels // layer.groups) * prod(layer.kernel_size)
+    if isinstance(layer, nn.ConvTranspose2d):
+        return 2 * given.numel() * (layer.out_channels // layer.groups) * prod(layer.kernel_size)
+    linear = [layer] if isinstance(layer, nn.Linear) else [part for part in layer if isinstance(part, nn.Linear)]  # type: ignore[union-attr]
+    rows = given.numel() // linear[0].in_features
+    return 2 * rows * sum(each.in_features * each.out_features for each in linear)
