@@ -48,7 +48,7 @@ class MapViolation(nn.Module):
 
     def __init__(self, *, channels: int, hidden: int = 24) -> None:
         super().__init__()
-        self.cell = nn.Sequential(nn.Conv2d(2 * channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, 1, 1))
+        self.cell = nn.Sequential(nn.Conv2d(2 * channels, hidden, 1), nn.SiLU(), nn.Conv2d(hidden, 1, 1))
         self.bias = nn.Parameter(torch.tensor(-3.0))
         self.register_buffer("threshold", torch.tensor(0.0))
 
@@ -108,7 +108,7 @@ def violation_stages(level: Level, play: Play, latents: Tensor, seed: int) -> St
         return loss, {"accuracy": ((logits > 0) == broken).float().mean()}
 
     head.requires_grad_(True)
-    yield Stage(name, head, classification, STEPS, lr=1e-2)
+    yield Stage(name, head, classification, STEPS, lr=3e-3)
     head.requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     with torch.inference_mode():

@@ -1,0 +1,61 @@
+"""Energies of steps that break a rule, over maps of which few show what can be broken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from levels.plays import play_of
+from torch import Tensor
+
+from hplan.levels.heads.violation import violation_stages
+from hplan.levels.level import Level
+from hplan.training.fit import Run
+from hplan.training.train import run_stages
+
+SIDE, TOKENS, LAVA = 5, 2, 2
+
+
+def maps_level(seed: int) -> Level:
+    """Maps of floor, walls and lava with a mover on top, by codes that are drawn."""
+    torch.manual_seed(seed)
+    sizes = {"vocabulary": 3, "channels": 24, "tokens": TOKENS, "token_channels": 24}
+    macros = {"kind": "actions", "action": "discrete", "size": 4, "names": ("up", "right", "down", "left")}
+    level = Level(index=0, parts={"space": {"kind": "discrete-map", **sizes}, "macros": macros})
+    codes = (torch.nn.functional.normalize(torch.randn(count, 24), dim=1) for count in (3, TOKENS))
+    level.space.set_codes(*codes)
+    return level
+
+
+def walked(seed: int, steps: int = 12_000) -> tuple[Tensor, Tensor]:
+    """Maps (2 * steps, side, side), before and after each step, and whether it ended on lava. One map in ten has any,
+    a row of it."""
+    generator = torch.Generator().manual_seed(seed)
+    row, column = torch.randint(1, SIDE - 1, (2, steps), generator=generator)
+    down = torch.randint(2, (steps,), generator=generator)
+    maps = torch.ones(2, steps, SIDE, SIDE, dtype=torch.long)
+    maps[:, :, 1:-1, 1:-1] = 0
+    with_lava = torch.nonzero(torch.rand(steps, generator=generator) < 0.1)[:, 0]
+    across = torch.randint(1, SIDE - 1, (len(with_lava),), generator=generator)
+    maps[:, with_lava, across, 1:-1] = LAVA
+    after = torch.where(down > 0, row + 1, row).clamp(max=SIDE - 2)
+    every = torch.arange(steps)
+    broke = maps[1, every, after, column] == LAVA
+    maps = TOKENS * maps
+    maps[0, every, row, column] += 1
+    maps[1, every, after, column] += 1
+    return maps.transpose(0, 1).flatten(0, 1), broke
+
+
+def test_it_is_not_the_sight_of_lava_that_is_forbidden(tmp_path: Path) -> None:
+    level, (maps, broke) = maps_level(0), walked(0)
+    actions, remaining = torch.zeros(len(maps), dtype=torch.long), torch.tensor([1, 0]).repeat(len(broke))
+    violation = torch.stack([broke, torch.zeros_like(broke)], 1).flatten()
+    play = replace(play_of(maps, actions, remaining), violation=violation)
+    run_stages(violation_stages(level, play, maps, 0), Run(0, tmp_path, "cpu", None))
+    assert level.violation is not None
+    fresh, broke = walked(100, 2000)
+    with torch.no_grad():
+        forbidden = level.violation(fresh[::2], fresh[1::2]) > 0
+    assert torch.equal(forbidden, broke)
