@@ -81,6 +81,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "returns": {
         "vector": "hplan.levels.heads.returns:VectorReturns",
         "tables": "hplan.levels.tables:TableReturns",
+        "events": "hplan.levels.heads.event_returns:EventReturns",
     },
     "conditioning": {"map": "hplan.levels.heads.conditioning:MapConditioning"},
     "objective": {

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hplan.control.execution import Execution
+from hplan.control.memory import together
 from hplan.control.no_progress import NoProgress
 from hplan.control.plan_tree import ROOT
 from hplan.control.plans import ControlConfig, any_action, imagine_rest
@@ -73,7 +74,8 @@ class Controller:
         if self._stops(latents[0]):
             return torch.tensor(self._stop)
         # Nothing known leads on: do something that play showed to be possible.
-        return any_action(self.levels[0], latents[0], self.generator, self.guard.at(0))
+        forbidden = together(self.guard.at(0), execution.plans.waiting(latents))
+        return any_action(self.levels[0], latents[0], self.generator, forbidden)
 
     def _stops(self, z: Tensor) -> bool:
         """Whether the stop action is due at z (*z) of level 0. Where it changed nothing, the goal was mistaken: what is

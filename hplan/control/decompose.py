@@ -7,7 +7,7 @@ from torch import Tensor
 from hplan.control.memory import SubgoalRegion
 from hplan.control.plan_tree import ROOT
 from hplan.control.plans import NEARBY, LevelPlan
-from hplan.planning.energy import GivenEnergy, Goal, Lifted, NearAny, NearLatent, guided, informed, reached
+from hplan.planning.energy import Anywhere, GivenEnergy, Goal, Lifted, NearAny, NearLatent, guided, informed, reached
 from hplan.types import Energy, PlanResult, WorldModel
 
 
@@ -58,9 +58,7 @@ class Decomposition:
     def _goal_of(self, k: int) -> tuple[Energy, int]:
         above = self.above(k)
         if above is None:
-            own = self.goal.at(k)
-            assert own is not None
-            return own, ROOT
+            return self.goal.at(k) or Anywhere(), ROOT
         plan = self.under_way(above)
         node = plan.nodes[plan.at]
         if plan.hands_goal and plan.at_last:
@@ -122,6 +120,14 @@ class Decomposition:
         if above is None or not self.levels[above].capabilities.events or (plan := self[above]) is None:
             return None
         return SubgoalRegion(self.levels[k + 1 : above + 1], plan.start, self.ends(above), allowance=0.0)
+
+    def waiting(self, latents: tuple[Tensor, ...]) -> SubgoalRegion | None:
+        """What keeps level 0 from doing anything that the highest level would notice, where that alone knows the goal,
+        and there is nothing to do for it."""
+        if self.goal.at(0) is not None:
+            return None
+        here = latents[self.highest]
+        return SubgoalRegion(self.levels[1 : self.highest + 1], here, here[None], allowance=0.0)
 
     def _lift(self, energy: Energy, above: int, k: int) -> Energy:
         for upper in range(above, k, -1):

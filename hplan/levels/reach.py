@@ -235,6 +235,14 @@ class ReachEvents(nn.Module):
         nearest, rows = steps.argmin(1), np.arange(len(reach))
         return places[rows, nearest], steps[rows, nearest]
 
+    def steps(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
+        """(B, H, W), (B,) -> (B,): environment steps that possible events take, those to where they are done from, and
+        one."""
+        kind, cell = np.divmod(macro.numpy(force=True), z[0].numel())
+        ground, at, _ = level.space.read(z)
+        reach = level.space.steps(level.space.free(ground), at, z.shape[1:])
+        return torch.from_numpy(self.standing(reach, z.shape[1:], kind, cell)[1] + 1).to(z.device)
+
     def hindsight(self, level: Level, z: Tensor, following: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         edit, cell, _, known = what_happened(level.space, z, following)
         same = (edit[:, None] == torch.cat([self.edits, self.enters[:, None].long()], 1)).all(-1)

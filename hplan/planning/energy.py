@@ -112,6 +112,16 @@ class Return:
         return -self.returns.value(z)
 
 
+@dataclass(frozen=True)
+class Anywhere:
+    """Met by every latent: what is left to a level where those above know of nothing to aim for."""
+
+    threshold: float = 0.0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return torch.zeros(len(z), device=z.device)
+
+
 @runtime_checkable
 class Goal(Protocol):
     """What an episode is for, said once for every level: `at(k)` is its energy there, None if that one cannot tell."""

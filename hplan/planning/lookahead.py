@@ -59,16 +59,17 @@ class Lookahead:
         self, level: WorldModel, start: Tensor, goal: Return, budget: Budget, step_cost: StepCost | None
     ) -> PlanResult:
         plans = _Plans.at(start[None])
-        evaluations = 0
+        evaluations, stopped = 0, [plans]
         for _ in range(min(self.horizon, budget.horizon)):
-            possible = level.prior(plans.latents[-1]) > NEVER
-            possible |= ~possible.any(1, keepdim=True)
-            rows, macros = torch.nonzero(possible, as_tuple=True)
-            if evaluations and evaluations + len(rows) > budget.evaluations:
+            rows, macros = _possible(level, plans.latents[-1])
+            if not len(rows) or (evaluations and evaluations + len(rows) > budget.evaluations):
                 break
             evaluations += len(rows)
             plans = plans.of(rows).after(level, goal, macros, step_cost)
             plans = plans.of(_best_of_each(level.keys(plans.latents[-1]), plans.worth(goal), self.beam))
+            stopped.append(plans)
+        if level.capabilities.events:  # beside doing nothing: a plan ends where no more is paid
+            plans = max(stopped, key=lambda each: float(each.worth(goal).max()))
         return plans.result(goal, evaluations)
 
     def _sample(
@@ -127,6 +128,9 @@ class _Plans:
         following = level.predict(z, macros)
         reward, ends = goal.returns.step(z, macros, following)
         doubt = goal.returns.doubt(z, macros, following)
+        if level.capabilities.events and step_cost is not None:  # what failed before takes as many tries
+            tries = 1 + step_cost(z, following)
+            reward, ends = torch.where(reward > 0, reward / tries, reward), 1 - (1 - ends) / tries
         left = self.left * goal.returns.discount**level.stride * (1 - ends)
         paid = self.paid + self.left * (reward - doubt)
         if step_cost is not None:
@@ -143,13 +147,25 @@ class _Plans:
         steps = len(self.macros) if bool(worth[best].isfinite()) else 0  # else all is forbidden
         latents = torch.stack([each[best] for each in self.latents[: steps + 1]])
         return PlanResult(
-            macros=torch.stack([each[best] for each in self.macros])[:steps],
+            macros=torch.stack([each[best] for each in self.macros])[:steps] if steps else torch.zeros(0).long(),
             latents=latents,
             energies=goal(latents),
             costs=torch.ones(steps),
             reached=False,
             evaluations=evaluations,
         )
+
+
+def _possible(level: WorldModel, z: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, *z) -> (N,) each: rows, and the macro-actions that are possible there. Where a level of actions knows of
+    none, all are."""
+    if level.possible is not None:
+        rows, macros, _ = level.possible(z)
+        return rows, macros
+    possible = level.prior(z) > NEVER
+    possible |= ~possible.any(1, keepdim=True)
+    rows, macros = torch.nonzero(possible, as_tuple=True)
+    return rows, macros
 
 
 def _best_of_each(keys: Tensor, worth: Tensor, count: int) -> Tensor:

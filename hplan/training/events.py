@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hplan.levels.dynamics import WINDOW, prediction_loss
+from hplan.levels.heads.event_returns import count_returns
 from hplan.levels.heads.landmarks import LandmarkEdges
 from hplan.levels.heads.success import success_rows, success_stages
 from hplan.levels.heads.violation import violation_stages
@@ -179,6 +180,9 @@ class Events(CellLevel):
         yield from success_stages(level, latents, self.success, self.seed, self.play)
         yield from violation_stages(level, self.play, self.maps, self.seed)
         if level.index and self.reaches:
+            if not self.success.any() and bool(self.play.rewards.any()):
+                told = count_returns(level, self.play, self.maps, self.settings.discount)
+                self.facts["rewards_explained"] = round(told, 3)
             level.eval()
             level.stride = reach_stride(level, maps, self.play, self.seed)
         elif level.index:

@@ -51,8 +51,8 @@ CURVES = "curves.json"
 KEPT = 64  # missions that an agent which reads none remembers
 FEWEST = 2  # episodes of play: one to learn from, and one to calibrate on
 NO_REWARDS = (
-    "levels of events over maps learn no rewards, and levels over vectors do: name an encoder (--encoder one-hot of "
-    "symbols, convolutional of images)"
+    "levels over maps learn rewards of events alone, where a mover is told apart from what it stands on, and levels "
+    "over vectors learn any: name an encoder (--encoder one-hot of symbols, convolutional of images)"
 )
 
 
@@ -137,9 +137,14 @@ def learn(
         trained = train(data, cutting, chosen, levels=levels, run=run)
         read = any(getattr(level, "reads", False) for level in trained.levels)
         if data.rewards.any() and not any(level.returns for level in trained.levels):
+            if are_variables(data):
+                why = "shows too many combinations to solve for rewards in one table"
+            else:  # over maps, events alone pay
+                told = trained.facts.get("rewards_explained", 0.0)
+                why = f"pays for something else than events on its map, which tell {told:.0%} of how much"
             warnings.warn(
-                f"{config.name} shows too many combinations to solve for rewards in one table: the agent learns no "
-                "goal of its own. --encoder one-hot makes vectors of them, which learn rewards",
+                f"{config.name} {why}: the agent learns no goal of its own. --encoder one-hot makes vectors of it, "
+                "which learn rewards",
                 NoSuccessWarning,
                 stacklevel=2,
             )
@@ -217,10 +222,11 @@ def abstraction_of(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], 
 
 
 def _learns_rewards(abstraction: Any, seen: ObservationSpec) -> bool:
-    """Whether level 0 may: as a table or over vectors, and not over maps."""
+    """Whether levels may: as a table, over vectors, or of events over maps where a mover can be told from its ground,
+    which takes two features of a cell."""
     if abstraction is not found("abstraction", "events"):
         return True
-    return seen.kind == "symbols" and seen.shape[0] == 1 and (seen.shape[1] == 1 or seen.shape[2] == 2)
+    return seen.kind == "symbols" and (seen.shape[:2] == (1, 1) or seen.shape[2] > 1)
 
 
 def _objectives(one: Any, spec: ObservationSpec, abstraction: Any, task: str) -> dict[str, str]:

@@ -270,13 +270,13 @@ def test_play_without_a_success_says_how_many_steps_were_rewarded(tmp_path: Path
         learn(make, tmp_path / "run", steps=1000, levels=1, settings=SMALL)
 
 
-def test_maps_learn_no_rewards_and_say_so(tmp_path: Path) -> None:
+def test_maps_where_no_mover_is_told_apart_learn_no_rewards_and_say_so(tmp_path: Path) -> None:
     with pytest.raises(
-        UsageError, match=r"--goal reward: levels of events over maps learn no rewards.*--encoder one-hot"
+        UsageError, match=r"--goal reward: levels over maps learn rewards of events alone.*--encoder one-hot"
     ):
         learn(Paid, tmp_path / "asked", steps=1000, levels=1, settings=SMALL, goal="reward")
     assert not (tmp_path / "asked").exists()
-    with pytest.warns(NoSuccessWarning, match="learns no goal of its own, since levels of events over maps"):
+    with pytest.warns(NoSuccessWarning, match="learns no goal of its own, since levels over maps"):
         learn(lambda: gymnasium.wrappers.TimeLimit(Paid(), 80), tmp_path / "run", steps=1000, levels=1, settings=SMALL)
 
 
