@@ -40,9 +40,12 @@ class VectorViolation(nn.Module):
     def forward(self, level: Level, z: Tensor, following: Tensor) -> Tensor:
         return self.network(torch.cat([z, following], -1)) - self.threshold
 
+    softly = forward
+
 
 class MapViolation(nn.Module):
-    """Of maps: the log-sum-exp over cells, each seen before and after, so that one cell can say so."""
+    """Of maps: the most of any cell, each seen before and after. Many cells that look a little like it say no more than
+    one does: maps may be larger than those of play, and show more of what must not be touched."""
 
     threshold: Tensor
 
@@ -53,8 +56,15 @@ class MapViolation(nn.Module):
         self.register_buffer("threshold", torch.tensor(0.0))
 
     def forward(self, level: Level, z: Tensor, following: Tensor) -> Tensor:
+        return self._cells(level, z, following).amax(-1) + self.bias - self.threshold
+
+    def softly(self, level: Level, z: Tensor, following: Tensor) -> Tensor:
+        """No less than the most, and with a gradient for all cells: to learn from."""
+        return self._cells(level, z, following).logsumexp(-1) + self.bias - self.threshold
+
+    def _cells(self, level: Level, z: Tensor, following: Tensor) -> Tensor:
         cells = torch.cat([level.space.embed(z), level.space.embed(following)], -1).movedim(-1, 1)
-        return self.cell(cells)[:, 0].flatten(1).logsumexp(-1) + self.bias - self.threshold
+        return self.cell(cells)[:, 0].flatten(1)
 
 
 class TableViolation(nn.Module):
@@ -102,8 +112,8 @@ def violation_stages(level: Level, play: Play, latents: Tensor, seed: int) -> St
             for kind, size in zip(kinds, (BATCH // 2, HARD * BATCH // 2), strict=True)
         )
         with torch.no_grad():
-            hardest = head(level, *ends(other)).topk(BATCH // 2).indices
-        logits, broken = head(level, *ends(torch.cat([bad, other[hardest]]))), torch.arange(BATCH) < BATCH // 2
+            hardest = head.softly(level, *ends(other)).topk(BATCH // 2).indices
+        logits, broken = head.softly(level, *ends(torch.cat([bad, other[hardest]]))), torch.arange(BATCH) < BATCH // 2
         loss = F.binary_cross_entropy_with_logits(logits, broken.float())
         return loss, {"accuracy": ((logits > 0) == broken).float().mean()}
 

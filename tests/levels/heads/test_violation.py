@@ -59,3 +59,11 @@ def test_it_is_not_the_sight_of_lava_that_is_forbidden(tmp_path: Path) -> None:
     with torch.no_grad():
         forbidden = level.violation(fresh[::2], fresh[1::2]) > 0
     assert torch.equal(forbidden, broke)
+    large = torch.full((2, 30, 30), TOKENS * LAVA)
+    large[:, 10, 10:12] = 0
+    large[[0, 1], 10, [10, 11]] += 1
+    entered = large[1].clone()
+    entered[10, 11], entered[9, 11] = 0, TOKENS * LAVA + 1
+    with torch.no_grad():
+        assert not level.violation(large[:1], large[1:])[0] > 0, "however much of it there is"
+        assert level.violation(large[:1], entered[None])[0] > 0
