@@ -82,17 +82,16 @@ class TableViolation(nn.Module):
 def violation_stages(level: Level, play: Play, latents: Tensor, seed: int) -> Stages:
     """Give the level a violation head, and train it on frozen latents (N, *z) of all rows. Half of each batch broke a
     rule, and the others are those of several times as many that look most like it (online hard example mining;
-    Shrivastava et al., 2016): what is rare and allowed, such as success, must not be forbidden. Its zero lies half way
-    between violations and other steps, a few of either left out.
+    Shrivastava et al., 2016), successes among them: what is rare and allowed must not be forbidden. Its zero lies half
+    way between violations and other steps, a few of either left out.
 
     There is no such head where play broke none, or where latents do not tell."""
     stride = 1 if level.capabilities.discrete else round(level.stride)
     if not bool(play.violation.any()):
         return
     begin = play.starts(stride)
-    passed = torch.cat([torch.zeros(1, dtype=torch.long), play.violation.long().cumsum(0)])
-    broke = passed[begin + stride] > passed[begin]
-    kinds = begin[broke], begin[~broke]
+    broke, solved = (_in_steps(each, begin, stride) for each in (play.violation, play.success))
+    kinds, rare = (begin[broke], begin[~broke]), begin[solved & ~broke]
     if not len(kinds[0]) or not len(kinds[1]):
         return
     name = f"level{level.index}-violation"
@@ -111,6 +110,8 @@ def violation_stages(level: Level, play: Play, latents: Tensor, seed: int) -> St
             kind[torch.randint(len(kind), (size,), generator=generator)]
             for kind, size in zip(kinds, (BATCH // 2, HARD * BATCH // 2), strict=True)
         )
+        if len(rare):
+            other[: BATCH // 2] = rare[torch.randint(len(rare), (BATCH // 2,), generator=generator)]
         with torch.no_grad():
             hardest = head.softly(level, *ends(other)).topk(BATCH // 2).indices
         logits, broken = head.softly(level, *ends(torch.cat([bad, other[hardest]]))), torch.arange(BATCH) < BATCH // 2
@@ -122,9 +123,16 @@ def violation_stages(level: Level, play: Play, latents: Tensor, seed: int) -> St
     head.requires_grad_(False)
     generator = torch.Generator().manual_seed(seed)
     with torch.inference_mode():
-        some = [kind[torch.randperm(len(kind), generator=generator)[:EXAMINED]] for kind in kinds]
+        some = [kind[torch.randperm(len(kind), generator=generator)[:EXAMINED]] for kind in (*kinds, rare)]
+        some = some[0], torch.cat(some[1:])
         bad, good = (torch.cat([head(level, *ends(few)) for few in rows.split(512)]) for rows in some)
     least, most = bad.quantile(MISSED), good.quantile(1 - TAKEN)
     head.threshold.copy_(torch.maximum((least + most) / 2, most))
     if float((bad > head.threshold).float().mean()) < TELLS:
         level.violation_head = None
+
+
+def _in_steps(flags: Tensor, begin: Tensor, stride: int) -> Tensor:
+    """(N,) bool, (K,) -> (K,) bool: whether any of the `stride` transitions from each of these rows has it."""
+    passed = torch.cat([torch.zeros(1, dtype=torch.long), flags.long().cumsum(0)])
+    return passed[begin + stride] > passed[begin]

@@ -14,23 +14,23 @@ from hplan.levels.level import Level
 from hplan.training.fit import Run
 from hplan.training.train import run_stages
 
-SIDE, TOKENS, LAVA = 5, 2, 2
+SIDE, TOKENS, LAVA, GOAL, SOLVED = 5, 2, 2, 3, 6
 
 
 def maps_level(seed: int) -> Level:
     """Maps of floor, walls and lava with a mover on top, by codes that are drawn."""
     torch.manual_seed(seed)
-    sizes = {"vocabulary": 3, "channels": 24, "tokens": TOKENS, "token_channels": 24}
+    sizes = {"vocabulary": 4, "channels": 24, "tokens": TOKENS, "token_channels": 24}
     macros = {"kind": "actions", "action": "discrete", "size": 4, "names": ("up", "right", "down", "left")}
     level = Level(index=0, parts={"space": {"kind": "discrete-map", **sizes}, "macros": macros})
-    codes = (torch.nn.functional.normalize(torch.randn(count, 24), dim=1) for count in (3, TOKENS))
+    codes = (torch.nn.functional.normalize(torch.randn(count, 24), dim=1) for count in (4, TOKENS))
     level.space.set_codes(*codes)
     return level
 
 
-def walked(seed: int, steps: int = 12_000) -> tuple[Tensor, Tensor]:
-    """Maps (2 * steps, side, side), before and after each step, and whether it ended on lava. One map in ten has any,
-    a row of it."""
+def walked(seed: int, steps: int = 12_000) -> tuple[Tensor, Tensor, Tensor]:
+    """Maps (2 * steps, side, side), before and after each step; whether it ended on lava, and whether on a goal, as
+    very few do. One map in ten has lava, a row of it."""
     generator = torch.Generator().manual_seed(seed)
     row, column = torch.randint(1, SIDE - 1, (2, steps), generator=generator)
     down = torch.randint(2, (steps,), generator=generator)
@@ -41,21 +41,23 @@ def walked(seed: int, steps: int = 12_000) -> tuple[Tensor, Tensor]:
     maps[:, with_lava, across, 1:-1] = LAVA
     after = torch.where(down > 0, row + 1, row).clamp(max=SIDE - 2)
     every = torch.arange(steps)
-    broke = maps[1, every, after, column] == LAVA
+    some = with_lava[:SOLVED]
+    maps[:, some, after[some], column[some]] = GOAL
+    broke, solved = (maps[1, every, after, column] == kind for kind in (LAVA, GOAL))
     maps = TOKENS * maps
     maps[0, every, row, column] += 1
     maps[1, every, after, column] += 1
-    return maps.transpose(0, 1).flatten(0, 1), broke
+    return maps.transpose(0, 1).flatten(0, 1), broke, solved
 
 
 def test_it_is_not_the_sight_of_lava_that_is_forbidden(tmp_path: Path) -> None:
-    level, (maps, broke) = maps_level(0), walked(0)
+    level, (maps, broke, solved) = maps_level(0), walked(0)
     actions, remaining = torch.zeros(len(maps), dtype=torch.long), torch.tensor([1, 0]).repeat(len(broke))
-    violation = torch.stack([broke, torch.zeros_like(broke)], 1).flatten()
-    play = replace(play_of(maps, actions, remaining), violation=violation)
+    violation, success = (torch.stack([each, torch.zeros_like(each)], 1).flatten() for each in (broke, solved))
+    play = replace(play_of(maps, actions, remaining, success=success), violation=violation)
     run_stages(violation_stages(level, play, maps, 0), Run(0, tmp_path, "cpu", None))
     assert level.violation is not None
-    fresh, broke = walked(100, 2000)
+    fresh, broke, _ = walked(100, 2000)
     with torch.no_grad():
         forbidden = level.violation(fresh[::2], fresh[1::2]) > 0
     assert torch.equal(forbidden, broke)
