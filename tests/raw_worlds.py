@@ -123,7 +123,8 @@ class Far(Sheet):
     observation_space = spaces.Box(-np.inf, np.inf, (4,), np.float64)
 
     def seen(self) -> Any:
-        return np.array([1.7e9 + 1e-3 * self.place[0], 1e-6 * self.place[1], 1e7, 0.0])
+        x, y = self.place.tolist()  # a float32 added to a number makes float32 of both
+        return np.array([1.7e9 + 1e-3 * x, 1e-6 * y, 1e7, 0.0])
 
 
 KINDS: dict[str, Callable[[], gymnasium.Env]] = {
