@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import pickle
-import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +32,7 @@ from hplan.threads import reproducible
 from hplan.training.counting import are_variables
 from hplan.training.fit import Progress, Run
 from hplan.training.request import claim, describe
+from hplan.training.spent import Spent
 from hplan.training.tiles import shows_tiles
 from hplan.training.train import HELD_OUT, History, Trained, train_stack
 from hplan.types import (
@@ -126,22 +127,22 @@ def learn(
         if (out / METADATA).exists() and (out / WEIGHTS).exists():
             return Agent(Stack.load(out), name=str(out))
         sweep(out)
-        started = time.perf_counter()
+        spent = Spent(out, progress)
         if steps is not None:
-            told = (lambda done, total: progress("play", done, total, {})) if progress else None
+            told = partial(spent, "play", figures={})
             play(config, out / "play", steps=steps, seed=seed, progress=told, workers=workers)
         source = out / "play" if play_from is None else Path(play_from)
         data = _load(source, config, paid).read()
         ordinary = EpisodeStore.open(source).ordinary_reward
-        run = Run(seed, out / "stages", networks_on, progress)
+        run = Run(seed, out / "stages", networks_on, spent)
         trained = train(data, cutting, chosen, levels=levels, run=run)
         read = any(getattr(level, "reads", False) for level in trained.levels)
         if data.rewards.any() and not any(level.returns for level in trained.levels):
             if are_variables(data):
                 why = "shows too many combinations to solve for rewards in one table"
             else:  # over maps, events alone pay
-                told = trained.facts.get("rewards_explained", 0.0)
-                why = f"pays for something else than events on its map, which tell {told:.0%} of how much"
+                share = trained.facts.get("rewards_explained", 0.0)
+                why = f"pays for something else than events on its map, which tell {share:.0%} of how much"
             warnings.warn(
                 f"{config.name} {why}: the agent learns no goal of its own. --encoder one-hot makes vectors of it, "
                 "which learn rewards",
@@ -159,7 +160,7 @@ def learn(
             train={
                 "env_steps": data.steps,
                 "gradient_steps": sum(int(curve[-1]["step"]) for curve in trained.curves.values() if curve),
-                "wall_s": round(time.perf_counter() - started, 1),
+                "wall_s": round(spent.seconds, 1),
                 "device": networks_on,
                 "seed": seed,
                 "settings": own,
@@ -174,6 +175,7 @@ def learn(
         )
         write_atomically(out / CURVES, _short(trained.curves))
         stack.save(out)
+        spent.path.unlink(missing_ok=True)
     return Agent(stack, name=str(out))
 
 
