@@ -333,8 +333,8 @@ class Agent:
     def _controller(self, here: Stack, goal: Goal, seed: int) -> Controller:
         if all(goal.at(k) is None for k in range(len(self.stack.levels))):
             raise UsageError(
-                f"{self.name} has seen no success in play, so it knows none to aim for: give it a goal (an observation "
-                "or an energy), or play more"
+                f"{self.name} has seen no success in play, or only levels that are left out here know of it: give it a "
+                "goal (an observation or an energy), load all its levels, or play more"
             )
         levels, calibration, generator = here.levels, self.stack.calibration, torch.Generator().manual_seed(seed)
         return Controller(

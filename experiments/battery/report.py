@@ -8,6 +8,7 @@ were tried, after which it is.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import tomllib
 from pathlib import Path
@@ -43,8 +44,8 @@ def main(folder: Path) -> None:
             tried += [(one["train"]["env_steps"], one[field]) for one in own if one["seed"] == 0]
             solved = _solved(tried, enough) if len(tried) > 1 else None
             theirs = _solved([(point["steps"], point[field]) for point in curve + more], enough)
-            if solved and curve:
-                shares.append(solved / (theirs or (curve + more)[-1]["steps"]))
+            if len(tried) > 1 and curve:
+                shares.append((solved or math.inf) / (theirs or (curve + more)[-1]["steps"]))
             shown = [f"{points[-1][field]:,.2f}" if points else "–" for points in (curve, more)]
             after = [f"{solved:,}" if solved else "–", _count(theirs, curve + more)]
             minutes = mean(one["train"]["wall_s"] for one in own) / 60

@@ -1,5 +1,5 @@
-"""A learning curve of Stable-Baselines3 on an environment, rewarded: by the algorithm and hyperparameters of RL Zoo, if
-it has any, else by PPO with its defaults.
+"""A learning curve of Stable-Baselines3 on an environment, rewarded: by the algorithm and hyperparameters of RL Zoo
+that stand in `ZOO` below, else by PPO, of continuous actions SAC, with its defaults.
 
     python experiments/battery/sb3.py gym:CartPole-v1 --marks 1000,100000 --seed 0 --episodes 100 --json OUT
 

@@ -182,7 +182,7 @@ def evaluate(
     where = options.task_of(player, task, success)
     with Bars() as progress:
         result = run(player, where, episodes=episodes, seed=seed, method=method, workers=workers, progress=progress)
-    print("\n".join(result_lines(result, paid=player.stack.paid)))
+    print("\n".join(result_lines(result, paid=player.stack.paid and energy is None)))
     if records:
         write_records(records, result, where)
     if track:

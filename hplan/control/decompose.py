@@ -58,7 +58,8 @@ class Decomposition:
     def _goal_of(self, k: int) -> tuple[Energy, int]:
         above = self.above(k)
         if above is None:
-            return self.goal.at(k) or Anywhere(), ROOT
+            own = self.goal.at(k)
+            return Anywhere() if own is None else own, ROOT
         plan = self.under_way(above)
         node = plan.nodes[plan.at]
         if plan.hands_goal and plan.at_last:
@@ -124,7 +125,7 @@ class Decomposition:
     def waiting(self, latents: tuple[Tensor, ...]) -> SubgoalRegion | None:
         """What keeps level 0 from doing anything that the highest level would notice, where that alone knows the goal,
         and there is nothing to do for it."""
-        if self.goal.at(0) is not None:
+        if self.goal.at(0) is not None or self.above(0) is not None:
             return None
         here = latents[self.highest]
         return SubgoalRegion(self.levels[1 : self.highest + 1], here, here[None], allowance=0.0)

@@ -39,8 +39,7 @@ class Record:
 
     `model_evaluations`, `flops`: of networks (`hplan.levels.meter`), None where the actor's are not known.
 
-    Everything but `ms` and these two, which grow less where an episode before asked the same, is a function of agent,
-    task and seed.
+    Everything but `ms` is a function of agent, task and seed.
     """
 
     seed: int

@@ -36,12 +36,14 @@ class _Layer:
 
 
 class Meter:
-    """Counts what these modules compute between entering and leaving it; nothing where they are not known."""
+    """Counts what these modules compute between entering and leaving it; nothing where they are not known. They begin
+    without what they were asked before, so that a count depends on nothing that came earlier."""
 
     def __init__(self, modules: Iterable[nn.Module] | None) -> None:
         self._networks: dict[nn.Module, list[_Layer]] | None = None if modules is None else defaultdict(list)
         self._hooks: list[RemovableHandle] = []
-        self._layers = dict(pair for module in modules or () for pair in layers_of(module))
+        self._modules = tuple(modules or ())
+        self._layers = dict(pair for module in self._modules for pair in layers_of(module))
 
     @classmethod
     def of(cls, stack: Any) -> Self:
@@ -50,6 +52,8 @@ class Meter:
         return cls(levels if levels and all(isinstance(level, nn.Module) for level in levels) else None)
 
     def __enter__(self) -> Self:
+        for module in self._modules:
+            module.train(module.training)  # which forgets what it was asked
         for layer, network in self._layers.items():
             count = _Layer()
             assert self._networks is not None

@@ -147,7 +147,7 @@ class _Plans:
         steps = len(self.macros) if bool(worth[best].isfinite()) else 0  # else all is forbidden
         latents = torch.stack([each[best] for each in self.latents[: steps + 1]])
         return PlanResult(
-            macros=torch.stack([each[best] for each in self.macros])[:steps] if steps else torch.zeros(0).long(),
+            macros=torch.stack([each[best] for each in self.macros])[:steps] if self.macros else torch.zeros(0).long(),
             latents=latents,
             energies=goal(latents),
             costs=torch.ones(steps),

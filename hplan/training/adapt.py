@@ -76,9 +76,9 @@ def adapt(
     the environment fails.
     """
     first, out = load(agent), Path(out)
-    if first.stack.levels[0].returns is None:
+    if not first.stack.paid:
         raise UsageError(f"{agent} aims for no reward, and there is nothing to adapt: train it with --goal reward")
-    if first.stack.levels[0].process is not None:
+    if first.stack.levels[0].returns is None or first.stack.levels[0].process is not None:
         raise UsageError(
             f"{agent} counted its rewards and solved for them, and there is nothing to tune: train it with more --steps"
         )

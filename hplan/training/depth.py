@@ -26,13 +26,14 @@ WORTH = 4.0  # as for gaps between time scales: less is not worth a level
 
 @torch.no_grad()
 def reliable_horizon(level: Level, play: Play) -> int:
-    """Steps of the level after which open-loop prediction is still right: what nine windows in ten are off by is below
-    the distance at which the controller counts a subgoal as reached. `play`: held out, as the level sees it. 1 where
-    it has no window to tell.
+    """Steps n of the level after which open-loop prediction is still right. `play`: held out, as the level sees it. 1
+    where it has no window to tell.
 
-    Only what the error grows by counts, as variances do: what a single step is off by is mostly what observations are,
-    which no prediction mends. Where that is more than the distance itself, nothing can be told to have come nearer. It
-    has to stay small beside the way.
+        e_n^2 - e_1^2  <=  max(arrived, e_1)^2     e_n: what nine windows in ten are off by at most, after n steps
+
+    arrived: the distance at which the controller counts a subgoal as reached. Only what the error grows by counts: what
+    a single step is off by is mostly what observations are, and no prediction mends that. Where it is more than the
+    distance itself, it takes its place. The error has to stay small beside the way.
     """
     stride = round(level.stride)
     ahead = min(FARTHEST, int(play.remaining.max()) // stride)

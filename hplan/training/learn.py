@@ -140,15 +140,14 @@ def learn(
         if data.rewards.any() and not any(level.returns for level in trained.levels):
             if are_variables(data):
                 why = "shows too many combinations to solve for rewards in one table"
-            else:  # over maps, events alone pay
-                share = trained.facts.get("rewards_explained", 0.0)
+            elif "rewards_explained" in trained.facts:  # over maps, events alone pay
+                share = trained.facts["rewards_explained"]
                 why = f"pays for something else than events on its map, which tell {share:.0%} of how much"
-            warnings.warn(
-                f"{config.name} {why}: the agent learns no goal of its own. --encoder one-hot makes vectors of it, "
-                "which learn rewards",
-                NoSuccessWarning,
-                stacklevel=2,
-            )
+            else:
+                why = f"is learned by {len(trained.levels)} level(s) none of which knows what a mover can reach"
+            learned = f"{config.name} {why}: the agent learns no goal of its own."
+            learned += " --encoder one-hot makes vectors of it, which learn rewards"
+            warnings.warn(learned, NoSuccessWarning, stacklevel=2)
         stack = Stack(
             task=config.name,
             codec=replace(codec, offset=Manifest.load(source).codec.offset),  # others may have recorded in other spaces

@@ -52,7 +52,7 @@ def test_shared_modules_count_once() -> None:
 
 @pytest.mark.parametrize("levels", [1, 2])
 def test_an_agent_computes_more_than_its_predictor_does(levels: int) -> None:
-    """Priors, encoders and heads count, and what was looked up does not: a second evaluation asks less."""
+    """Priors, encoders and heads count."""
     from hplan.agent import load
 
     agent = load("ogbench/pointmaze-medium-navigate", levels=levels)
@@ -64,3 +64,13 @@ def test_an_agent_computes_more_than_its_predictor_does(levels: int) -> None:
 def test_of_random_actions_nothing_is_known() -> None:
     result = evaluate("minigrid/DoorKey-8x8", episodes=1, method="random")
     assert result.records[0]["flops"] is None and result.flops_per_step != result.flops_per_step
+
+
+def test_what_an_episode_computes_does_not_depend_on_those_before() -> None:
+    """Level 0 of maps looks up what it was asked before, within an episode."""
+    from hplan.agent import load
+
+    agent = load("minigrid/DoorKey-8x8")
+    first, second = (evaluate(agent, episodes=1, seed=60) for _ in range(2))
+    assert first.flops_per_step == second.flops_per_step > 0
+    assert first.model_evals_per_step == second.model_evals_per_step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise, permutations
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import pytest
 import torch
 from coins import COIN, LIMIT, MOVES, THORN, WALL, Coins
 from key_door import EDITS, KEY, SIGNS, State, key_door_level, read
+from levels.plays import play_of
+from torch import Tensor
 
 import hplan
 from hplan.agent import Agent
+from hplan.levels.heads.event_returns import count_returns, on_average
 from hplan.levels.level import Level
 from hplan.planning.energy import Return
 from hplan.planning.lookahead import Lookahead
@@ -70,6 +74,42 @@ def test_worth_is_that_of_the_formula() -> None:
     reward, ends = level.returns.step(z, macro, level.predict(z, macro))
     assert float(reward) == pytest.approx(FAR**2 * (3.5 - 0.5 - FAR * 0.25 * 0.5 / (1 - FAR)))
     assert float(ends) == pytest.approx(1 - FAR**3 * 0.75)
+
+
+def test_what_chance_decides_is_worth_its_mean() -> None:
+    """The first may end as itself or as the third, the second as itself."""
+    group, chance = torch.tensor([0, 1, 0]), torch.tensor([0.25, 1.0, 0.75])
+    found = on_average(torch.tensor([1.0, 5.0, -1.0]), group, chance)
+    assert found.tolist() == [-0.5, 5.0, -0.5]
+
+
+def counted(rewards: Tensor, terminated: Tensor) -> tuple[Level, float]:
+    """Level 1 of `key_door` after play that took a key, n times, between two steps that did nothing."""
+    level, count = key_door_level(), len(rewards) // 3
+    before, after = (State(read("..k.."), (0, 1), pose=1, key=has) for has in (False, True))
+    gone = State(read("....."), (0, 1), pose=1, key=True)
+    assert after.key
+    episode = [before.coarse, before.coarse, gone.coarse, gone.coarse]
+    maps = torch.stack(episode * count)
+    remaining = torch.tensor([3, 2, 1, 0]).repeat(count)
+    play = play_of(maps, torch.zeros(len(maps), dtype=torch.long), remaining)
+    padded = torch.zeros(len(maps))
+    padded[remaining > 0] = rewards
+    ends = torch.zeros(len(maps), dtype=torch.bool)
+    ends[torch.nonzero(remaining == 0)[:, 0]] = terminated
+    return level, count_returns(level, replace(play, rewards=padded, terminated=ends), maps, FAR)
+
+
+def test_what_events_pay_is_told_from_play_and_what_else_pays_is_no_reason_to_aim() -> None:
+    level, told = counted(torch.tensor([0.0, 1.0, 0.0] * 4), torch.zeros(4, dtype=torch.bool))
+    assert told == 1.0 and level.returns_head.reward[0] == 1.0
+    level, told = counted(torch.tensor([1.0, 0.0, 0.0] * 4), torch.zeros(4, dtype=torch.bool))
+    assert told < 0.5 and level.returns is None
+
+
+def test_where_all_steps_cost_alike_it_is_ends_that_pay() -> None:
+    level, told = counted(torch.full((12,), -1.0), torch.zeros(4, dtype=torch.bool))
+    assert told == 1.0 and level.returns_head.usual == -1.0
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,10 @@
 
     worth of an event, d steps away  =  discount^(d - 1) (r - u - discount e u / (1 - discount))
 
-r: what its type is paid on average; e: how often it ends the episode; u: what a step is paid in which nothing happens,
-which is had or lost with all steps that no longer come. So events are worth what they pay beside doing nothing, which
-is worth nothing: no value of latents has to be learned, and plans stop where nothing pays any more.
+r: what it is paid on average, over all ways in which it may end; e: how often it ends the episode; u: what a step is
+paid in which nothing happens, which is had or lost with all steps that no longer come. So events are worth what they
+pay beside doing nothing, which is worth nothing: no value of latents has to be learned, and plans stop where nothing
+pays any more.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ class EventReturns(nn.Module):
 
 @torch.no_grad()
 def count_returns(level: Level, play: Play, maps: Tensor, far: float) -> float:
-    """Give a level of events, which sees play as maps (N, H, W), its returns, unless these explain too little: the
-    share of the variance of rewards that they do explain, in any case."""
+    """Give a level of events, which sees play as maps (N, H, W), its returns, unless these explain too little. Returns
+    the share of the variance of what steps were worth, reward and end, that they do explain."""
     rows, types = play.starts(1), level.macro.size
     rewards, kinds = play.rewards[rows], []
     for part in rows.split(CHUNK):
@@ -67,13 +68,23 @@ def count_returns(level: Level, play: Play, maps: Tensor, far: float) -> float:
         kinds.append(torch.where(known, macro // maps[0].numel(), types))
     kind = torch.cat(kinds)
     met = torch.bincount(kind, minlength=types + 1).clamp(min=1)
-    paid, ended = (
-        torch.zeros(types + 1).index_add_(0, kind, each.float()) / met for each in (rewards, play.terminated[rows + 1])
-    )
-    explained = float(1 - (rewards - paid[kind]).square().sum() / (rewards - rewards.mean()).square().sum())
+    end = play.terminated[rows + 1].float()
+    paid, ended = (torch.zeros(types + 1).index_add_(0, kind, each) / met for each in (rewards, end))
+    usual = paid[-1]
+    told, happened = (r - far * e * usual / (1 - far) for r, e in ((paid[kind], ended[kind]), (rewards, end)))
+    spread = (happened - happened.mean()).square().sum()
+    explained = float(1 - (happened - told).square().sum() / spread) if spread > 0 else 1.0
     if explained >= EXPLAINED:
         head = level.made_anew("returns", kind="events", types=types, far=far)
-        head.reward.copy_(paid[:-1])
-        head.ends.copy_(ended[:-1])
-        head.usual.copy_(paid[-1])
+        group, chance = level.macros.group, level.macros.chance
+        head.reward.copy_(on_average(paid[:-1], group, chance))
+        head.ends.copy_(on_average(ended[:-1], group, chance))
+        head.usual.copy_(usual)
     return explained
+
+
+def on_average(values: Tensor, group: Tensor, chance: Tensor) -> Tensor:
+    """(types,): of what each type of a group (types,) may end as, by their chances: nobody chooses which."""
+    sums = torch.zeros(int(group.max()) + 1, 2)
+    sums.index_add_(0, group, torch.stack([values * chance, chance], 1))
+    return (sums[:, 0] / sums[:, 1].clamp(min=1e-9))[group]
