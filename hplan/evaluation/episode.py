@@ -49,12 +49,12 @@ class Record:
     reward: float
     violations: int
     evaluations: int
-    model_evaluations: int | None
-    flops: int | None
     planner_calls: dict[str, int]
     repairs: dict[str, int]
     causes: dict[str, int]
     ms: float
+    model_evaluations: int | None = None
+    flops: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

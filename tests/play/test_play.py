@@ -95,6 +95,7 @@ def test_killed_at_random_moments(tmp_path: Path, number: int) -> None:
 
 
 def _quiet(job: partial, out: Path) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the traceback of Ctrl-C
     job(out)
 
