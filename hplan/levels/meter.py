@@ -83,7 +83,7 @@ def layers_of(module: nn.Module, network: nn.Module | None = None) -> Iterator[t
     for child in module.children():
         own = network if network is not None else child if isinstance(child, nn.Sequential) else None
         if isinstance(child, MLP | nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            yield child, own or module
+            yield child, module if own is None else own
         else:
             yield from layers_of(child, own)
 

@@ -128,13 +128,14 @@ class _Plans:
         following = level.predict(z, macros)
         reward, ends = goal.returns.step(z, macros, following)
         doubt = goal.returns.doubt(z, macros, following)
-        if level.capabilities.events and step_cost is not None:  # what failed before takes as many tries
-            tries = 1 + step_cost(z, following)
+        cost = None if step_cost is None else step_cost(z, following)
+        if level.capabilities.events and cost is not None:  # what failed before takes as many tries
+            tries = 1 + cost
             reward, ends = torch.where(reward > 0, reward / tries, reward), 1 - (1 - ends) / tries
         left = self.left * goal.returns.discount**level.stride * (1 - ends)
         paid = self.paid + self.left * (reward - doubt)
-        if step_cost is not None:
-            paid = torch.where(step_cost(z, following).isinf(), -torch.inf, paid)
+        if cost is not None:
+            paid = torch.where(cost.isinf(), -torch.inf, paid)
         return _Plans([*self.latents, following], [*self.macros, macros], paid, left)
 
     def worth(self, goal: Return) -> Tensor:

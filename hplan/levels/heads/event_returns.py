@@ -45,7 +45,8 @@ class EventReturns(nn.Module):
         return LevelReturns(level, self)
 
     def step(self, level: Level, z: Tensor, macro: Tensor, following: Tensor) -> tuple[Tensor, Tensor]:
-        kind, ends = macro // z[0].numel(), self.ends[macro // z[0].numel()]
+        kind = macro // z[0].numel()
+        ends = self.ends[kind]
         waits = self.far ** (level.macros.steps(level, z, macro) - 1)
         lost = self.far * self.usual / (1 - self.far)
         return waits * (self.reward[kind] - self.usual - ends * lost), 1 - self.far * waits * (1 - ends)
