@@ -22,6 +22,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "one-hot": "hplan.levels.encoders:OneHotEncoder",
         "pixels": "hplan.levels.pixels:PixelEncoder",
         "patches": "hplan.levels.pixels:PatchEye",
+        "colours": "hplan.levels.pixels:ColourEye",
         "convolutional": "hplan.levels.pixels:ConvEye",
         "films": "hplan.levels.pixels:FilmEye",
         "mlp": "hplan.levels.encoders:MLPEncoder",

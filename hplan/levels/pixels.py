@@ -76,6 +76,24 @@ class PatchEye(Eye):
         super().__init__(nn.Sequential(stem, _halvings(channels, [channels] * 2)), inputs, latent, hidden)
 
 
+class ColourEye(Eye):
+    """Colours are told apart pixel by pixel (a 1 x 1 convolution), then in patches that overlap by a quarter.
+
+    In noise, a sum over a patch of raw pixels says little of a thing that is smaller than it, and less of one that
+    lies across two: a third of the pixels of the wrong colour weigh as much as a few of the right one.
+    """
+
+    def __init__(
+        self, *, inputs: tuple[int, ...], latent: int, hidden: int = 128, channels: int = 32, tints: int = 4
+    ) -> None:
+        patch = -(-max(inputs[:2]) // PATCHES)
+        beyond = patch // 4
+        colours = nn.Sequential(nn.Conv2d(inputs[2], tints, 1), nn.SiLU())
+        stem = nn.Sequential(nn.Conv2d(tints, channels, patch + 2 * beyond, patch, beyond), nn.SiLU())
+        body = nn.Sequential(colours, stem, _halvings(channels, [channels] * 2))
+        super().__init__(body, inputs, latent, hidden)
+
+
 class ConvEye(Eye):
     """Overlapping convolutions of stride 2 down to a few pixels, as in DQN and Dreamer."""
 
