@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from hplan.levels.pixels import AT_ONCE
-from hplan.levels.stage import Curve, Loss, Stage
+from hplan.levels.stage import Loss, Stage, Stages
 from hplan.parts import find
 from hplan.play.play import Play
 
@@ -32,23 +31,18 @@ class EyeObjective(Protocol):
         ...
 
 
-def eye_stages(
-    eye: Any, play: Play, features: int, steps: int, objective: str = "inverse", *, name: str = "eye"
-) -> Generator[Stage, Curve, Curve]:
-    """Train an eye, which makes `features` numbers of a frame, on play, then freeze it; returns the learning curve. One
-    that has nothing to learn stays as it is. `name`: of the stage. Raises UsageError for an unknown objective, or one
-    that this eye cannot be trained by."""
+def eye_stages(eye: Any, play: Play, features: int, steps: int, objective: str = "inverse") -> Stages:
+    """Train an eye, which makes `features` numbers of a frame, on play, then freeze it. One that has nothing to learn
+    stays as it is. Raises UsageError for an unknown objective, or one that this eye cannot be trained by."""
     if not any(parameter.requires_grad for parameter in eye.parameters()):
-        return []
+        return
     if hasattr(eye, "measure"):
         some = torch.linspace(0, len(play) - 1, min(len(play), LOOKED)).long()
         eye.measure(play.observations[some])
     module = find("eye_objective", objective)(eye, play, features=features, steps=steps)
-    curve: Curve = []
     if module.loss is not None:
-        curve = yield Stage(name, module, module.loss, steps, lr=RATE)
+        yield Stage("eye", module, module.loss, steps, lr=RATE)
     eye.requires_grad_(False)
-    return curve
 
 
 @torch.no_grad()

@@ -29,7 +29,7 @@ latent to another, so it would call the way that luck took a way, and plan to ta
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,7 +45,7 @@ from hplan.levels.heads.uncertainty import carried_errors, uncertainty_stages
 from hplan.levels.heads.violation import violation_stages
 from hplan.levels.level import Level
 from hplan.levels.pixels import Eye
-from hplan.levels.stage import Curve, Stage, Stages
+from hplan.levels.stage import Stages
 from hplan.objectives.collapse import SAMPLE as EXAMINED
 from hplan.objectives.collapse import Health, examine, some, warn_of_collapse
 from hplan.objectives.welsch import LONG
@@ -59,7 +59,6 @@ from hplan.training.scenes import WHITE, Pointer, layouts_vary, place_stages, pl
 from hplan.training.vectors import CHUNK, StrideSettings, base_level, encoded, level_above, level_stages
 from hplan.types import UsageError
 
-UNTOLD = 0.5  # of the variance of what was done, above which an eye of single frames knows nothing of where things are
 CLOSE, CLOSER = 1.0, 0.5  # steps from a goal that count as there; a whole step of a high level is nearly everywhere
 FAR = 1.5  # long steps: a wall that stops a step puts its prediction off by one; what is off by more is chance
 LONG_STEPS = 100_000  # looked at for how long a long step is
@@ -117,16 +116,16 @@ class Strides:
         self.held = self.checked = self.held.with_history(self.history, beginning=self.beginning)
 
     def _look(self) -> Stages:
-        """Learn an eye, and see play by it. Where episodes are in different layouts, and single frames do not tell what
-        was done, it sees the first frame of each beside, and where in it what moves is, is learned, too."""
+        """Learn an eye, and see play by it. Where episodes are in different layouts, it sees the first frame of each
+        beside, and where in it what moves is, is learned, too."""
         spec, settings = self.play.observation_spec, self.settings
         vary = layouts_vary(self.play, self.seed)
-        curve = yield from self._eye("eye")
-        lost = curve and curve[-1].get("inverse", 1.0) > UNTOLD
-        if vary and lost and isinstance(self.eye, Eye):
-            self.beginning = True
-            yield from self._eye("eye-beside-first")
+        self.beginning = vary and isinstance(self._new_eye(self.play), Eye)
         beside = [part.with_history(1, beginning=self.beginning) for part in (self.play, self.held)]
+        self.eye = self._new_eye(beside[0])
+        objective = settings.eye_objective
+        shown = labelled(beside[0], self.labels) if find("eye_objective", objective).actions else beside[0]
+        yield from eye_stages(self.eye, shown, settings.latent, settings.eye_steps, objective)
         latents = [seen(self.eye, part).below for part in beside]
         self.play, self.held = (one.with_latents(z) for one, z in zip((self.play, self.held), latents, strict=True))
         if self.beginning:
@@ -135,15 +134,9 @@ class Strides:
             self.play, self.held = placed(pointer, self.play), placed(pointer, self.held)
         self.facts["layouts_vary"] = vary
 
-    def _eye(self, name: str) -> Generator[Stage, Curve, Curve]:
-        """A new eye, trained in a stage of that name."""
-        settings, spec = self.settings, self.play.observation_spec
-        self.eye = base_level(spec, self.play.action_spec, **self._sizes()).encoder.eye
-        beside = self.play.with_history(1, beginning=self.beginning)
-        objective = find("eye_objective", settings.eye_objective)
-        shown = labelled(beside, self.labels) if objective.actions else beside
-        steps = settings.eye_steps
-        return (yield from eye_stages(self.eye, shown, settings.latent, steps, settings.eye_objective, name=name))
+    def _new_eye(self, play: Play) -> Any:
+        """One for such frames, untrained."""
+        return base_level(play.observation_spec, play.action_spec, **self._sizes()).encoder.eye
 
     def draft(self, stack: tuple[Level, ...]) -> Level | None:
         """The next level, untrained; None where there is none worth it."""

@@ -58,7 +58,7 @@ class StrideSettings:
     latent: Count = 16  # numbers of a latent
     hidden: Annotated[Integer, Field(ge=4)] = 128
     history: History = "auto"  # observations that level 0 sees at once; auto: as many as it takes to predict the next
-    encoder: str = "auto"  # hplan.parts has the names; auto: fourier or standard numbers, one-hot symbols, patches
+    encoder: str = "auto"  # hplan.parts has the names; auto: fourier or standard numbers, one-hot symbols, colours
     objective: str = "vicreg"  # hplan.parts has the names
     eye_objective: str = "inverse"  # what sees images learns by; hplan.parts has the names
     discount: Annotated[Number, Field(gt=0, lt=1)] = 0.99  # of rewards, for each environment step
@@ -86,7 +86,7 @@ def base_level(
     """An untrained level 0 for these spaces; `view`: pixels to each side that it sees of a layout; `pixel`: channels
     and largest value of each of these; `history`: how many observations make one of `observation`; `beginning`: whether
     the first one of the episode comes after them."""
-    usual = {"vector": "fourier", "symbols": "one-hot", "image": "patches"}[observation.kind]
+    usual = {"vector": "fourier", "symbols": "one-hot", "image": "colours"}[observation.kind]
     kind = usual if encoder == "auto" else encoder
     latent = prod(observation.shape) if kind == "standard" else latent
     seen, width = latent + (square(view, pixel[0]) if view else 0), actions.size + sum(actions.choices)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hplan.levels.pixels import ConvEye, PatchEye, PixelEncoder
+from hplan.levels.pixels import ColourEye, ConvEye, PatchEye, PixelEncoder
 from hplan.objectives.diagnostics import probe_r2
 from hplan.play.play import Play
 from hplan.training.eye import eye_stages, seen
@@ -29,7 +29,15 @@ def frame(place: np.ndarray, noise: np.ndarray) -> np.ndarray:
     return np.clip(image + 40 * noise, 0, 255).astype(np.uint8)[..., None]
 
 
-def walks(discrete: bool = False) -> tuple[Play, Tensor]:
+def flicker(place: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """A red spot of nine pixels, and all others of any colour: noise (24, 24) says which."""
+    colours = np.random.default_rng(int(1e9 * noise[0, 0])).integers(0, 256, (24, 24, 3), np.uint8)
+    column, row = np.round(11.5 + 10 * place).astype(int)
+    colours[row - 1 : row + 2, column - 1 : column + 2] = (214, 40, 36)
+    return colours
+
+
+def walks(discrete: bool = False, frame: Any = frame) -> tuple[Play, Tensor]:
     """Random walks of a spot, seen among noise, and where it was (N, 2)."""
     rng = np.random.default_rng(0)
     sides = np.array([(1, 0), (-1, 0), (0, 1), (0, -1)], np.float32)
@@ -47,11 +55,14 @@ def walks(discrete: bool = False) -> tuple[Play, Tensor]:
         episodes.append(Episode(observations, acted, nothing.astype(np.float32), nothing, nothing, False, seed))
         places.extend(way)
     spec = ActionSpec("discrete", 4) if discrete else ActionSpec("continuous", 2, (-1, -1), (1, 1))
-    return Play.of(episodes, ObservationSpec("image", SHAPE), spec), torch.tensor(np.array(places)).float()
+    image = ObservationSpec("image", episodes[0].observations.shape[1:])
+    return Play.of(episodes, image, spec), torch.tensor(np.array(places)).float()
 
 
 @pytest.mark.training
-@pytest.mark.parametrize(("kind", "discrete"), [(PatchEye, False), (ConvEye, False), (PatchEye, True)])
+@pytest.mark.parametrize(
+    ("kind", "discrete"), [(PatchEye, False), (ColourEye, False), (ConvEye, False), (PatchEye, True)]
+)
 def test_an_eye_learns_where_the_thing_is_that_actions_move(kind: Any, discrete: bool, tmp_path: Path) -> None:
     play, places = walks(discrete)
     torch.manual_seed(0)
@@ -65,6 +76,15 @@ def test_an_eye_learns_where_the_thing_is_that_actions_move(kind: Any, discrete:
     assert after > max(0.95, before)
     assert not any(parameter.requires_grad for parameter in eye.parameters())
     assert features.std(0).min() > 0.3, "every number varies"
+
+
+@pytest.mark.training
+def test_among_pixels_of_all_colours_a_thing_is_told_by_its_own(tmp_path: Path) -> None:
+    play, places = walks(frame=flicker)
+    torch.manual_seed(0)
+    eye = ColourEye(inputs=(24, 24, 3), latent=8)
+    run_stages(eye_stages(eye, play, 8, 400), Run(0, tmp_path))
+    assert probe_r2(seen(eye, play).below, [places], play.episode % 4 == 0)[0] > 0.95
 
 
 class Frozen(nn.Module):
@@ -89,6 +109,6 @@ def test_an_eye_with_nothing_to_learn_is_used_as_it_is(tmp_path: Path) -> None:
 
 def test_images_of_any_size_have_an_eye() -> None:
     for shape in ((16, 16, 1), (64, 64, 3), (84, 84, 4), (210, 160, 3)):
-        for kind in (PatchEye, ConvEye):
+        for kind in (PatchEye, ColourEye, ConvEye):
             frames = torch.zeros((2, 3, *shape), dtype=torch.uint8)
             assert kind(inputs=shape, latent=5)(frames).shape == (2, 3, 5)
