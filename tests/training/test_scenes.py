@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from hplan.levels.heads import uncertainty
 from hplan.levels.pixels import PatchEye
 from hplan.play.play import Play
+from hplan.training import scenes, vectors
 from hplan.training.eye import eye_stages, seen
 from hplan.training.fit import Run
 from hplan.training.scenes import Pointer, layouts_vary, place_stages, placed
-from hplan.training.train import run_stages
+from hplan.training.strides import Strides
+from hplan.training.train import run_stages, train_stack
+from hplan.training.vectors import StrideSettings
 from hplan.types import ActionSpec, Episode, ObservationSpec
 
 SIDE, STEPS = 24, 48
@@ -71,3 +76,21 @@ def test_what_is_moved_is_found_before_any_walls_and_beside_what_leaps(tmp_path:
     assert found.observation_spec.context == SPEC.shape and len(found.layouts.images) == 60
     assert torch.equal(found.layouts.images[found.layouts.of[49]], play.observations[torch.tensor(49)].float())
     assert found.reach(1) <= 8, "steps are of two pixels at the most, and most places are off by less than one"
+
+
+@pytest.mark.filterwarnings("ignore::hplan.types.CollapseWarning")
+@pytest.mark.parametrize("walls", [True, False])
+def test_levels_see_a_layout_of_colours_where_layouts_vary(
+    walls: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in ((vectors, "SUPPORT_STEPS"), (uncertainty, "STEPS"), (scenes, "STEPS")):
+        monkeypatch.setattr(module, name, 3)
+    grey, _ = walks(30, walls=walls)
+    coloured = grey.observations[torch.arange(len(grey))].repeat(1, 1, 1, 3)
+    play = replace(grey, observations=coloured, observation_spec=replace(SPEC, shape=(SIDE, SIDE, 3)))
+    settings = StrideSettings(eye_steps=5, base_steps=5, batch=16, hidden=16, latent=6)
+    trained = train_stack(Strides(settings, play, play, count=1, seed=0), Run(0, tmp_path))
+    (level,) = trained.levels
+    assert trained.beginning == walls == (level.conditioning is not None) == trained.facts["layouts_vary"]
+    assert level.encoder.eye.channels == 3, "of a frame, which the first one lies beside"
+    assert level.encoder(play.with_history(1, beginning=walls).observations[torch.arange(2)]).shape == (2, 6)
