@@ -80,7 +80,8 @@ class ColourEye(Eye):
     """Colours are told apart pixel by pixel (a 1 x 1 convolution), then in patches that overlap by a quarter.
 
     In noise, a sum over a patch of raw pixels says little of a thing that is smaller than it, and less of one that
-    lies across two: a third of the pixels of the wrong colour weigh as much as a few of the right one.
+    lies across two: a third of the pixels of the wrong colour weigh as much as a few of the right one. Tints begin in
+    pairs of opposite sign (Balduzzi et al., 2017, "looks linear"): of a difference, neither sign is lost at first.
     """
 
     def __init__(
@@ -88,7 +89,11 @@ class ColourEye(Eye):
     ) -> None:
         patch = -(-max(inputs[:2]) // PATCHES)
         beyond = patch // 4
-        colours = nn.Sequential(nn.Conv2d(inputs[2], tints, 1), nn.SiLU())
+        tint = nn.Conv2d(inputs[2], tints, 1)
+        with torch.no_grad():
+            tint.weight[tints // 2 :] = -tint.weight[: tints // 2]
+            tint.bias.zero_()  # type: ignore[union-attr]
+        colours = nn.Sequential(tint, nn.SiLU())
         stem = nn.Sequential(nn.Conv2d(tints, channels, patch + 2 * beyond, patch, beyond), nn.SiLU())
         body = nn.Sequential(colours, stem, _halvings(channels, [channels] * 2))
         super().__init__(body, inputs, latent, hidden)
