@@ -21,7 +21,6 @@ from hplan.planning.energy import (
 )
 from hplan.types import Energy, PlanResult, WorldModel
 
-
 NEAREST = 8.0  # times as near as counts as there, level 0 is sent at the most
 
 

@@ -112,3 +112,11 @@ def test_images_of_any_size_have_an_eye() -> None:
         for kind in (PatchEye, ColourEye, ConvEye):
             frames = torch.zeros((2, 3, *shape), dtype=torch.uint8)
             assert kind(inputs=shape, latent=5)(frames).shape == (2, 3, 5)
+
+
+def test_tints_see_a_difference_of_either_sign_at_first() -> None:
+    for seed in range(20):
+        torch.manual_seed(seed)
+        tints = ColourEye(inputs=(16, 16, 3), latent=4).body[0]
+        one, other = (tints(sign * torch.ones(1, 3, 1, 1)) for sign in (1.0, -1.0))
+        assert torch.allclose(one.sort(1).values, other.sort(1).values), "as much of the one as of the other"
