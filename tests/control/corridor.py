@@ -43,6 +43,12 @@ class Corridor:
         return z.long()
 
 
+class Gradual(Corridor):
+    """Its latents change by and by."""
+
+    gradual = True
+
+
 def stack(levels: int, length: int = 256) -> tuple[Corridor, ...]:
     return tuple(Corridor(k, length) for k in range(levels))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from control.corridor import Corridor
+from control.corridor import Corridor, Gradual
 from torch import Tensor
 
 from hplan.control.no_progress import NoProgress
@@ -11,10 +11,6 @@ from hplan.control.no_progress import NoProgress
 
 def at(cell: float) -> Tensor:
     return torch.tensor([cell])
-
-
-class Gradual(Corridor):
-    gradual = True
 
 
 def test_a_gradual_level_makes_no_progress_where_it_moves_less_than_its_share() -> None:
