@@ -49,7 +49,8 @@ class Controller:
         self._goal, self._stop, self._stopped = goal, getattr(goal, "stop", None), False
         self.config = config = config or ControlConfig()
         self.surprise = Surprise(levels, calibration, config)
-        self.no_progress = NoProgress(levels[0], config.least_progress, config.no_progress_steps)
+        off = self.surprise.thresholds[0][0]
+        self.no_progress = NoProgress(levels[0], config.least_progress, config.no_progress_steps, off)
         retries = Retries(levels, planners, config, repairs=replan != "never")
         self.execution = Execution(levels, goal, config, retries, self.surprise)
         self.top_down = TopDownPlanner(levels, planners, self.execution, generator, guard)

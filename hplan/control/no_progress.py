@@ -11,11 +11,11 @@ class NoProgress:
     """Watches level 0. Symbols get nowhere where nothing changes at all.
 
     share: of the way that level 0 expected, below which a step has failed. limit: such steps in a row that are too
-    many.
+    many. error: steps that a prediction may be off by, as in play: what is short by less is noise of a sensor.
     """
 
-    def __init__(self, level: WorldModel, share: float, limit: int) -> None:
-        self.level, self.share, self.limit = level, share, limit
+    def __init__(self, level: WorldModel, share: float, limit: int, error: float = 0.0) -> None:
+        self.level, self.share, self.limit, self.error = level, share, limit, error
         self.short = 0
         self.before: Tensor | None = None
 
@@ -26,7 +26,9 @@ class NoProgress:
         if start is None or expected is None:
             return None
         way, moved = (float(self.level.distance(start[None], end[None])[0]) for end in (expected, z))
-        short = moved == 0 < way if self.level.capabilities.discrete else moved < self.share * way
+        short = moved < self.share * way and way - moved > self.error
+        if self.level.capabilities.discrete:
+            short = moved == 0 < way
         self.short = self.short + 1 if short else 0
         return (start, expected) if self.short and not self.level.capabilities.discrete else None
 

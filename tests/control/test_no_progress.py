@@ -23,6 +23,13 @@ def test_a_gradual_level_makes_no_progress_where_it_moves_less_than_its_share() 
     assert progress.is_over() and not progress.is_over(), "asked so, it counts anew"
 
 
+def test_what_is_short_by_no_more_than_predictions_are_off_is_noise() -> None:
+    progress = NoProgress(Gradual(0), share=0.5, limit=2, error=2.0)
+    assert progress.failed_step(at(4), at(0)) is None, "nothing to compare with yet"
+    assert progress.failed_step(at(2), at(0)) is None, "two short, which may be noise"
+    assert progress.failed_step(at(3), at(0)) == (at(0), at(3))
+
+
 def test_symbols_make_no_progress_where_nothing_changes_though_something_should() -> None:
     progress = NoProgress(Corridor(0), share=0.5, limit=2)
     for expected, z in ((1, 0), (4, 0), (4, 1)):  # the last is short of it by far, but not nothing
