@@ -105,8 +105,6 @@ class Controller:
             self.guard.margin.add(float(error))
             self._expected = None
         self._check_progress(latents)
-        if self._stop is None and plans.come_nearer(latents[0]):
-            plans[0] = None
         arrived = [k == 0 or plans.subgoal_reached(k, latents) for k in range(plans.top + 1)]
         for k, finished in enumerate(arrived):
             plan = plans[k]

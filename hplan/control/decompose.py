@@ -7,27 +7,13 @@ from torch import Tensor
 from hplan.control.memory import SubgoalRegion
 from hplan.control.plan_tree import ROOT
 from hplan.control.plans import NEARBY, LevelPlan
-from hplan.planning.energy import (
-    Anywhere,
-    GivenEnergy,
-    Goal,
-    Lifted,
-    NearAny,
-    NearLatent,
-    Scaled,
-    guided,
-    informed,
-    reached,
-)
+from hplan.planning.energy import Anywhere, GivenEnergy, Goal, Lifted, NearAny, NearLatent, guided, informed, reached
 from hplan.types import Energy, PlanResult, WorldModel
-
-NEAREST = 8.0  # times as near as counts as there, level 0 is sent at the most
 
 
 class Decomposition:
     """One plan per level, None where it has to be planned. `highest` is the highest level that can tell what the goal
-    is; `top` is the highest that takes part by now, a lower one where the goal is within its reach. `nearer`: times as
-    near to the goal as counts as there level 0 has to come, since the episode did not end there."""
+    is; `top` is the highest that takes part by now, a lower one where the goal is within its reach."""
 
     def __init__(self, levels: tuple[WorldModel, ...], goal: Goal, *, tolerance: float, subgoals: bool) -> None:
         """`tolerance`: steps of a level within which its subgoal counts as reached. `subgoals`: False lets level 0 plan
@@ -36,7 +22,7 @@ class Decomposition:
         self.highest = max((k for k in range(len(levels)) if goal.at(k) is not None), default=0)
         if not subgoals and (energy := goal.at(self.highest)) is not None:
             self.goal, self.highest = GivenEnergy((self._lift(energy, self.highest, 0),), goal.label), 0
-        self.top, self.nearer = self.highest, 1.0
+        self.top = self.highest
         self.plans: list[LevelPlan | None] = [None] * len(levels)
 
     def __getitem__(self, k: int) -> LevelPlan | None:
@@ -72,33 +58,17 @@ class Decomposition:
     def _goal_of(self, k: int) -> tuple[Energy, int]:
         above = self.above(k)
         if above is None:
-            own = self._own(k)
+            own = self.goal.at(k)
             return Anywhere() if own is None else own, ROOT
         plan = self.under_way(above)
         node = plan.nodes[plan.at]
         if plan.hands_goal and plan.at_last:
-            own = self._own(k) if plan.goal is self.goal.at(above) or self.serves_the_task(above) else None
+            own = self.goal.at(k) if plan.goal is self.goal.at(above) or self.serves_the_task(above) else None
             return own or self._lift(plan.goal, above, k), node
         ends = self.ends(above)
         if len(ends) > 1:  # whichever it is, it will be seen
             return self._lift(NearAny(self.levels[above], ends, self.tolerance), above, k), node
         return self._lift(NearLatent(self.levels[above], plan.target(), self.tolerance), above, k), node
-
-    def _own(self, k: int) -> Energy | None:
-        """The task's own energy, of level k."""
-        own = self.goal.at(k)
-        return Scaled(own, self.nearer) if own is not None and k == 0 and self.nearer > 1 else own
-
-    def come_nearer(self, z: Tensor) -> bool:
-        """Where level 0, at z (*z), is as near to the goal as it was sent, and the episode goes on: send it nearer.
-        Only distances can be cut short: symbols are there or not."""
-        own = self._own(0)
-        if own is None or own.threshold <= 0 or self.levels[0].capabilities.discrete or self.nearer >= NEAREST:
-            return False
-        if not reached(own, z):
-            return False
-        self.nearer *= 2
-        return True
 
     def ends(self, k: int) -> Tensor:
         """(K, *z): the ways in which the current subgoal step of level k may end."""

@@ -48,21 +48,6 @@ class Lifted:
 
 
 @dataclass(frozen=True)
-class Scaled:
-    """`factor` times an energy, which has to come down as far as before."""
-
-    energy: Energy
-    factor: float
-
-    @property
-    def threshold(self) -> float:
-        return self.energy.threshold
-
-    def __call__(self, z: Tensor) -> Tensor:
-        return self.factor * self.energy(z)
-
-
-@dataclass(frozen=True)
 class Guided:
     """An energy with a way there: what to try at a latent that is on it."""
 

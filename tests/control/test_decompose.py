@@ -83,20 +83,3 @@ def test_a_step_is_done_when_it_arrived_or_its_plan_is_carried_out_and_came_near
     take(made, 0, 48, 47)
     assert made.under_way(1).goal.threshold == 1.0
     assert made.subgoal_reached(2, latents(levels, BLOCK * block)) is done
-
-
-def test_where_the_goal_seems_reached_and_the_episode_goes_on_level_0_is_sent_nearer() -> None:
-    levels = (Gradual(0),)
-    made = Decomposition(levels, GoalObservation(levels, latents(levels, GOAL), (4.0,)), tolerance=1.0, subgoals=True)
-    near = []
-    for away in (5.0, 4.0, 4.0, 2.0, 1.0, 0.5, 0.0):
-        made.come_nearer(torch.tensor([GOAL + away]))
-        energy, _ = made.goal_of(0)
-        near.append(max(d for d in (4.0, 2.0, 1.0, 0.5, 0.25) if reached(energy, torch.tensor([GOAL + d]))))
-    assert near == [4.0, 2.0, 2.0, 1.0, 0.5, 0.5, 0.5], "half as far each time that it is there, an eighth at the least"
-
-
-def test_symbols_are_there_or_not() -> None:
-    levels = stack(1)
-    made = Decomposition(levels, GoalObservation(levels, latents(levels, GOAL), (4.0,)), tolerance=1.0, subgoals=True)
-    assert not made.come_nearer(torch.tensor([float(GOAL)]))
