@@ -146,7 +146,8 @@ class Controller:
         """Level 0 expects to move, and does not: that step has failed, and after a few of them the subgoal step above
         failed."""
         plan, above = self.execution.plans[0], self.execution.plans.above(0)
-        failed = self.no_progress.failed_step(plan.target() if plan and len(plan.result) else None, latents[0])
+        imagined = (plan.result.latents[plan.at], plan.target()) if plan and len(plan.result) else None
+        failed = self.no_progress.failed_step(imagined, latents[0])
         if failed and self.replan == "surprise":
             self.execution.remember_failure(*failed)
         if above is not None and self.replan == "surprise" and self.no_progress.is_over():

@@ -83,7 +83,7 @@ def test_among_pixels_of_all_colours_a_thing_is_told_by_its_own(tmp_path: Path) 
     play, places = walks(frame=flicker)
     torch.manual_seed(0)
     eye = ColourEye(inputs=(24, 24, 3), latent=8)
-    run_stages(eye_stages(eye, play, 8, 400), Run(0, tmp_path))
+    run_stages(eye_stages(eye, play, 8, 600), Run(0, tmp_path))
     assert probe_r2(seen(eye, play).below, [places], play.episode % 4 == 0)[0] > 0.95
 
 
