@@ -157,7 +157,7 @@ class Stack:
         newest_first = [observations, *before][: self.history]
         newest_first += [newest_first[-1]] * (self.history - len(newest_first))
         if self.beginning:
-            first = observations if self.first is None else np.broadcast_to(self.first, observations.shape)
+            first = observations if self.first is None else np.repeat(self.first[None], len(observations), 0)
             newest_first.append(first)
         seen = lately([torch.from_numpy(np.ascontiguousarray(one)) for one in newest_first])
         if not self.counts_missions:

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
+from hplan.codec import Codec
 from hplan.levels.heads import uncertainty
 from hplan.levels.pixels import PatchEye
+from hplan.levels.stack import Stack
 from hplan.play.play import Play
 from hplan.training import scenes, vectors
 from hplan.training.eye import eye_stages, seen
@@ -94,3 +97,24 @@ def test_levels_see_a_layout_of_colours_where_layouts_vary(
     assert trained.beginning == walls == (level.conditioning is not None) == trained.facts["layouts_vary"]
     assert level.encoder.eye.channels == 3, "of a frame, which the first one lies beside"
     assert level.encoder(play.with_history(1, beginning=walls).observations[torch.arange(2)]).shape == (2, 6)
+
+
+@pytest.mark.filterwarnings("ignore::hplan.types.CollapseWarning")
+def test_an_episode_is_seen_beside_its_first_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in ((vectors, "SUPPORT_STEPS"), (uncertainty, "STEPS"), (scenes, "STEPS")):
+        monkeypatch.setattr(module, name, 3)
+    play, _ = walks(30, walls=True)
+    settings = StrideSettings(eye_steps=5, base_steps=5, batch=16, hidden=16, latent=6)
+    trained = train_stack(Strides(settings, play, play, count=1, seed=0), Run(0, tmp_path))
+    frames = play.observations[torch.arange(3)].numpy()
+    stack = Stack(
+        task="spots",
+        codec=Codec.of(spaces.Box(0, 255, SPEC.shape, np.uint8), spaces.Box(-1, 1, (2,), np.float32), "spots"),
+        levels=trained.levels,
+        calibration=trained.calibration,
+        tolerance=trained.tolerance,
+        beginning=True,
+    ).begun(frames[0])
+    for later in (frames[1:], frames[1:2]):
+        beside = np.concatenate([later, frames[[0] * len(later)]], -1)
+        assert torch.equal(stack.together(later), torch.from_numpy(beside))
