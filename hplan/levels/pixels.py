@@ -149,7 +149,7 @@ class PixelEncoder(nn.Module):
         inputs: tuple[int, ...],
         latent: int,
         hidden: int = 128,
-        eye: str = "patches",
+        eye: str = "colours",
         history: int = 1,
         beginning: bool = False,
         **_: Any,

@@ -20,7 +20,7 @@ from hplan.training.eye import eye_stages, seen
 from hplan.training.fit import Run
 from hplan.training.scenes import Pointer, layouts_vary, place_stages, placed
 from hplan.training.strides import Strides
-from hplan.training.train import run_stages, train_stack
+from hplan.training.train import Trained, run_stages, train_stack
 from hplan.training.vectors import StrideSettings
 from hplan.types import ActionSpec, Episode, ObservationSpec
 
@@ -81,18 +81,23 @@ def test_what_is_moved_is_found_before_any_walls_and_beside_what_leaps(tmp_path:
     assert found.reach(1) <= 8, "steps are of two pixels at the most, and most places are off by less than one"
 
 
+def one_level(play: Play, out: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """Trained for a few steps."""
+    for module, name in ((vectors, "SUPPORT_STEPS"), (uncertainty, "STEPS"), (scenes, "STEPS")):
+        monkeypatch.setattr(module, name, 3)
+    settings = StrideSettings(eye_steps=5, base_steps=5, batch=16, hidden=16, latent=6)
+    return train_stack(Strides(settings, play, play, count=1, seed=0), Run(0, out))
+
+
 @pytest.mark.filterwarnings("ignore::hplan.types.CollapseWarning")
 @pytest.mark.parametrize("walls", [True, False])
 def test_levels_see_a_layout_of_colours_where_layouts_vary(
     walls: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, name in ((vectors, "SUPPORT_STEPS"), (uncertainty, "STEPS"), (scenes, "STEPS")):
-        monkeypatch.setattr(module, name, 3)
     grey, _ = walks(30, walls=walls)
     coloured = grey.observations[torch.arange(len(grey))].repeat(1, 1, 1, 3)
     play = replace(grey, observations=coloured, observation_spec=replace(SPEC, shape=(SIDE, SIDE, 3)))
-    settings = StrideSettings(eye_steps=5, base_steps=5, batch=16, hidden=16, latent=6)
-    trained = train_stack(Strides(settings, play, play, count=1, seed=0), Run(0, tmp_path))
+    trained = one_level(play, tmp_path, monkeypatch)
     (level,) = trained.levels
     assert trained.beginning == walls == (level.conditioning is not None) == trained.facts["layouts_vary"]
     assert level.encoder.eye.channels == 3, "of a frame, which the first one lies beside"
@@ -101,11 +106,8 @@ def test_levels_see_a_layout_of_colours_where_layouts_vary(
 
 @pytest.mark.filterwarnings("ignore::hplan.types.CollapseWarning")
 def test_an_episode_is_seen_beside_its_first_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name in ((vectors, "SUPPORT_STEPS"), (uncertainty, "STEPS"), (scenes, "STEPS")):
-        monkeypatch.setattr(module, name, 3)
     play, _ = walks(30, walls=True)
-    settings = StrideSettings(eye_steps=5, base_steps=5, batch=16, hidden=16, latent=6)
-    trained = train_stack(Strides(settings, play, play, count=1, seed=0), Run(0, tmp_path))
+    trained = one_level(play, tmp_path, monkeypatch)
     frames = play.observations[torch.arange(3)].numpy()
     stack = Stack(
         task="spots",
