@@ -75,7 +75,8 @@ def main(names: list[str]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(trees(name), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         print(name, kept[name], flush=True)
-    head = f"# {EPISODES} episodes (or as FEWER has it) of `hplan eval AGENT --seed {SEED}`, written by `python tests/golden/write.py`\n\n"
+    head = f"# {EPISODES} episodes (or as FEWER has it) of `hplan eval AGENT --seed {SEED}`, written by "
+    head += "`python tests/golden/write.py`\n\n"
     SHIPPED.write_text(head + tomli_w.dumps(dict(sorted(kept.items()))), encoding="utf-8")
 
 
