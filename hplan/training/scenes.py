@@ -3,11 +3,13 @@
 A layout is what stays the same for an episode and is another one in the next:
 
     background(e) = median over the frames of episode e, pixel by pixel
-    layouts vary    where backgrounds of two episodes are `APART` times as far apart as those of two halves of one
+    layouts vary    where a `SHARE` more pixels differ between backgrounds of two episodes than of two halves of one
 
-Then every frame is seen beside the first one of its episode. The eye sees what is different in them, which is what
-moved, whatever the layout is; and levels are conditioned on the first frame (`hplan.levels.heads.conditioning`), around
-the place where a latent is. Nobody says where that is. Of all places p(z) that the eye's numbers could point to, it is
+Less than that is a door that is closed today: ways are the same but for it, and surprise finds it. Levels that see
+such layouts do worse than levels that do not (docs/lessons/pixels.md). Where layouts vary, every frame is seen beside
+the first one of its episode. The eye sees what is different in them, which is what moved, whatever the layout is; and
+levels are conditioned on the first frame (`hplan.levels.heads.conditioning`), around the place where a latent is.
+Nobody says where that is. Of all places p(z) that the eye's numbers could point to, it is
 the one where frames are most different from the first one of their episode:
 
     p = argmax  E log( sum over widths w of | o_t - o_0 | blurred by w, at p(z_t) )
@@ -28,8 +30,9 @@ from hplan.levels.stage import Stage, Stages
 from hplan.play.play import Play
 
 EPISODES, MOMENTS = 48, 32  # whose backgrounds are compared, and frames of each
-APART = 4.0
-LEAST = 0.02  # of 255, on average: two episodes are not the same to the last bit
+APART = 4.0  # times as much as halves of an episode differ on average, and at least `LEAST`: then a pixel is another
+LEAST = 2.0  # of 255: two episodes are not the same to the last bit
+SHARE = 0.05  # of all pixels
 STEPS, BATCH, RATE = 800, 128, 3e-3
 WIDTHS = (1, 4, 12)  # pixels to each side that differences are blurred by: from afar it shows where to go
 WHITE = 255.0  # the largest value of a pixel
@@ -48,10 +51,11 @@ def layouts_vary(play: Play, seed: int) -> bool:
         rows = first[episode] + torch.linspace(0, int(play.lengths[episode]), MOMENTS).long()
         for half, own in zip(rows.chunk(2), halves, strict=True):
             own.append(play.observations[half].median(0).values.float())
-    one, other = (torch.stack(half).flatten(1) for half in halves)
-    apart = torch.cdist(one, other, p=1) / one.shape[1]  # of each first half and each second half, by pixel
-    within, between = float(apart.diagonal().mean()), float(apart[~torch.eye(len(some), dtype=torch.bool)].mean())
-    return between > max(APART * within, LEAST)
+    one, other = (torch.stack(half).flatten(1, -2) for half in halves)  # (E, pixels, C)
+    least = max(APART * float((one - other).abs().mean()), LEAST)
+    differ = torch.stack([((half - other).abs().mean(-1) > least).float().mean(-1) for half in one])  # (E, E)
+    within, between = differ.diagonal().mean(), differ[~torch.eye(len(some), dtype=torch.bool)].mean()
+    return bool(between - within > SHARE)
 
 
 class Pointer(nn.Module):

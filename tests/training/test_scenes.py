@@ -28,9 +28,11 @@ SIDE, STEPS = 24, 48
 SPEC, MOVES = ObservationSpec("image", (SIDE, SIDE, 1)), ActionSpec("continuous", 2, (-1.0,) * 2, (1.0,) * 2)
 
 
-def walks(episodes: int, *, walls: bool, other: bool = False, noise: float = 0.0) -> tuple[Play, torch.Tensor]:
+def walks(
+    episodes: int, *, walls: bool, door: bool = False, other: bool = False, noise: float = 0.0
+) -> tuple[Play, torch.Tensor]:
     """A spot that is moved about, before walls that are others in every episode; and its places (N, 2), x and y.
-    other: a darker spot, which leaps."""
+    door: a bright place on every second one's floor. other: a darker spot, which leaps."""
     rng = np.random.default_rng(0)
     found, places = [], []
     for seed in range(episodes):
@@ -40,6 +42,7 @@ def walks(episodes: int, *, walls: bool, other: bool = False, noise: float = 0.0
             at.append((at[-1] + 2 * action).clip(3, SIDE - 4))
         frames = np.zeros((STEPS + 1, SIDE, SIDE, 1), np.float32)
         frames += 90 * (rng.random((SIDE // 4, SIDE // 4)) < 0.5).repeat(4, 0).repeat(4, 1)[..., None] * walls
+        frames[:, 8:12, 8:12] += 90 * (door and seed % 2)
         frames += noise * rng.normal(size=frames.shape)
         y, x = np.mgrid[:SIDE, :SIDE]
         for frame, place in zip(frames, at, strict=True):
@@ -60,6 +63,7 @@ def test_walls_that_are_others_in_every_episode_are_a_layout_and_nothing_else_is
     assert not layouts_vary(walks(30, walls=False)[0], 0)
     assert not layouts_vary(walks(30, walls=False, other=True, noise=40)[0], 0)
     assert not layouts_vary(walks(1, walls=True)[0], 0)
+    assert not layouts_vary(walks(30, walls=False, door=True)[0], 0), "a door is no other layout"
 
 
 @pytest.mark.training
