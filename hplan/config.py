@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 from hplan.types import UsageError
 from hplan.validation import Count, Number, build, validated
 
-Recipe = Literal["explore", "curious", "random", "navigate", "stitch"]
+Recipe = Literal["explore", "curious", "random", "navigate", "stitch", "paint"]
 GoalKind = Literal["auto", "success", "observation", "reward"]
 SuccessRule = Literal["auto", "terminated"]
 Layouts = Literal["vary", "fixed", "auto"]
@@ -44,7 +44,8 @@ class PlayConfig:
 
     recipe: `explore` goes where it has been least (play/explore.py; random where states cannot be counted), `curious`
         for what its own model has hardly seen (play/curious.py; of vectors, and symbols with discrete actions),
-        `random` actions, or an OGBench maze's own process: `navigate` or `stitch` (hplan/worlds/experts.py).
+        `random` actions, or OGBench's own process: `navigate` or `stitch` of a maze (hplan/worlds/experts.py), `paint`
+        of Powderworld (hplan/worlds/powder.py).
     steps: environment steps for each training budget. episode_steps: play stops an episode here at the latest.
     restart_rare: fraction of restarts that go to an archived rare state instead of a new layout.
     """

@@ -37,6 +37,7 @@ from hplan.play.store import (
 from hplan.registry import make_world
 from hplan.types import HplanError, ObservationSpec, UsageError
 from hplan.worlds.experts import OraclePlay
+from hplan.worlds.powder import PowderPlay
 from hplan.worlds.rooms import Rooms, RoomsPlay
 
 _DECISIVE = ("kwargs", "view", "layouts", "success")  # fields of a task, beside its recipe, that decide what play is
@@ -216,6 +217,8 @@ def _driver(task: TaskConfig, env: Any, rng: np.random.Generator, steps: int) ->
         return RandomPlay(env, rng, steps=steps, restart_rare=task.play.restart_rare, repeat=repeat)
     if isinstance(env.unwrapped, Rooms):
         return ScriptedPlay(RoomsPlay(env, rng))
+    if task.play.recipe == "paint":
+        return ScriptedPlay(PowderPlay(env, rng))
     return ScriptedPlay(OraclePlay(env, rng, recipe=task.play.recipe))
 
 
@@ -223,12 +226,12 @@ def _driver(task: TaskConfig, env: Any, rng: np.random.Generator, steps: int) ->
 class ScriptedPlay:
     """Who knows the map as a driver: what mazes and rooms show is canonical as it is, and so are their actions."""
 
-    oracle: OraclePlay | RoomsPlay
+    oracle: OraclePlay | RoomsPlay | PowderPlay
 
     def start(self) -> Start:
         return Start(*self.oracle.start())
 
-    def act(self, observation: np.ndarray, step: int) -> np.ndarray:
+    def act(self, observation: np.ndarray, step: int) -> Any:
         return self.oracle.act(observation, step)
 
 

@@ -17,6 +17,7 @@ from hplan.config import TaskConfig
 from hplan.types import UsageError
 from hplan.worlds.layers import layer_of
 from hplan.worlds.mazes import MOVE, Cell, MazeView
+from hplan.worlds.powder import PowderOracle, PowderView
 from hplan.worlds.split import derived_seed
 
 NOISE = 0.5
@@ -166,12 +167,13 @@ class MazeOracle:
 
 def make_oracle(env: gymnasium.Env, task: TaskConfig) -> Any:
     """Who plays `--method oracle`. Raises UsageError for tasks without an oracle."""
-    return MazeOracle(_maze(env))
+    powder = layer_of(env, PowderView)
+    return MazeOracle(_maze(env)) if powder is None else PowderOracle(powder)
 
 
 def _maze(env: gymnasium.Env) -> MazeView:
     maze = layer_of(env, MazeView)
     if maze is None:
         name = getattr(env, "name", type(env.unwrapped).__name__)
-        raise UsageError(f"{name}: only OGBench's mazes have an oracle, and this is a {type(env.unwrapped).__name__}")
+        raise UsageError(f"{name}: only OGBench's mazes and its Powderworld have an oracle, and this is a {type(env.unwrapped).__name__}")
     return maze

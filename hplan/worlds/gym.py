@@ -36,7 +36,12 @@ from hplan.worlds.half_blocks import half_blocks
 from hplan.worlds.layers import count_anew, own_limit
 
 GYM_PLAY = PlayConfig(steps={"quick": 100_000, "full": 500_000}, episode_steps=500, restart_rare=0.5)
-_HOMES = {"MiniGrid-": "minigrid", "BabyAI-": "minigrid", "pointmaze-": "ogbench"}  # which package registers an id
+_HOMES = {  # which package registers an id
+    "MiniGrid-": "minigrid",
+    "BabyAI-": "minigrid",
+    "pointmaze-": "ogbench",
+    "powderworld-": "ogbench",
+}
 _PROBES = 8  # episodes that are looked at, and moments of each, for where a GoalEnv's goal is
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from gymnasium.wrappers import TimeLimit
 from hplan.codec import Codec
 from hplan.types import HplanError
 from hplan.worlds.layers import LIMIT, layers
+from hplan.worlds.numpy_random import numpy_random
 
 Cell = tuple[int, int]  # row, column
 Place = tuple[float, float]  # x, y
@@ -104,7 +104,7 @@ class MazeView(gymnasium.Wrapper):
             near_pad = len(self._pads) and (np.abs(self._pads - target).max(axis=1) < _TELEPORT_REACH).any()
             if not near_pad and self.is_clear(*target.tolist()):
                 return self._glide(target)
-        with self._numpy_random() if near_pad or not self._alone else nullcontext():
+        with numpy_random(self._random) if near_pad or not self._alone else nullcontext():
             observation, reward, terminated, truncated, info = self.env.step(action)
         over = bool(truncated) or self._step >= self.max_steps
         return np.asarray(observation, np.float32), float(reward), terminated, over, info
@@ -171,18 +171,7 @@ class MazeView(gymnasium.Wrapper):
         self._random.seed(seed)
         self.env.action_space.seed(seed)  # OGBench takes five random steps while it resets
         self._maze.action_space.seed(seed)
-        with self._numpy_random():
+        with numpy_random(self._random):
             observation, info = self.env.reset(seed=seed, options=options)
         given = {"goal": np.asarray(info["goal"], np.float32)} | ({"goal_name": name} if name else {})
         return np.asarray(observation, np.float32), {**info, **given}
-
-    @contextmanager
-    def _numpy_random(self) -> Iterator[None]:
-        """numpy's global generator is this world's own meanwhile, and as it was before afterwards."""
-        outside = np.random.get_state()  # noqa: NPY002
-        np.random.set_state(self._random.get_state())  # noqa: NPY002
-        try:
-            yield
-        finally:
-            self._random.set_state(np.random.get_state())  # noqa: NPY002
-            np.random.set_state(outside)  # noqa: NPY002

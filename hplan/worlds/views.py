@@ -6,6 +6,7 @@ position  OGBench's point mazes: (x, y) (mazes.py)
 picture   OGBench's point mazes, or generated ones: an image from above (pictures.py)
 rooms     rooms with doors, from above (rooms.py)
 layout    generated mazes in OGBench's physics: (x, y), and the layout as an image (generated_mazes.py)
+powder    OGBench's Powderworld: the image that it shows (powder.py)
 spaces    any Gymnasium environment, by its spaces (hplan/codec.py, gym.py)
 """
 
@@ -26,11 +27,12 @@ from hplan.config import TaskConfig
 from hplan.gym_spaces import is_goal_space, line
 from hplan.types import HplanError, UsageError
 from hplan.worlds.gym import GymView, find_spec
-from hplan.worlds.layers import shows_its_own, stripped
+from hplan.worlds.layers import own_limit, shows_its_own, stripped
 from hplan.worlds.outcome import Outcome
 from hplan.worlds.split import Fingerprint, Split, SplitEnv, layout_split
 
-_AUTO = {"minigrid": "symbols", "ogbench.locomaze": "position"}  # module of an environment's class -> view
+# module of an environment's class -> view
+_AUTO = {"minigrid": "symbols", "ogbench.locomaze": "position", "ogbench.powderworld": "powder"}
 _CHANGES = {
     "symbols": ("slippery", "closing-doors", "moving-wall"),
     "tiles": ("slippery", "closing-doors", "moving-wall"),
@@ -38,6 +40,7 @@ _CHANGES = {
     "picture": ("flicker",),
     "rooms": (),
     "layout": (),
+    "powder": (),
     "spaces": ("slippery",),
 }
 _SUPERSEDED = {"symbols": "minigrid.wrappers"}  # whose observation wrappers a view takes the place of
@@ -121,6 +124,10 @@ def wrap(
         from hplan.worlds.mazes import MazeView
 
         seen = MazeView(stripped(env), name, evaluation=True)
+    elif view == "powder":
+        from hplan.worlds.powder import PowderView
+
+        seen = PowderView(stripped(env), name, evaluation=True)
     else:
         seen = GymView(env, name, achieved=codec.achieved, mission=codec.mission)
     here, known = seen.codec.observation_spec, codec.observation_spec
@@ -141,7 +148,7 @@ def with_goal_kind(task: TaskConfig) -> TaskConfig:
     env = _environment(task)
     if task.factory is not None:
         _refuse_the_same_again(env, task)
-    asks = is_goal_space(env.observation_space) or _auto_view(env) == "position"
+    asks = is_goal_space(env.observation_space) or _auto_view(env) in ("position", "powder")
     env.close()
     return replace(task, goal="observation") if asks else task
 
@@ -295,6 +302,13 @@ def _layout(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fi
     return view, None
 
 
+def _powder(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint | None]:
+    from hplan.worlds.powder import PowderView
+
+    limit = own_limit(env) if split == "eval" else task.play.episode_steps
+    return PowderView(stripped(env), task.name, evaluation=split == "eval", max_steps=limit), None
+
+
 def _spaces(env: gymnasium.Env, task: TaskConfig, split: Split) -> tuple[Any, Fingerprint | None]:
     if task.changes.kind != "none":
         from hplan.worlds.changing import changing
@@ -310,5 +324,6 @@ VIEWS: dict[str, Callable[[gymnasium.Env, TaskConfig, Split], tuple[Any, Fingerp
     "picture": _picture,
     "rooms": _rooms,
     "layout": _layout,
+    "powder": _powder,
     "spaces": _spaces,
 }
