@@ -375,4 +375,4 @@ class Agent:
 def _planner_for(stack: Stack, one: Any = "auto", proposal: Any = "prior", **settings: Any) -> PlannerFor:
     steps = round(stack.levels[1].stride) if len(stack.levels) > 1 else 0
     chance = bool(stack.train.get("chances"))
-    return chosen_planner(one, Planning(stack.edges, chance, steps, proposal, settings))
+    return chosen_planner(one, Planning(stack.edges, chance, steps, proposal, stack.levels, settings))

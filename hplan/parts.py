@@ -31,11 +31,14 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "cells": "hplan.levels.encoders:CellEncoder",
         "variables": "hplan.levels.tables:VariableEncoder",
         "slow-symbols": "hplan.levels.encoders:SlowSymbols",
+        "colour-map": "hplan.levels.cellular:ColourMap",
+        "cells-alone": "hplan.levels.cellular:Cells",
     },
     "space": {
         "vector": "hplan.levels.spaces:VectorSpace",
         "discrete-map": "hplan.levels.spaces:DiscreteMap",
         "reach-map": "hplan.levels.reach:ReachMap",
+        "cellular-map": "hplan.levels.cellular:CellularSpace",
         "variables": "hplan.levels.tables:Variables",
     },
     "dynamics": {
@@ -44,6 +47,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "local-convolution": "hplan.levels.dynamics:LocalConvolution",
         "local-window": "hplan.levels.dynamics:LocalWindow",
         "event-edit": "hplan.levels.reach:EventEdit",
+        "cellular": "hplan.levels.cellular:Cellular",
+        "spelled-cellular": "hplan.levels.cellular:SpelledCellular",
+        "kept-part": "hplan.levels.cellular:KeptPart",
         "tables": "hplan.levels.tables:Tables",
     },
     "macro": {
@@ -51,6 +57,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "codes": "hplan.levels.macros:Codes",
         "events": "hplan.levels.macros:Events",
         "reach-events": "hplan.levels.reach:ReachEvents",
+        "words": "hplan.levels.cellular:Words",
+        "parts": "hplan.levels.cellular:Parts",
     },
     "prior": {
         "categorical": "hplan.levels.heads.prior:CategoricalPrior",
@@ -58,6 +66,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "event": "hplan.levels.heads.prior:EventPrior",
         "possible-events": "hplan.levels.reach:PossibleEvents",
         "known-steps": "hplan.levels.tables:KnownSteps",
+        "register": "hplan.levels.cellular:RegisterPrior",
+        "even": "hplan.levels.cellular:EvenPrior",
     },
     "success": {
         "vector": "hplan.levels.heads.success:VectorSuccess",
@@ -110,6 +120,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "abstraction": {
         "events": "hplan.training.events:Events",
         "strides": "hplan.training.strides:Strides",
+        "cellular": "hplan.training.cellular:CellularLevels",
     },
     "planner": {
         "auto": "hplan.planning.choice:auto",

@@ -223,6 +223,25 @@ class Relaxed(Protocol):
     def __call__(self, start: Tensor, goal: Energy) -> Callable[[Tensor], tuple[float, list[int]]] | None: ...
 
 
+class Spelling(Protocol):
+    """below (*z of the level below), macro () -> (L,): the macro-actions of that level which are left of this one."""
+
+    def __call__(self, below: Tensor, macro: Tensor) -> Tensor: ...
+
+
+class Sweep(Protocol):
+    """(B, *z), target (*z) or (B, *z) -> (B, M): the distance to a latent that is expected after each macro-action, all
+    of them at once. B predictor evaluations."""
+
+    def __call__(self, z: Tensor, target: Tensor) -> Tensor: ...
+
+
+class Sampled(Protocol):
+    """(B, *z), (B,) -> (B, *z): as `predict`, but drawn from what may come. B predictor evaluations."""
+
+    def __call__(self, z: Tensor, macro: Tensor, generator: torch.Generator | None = None) -> Tensor: ...
+
+
 @dataclass(frozen=True, eq=False)
 class DecisionProcess:
     """All that can follow from anywhere, of a level with few latents: a Markov decision process as a table.
@@ -270,7 +289,7 @@ class WorldModel(Protocol):
     """A level as a planner sees it: propose, predict, score. Every method is batched and free of side effects.
 
     What not every level has is None there: `compatibility`, `obstruction`, `outcomes`, `process`, `policy`,
-    `returns`, `landmarks`, `possible`, `approach`, `relaxation`.
+    `returns`, `landmarks`, `possible`, `approach`, `relaxation`, `spelling`, `sweep`, `sample`.
     """
 
     index: int
@@ -362,6 +381,21 @@ class WorldModel(Protocol):
     @property
     def relaxation(self) -> Relaxed | None:
         """None where it is not known what macro-actions take and make."""
+        ...
+
+    @property
+    def spelling(self) -> Spelling | None:
+        """None where it is up to the level below how a macro-action is carried out."""
+        ...
+
+    @property
+    def sweep(self) -> Sweep | None:
+        """None where macro-actions are predicted one by one."""
+        ...
+
+    @property
+    def sample(self) -> Sampled | None:
+        """None where predictions are not drawn."""
         ...
 
 

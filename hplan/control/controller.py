@@ -110,7 +110,8 @@ class Controller:
             plan = plans[k]
             if plan is None:
                 continue
-            self.surprise.measure(k, plan, latents[k])
+            spells = self.levels[k].spelling is not None
+            self.surprise.measure(k, plan, latents[k], ended=spells and finished)
             if not len(plan.result):  # its goal was met already, or it knows no way: the levels below see to the rest
                 met = plan.result.reached
                 if (met and not reached(plan.goal, latents[k])) or (not met and plans[k - 1] is None):
@@ -118,7 +119,9 @@ class Controller:
                 continue
             node = execution.tree.node(plan.nodes[plan.at])
             execution.tree = execution.tree.update(node.id, spent_steps=node.spent_steps + 1)
-            if self.replan == "surprise" and self.surprise.exceeded(k) and not (k and finished):
+            spelled = not k and self.execution.plans.is_spelled(0)  # the level above judges what it came to
+            exceeded = self.surprise.exceeded(k) and not spelled and (spells or not (k and finished))
+            if self.replan == "surprise" and exceeded:
                 if k == 0 and self.levels[0].capabilities.discrete and not plan.came_about(latents[0]):
                     execution.remember_failure(plan.result.latents[plan.at], plan.target())
                 if not self._holds(k, latents):

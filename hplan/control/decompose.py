@@ -70,6 +70,10 @@ class Decomposition:
             return self._lift(NearAny(self.levels[above], ends, self.tolerance), above, k), node
         return self._lift(NearLatent(self.levels[above], plan.target(), self.tolerance), above, k), node
 
+    def is_spelled(self, k: int) -> bool:
+        """Whether the macro-action that the level above has under way says itself what level k does."""
+        return self.above(k) == k + 1 and self.levels[k + 1].spelling is not None
+
     def ends(self, k: int) -> Tensor:
         """(K, *z): the ways in which the current subgoal step of level k may end."""
         plan, outcomes = self.under_way(k), self.levels[k].outcomes
@@ -98,9 +102,11 @@ class Decomposition:
         take.
 
         A subgoal step that hands the task's goal down is done when level 0 is there, not when a coarser level thinks
-        so.
+        so. One that spells itself is done with its last letter.
         """
         own = self[k]
+        if k and self.levels[k].spelling is not None and self[k - 1] is not None:
+            return self.under_way(k - 1).at_last
         if own is not None and own.hands_goal and own.at_last and self.serves_the_task(k):
             energy = self.goal.at(0)
             return energy is not None and reached(energy, latents[0])

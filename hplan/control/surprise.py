@@ -21,14 +21,14 @@ class Surprise:
         self.now: dict[int, float] = dict.fromkeys(range(len(levels)), 0.0)
         self.threshold: dict[int, float] = {k: each[0] for k, each in enumerate(self.thresholds)}
 
-    def measure(self, k: int, plan: LevelPlan, z: Tensor) -> None:
+    def measure(self, k: int, plan: LevelPlan, z: Tensor, *, ended: bool = False) -> None:
         """Once a step: level k is at z (*z). A level above may also be off by as much as the controller itself let its
-        subgoal step begin off the planned start."""
+        subgoal step begin off the planned start. ended: the subgoal step is over, wherever it led."""
         if not len(plan.result):
             self.now[k] = 0.0
             return
         allowed = 0.0 if k == 0 or self.levels[k].capabilities.discrete else self.tolerance
-        error = (off_course(self.levels[k], plan, z) - allowed).clamp(min=0)
+        error = (off_course(self.levels[k], plan, z, ended=ended) - allowed).clamp(min=0)
         self.now[k] = float(surprise(error, plan.expected_error[plan.at]))
         self.threshold[k] = at_look_ahead(self.thresholds[k], plan.at + 1)
 
@@ -37,8 +37,9 @@ class Surprise:
         return self.now[k] > self.threshold[k]
 
 
-def off_course(level: WorldModel, plan: LevelPlan, z: Tensor) -> Tensor:
-    """(), in steps of the level. Level 0 must be where it was predicted; a level above on the way from where its
-    subgoal step began to where it ends, as far from the nearer of the two as play was at any moment of a step."""
-    expected = torch.stack([plan.target()] if level.index == 0 else [plan.target(), plan.start])
+def off_course(level: WorldModel, plan: LevelPlan, z: Tensor, *, ended: bool) -> Tensor:
+    """(), in steps of the level. Level 0, or whose subgoal step has `ended`, must be where it was predicted; a level
+    above on the way from where its subgoal step began to where it ends, as far from the nearer of the two as play was
+    at any moment of a step."""
+    expected = torch.stack([plan.target()] if level.index == 0 or ended else [plan.target(), plan.start])
     return level.distance(z.expand_as(expected), expected).min()

@@ -94,8 +94,11 @@ class TopDownPlanner:
     def _plan(
         self, k: int, z: Tensor, goal: Energy, parent: int, evaluations: int, *, guarded: bool = True
     ) -> PlanResult:
-        """One call of a planner, which spends no more than what is left to this step of the execution."""
+        """One call of a planner, which spends no more than what is left to this step of the execution; none where the
+        macro-action above spells itself."""
         execution = self.execution
+        if execution.plans.is_spelled(k):
+            return self._spelled(k, z, goal, parent)
         evaluations = execution.retries.bound(k, evaluations)
         budget = execution.ledger.grant(k, evaluations, execution.step, execution.config)
         region = execution.plans.region(k) if execution.retries.complete(k) else None
@@ -107,3 +110,14 @@ class TopDownPlanner:
         execution.retries.planned(k, result, budget)
         execution.count(result.evaluations, parent)
         return result
+
+    def _spelled(self, k: int, z: Tensor, goal: Energy, parent: int) -> PlanResult:
+        """What is left of the macro-action that the level above has under way, letter by letter."""
+        plan, upper, level = self.execution.plans.under_way(k + 1), self.levels[k + 1], self.levels[k]
+        assert upper.spelling is not None
+        macros, latents = upper.spelling(z, plan.result.macros[plan.at]), [z]
+        for macro in macros:
+            latents.append(level.predict(latents[-1][None], macro[None])[0])
+        path = torch.stack(latents)
+        self.execution.count(len(macros), parent)
+        return PlanResult(macros, path, goal(path), torch.ones(len(macros)), True, len(macros))

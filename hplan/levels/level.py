@@ -40,6 +40,9 @@ from hplan.types import (
     Possible,
     Relaxed,
     Returns,
+    Sampled,
+    Spelling,
+    Sweep,
 )
 
 if TYPE_CHECKING:
@@ -175,6 +178,21 @@ class Level(nn.Module):
         return hasattr(self.encoder, "counted") or any(
             getattr(head, "mission", 0) for head in (self.success_head, self.returns_head)
         )
+
+    @property
+    def spelling(self) -> Spelling | None:
+        spelling = getattr(self.macros, "spelling", None)
+        return None if spelling is None else partial(spelling, self)
+
+    @property
+    def sweep(self) -> Sweep | None:
+        sweep = getattr(self.dynamics, "sweep", None)
+        return None if sweep is None else partial(sweep, self)
+
+    @property
+    def sample(self) -> Sampled | None:
+        sample = getattr(self.dynamics, "sample", None)
+        return None if sample is None else partial(sample, self)
 
     @property
     def landmarks(self) -> Tensor | None:

@@ -82,7 +82,9 @@ def latents_of(level: Level, play: Play) -> Tensor:
 def steps_of(level: Level, play: Play, latents: Tensor) -> Steps:
     """The steps of a level in play, which it encodes as `latents` (N, *z): its events, or else windows of `stride`
     environment steps. A change whose kind the level does not know ends a chain of known steps."""
-    stride, eventful = round(level.stride), level.capabilities.events
+    stride, eventful, cut = round(level.stride), level.capabilities.events, getattr(level.macros, "cut", None)
+    if cut is not None:
+        return _cut(level, play, latents, *cut(play))
     begin = torch.nonzero(play.remaining >= (1 if eventful else stride))[:, 0]
     if eventful:
         stride = 1
@@ -114,6 +116,15 @@ def steps_of(level: Level, play: Play, latents: Tensor) -> Steps:
     if level.macro.kind == "discrete":
         kinds = macros[known] // latents[0].numel() if level.macro.pointed else macros
     return Steps(level, play, latents, begin, begin + stride, macros, durations, successor, follows, kinds)
+
+
+def _cut(level: Level, play: Play, latents: Tensor, begin: Tensor, end: Tensor, macros: Tensor) -> Steps:
+    """Of a level whose macro-actions say where its steps are."""
+    number = torch.arange(len(begin))
+    goes_on = torch.cat([begin[1:] == end[:-1], torch.tensor([False])])[: len(begin)]
+    follows = _chains(torch.ones(len(begin), dtype=torch.bool), goes_on)
+    successor = (number + 1).clamp(max=max(len(begin) - 1, 0))
+    return Steps(level, play, latents, begin, end, macros, (end - begin).float(), successor, follows, macros)
 
 
 def _chains(known: Tensor, goes_on: Tensor) -> Tensor:

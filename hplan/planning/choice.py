@@ -14,6 +14,7 @@ from hplan.planning.lookahead import Lookahead
 from hplan.planning.mppi import PathIntegral
 from hplan.planning.novelty import NoveltySearch
 from hplan.planning.search import BestFirstSearch
+from hplan.planning.sweeping import Ordering, Sweeping
 from hplan.planning.value_iteration import ValueIteration
 from hplan.types import Planner, UsageError, WorldModel
 from hplan.validation import check_arguments
@@ -28,14 +29,16 @@ class Planning:
     """What a planner may be chosen by.
 
     edges: landmark graphs, of the levels that have one. chance: whether play showed transitions that nothing could have
-    predicted. subgoal_steps: steps of level 0 that one of level 1 lasts, 0 where there is none. proposal: what a search
-    tries at a latent, by name (`hplan.parts`) or as a class. settings: some of `planner_settings`.
+    predicted. levels: of the stack. subgoal_steps: steps of level 0 that one of level 1 lasts, 0 where there is none.
+    proposal: what a search tries at a latent, by name (`hplan.parts`) or as a class. settings: some of
+    `planner_settings`.
     """
 
     edges: Mapping[int, LandmarkEdges] = field(default_factory=dict)
     chance: bool = False
     subgoal_steps: int = 0
     proposal: Any = "prior"
+    levels: tuple[WorldModel, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -88,6 +91,11 @@ def search(level: WorldModel, planning: Planning) -> Planner:
 
 
 def _search(level: WorldModel, planning: Planning) -> Planner:
+    if level.sweep is not None:
+        return Sweeping()
+    below = planning.levels[level.index - 1] if 0 < level.index <= len(planning.levels) else None
+    if below is not None and below.sweep is not None:
+        return Ordering(below)
     if level.possible is not None:
         return NoveltySearch()
     if level.process is not None or level.outcomes is not None:

@@ -34,7 +34,7 @@ def surprises(steps: Steps, seed: int) -> np.ndarray:
     at in a random moment, and play may also still be near where that step began.
     """
     level, generator = steps.level, torch.Generator().manual_seed(seed)
-    gradual = level.index > 0 and not level.capabilities.events
+    gradual = level.index > 0 and not level.capabilities.events and level.spelling is None
     ahead = max((h for h in range(1, AHEAD + 1) if int((steps.follows >= h).sum()) >= FEW), default=1)
     at = torch.nonzero(steps.follows >= ahead)[:, 0]
     at = at[torch.randperm(len(at), generator=generator)[:CHECKED]]

@@ -29,6 +29,7 @@ from hplan.play.store import EpisodeStore, observation_dtype, versions
 from hplan.reading import text_of
 from hplan.registry import make_world, task_of
 from hplan.threads import reproducible
+from hplan.training.cellular import shows_register
 from hplan.training.counting import are_variables
 from hplan.training.fit import Progress, Run
 from hplan.training.request import claim, describe
@@ -202,12 +203,15 @@ def _codec(task: TaskConfig) -> Codec:
 def abstraction_of(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], one: Any, encoder: Any) -> Any:
     """The class by its name; `auto`: events where observations are maps of symbols, or images made of tiles, which no
     encoder makes vectors, and actions are discrete."""
-    kind, symbols = specs[0].kind, specs[0].kind == "symbols"
+    kind, symbols, chooses = specs[0].kind, specs[0].kind == "symbols", False
     if one == "auto":
         if kind == "image" and encoder == "auto" and specs[1].kind == "discrete":
             world = make_world(task)
-            symbols = shows_tiles(world)
+            chooses = shows_register(world)
+            symbols = not chooses and shows_tiles(world)
             world.close()
+        if chooses:
+            return found("abstraction", "cellular")
         one = "events" if symbols and encoder == "auto" and specs[1].kind == "discrete" else "strides"
     made = found("abstraction", one)
     if kind not in made.observations:

@@ -5,8 +5,7 @@ A layout is what stays the same for an episode and is another one in the next:
     background(e) = median over the frames of episode e, pixel by pixel
     layouts vary    where a `SHARE` more pixels differ between backgrounds of two episodes than of two halves of one
 
-Less than that is a door that is closed today: ways are the same but for it, and surprise finds it. Levels that see
-such layouts do worse than levels that do not (docs/lessons/pixels.md). Where layouts vary, every frame is seen beside
+Less than that is a door that is closed today: ways are the same but for it, and surprise finds it. Where layouts vary, every frame is seen beside
 the first one of its episode. The eye sees what is different in them, which is what moved, whatever the layout is; and
 levels are conditioned on the first frame (`hplan.levels.heads.conditioning`), around the place where a latent is.
 Nobody says where that is. Of all places p(z) that the eye's numbers could point to, it is

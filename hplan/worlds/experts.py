@@ -175,5 +175,8 @@ def _maze(env: gymnasium.Env) -> MazeView:
     maze = layer_of(env, MazeView)
     if maze is None:
         name = getattr(env, "name", type(env.unwrapped).__name__)
-        raise UsageError(f"{name}: only OGBench's mazes and its Powderworld have an oracle, and this is a {type(env.unwrapped).__name__}")
+        raise UsageError(
+            f"{name}: only OGBench's mazes and its Powderworld have an oracle, and this is a "
+            f"{type(env.unwrapped).__name__}"
+        )
     return maze

@@ -174,7 +174,9 @@ def test_pictures_show_agent_and_goal():
 
 def test_other_worlds_have_no_oracle():
     world = make_world(load_task("minigrid/DoorKey-5x5"))
-    with pytest.raises(UsageError, match=r"minigrid/DoorKey-5x5: only OGBench's mazes and its Powderworld have an oracle"):
+    with pytest.raises(
+        UsageError, match=r"minigrid/DoorKey-5x5: only OGBench's mazes and its Powderworld have an oracle"
+    ):
         make_oracle(world, load_task("minigrid/DoorKey-5x5"))
     with pytest.raises(UsageError, match="unknown recipe 'explore'"):
         OraclePlay(maze("medium"), np.random.default_rng(0), recipe="explore")
