@@ -120,7 +120,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "abstraction": {
         "events": "hplan.training.events:Events",
         "strides": "hplan.training.strides:Strides",
-        "cellular": "hplan.training.cellular:CellularLevels",
+        "cellular": "hplan.training.cellular_levels:CellularLevels",
     },
     "planner": {
         "auto": "hplan.planning.choice:auto",

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeGuard, runtime_checkable
 
 if TYPE_CHECKING:  # named in annotations alone, so that `hplan --help` does not wait for torch
     import numpy as np
@@ -289,7 +289,8 @@ class WorldModel(Protocol):
     """A level as a planner sees it: propose, predict, score. Every method is batched and free of side effects.
 
     What not every level has is None there: `compatibility`, `obstruction`, `outcomes`, `process`, `policy`,
-    `returns`, `landmarks`, `possible`, `approach`, `relaxation`, `spelling`, `sweep`, `sample`.
+    `returns`, `landmarks`, `possible`, `approach`, `relaxation`. What only some have, and others need not know of, is in
+    `SpelledLevel` and `SweptLevel`.
     """
 
     index: int
@@ -383,20 +384,30 @@ class WorldModel(Protocol):
         """None where it is not known what macro-actions take and make."""
         ...
 
-    @property
-    def spelling(self) -> Spelling | None:
-        """None where it is up to the level below how a macro-action is carried out."""
-        ...
+
+class SpelledLevel(WorldModel, Protocol):
+    """A level whose macro-actions say themselves what the level below does, which does not plan them."""
 
     @property
-    def sweep(self) -> Sweep | None:
-        """None where macro-actions are predicted one by one."""
-        ...
+    def spelling(self) -> Spelling: ...
+
+
+class SweptLevel(WorldModel, Protocol):
+    """A level one pass of which tells of all its macro-actions, and that draws what may come."""
 
     @property
-    def sample(self) -> Sampled | None:
-        """None where predictions are not drawn."""
-        ...
+    def sweep(self) -> Sweep: ...
+
+    @property
+    def sample(self) -> Sampled: ...
+
+
+def is_spelled(level: WorldModel) -> TypeGuard[SpelledLevel]:
+    return getattr(level, "spelling", None) is not None
+
+
+def is_swept(level: WorldModel) -> TypeGuard[SweptLevel]:
+    return getattr(level, "sweep", None) is not None
 
 
 @runtime_checkable

@@ -23,7 +23,7 @@ from hplan.control.top_down import TopDownPlanner
 from hplan.levels.calibration import Calibration
 from hplan.planning.constraints import NOTHING, Guard
 from hplan.planning.energy import Goal, reached
-from hplan.types import Planner, WorldModel
+from hplan.types import Planner, WorldModel, is_spelled
 
 Replan = Literal["surprise", "clock", "never"]
 
@@ -110,8 +110,8 @@ class Controller:
             plan = plans[k]
             if plan is None:
                 continue
-            spells = self.levels[k].spelling is not None
-            self.surprise.measure(k, plan, latents[k], ended=spells and finished)
+            ended = finished and is_spelled(self.levels[k])
+            self.surprise.measure(k, plan, latents[k], ended=ended)
             if not len(plan.result):  # its goal was met already, or it knows no way: the levels below see to the rest
                 met = plan.result.reached
                 if (met and not reached(plan.goal, latents[k])) or (not met and plans[k - 1] is None):
@@ -120,7 +120,7 @@ class Controller:
             node = execution.tree.node(plan.nodes[plan.at])
             execution.tree = execution.tree.update(node.id, spent_steps=node.spent_steps + 1)
             spelled = not k and self.execution.plans.is_spelled(0)  # the level above judges what it came to
-            exceeded = self.surprise.exceeded(k) and not spelled and (spells or not (k and finished))
+            exceeded = self.surprise.exceeded(k) and not spelled and (ended or not (k and finished))
             if self.replan == "surprise" and exceeded:
                 if k == 0 and self.levels[0].capabilities.discrete and not plan.came_about(latents[0]):
                     execution.remember_failure(plan.result.latents[plan.at], plan.target())

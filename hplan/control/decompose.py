@@ -8,7 +8,7 @@ from hplan.control.memory import SubgoalRegion
 from hplan.control.plan_tree import ROOT
 from hplan.control.plans import NEARBY, LevelPlan
 from hplan.planning.energy import Anywhere, GivenEnergy, Goal, Lifted, NearAny, NearLatent, guided, informed, reached
-from hplan.types import Energy, PlanResult, WorldModel
+from hplan.types import Energy, PlanResult, WorldModel, is_spelled
 
 
 class Decomposition:
@@ -72,7 +72,7 @@ class Decomposition:
 
     def is_spelled(self, k: int) -> bool:
         """Whether the macro-action that the level above has under way says itself what level k does."""
-        return self.above(k) == k + 1 and self.levels[k + 1].spelling is not None
+        return self.above(k) == k + 1 and is_spelled(self.levels[k + 1])
 
     def ends(self, k: int) -> Tensor:
         """(K, *z): the ways in which the current subgoal step of level k may end."""
@@ -105,7 +105,7 @@ class Decomposition:
         so. One that spells itself is done with its last letter.
         """
         own = self[k]
-        if k and self.levels[k].spelling is not None and self[k - 1] is not None:
+        if k and is_spelled(self.levels[k]) and self[k - 1] is not None:
             return self.under_way(k - 1).at_last
         if own is not None and own.hands_goal and own.at_last and self.serves_the_task(k):
             energy = self.goal.at(0)

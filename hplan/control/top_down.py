@@ -10,7 +10,7 @@ from hplan.control.memory import together
 from hplan.control.plan_tree import ROOT
 from hplan.control.plans import NEARBY
 from hplan.planning.constraints import NOTHING, Guard
-from hplan.types import Energy, Planner, PlanResult, WorldModel
+from hplan.types import Energy, Planner, PlanResult, WorldModel, is_spelled
 
 
 class TopDownPlanner:
@@ -114,7 +114,7 @@ class TopDownPlanner:
     def _spelled(self, k: int, z: Tensor, goal: Energy, parent: int) -> PlanResult:
         """What is left of the macro-action that the level above has under way, letter by letter."""
         plan, upper, level = self.execution.plans.under_way(k + 1), self.levels[k + 1], self.levels[k]
-        assert upper.spelling is not None
+        assert is_spelled(upper)
         macros, latents = upper.spelling(z, plan.result.macros[plan.at]), [z]
         for macro in macros:
             latents.append(level.predict(latents[-1][None], macro[None])[0])

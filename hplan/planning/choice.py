@@ -16,7 +16,7 @@ from hplan.planning.novelty import NoveltySearch
 from hplan.planning.search import BestFirstSearch
 from hplan.planning.sweeping import Ordering, Sweeping
 from hplan.planning.value_iteration import ValueIteration
-from hplan.types import Planner, UsageError, WorldModel
+from hplan.types import Planner, UsageError, WorldModel, is_swept
 from hplan.validation import check_arguments
 
 PlannerFor = Callable[[WorldModel], Planner]
@@ -91,10 +91,9 @@ def search(level: WorldModel, planning: Planning) -> Planner:
 
 
 def _search(level: WorldModel, planning: Planning) -> Planner:
-    if level.sweep is not None:
+    if is_swept(level):
         return Sweeping()
-    below = planning.levels[level.index - 1] if 0 < level.index <= len(planning.levels) else None
-    if below is not None and below.sweep is not None:
+    if 0 < level.index <= len(planning.levels) and is_swept(below := planning.levels[level.index - 1]):
         return Ordering(below)
     if level.possible is not None:
         return NoveltySearch()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hplan.levels.cellular import NEARBY
-from hplan.types import Budget, Energy, PlanResult, StepCost, WorldModel
+from hplan.types import Budget, Energy, PlanResult, StepCost, SweptLevel, WorldModel, is_swept
 from hplan.validation import Count, check_arguments
 
 
@@ -101,7 +101,7 @@ class Ordering:
     complete = False
 
     def __init__(
-        self, below: WorldModel, *, horizon: Count = 160, patience: Count = 8, kept: Count = 2, least: Count = 8
+        self, below: SweptLevel, *, horizon: Count = 160, patience: Count = 8, kept: Count = 2, least: Count = 8
     ) -> None:
         self.below, self.horizon, self.patience, self.kept, self.least = below, horizon, patience, kept, least
 
@@ -151,8 +151,6 @@ class Ordering:
     ) -> _Episodes:
         """All orders at once, by what may come and not by what is likely: a chance of one in five comes in the end."""
         level, count = self.below, len(orders)
-        sweep, sample = level.sweep, level.sample
-        assert sweep is not None and sample is not None
         z, whole = start.repeat(count, 1, 1), target.expand(count, -1, -1)
         at, least, since = [0] * count, [torch.inf] * count, [0] * count
         ends: list[list[Tensor]] = [[] for _ in orders]
@@ -175,8 +173,8 @@ class Ordering:
                 words[k][-1] += 1
             if all(a == len(o) and step - s > 2 * self.patience for a, o, s in zip(at, orders, since, strict=True)):
                 break
-            macro = sweep(z, goals).argmin(1)
-            z = sample(z, macro, generator)
+            macro = level.sweep(z, goals).argmin(1)
+            z = level.sample(z, macro, generator)
             evaluations += 2 * count
         for k, order in enumerate(orders):  # what there was no time for is not done
             ends[k] += [z[k]] * (len(order) - len(ends[k]))
@@ -198,9 +196,9 @@ def part_of(target: Tensor, symbols: tuple[int, ...] | None) -> Tensor:
 def _after(level: WorldModel, z: Tensor, goal: Energy) -> tuple[Tensor, int]:
     """(B, *z) -> (B, M) energies expected after each macro-action, and what that took: predicted one by one where the
     goal is no latent."""
-    target, sweep = target_of(goal), level.sweep
-    if target is not None and sweep is not None:
-        return sweep(z, target), len(z)
+    target = target_of(goal)
+    if target is not None and is_swept(level):
+        return level.sweep(z, target), len(z)
     macros = torch.arange(level.macro.size)
     found = [goal(level.predict(one.expand(len(macros), *one.shape), macros)) for one in z]
     return torch.stack(found), len(z) * len(macros)

@@ -29,9 +29,10 @@ from hplan.play.play import Play, load_play
 from hplan.play.record import play
 from hplan.registry import agent_path, task_for
 from hplan.threads import reproducible
+from hplan.training.abstractions import abstraction_of
 from hplan.training.eye import seen
 from hplan.training.fit import Progress, Run
-from hplan.training.learn import abstraction_of, settings_of, train
+from hplan.training.learn import settings_of, train
 from hplan.training.request import claim
 from hplan.training.train import run_stages
 from hplan.types import Result, UsageError

@@ -11,6 +11,7 @@ from hplan.levels.calibration import AHEAD, Calibration, surprise
 from hplan.levels.level import Level
 from hplan.levels.steps import Steps, latents_of, steps_of
 from hplan.play.play import Play
+from hplan.types import is_spelled
 
 CHECKED, FEW = 2000, 300  # windows of steps that are looked at; a look-ahead with fewer than a few has no row
 
@@ -34,7 +35,7 @@ def surprises(steps: Steps, seed: int) -> np.ndarray:
     at in a random moment, and play may also still be near where that step began.
     """
     level, generator = steps.level, torch.Generator().manual_seed(seed)
-    gradual = level.index > 0 and not level.capabilities.events and level.spelling is None
+    gradual = level.index > 0 and not level.capabilities.events and not is_spelled(level)
     ahead = max((h for h in range(1, AHEAD + 1) if int((steps.follows >= h).sum()) >= FEW), default=1)
     at = torch.nonzero(steps.follows >= ahead)[:, 0]
     at = at[torch.randperm(len(at), generator=generator)[:CHECKED]]

@@ -29,12 +29,11 @@ from hplan.play.store import EpisodeStore, observation_dtype, versions
 from hplan.reading import text_of
 from hplan.registry import make_world, task_of
 from hplan.threads import reproducible
-from hplan.training.cellular import shows_register
+from hplan.training.abstractions import abstraction_of, learns_rewards
 from hplan.training.counting import are_variables
 from hplan.training.fit import Progress, Run
 from hplan.training.request import claim, describe
 from hplan.training.spent import Spent
-from hplan.training.tiles import shows_tiles
 from hplan.training.train import HELD_OUT, History, Trained, train_stack
 from hplan.types import (
     ActionSpec,
@@ -107,7 +106,7 @@ def learn(
     codec = _codec(config)
     specs = codec.observation_spec, codec.action_spec
     cutting = abstraction_of(config, specs, abstraction, encoder)
-    paid = _learns_rewards(cutting, specs[0])
+    paid = learns_rewards(cutting, specs[0])
     if config.goal == "reward" and not paid:
         raise UsageError(f"--goal reward: {NO_REWARDS}")
     own = {**config.training.get(budget, {}), **(settings or {})}
@@ -198,40 +197,6 @@ def _codec(task: TaskConfig) -> Codec:
     world = make_world(task)
     world.close()
     return world.codec
-
-
-def abstraction_of(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], one: Any, encoder: Any) -> Any:
-    """The class by its name; `auto`: events where observations are maps of symbols, or images made of tiles, which no
-    encoder makes vectors, and actions are discrete."""
-    kind, symbols, chooses = specs[0].kind, specs[0].kind == "symbols", False
-    if one == "auto":
-        if kind == "image" and encoder == "auto" and specs[1].kind == "discrete":
-            world = make_world(task)
-            chooses = shows_register(world)
-            symbols = not chooses and shows_tiles(world)
-            world.close()
-        if chooses:
-            return found("abstraction", "cellular")
-        one = "events" if symbols and encoder == "auto" and specs[1].kind == "discrete" else "strides"
-    made = found("abstraction", one)
-    if kind not in made.observations:
-        raise UsageError(f"{task.name} shows {kind}, and abstraction {one!r} is for {', '.join(made.observations)}")
-    if made is found("abstraction", "events"):
-        if specs[1].kind == "continuous":
-            raise UsageError(
-                f"{task.name}: symbols with continuous actions have no events; leave out abstraction {one!r}"
-            )
-        if encoder != "auto":
-            raise UsageError(f"encoder {encoder!r} makes vectors, and levels of events are over maps: leave one out")
-    return made
-
-
-def _learns_rewards(abstraction: Any, seen: ObservationSpec) -> bool:
-    """Whether levels may: as a table, over vectors, or of events over maps where a mover can be told from its ground,
-    which takes two features of a cell."""
-    if abstraction is not found("abstraction", "events"):
-        return True
-    return seen.kind == "symbols" and (seen.shape[:2] == (1, 1) or seen.shape[2] > 1)
 
 
 def _objectives(one: Any, spec: ObservationSpec, abstraction: Any, task: str) -> dict[str, str]:

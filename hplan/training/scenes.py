@@ -5,11 +5,11 @@ A layout is what stays the same for an episode and is another one in the next:
     background(e) = median over the frames of episode e, pixel by pixel
     layouts vary    where a `SHARE` more pixels differ between backgrounds of two episodes than of two halves of one
 
-Less than that is a door that is closed today: ways are the same but for it, and surprise finds it. Where layouts vary, every frame is seen beside
-the first one of its episode. The eye sees what is different in them, which is what moved, whatever the layout is; and
-levels are conditioned on the first frame (`hplan.levels.heads.conditioning`), around the place where a latent is.
-Nobody says where that is. Of all places p(z) that the eye's numbers could point to, it is
-the one where frames are most different from the first one of their episode:
+Less than that is a door that is closed today: ways are the same but for it, and surprise finds it. Where layouts vary,
+every frame is seen beside the first one of its episode. The eye sees what is different in them, which is what moved,
+whatever the layout is; and levels are conditioned on the first frame (`hplan.levels.heads.conditioning`), around the
+place where a latent is. Nobody says where that is. Of all places p(z) that the eye's numbers could point to, it is the
+one where frames are most different from the first one of their episode:
 
     p = argmax  E log( sum over widths w of | o_t - o_0 | blurred by w, at p(z_t) )
 
