@@ -289,7 +289,7 @@ class WorldModel(Protocol):
     """A level as a planner sees it: propose, predict, score. Every method is batched and free of side effects.
 
     What not every level has is None there: `compatibility`, `obstruction`, `outcomes`, `process`, `policy`,
-    `returns`, `landmarks`, `possible`, `approach`, `relaxation`. What only some have, and others need not know of, is in
+    `returns`, `landmarks`, `possible`, `approach`, `relaxation`. What only some have, others need not know of: it is in
     `SpelledLevel` and `SweptLevel`.
     """
 

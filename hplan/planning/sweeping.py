@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -30,13 +31,14 @@ def target_of(goal: Energy) -> Tensor | None:
 
 
 class Sweeping:
-    """Plans of `ahead` + 1 macro-actions. `tried`: of the first one, how many are rolled out."""
+    """Looks `ahead` + 1 macro-actions far, and plans the first `taken` of them: farther on, it will be seen better.
+    `tried`: of the first one, how many are rolled out."""
 
     complete = False
 
-    def __init__(self, *, tried: Count = 8, ahead: Count = 8) -> None:
-        check_arguments(Sweeping.__init__, {"tried": tried, "ahead": ahead}, "settings")
-        self.tried, self.ahead = tried, ahead
+    def __init__(self, *, tried: Count = 8, ahead: Count = 8, taken: Count = 3) -> None:
+        check_arguments(Sweeping.__init__, {"tried": tried, "ahead": ahead, "taken": taken}, "settings")
+        self.tried, self.ahead, self.taken = tried, ahead, taken
 
     @torch.inference_mode()
     def plan(
@@ -79,8 +81,9 @@ class Sweeping:
         latents = torch.stack([start, *(each[chosen] for each in path)])
         energies = goal(latents)
         reached = bool(energies[-1] < energies[0] or energies[-1] <= goal.threshold) and bool(cost[chosen].isfinite())
-        taken = torch.stack([each[chosen] for each in macros])
-        return PlanResult(taken, latents, energies, torch.ones(len(taken)), reached, evaluations)
+        taken = torch.stack([each[chosen] for each in macros[: self.taken]])
+        count = len(taken)
+        return PlanResult(taken, latents[: count + 1], energies[: count + 1], torch.ones(count), reached, evaluations)
 
 
 @dataclass
@@ -96,14 +99,22 @@ class _Episodes:
 class Ordering:
     """Plans parts of a goal, each by the symbol that it has, for the level `below`, which carries them out by words.
     horizon: words of an imagined episode. patience: words without progress after which a part is over. kept: orders
-    that go on. least: cells that a symbol has in a goal to be a part."""
+    that go on. samples: episodes of each order. least: cells of a symbol that are wrong, for it to be a part."""
 
     complete = False
 
     def __init__(
-        self, below: SweptLevel, *, horizon: Count = 160, patience: Count = 8, kept: Count = 2, least: Count = 8
+        self,
+        below: SweptLevel,
+        *,
+        horizon: Count = 160,
+        patience: Count = 8,
+        kept: Count = 2,
+        samples: Count = 2,
+        least: Count = 8,
     ) -> None:
         self.below, self.horizon, self.patience, self.kept, self.least = below, horizon, patience, kept, least
+        self.samples = samples
 
     @torch.inference_mode()
     def plan(
@@ -132,17 +143,20 @@ class Ordering:
     ) -> tuple[tuple[int, ...], list[Tensor], list[int], int]:
         """The best order, the map at the end of each of its parts, the words that these and the rest take, and what
         was spent."""
-        symbols, counts = target[target >= 0].unique(return_counts=True)
-        symbols = [int(s) for s, count in zip(symbols, counts, strict=True) if count >= self.least]
+        wrong = missed(start, target)
+        symbols = [int(s) for s in target[target >= 0].unique() if int((wrong & (target == s)).sum()) >= self.least]
         front: list[tuple[int, ...]] = [()]
         known: dict[tuple[int, ...], tuple[float, list[Tensor], list[int]]] = {}
         spent = 0
         while front and spent < budget.evaluations:
-            told = self._imagine(start, target, front, generator)
+            told = self._imagine(start, target, [order for order in front for _ in range(self.samples)], generator)
             spent += told.evaluations
-            known |= dict(zip(front, zip(told.nearest, told.ends, told.words, strict=True), strict=True))
-            best = sorted(front, key=lambda order: known[order][0])[: self.kept]
-            front = [(*order, s) for order in best for s in symbols if s not in order]
+            for k, order in enumerate(front):
+                own = range(k * self.samples, (k + 1) * self.samples)
+                best = min(own, key=told.nearest.__getitem__)
+                known[order] = fmean(told.nearest[i] for i in own), told.ends[best], told.words[best]
+            front = sorted(front, key=lambda order: known[order][0])[: self.kept]
+            front = [(*order, s) for order in front for s in symbols if s not in order]
         order = min(known, key=lambda order: (known[order][0], len(order)))
         return order, known[order][1], known[order][2], spent
 
@@ -184,8 +198,12 @@ class Ordering:
     def _achieved(self, end: Tensor, target: Tensor, symbols: tuple[int, ...]) -> Tensor:
         """What an imagined part is aimed at: cells of these symbols that it made right; of others nothing is said."""
         goal = part_of(target, symbols)
-        wrong = torch.stack([end.roll(move, (-2, -1)) != goal for move in NEARBY])
-        return torch.where(wrong.all(0), -1, goal)
+        return torch.where(missed(end, goal), -1, goal)
+
+
+def missed(z: Tensor, target: Tensor) -> Tensor:
+    """(H, W) twice -> (H, W) bool: cells of the target that z has neither there nor next to it."""
+    return torch.stack([z.roll(move, (-2, -1)) != target for move in NEARBY]).all(0)
 
 
 def part_of(target: Tensor, symbols: tuple[int, ...] | None) -> Tensor:
