@@ -130,8 +130,9 @@ class CellularSpace(nn.Module):
     def embed(self, z: Tensor) -> Tensor:
         return F.one_hot(z.clamp(min=0) % self.vocabulary, self.vocabulary).float()
 
-    def changed(self, z: Tensor, following: Tensor) -> Tensor:
-        return (z != following).flatten(1).any(1)
+    def kinds(self, z: Tensor) -> Tensor:
+        """Maps (N, H, W) -> (K, V): each different symbol once."""
+        return self.embed((z.clamp(min=0) % self.vocabulary).unique())
 
     def mismatch(self, z: Tensor, other: Tensor) -> Tensor:
         """(B, H, W) twice -> (B, H, W) bool: which cells of `other` z does not have."""
