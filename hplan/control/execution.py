@@ -14,7 +14,7 @@ from hplan.control.plans import ControlConfig, Ledger, LevelPlan, plan_nodes
 from hplan.control.retry import Retries
 from hplan.control.surprise import Surprise
 from hplan.planning.energy import Goal
-from hplan.types import Cause, Energy, ForbiddenWarning, PlanResult, Repair, WorldModel
+from hplan.types import Cause, Energy, ForbiddenWarning, PlanResult, Repair, WorldModel, is_spelled
 
 
 class Execution:
@@ -40,6 +40,8 @@ class Execution:
         if above is not None and (upper := self.plans[above]) is not None and not upper.duration and result.reached:
             upper.duration = len(result) * self.levels[k].stride
             self.tree = self.tree.update(upper.nodes[upper.at], expected_steps=upper.duration)
+        if above is not None and is_spelled(self.levels[k]) and result.reached:
+            self.plans.under_way(above).failures = 0
         hands_goal = self.plans.hands_goal(k, goal, result)
         nodes = plan_nodes(self.levels[k], result, z, self.cause, hands_goal=hands_goal)
         first = self.tree.next_id
@@ -63,7 +65,8 @@ class Execution:
         plan = self.plans.under_way(k)
         self._mark(plan, "reached")
         self.plans.plans[:k] = [None] * k
-        if k and (above := self.plans.above(k)) is not None and (parent := self.plans[above]) is not None:
+        above = self.plans.above(k) if k and not is_spelled(self.levels[k]) else None  # a word is done, whatever it did
+        if above is not None and (parent := self.plans[above]) is not None:
             parent.failures = 0  # it gets on
         if k == self.plans.top and len(plan.result):
             self.retries.renew()

@@ -209,20 +209,23 @@ class Cellular(nn.Module):
     def sweep(self, level: Level, z: Tensor, target: Tensor) -> Tensor:
         """(B, H, W), (H, W) or (B, H, W) -> (B, M): the distance to the target that is expected after each
         macro-action, in steps of the level, by one pass of the network for each map."""
-        affected, sources, counts, share = self._indices()
-        batch, macros = len(z), len(self.made)
-        goal = target.reshape(-1, target.shape[-2] * target.shape[-1]).expand(batch, -1)
+        affected, sources, counts, share, pattern = self._indices()
+        goal = target.reshape(-1, target.shape[-2] * target.shape[-1]).expand(len(z), -1)
         said, known = (goal >= 0).float(), goal.clamp(min=0)
         drift, here = self.drift(z).flatten(1, 2), z.flatten(1)
         near = self._nearby()
         q = drift[:, near].gather(-1, known[:, :, None, None].expand(-1, -1, len(NEARBY), 1))[..., 0]  # (B, cells, 5)
         alone = (1 - q).prod(-1) + EXACT * (1 - q[..., 0])
-        touch = share * self.yields[here][:, sources]  # (B, M, A, 5)
-        right = (known[:, affected] == self.made[:, None]).float()[..., None]
-        missed = 1 - ((1 - touch) * q[:, affected] + touch * right)
-        then = missed.prod(-1) + EXACT * missed[..., 0]
-        change = ((then - alone[:, affected]) * said[:, affected] * counts).sum(-1)
-        return ((alone * said).sum(-1, keepdim=True) + change.view(batch, macros)) / level.space.typical_change
+        touch = share * self.yields[here][:, sources]  # (B, P, A, 5)
+        untouched = (1 - touch) * q[:, affected]
+        missed, filled = 1 - untouched, 1 - untouched - touch  # where a pattern sets another symbol, and the right one
+        wrong, right = (each.prod(-1) + EXACT * each[..., 0] for each in (missed, filled))
+        weight = said[:, affected] * counts
+        change = ((wrong - alone[:, affected]) * weight).sum(-1)  # (B, P)
+        wanted = F.one_hot(known, self.vocabulary).float()[:, affected]  # (B, P, A, V)
+        gain = torch.einsum("bpa,bpav->bpv", (right - wrong) * weight, wanted)
+        each = change[:, pattern] + gain[:, pattern, self.made]
+        return ((alone * said).sum(-1, keepdim=True) + each) / level.space.typical_change
 
     def _nearby(self) -> Tensor:
         """(cells, 5): which cells may stand for each."""
@@ -230,16 +233,18 @@ class Cellular(nn.Module):
         return torch.stack([places.roll(move, (0, 1)).flatten() for move in NEARBY], 1)
 
     def _indices(self) -> tuple[Tensor, ...]:
-        """Cells that a macro-action may make right or wrong (M, A), the five that may stand for each (M, A, 5), which
-        of these cells count (M, A), and the chances that the five are touched (M, A, 5)."""
+        """Of the P patterns of cells that macro-actions set: the cells that each may make right or wrong (P, A), the
+        five that may stand for each (P, A, 5), which of these cells count (P, A), and the chances that the five are
+        touched (P, A, 5); and the pattern of each macro-action (M,)."""
         if self._index is None:
-            near, share = self._nearby(), self.touch.float() / 255
+            patterns, pattern = self.touch.unique(dim=0, return_inverse=True)
+            near, share = self._nearby(), patterns.float() / 255
             reached = (share > TOUCHED)[:, near].any(-1)
             most = max(int(reached.sum(1).max()), 1)
             affected = reached.float().argsort(dim=1, descending=True, stable=True)[:, :most]
             sources = near[affected]
             touched = share.gather(1, sources.flatten(1)).view(sources.shape)
-            self._index = affected, sources, reached.gather(1, affected).float(), touched
+            self._index = affected, sources, reached.gather(1, affected).float(), touched, pattern
         return self._index
 
 

@@ -133,7 +133,7 @@ class Ordering:
             latents = torch.stack([start, start])
             return PlanResult(torch.tensor([every]), latents, goal(latents), torch.ones(1), False, 0)
         order, parts, words, spent = self._order(start, target, budget, generator)
-        achieved = [self._achieved(end, target, order[: k + 1]) for k, end in enumerate(parts)]
+        achieved = [torch.where(missed(end, target), -1, target) for end in parts]
         latents = torch.stack([start, *achieved, target])
         costs = torch.tensor([max(each, 1) * self.below.stride / level.stride for each in words])
         return PlanResult(torch.tensor([*order, every]), latents, goal(latents), costs, True, spent)
@@ -171,7 +171,7 @@ class Ordering:
         words: list[list[int]] = [[0] for _ in orders]
         nearest = torch.full((count,), torch.inf)
         evaluations = 0
-        goals = torch.stack([part_of(target, order[:1] if order else None) for order in orders])
+        goals = torch.stack([part_of(start, target, order[:1]) if order else target for order in orders])
         for step in range(self.horizon):
             own = level.distance(z, goals).tolist()
             nearest = torch.minimum(nearest, level.distance(z, whole))
@@ -183,7 +183,7 @@ class Ordering:
                     ends[k].append(z[k])
                     at[k], least[k], since[k] = at[k] + 1, torch.inf, step
                     words[k].append(0)
-                    goals[k] = part_of(target, order[: at[k] + 1] if at[k] < len(order) else None)
+                    goals[k] = part_of(z[k], target, order[: at[k] + 1]) if at[k] < len(order) else target
                 words[k][-1] += 1
             if all(a == len(o) and step - s > 2 * self.patience for a, o, s in zip(at, orders, since, strict=True)):
                 break
@@ -195,20 +195,15 @@ class Ordering:
             words[k] += [0] * (len(order) + 1 - len(words[k]))
         return _Episodes(nearest.tolist(), ends, words, evaluations)
 
-    def _achieved(self, end: Tensor, target: Tensor, symbols: tuple[int, ...]) -> Tensor:
-        """What an imagined part is aimed at: cells of these symbols that it made right; of others nothing is said."""
-        goal = part_of(target, symbols)
-        return torch.where(missed(end, goal), -1, goal)
-
 
 def missed(z: Tensor, target: Tensor) -> Tensor:
     """(H, W) twice -> (H, W) bool: cells of the target that z has neither there nor next to it."""
     return torch.stack([z.roll(move, (-2, -1)) != target for move in NEARBY]).all(0)
 
 
-def part_of(target: Tensor, symbols: tuple[int, ...] | None) -> Tensor:
-    """The cells of a map (H, W) that have these symbols, -1 elsewhere; all of it for None."""
-    return target if symbols is None else torch.where(torch.isin(target, torch.tensor(symbols)), target, -1)
+def part_of(z: Tensor, target: Tensor, symbols: tuple[int, ...]) -> Tensor:
+    """The cells of a map (H, W) that have these symbols, or that z has already; -1 elsewhere."""
+    return torch.where(torch.isin(target, torch.tensor(symbols)) | ~missed(z, target), target, -1)
 
 
 def _after(level: WorldModel, z: Tensor, goal: Energy) -> tuple[Tensor, int]:

@@ -36,6 +36,7 @@ GAP = 8.0  # between two colours of one symbol, of 255
 MOST_COLOURS, MOST_SYMBOLS, MOST_WORDS, LONGEST = 8192, 64, 4096, 6
 RESETS, STEPS = 8, 40  # of a world that is looked at, and steps of each
 RATE, FASTER = 3e-3, 10.0  # of learning; how much faster the tables do
+SURE = 0.1  # what differs by less from never or always is that: then words that set the same cells are told in one
 UNTOUCHED = -3.0  # logit of a cell being set by a word, before anything is learned
 
 
@@ -248,7 +249,9 @@ class Learner(nn.Module):
     def write(self) -> None:
         """What was learned, as the dynamics keeps it."""
         own = self.dynamics
-        own.touch.copy_((255 * (FASTER * self.touch.weight).sigmoid()).round())
+        share = (FASTER * self.touch.weight).sigmoid()
+        share = torch.where(share > 1 - SURE, 1.0, torch.where(share < SURE, 0.0, share))
+        own.touch.copy_((255 * share).round())
         own.made.copy_(self.made.weight.argmax(-1))
         own.yields.copy_((FASTER * self.yields + 2).sigmoid())
 
