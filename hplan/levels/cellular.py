@@ -151,7 +151,7 @@ class CellularSpace(nn.Module):
         return z.flatten(1)
 
 
-class Cellular(nn.Module):
+class CellularNetwork(nn.Module):
     """The next map, see above. touch (M, cells) uint8, of 255; made (M,) int64; yields (V,) float."""
 
     touch: Tensor
@@ -194,17 +194,21 @@ class Cellular(nn.Module):
     def forward(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
         return self.chances(z, macro).argmax(-1)
 
-    def sample(self, level: Level, z: Tensor, macro: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """As `forward`, but every cell is drawn."""
-        p = self.chances(z, macro)
-        drawn = torch.rand(*z.shape, 1, generator=generator)
-        return (p.cumsum(-1) < drawn).sum(-1).clamp(max=self.vocabulary - 1)
-
     def chances(self, z: Tensor, macro: Tensor) -> Tensor:
         """(B, H, W), (B,) -> (B, H, W, V)."""
         share = (self.touch[macro].float() / 255).view(z.shape) * self.yields[z]
         made = F.one_hot(self.made[macro], self.vocabulary).float()[:, None, None]
         return self.drift(z) * (1 - share[..., None]) + share[..., None] * made
+
+
+class Cellular(CellularNetwork):
+    """Of a level whose macro-actions the tables are of."""
+
+    def sample(self, level: Level, z: Tensor, macro: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """As `forward`, but every cell is drawn."""
+        p = self.chances(z, macro)
+        drawn = torch.rand(*z.shape, 1, generator=generator)
+        return (p.cumsum(-1) < drawn).sum(-1).clamp(max=self.vocabulary - 1)
 
     def sweep(self, level: Level, z: Tensor, target: Tensor) -> Tensor:
         """(B, H, W), (H, W) or (B, H, W) -> (B, M): the distance to the target that is expected after each
@@ -248,7 +252,7 @@ class Cellular(nn.Module):
         return self._index
 
 
-class SpelledCellular(Cellular):
+class SpelledCellular(CellularNetwork):
     """Of level 0: an action moves the register on, and where that ends a word, the map becomes what the word makes of
     it. following, ends (R, A) int64: the value after an action, and the word that it ends; -1 for none."""
 
