@@ -9,6 +9,7 @@ from hplan.registry import shipped_agents
 
 DEARER = 1.1  # times the stored evaluations per step: less is noise, more has a cause that somebody should name
 LEAST = 0.9  # solved by any agent that is shipped; in noise one has 9 of 10 or 10, as the processor rounds
+LESS = {"ogbench/powderworld-hard-play": 0.5}  # by an agent that is shipped for what it solves, which nobody else does
 RENEW = "python tests/golden/write.py"
 
 
@@ -17,7 +18,7 @@ def test_a_shipped_agent_solves_its_task_at_the_stored_cost(name: str) -> None:
     stored = stored_figures().get(name)
     assert stored, f"{name} is shipped and has no figure in tests/golden/shipped.toml: run `{RENEW} {name}`"
     found = figures(name)
-    assert found["successes"] >= stored["successes"] >= LEAST * episodes_of(name)
+    assert found["successes"] >= stored["successes"] >= LESS.get(name, LEAST) * episodes_of(name)
     least, most = stored["predictor_evals_per_step"], DEARER * stored["predictor_evals_per_step"]
     assert found["predictor_evals_per_step"] <= most, f"{least} stored; if the rise is meant, run `{RENEW} {name}`"
 
