@@ -131,12 +131,21 @@ class Controller:
             elif finished and self.replan != "never" and self._ended_otherwise(k, latents[k]):
                 execution.drop(k, "surprise")
             elif finished:
+                stalled = ended and self.replan == "surprise" and self._stalls(k, latents[k])
                 execution.advance(k, latents[k])
+                if stalled and (above := plans.above(k)) is not None:
+                    execution.fail(above, "no-progress", by=k)
             elif k and self.replan == "surprise" and plan.overdue(execution.step, self.levels[k], self.config):
                 execution.fail(k, "overrun")
         plan = plans[0] if self.replan == "surprise" else None
         if plan is not None and len(plan.result) and plan.is_riskier(self.levels[0], latents[0]):
             execution.drop(0, "surprise")
+
+    def _stalls(self, k: int, z: Tensor) -> bool:
+        """Whether level k, whose macro-actions spell themselves, gets nowhere with the subgoal step above, at z (*z)."""
+        plans = self.execution.plans
+        above, own = plans.above(k), plans.under_way(k)
+        return above is not None and plans.under_way(above).stalls(float(own.goal(z[None])[0]), self.config.patience)
 
     def _ended_otherwise(self, k: int, z: Tensor) -> bool:
         """Whether a step of level k that may end in several ways, and did, ended in another one than was planned on."""

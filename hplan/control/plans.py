@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -35,6 +36,9 @@ class ControlConfig:
     )
     remembered: Whole = 16  # such steps that level 0 remembers, the latest ones
     remembered_radius: NonNegative = 2.0  # steps within which another one is taken for the same, whatever its direction
+    patience: Count = (
+        8  # macro-actions that spell themselves, without progress, before the subgoal step above has failed
+    )
     no_progress_steps: Count = 3  # times in a row that it falls short before the subgoal step above has failed
     # subgoal steps that may fail below one subgoal step of the level above before that one has failed too
     failures: Count = 3
@@ -58,6 +62,8 @@ class LevelPlan:
     # environment steps that the current subgoal step should take, by the plan below; 0: not known yet
     duration: float = 0.0
     failures: int = 0  # of subgoal steps below in a row, since the current subgoal step began
+    nearest: float = math.inf  # energy that the level below, which spells, came to in the current subgoal step
+    waited: int = 0  # its macro-actions since then
     planned: int = field(init=False)  # environment step at which the plan was made
 
     def __post_init__(self) -> None:
@@ -70,6 +76,13 @@ class LevelPlan:
     def go_on(self, step: int, z: Tensor) -> None:
         """The next subgoal step begins, at z (*z)."""
         self.at, self.since, self.start, self.failures, self.duration = self.at + 1, step, z, 0, 0.0
+        self.nearest, self.waited = math.inf, 0
+
+    def stalls(self, energy: float, patience: int) -> bool:
+        """Whether so many macro-actions of the level below came no nearer to the end of the current subgoal step, of
+        which one more ended at that energy."""
+        self.nearest, self.waited = min(energy, self.nearest), 0 if energy < self.nearest else self.waited + 1
+        return self.waited >= patience
 
     def overdue(self, step: int, level: WorldModel, config: ControlConfig) -> bool:
         """Whether the current subgoal step takes far longer than it should."""
