@@ -142,7 +142,7 @@ class Controller:
             execution.drop(0, "surprise")
 
     def _stalls(self, k: int, z: Tensor) -> bool:
-        """Whether level k, whose macro-actions spell themselves, gets nowhere with the subgoal step above, at z (*z)."""
+        """Whether level k, at z (*z) after a word, gets nowhere with the subgoal step above."""
         plans = self.execution.plans
         above, own = plans.above(k), plans.under_way(k)
         return above is not None and plans.under_way(above).stalls(float(own.goal(z[None])[0]), self.config.patience)

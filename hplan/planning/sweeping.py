@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -98,8 +99,8 @@ class _Episodes:
 class Ordering:
     """Plans parts of a goal, each by the symbol that it has, for the level `below`, which carries them out by words.
     horizon: words of an imagined episode. patience: words without progress after which a part is over. kept: orders
-    that go on, as long as one that is longer is better. least: cells of a symbol that are wrong, for it to be a
-    part."""
+    that go on, as long as one that is longer is better. samples: episodes of each order. least: cells of a symbol that
+    are wrong, for it to be a part."""
 
     complete = False
 
@@ -109,10 +110,12 @@ class Ordering:
         *,
         horizon: Count = 160,
         patience: Count = 8,
-        kept: Count = 3,
+        kept: Count = 2,
+        samples: Count = 2,
         least: Count = 8,
     ) -> None:
         self.below, self.horizon, self.patience, self.kept, self.least = below, horizon, patience, kept, least
+        self.samples = samples
 
     @torch.inference_mode()
     def plan(
@@ -147,12 +150,15 @@ class Ordering:
         known: dict[tuple[int, ...], tuple[float, list[Tensor], list[int]]] = {}
         spent, best = 0, torch.inf
         while front and spent < budget.evaluations:
-            told = self._imagine(start, target, front, generator)
+            told = self._imagine(start, target, [order for order in front for _ in range(self.samples)], generator)
             spent += told.evaluations
-            known |= dict(zip(front, zip(told.nearest, told.ends, told.words, strict=True), strict=True))
-            if min(told.nearest) > best:
+            for k, order in enumerate(front):
+                own = range(k * self.samples, (k + 1) * self.samples)
+                nearest = min(own, key=told.nearest.__getitem__)
+                known[order] = fmean(told.nearest[i] for i in own), told.ends[nearest], told.words[nearest]
+            if (found := min(known[order][0] for order in front)) > best:
                 break
-            best = min(told.nearest)
+            best = found
             front = sorted(front, key=lambda order: known[order][0])[: self.kept]
             front = [(*order, s) for order in front for s in symbols if s not in order]
         order = min(known, key=lambda order: (known[order][0], len(order)))
