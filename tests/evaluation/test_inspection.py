@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from golden.write import DEAR
 
 from hplan.agent import load
 from hplan.cli import main
@@ -20,7 +19,7 @@ STEPS = 1500
 MAZE = "ogbench/pointmaze-medium-navigate"
 
 
-@pytest.mark.parametrize("name", [name for name in shipped_agents() if name not in DEAR])
+@pytest.mark.parametrize("name", list(shipped_agents()))
 def test_every_shipped_agent_can_be_inspected(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figures, page = tmp_path / "figures.json", tmp_path / "page.html"
     call = ["inspect", name, "--steps", str(STEPS), "--json", str(figures), "--report", str(page)]

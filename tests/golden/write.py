@@ -31,7 +31,6 @@ FEWER = {  # episodes, where they take long
     "ogbench/powderworld-medium-play": 2,
     "ogbench/powderworld-hard-play": 2,
 }
-DEAR = ("ogbench/powderworld-medium-play", "ogbench/powderworld-hard-play")  # made as easy, which stands for them
 FIRST_EPISODE = SEED * 1_000_000  # the reset seed of the first of these episodes
 REPAIRED_WITHIN = 5  # steps: later ones depend on more float arithmetic than two machines agree about
 
