@@ -1,4 +1,4 @@
-"""Planning towards a map where one pass tells of all macro-actions how near they bring it (`WorldModel.sweep`).
+"""Planning towards a map where one pass tells of all macro-actions how near they bring it (`SweptLevel.sweep`).
 
 Sweeping    a few words ahead: the best few of all are each followed by a greedy rollout, and the best of these is taken
 Ordering    which part of a goal first: orders of its symbols are each imagined as a whole greedy episode
@@ -53,22 +53,20 @@ class Sweeping:
     ) -> PlanResult:
         evaluations = 0
 
-        def best(z: Tensor, count: int) -> tuple[Tensor, Tensor]:
-            """(B, *z) -> the `count` best macro-actions of each (B, count), and the energies expected after them."""
+        def best(z: Tensor, count: int) -> Tensor:
+            """(B, *z) -> (B, count): the best macro-actions of each."""
             nonlocal evaluations
             found, spent = _after(level, z, goal)
             evaluations += spent
-            most = found.topk(min(count, found.shape[1]), largest=False)
-            return most.indices, most.values
+            return found.topk(min(count, found.shape[1]), largest=False).indices
 
         ahead = min(self.ahead, max(budget.evaluations // (2 * self.tried) - 1, 0), budget.horizon - 1)
-        first, _ = best(start[None], self.tried)
-        macros = [first[0]]
-        z = level.predict(start.expand(len(first[0]), *start.shape), first[0])
+        macros = [best(start[None], self.tried)[0]]
+        z = level.predict(start.expand(len(macros[0]), *start.shape), macros[0])
         evaluations += len(z)
         path = [z]
         for _ in range(ahead):
-            macro = best(z, 1)[0][:, 0]
+            macro = best(z, 1)[:, 0]
             z = level.predict(z, macro)
             evaluations += len(z)
             macros.append(macro)

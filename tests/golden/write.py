@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 SHIPPED, TREES = HERE / "shipped.toml", HERE / "trees"
 EPISODES, SEED = 10, 60
 FEWER = {  # episodes, where they take long
-    "visual/pointmaze-giant-noisy": 4,
+    "visual/pointmaze-giant-noisy": 5,
     "ogbench/powderworld-easy-play": 5,
     "ogbench/powderworld-medium-play": 2,
     "ogbench/powderworld-hard-play": 2,
