@@ -188,7 +188,9 @@ class CellularNetwork(nn.Module):
     def drift(self, z: Tensor) -> Tensor:
         """(B, H, W) -> (B, H, W, V). Of the same tensor it is worked out once."""
         if self._last is None or self._last[0] is not z:
-            self._last = z, self.logits(z).softmax(-1)
+            logits = self.logits(z)
+            likely = (logits - logits.amax(-1, keepdim=True)).exp()  # three times as fast as softmax, of so few symbols
+            self._last = z, likely / likely.sum(-1, keepdim=True)
         return self._last[1]
 
     def forward(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
@@ -216,9 +218,9 @@ class Cellular(CellularNetwork):
         affected, sources, counts, share, pattern = self._indices()
         goal = target.reshape(-1, target.shape[-2] * target.shape[-1]).expand(len(z), -1)
         said, known = (goal >= 0).float(), goal.clamp(min=0)
-        drift, here = self.drift(z).flatten(1, 2), z.flatten(1)
-        near = self._nearby()
-        q = drift[:, near].gather(-1, known[:, :, None, None].expand(-1, -1, len(NEARBY), 1))[..., 0]  # (B, cells, 5)
+        here = z.flatten(1)
+        at = self._nearby() * self.vocabulary + known[..., None]  # (B, cells, 5)
+        q = self.drift(z).flatten(1).gather(1, at.flatten(1)).view(at.shape)
         alone = (1 - q).prod(-1) + EXACT * (1 - q[..., 0])
         touch = share * self.yields[here][:, sources]  # (B, P, A, 5)
         untouched = (1 - touch) * q[:, affected]
@@ -226,8 +228,8 @@ class Cellular(CellularNetwork):
         wrong, right = (each.prod(-1) + EXACT * each[..., 0] for each in (missed, filled))
         weight = said[:, affected] * counts
         change = ((wrong - alone[:, affected]) * weight).sum(-1)  # (B, P)
-        wanted = F.one_hot(known, self.vocabulary).float()[:, affected]  # (B, P, A, V)
-        gain = torch.einsum("bpa,bpav->bpv", (right - wrong) * weight, wanted)
+        gain = torch.zeros(*change.shape, self.vocabulary)
+        gain.scatter_add_(-1, known[:, affected], (right - wrong) * weight)
         each = change[:, pattern] + gain[:, pattern, self.made]
         return ((alone * said).sum(-1, keepdim=True) + each) / level.space.typical_change
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -20,6 +19,8 @@ from torch import Tensor
 from hplan.levels.cellular import NEARBY
 from hplan.types import Budget, Energy, PlanResult, StepCost, SweptLevel, WorldModel, is_swept
 from hplan.validation import Count, check_arguments
+
+PROGRESS, DONE = 0.05, 0.2  # distance to a part: what counts as nearer, and as there
 
 
 def target_of(goal: Energy) -> Tensor | None:
@@ -84,14 +85,16 @@ class Sweeping:
         return PlanResult(taken, latents[: count + 1], energies[: count + 1], torch.ones(count), reached, evaluations)
 
 
-@dataclass
-class _Episodes:
-    """Imagined ones, one for each order: how near each came, and the map at the end of each of its parts."""
+@dataclass(frozen=True)
+class _Order:
+    """Symbols in turn, and what came of them in each of S imagined episodes: the maps (S, H, W) at the end of each
+    part; the words (S,) of each part, and of the rest; how near the target it came (S,) in the parts, and in all."""
 
-    nearest: list[float]
-    ends: list[list[Tensor]]
-    words: list[list[int]]  # that each part took
-    evaluations: int
+    symbols: tuple[int, ...]
+    ends: tuple[Tensor, ...]
+    words: tuple[Tensor, ...]
+    near: Tensor
+    nearest: Tensor
 
 
 class Ordering:
@@ -131,71 +134,88 @@ class Ordering:
         if target is None:
             latents = torch.stack([start, start])
             return PlanResult(torch.tensor([every]), latents, goal(latents), torch.ones(1), False, 0)
-        order, parts, words, spent = self._order(start, target, budget, generator)
-        achieved = [torch.where(missed(end, target), -1, target) for end in parts]
+        order, spent = self._search(start, target, budget, generator)
+        best = int(order.nearest.argmin())
+        achieved = [torch.where(missed(end[best], target), -1, target) for end in order.ends]
         latents = torch.stack([start, *achieved, target])
-        costs = torch.tensor([max(each, 1) * self.below.stride / level.stride for each in words])
-        return PlanResult(torch.tensor([*order, every]), latents, goal(latents), costs, True, spent)
+        words = torch.stack([each[best] for each in order.words]).clamp(min=1)
+        costs = words * (self.below.stride / level.stride)
+        return PlanResult(torch.tensor([*order.symbols, every]), latents, goal(latents), costs, True, spent)
 
-    def _order(
+    def _search(
         self, start: Tensor, target: Tensor, budget: Budget, generator: torch.Generator | None
-    ) -> tuple[tuple[int, ...], list[Tensor], list[int], int]:
-        """The best order, the map at the end of each of its parts, the words that these and the rest take, and what
-        was spent."""
+    ) -> tuple[_Order, int]:
+        """The best order, and what was spent."""
         wrong = missed(start, target)
         symbols = [int(s) for s in target[target >= 0].unique() if int((wrong & (target == s)).sum()) >= self.least]
-        front: list[tuple[int, ...]] = [()]
-        known: dict[tuple[int, ...], tuple[float, list[Tensor], list[int]]] = {}
-        spent, best = 0, torch.inf
-        while front and spent < budget.evaluations:
-            told = self._imagine(start, target, [order for order in front for _ in range(self.samples)], generator)
-            spent += told.evaluations
-            for k, order in enumerate(front):
-                own = range(k * self.samples, (k + 1) * self.samples)
-                nearest = min(own, key=told.nearest.__getitem__)
-                known[order] = fmean(told.nearest[i] for i in own), told.ends[nearest], told.words[nearest]
-            if (found := min(known[order][0] for order in front)) > best:
+        many = start.expand(self.samples, *start.shape)
+        _, words, near, spent = self._toward(many, target.expand_as(many), target, self.horizon, generator)
+        best = _Order((), (), (words,), torch.full_like(near, torch.inf), near)
+        front = [best]
+        while spent < budget.evaluations:
+            front, more = self._longer(front, symbols, start, target, generator)
+            spent += more
+            if not front or front[0].nearest.mean() >= best.nearest.mean():
                 break
-            best = found
-            front = sorted(front, key=lambda order: known[order][0])[: self.kept]
-            front = [(*order, s) for order in front for s in symbols if s not in order]
-        order = min(known, key=lambda order: (known[order][0], len(order)))
-        return order, known[order][1], known[order][2], spent
+            best, front = front[0], front[: self.kept]
+        return best, spent
 
-    def _imagine(
-        self, start: Tensor, target: Tensor, orders: Sequence[tuple[int, ...]], generator: torch.Generator | None
-    ) -> _Episodes:
-        """All orders at once, by what may come and not by what is likely: a chance of one in five comes in the end."""
-        level, count = self.below, len(orders)
-        z, whole = start.repeat(count, 1, 1), target.expand(count, -1, -1)
-        at, least, since = [0] * count, [torch.inf] * count, [0] * count
-        ends: list[list[Tensor]] = [[] for _ in orders]
-        words: list[list[int]] = [[0] for _ in orders]
-        nearest = torch.full((count,), torch.inf)
-        evaluations = 0
-        goals = torch.stack([part_of(start, target, order[:1]) if order else target for order in orders])
-        for step in range(self.horizon):
-            own = level.distance(z, goals).tolist()
-            nearest = torch.minimum(nearest, level.distance(z, whole))
-            for k, order in enumerate(orders):
-                if own[k] < least[k] - 0.05:
-                    least[k], since[k] = own[k], step
-                over = step - since[k] > self.patience or own[k] <= 0.2
-                if over and at[k] < len(order):
-                    ends[k].append(z[k])
-                    at[k], least[k], since[k] = at[k] + 1, torch.inf, step
-                    words[k].append(0)
-                    goals[k] = part_of(z[k], target, order[: at[k] + 1]) if at[k] < len(order) else target
-                words[k][-1] += 1
-            if all(a == len(o) and step - s > 2 * self.patience for a, o, s in zip(at, orders, since, strict=True)):
+    def _longer(
+        self, orders: Sequence[_Order], symbols: Sequence[int], start: Tensor, target: Tensor, generator: Any
+    ) -> tuple[list[_Order], int]:
+        """Each order with one symbol more, the best first. Its episodes go on from where its last part was over."""
+        pairs = [(order, s) for order in orders for s in symbols if s not in order.symbols]
+        if not pairs:
+            return [], 0
+        many = start.expand(self.samples, *start.shape)
+        begins = torch.cat([order.ends[-1] if order.ends else many for order, _ in pairs])
+        parts = [(*order.symbols, s) for order, s in pairs for _ in range(self.samples)]
+        goals = torch.stack([part_of(z, target, each) for z, each in zip(begins, parts, strict=True)])
+        left = self.horizon - torch.cat([sum(order.words[:-1], torch.zeros_like(order.words[0])) for order, _ in pairs])
+        end, part, near, spent = self._toward(begins, goals, target, left, generator, self.patience)
+        near = torch.minimum(near, torch.cat([order.near for order, _ in pairs]))
+        _, rest, nearest, more = self._toward(end, target.expand_as(end), target, left - part, generator)
+        nearest = torch.minimum(near, nearest)
+        found = [
+            _Order((*order.symbols, s), (*order.ends, e), (*order.words[:-1], p, r), n, m)
+            for (order, s), e, p, r, n, m in zip(
+                pairs, *(each.split(self.samples) for each in (end, part, rest, near, nearest)), strict=True
+            )
+        ]
+        return sorted(found, key=lambda order: float(order.nearest.mean())), spent + more
+
+    def _toward(
+        self,
+        z: Tensor,
+        goals: Tensor,
+        target: Tensor,
+        words: Tensor | int,
+        generator: torch.Generator | None,
+        patience: int | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Greedily from z to goals (B, H, W), by what may come and not by what is likely: a chance of one in five comes
+        in the end. Until `patience` words led no nearer (twice the planner's if None), or the words (B,) that there are
+        for it are used up. Returns the maps at the end, the words that it took (B,), how near the target it came (B,),
+        and what was spent."""
+        level, patience = self.below, patience or 2 * self.patience
+        end, own = z.clone(), torch.arange(len(z))
+        allowed = torch.as_tensor(words).expand(len(z))
+        used, nearest = torch.zeros(len(z), dtype=torch.long), torch.full((len(z),), torch.inf)
+        least, since, spent = nearest.clone(), used.clone(), 0
+        for step in range(self.horizon + 1):
+            at = level.distance(z, goals[own])
+            nearest[own] = nearest[own].minimum(level.distance(z, target.expand_as(z)))
+            nearer = at < least[own] - PROGRESS
+            least[own[nearer]], since[own[nearer]] = at[nearer], step
+            going = (step - since[own] <= patience) & (at > DONE) & (step < allowed[own])
+            over = own[~going]
+            end[over], used[over] = z[~going], step
+            z, own = z[going], own[going]
+            if not len(own):
                 break
-            macro = level.sweep(z, goals).argmin(1)
-            z = level.sample(z, macro, generator)
-            evaluations += 2 * count
-        for k, order in enumerate(orders):  # what there was no time for is not done
-            ends[k] += [z[k]] * (len(order) - len(ends[k]))
-            words[k] += [0] * (len(order) + 1 - len(words[k]))
-        return _Episodes(nearest.tolist(), ends, words, evaluations)
+            z = level.sample(z, level.sweep(z, goals[own]).argmin(1), generator)
+            spent += 2 * len(z)
+        return end, used, nearest, spent
 
 
 def missed(z: Tensor, target: Tensor) -> Tensor:

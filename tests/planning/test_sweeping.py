@@ -1,0 +1,87 @@
+"""Which part of a goal first, in a world where one colour washes another one off."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hplan.planning.energy import NearLatent
+from hplan.planning.sweeping import Ordering
+from hplan.types import Budget, Capabilities, MacroSpec
+
+NOTHING, WET, DRY = range(3)
+CELLS = 8  # of each colour that the goal has
+GOAL = torch.tensor([[NOTHING, NOTHING] + [WET] * CELLS + [NOTHING, NOTHING] + [DRY] * CELLS + [NOTHING, NOTHING]])
+
+
+class Wash:
+    """Maps (1, 22) of colours. A word paints a cell, the dry ones first; where it paints wet, all that is dry is washed
+    off."""
+
+    index, stride, macro = 1, 3.0, MacroSpec("discrete", 2 * GOAL.numel())
+    capabilities = Capabilities(discrete=True)
+    obstruction = None
+
+    def __init__(self) -> None:
+        self.swept = self.drawn = 0
+
+    def distance(self, z: Tensor, other: Tensor) -> Tensor:
+        return ((z != other) & (other >= 0)).flatten(1).sum(1).float()
+
+    def predict(self, z: Tensor, macro: Tensor) -> Tensor:
+        wet = macro >= GOAL.numel()
+        after = torch.where((z == DRY) & wet[:, None, None], NOTHING, z)
+        after[torch.arange(len(z)), 0, macro % GOAL.numel()] = torch.where(wet, WET, DRY)
+        return after
+
+    def sample(self, z: Tensor, macro: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        self.drawn += len(z)
+        return self.predict(z, macro)
+
+    def sweep(self, z: Tensor, target: Tensor) -> Tensor:
+        self.swept += len(z)
+        macros = torch.arange(self.macro.size)
+        pairs = zip(z, target.expand_as(z), strict=True)
+        return torch.stack([self.distance(self.predict(a.repeat(len(macros), 1, 1), macros), b) for a, b in pairs])
+
+
+class Parts:
+    """The level above: a part of the goal by its symbol, and all of it."""
+
+    index, stride, macro = 2, 12.0, MacroSpec("discrete", 4)
+    capabilities = Capabilities(discrete=True)
+    obstruction = None
+
+    def distance(self, z: Tensor, other: Tensor) -> Tensor:
+        return ((z != other) & (other >= 0)).flatten(1).sum(1).float()
+
+
+def test_what_washes_off_comes_first() -> None:
+    below, level = Wash(), Parts()
+    start = torch.zeros_like(GOAL)
+    goal = NearLatent(level, GOAL, threshold=0.0)  # type: ignore[arg-type]
+    found = Ordering(below).plan(level, start, goal, budget=Budget(evaluations=10_000, horizon=512))  # type: ignore[arg-type]
+    assert found.macros.tolist() == [WET, 3]  # and then all of it, which leaves the dry ones
+    assert found.reached
+    assert found.costs.tolist() == [CELLS * 3 / 12] * 2
+    assert found.latents[1].tolist() == torch.where(GOAL == DRY, -1, GOAL).tolist()
+    assert found.latents[-1].tolist() == GOAL.tolist()
+    assert found.evaluations == below.swept + below.drawn
+
+
+def test_what_is_right_is_no_part() -> None:
+    below, level = Wash(), Parts()
+    start = torch.where(GOAL == WET, WET, NOTHING)
+    goal = NearLatent(level, GOAL, threshold=0.0)  # type: ignore[arg-type]
+    found = Ordering(below).plan(level, start, goal, budget=Budget(evaluations=10_000, horizon=512))  # type: ignore[arg-type]
+    assert found.macros.tolist() == [3]
+    assert found.costs.tolist() == [CELLS * 3 / 12]
+
+
+def test_an_order_goes_on_from_where_its_last_part_was_over() -> None:
+    below, level, patience = Wash(), Parts(), 8
+    goal = NearLatent(level, GOAL, threshold=0.0)  # type: ignore[arg-type]
+    plan = Ordering(below, samples=1, kept=1, patience=patience).plan
+    plan(level, torch.zeros_like(GOAL), goal, budget=Budget(evaluations=10_000, horizon=512))  # type: ignore[arg-type]
+    stuck = CELLS + 2 * patience + 1  # all that is dry, and then nothing that leads nearer
+    assert below.swept == below.drawn == stuck + (CELLS + CELLS) + stuck + CELLS  # none; wet; dry; wet and then dry
