@@ -48,6 +48,14 @@ def frame_keys(frames: Tensor) -> Tensor:
     return (flat * _ODD.repeat(-(-flat.shape[1] // len(_ODD)))[: flat.shape[1]]).sum(1)
 
 
+def missed(z: Tensor, other: Tensor) -> Tensor:
+    """Symbols (..., H, W) twice -> (..., H, W) bool: cells of `other` that z has neither there nor next to it."""
+    found = other < 0
+    for move in NEARBY:
+        found = found | (z.roll(move, (-2, -1)) == other)
+    return ~found
+
+
 class ColourMap(nn.Module):
     """Frames (..., H, W, C) uint8 of few kinds of colours -> maps (..., H, W) int64, register * V + symbol.
 
@@ -136,12 +144,8 @@ class CellularSpace(nn.Module):
 
     def mismatch(self, z: Tensor, other: Tensor) -> Tensor:
         """(B, H, W) twice -> (B, H, W) bool: which cells of `other` z does not have."""
-        here = torch.where(z < 0, -2, z % self.vocabulary)
-        there = torch.where(other < 0, -1, other % self.vocabulary)
-        found = there < 0
-        for move in NEARBY:
-            found = found | (here.roll(move, (-2, -1)) == there)
-        return ~found
+        here, there = (torch.where(each < 0, -1, each % self.vocabulary) for each in (z, other))
+        return missed(here, there)
 
     def distance(self, z: Tensor, other: Tensor) -> Tensor:
         chosen = z[..., 0, 0].clamp(min=0) // self.vocabulary != other[..., 0, 0].clamp(min=0) // self.vocabulary

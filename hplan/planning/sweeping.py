@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hplan.levels.cellular import NEARBY
+from hplan.levels.cellular import missed
 from hplan.types import Budget, Energy, PlanResult, StepCost, SweptLevel, WorldModel, is_swept
 from hplan.validation import Count, check_arguments
 
@@ -216,11 +216,6 @@ class Ordering:
             z = level.sample(z, level.sweep(z, goals[own]).argmin(1), generator)
             spent += 2 * len(z)
         return end, used, nearest, spent
-
-
-def missed(z: Tensor, target: Tensor) -> Tensor:
-    """(H, W) twice -> (H, W) bool: cells of the target that z has neither there nor next to it."""
-    return torch.stack([z.roll(move, (-2, -1)) != target for move in NEARBY]).all(0)
 
 
 def part_of(z: Tensor, target: Tensor, symbols: tuple[int, ...]) -> Tensor:
