@@ -163,7 +163,7 @@ class CellularNetwork(nn.Module):
     yields: Tensor
 
     def __init__(
-        self, *, vocabulary: int, macros: int, size: tuple[int, int], channels: int = 24, layers: int = 4
+        self, *, vocabulary: int, macros: int, size: tuple[int, int], channels: int = 16, layers: int = 6
     ) -> None:
         super().__init__()
         self.vocabulary, self.size = vocabulary, tuple(size)

@@ -46,8 +46,8 @@ class CellularSettings:
 
     steps: Count = 4000
     batch: Count = 32
-    channels: Count = 24
-    layers: Count = 4
+    channels: Count = 16
+    layers: Count = 6
 
 
 @dataclass(frozen=True)
