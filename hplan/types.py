@@ -393,13 +393,18 @@ class SpelledLevel(WorldModel, Protocol):
 
 
 class SweptLevel(WorldModel, Protocol):
-    """A level one pass of which tells of all its macro-actions, and that draws what may come."""
+    """A level of maps of symbols, one pass of which tells of all its macro-actions, and that draws what may come."""
 
     @property
     def sweep(self) -> Sweep: ...
 
     @property
     def sample(self) -> Sampled: ...
+
+    @property
+    def makes(self) -> Tensor:
+        """(V,) bool: which symbols some macro-action sets."""
+        ...
 
 
 def is_spelled(level: WorldModel) -> TypeGuard[SpelledLevel]:

@@ -210,6 +210,11 @@ class CellularNetwork(nn.Module):
 class Cellular(CellularNetwork):
     """Of a level whose macro-actions the tables are of."""
 
+    @property
+    def makes(self) -> Tensor:
+        """(V,) bool: which symbols some macro-action sets."""
+        return torch.isin(torch.arange(self.vocabulary), self.made)
+
     def sample(self, level: Level, z: Tensor, macro: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """As `forward`, but every cell is drawn."""
         p = self.chances(z, macro)
@@ -330,11 +335,12 @@ class Words(nn.Module):
 
 
 class Parts(nn.Module):
-    """Macro-actions of a level above words: the cells of a goal that have one symbol, and last, all of it."""
+    """Macro-actions of a level above words: the cells of a goal that have one symbol, these with scaffolding, and last,
+    all of it (`hplan.planning.sweeping.Ordering`)."""
 
     def __init__(self, *, vocabulary: int, names: tuple[str, ...] = ()) -> None:
         super().__init__()
-        self.spec = MacroSpec("discrete", vocabulary + 1, names=tuple(names))
+        self.spec = MacroSpec("discrete", 2 * vocabulary + 1, names=tuple(names))
 
     def cut(self, play: Play) -> tuple[Tensor, Tensor, Tensor]:
         """None: in play nobody has a goal."""
@@ -351,7 +357,7 @@ class KeptPart(nn.Module):
 
     def forward(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
         own = macro[:, None, None]
-        return torch.where((z == own) | (own == self.vocabulary), z, -1)
+        return torch.where((z == own % self.vocabulary) | (own == 2 * self.vocabulary), z, -1)
 
 
 class RegisterPrior(nn.Module):

@@ -195,6 +195,10 @@ class Level(nn.Module):
         return None if sample is None else partial(sample, self)
 
     @property
+    def makes(self) -> Tensor | None:
+        return getattr(self.dynamics, "makes", None)
+
+    @property
     def landmarks(self) -> Tensor | None:
         return getattr(self.space, "points", None)
 

@@ -5,15 +5,19 @@ Ordering    which part of a goal first: orders of its symbols are each imagined 
 
 Greedy is half of it: what burns, flows or falls has to come last, or it undoes the rest. An order is found part by
 part: of all orders as long, the `kept` best go on, each judged by how near its imagined episode ever came.
+
+A part is the cells of one symbol; or these with scaffolding: the symbol also where the goal next to it has what no
+macro-action makes, for something else may take it away later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from scipy.ndimage import binary_dilation, label
 from torch import Tensor
 
 from hplan.levels.cellular import missed
@@ -87,10 +91,10 @@ class Sweeping:
 
 @dataclass(frozen=True)
 class _Order:
-    """Symbols in turn, and what came of them in each of S imagined episodes: the maps (S, H, W) at the end of each
-    part; the words (S,) of each part, and of the rest; how near the target it came (S,) in the parts, and in all."""
+    """Parts in turn, and what came of them in each of S imagined episodes: the maps (S, H, W) at the end of each part;
+    the words (S,) of each part, and of the rest; how near the target it came (S,) in the parts, and in all."""
 
-    symbols: tuple[int, ...]
+    parts: tuple[int, ...]
     ends: tuple[Tensor, ...]
     words: tuple[Tensor, ...]
     near: Tensor
@@ -98,10 +102,10 @@ class _Order:
 
 
 class Ordering:
-    """Plans parts of a goal, each by the symbol that it has, for the level `below`, which carries them out by words.
-    horizon: words of an imagined episode. patience: words without progress after which a part is over. kept: orders
-    that go on, as long as one that is longer is better. samples: episodes of each order. least: cells of a symbol that
-    are wrong, for it to be a part."""
+    """Plans parts of a goal, for the level `below`, which carries them out by words: of V symbols, macro-action k is
+    symbol k, V + k the same with scaffolding, and 2 V all of the goal. horizon: words of an imagined episode. patience:
+    words without progress after which a part is over. kept: orders that go on, as long as one that is longer is better.
+    samples: episodes of each order. least: cells that are wrong, or scaffolding, for them to be a part."""
 
     complete = False
 
@@ -134,26 +138,42 @@ class Ordering:
         if target is None:
             latents = torch.stack([start, start])
             return PlanResult(torch.tensor([every]), latents, goal(latents), torch.ones(1), False, 0)
-        order, spent = self._search(start, target, budget, generator)
+        parts = self._parts(start, target, every // 2)
+        order, spent = self._search(start, target, parts, budget, generator)
         best = int(order.nearest.argmin())
-        achieved = [torch.where(missed(end[best], target), -1, target) for end in order.ends]
+        ends = [(end[best], parts[k]) for k, end in zip(order.parts, order.ends, strict=True)]
+        achieved = [torch.where(missed(end, wanted), -1, wanted) for end, wanted in ends]
         latents = torch.stack([start, *achieved, target])
         words = torch.stack([each[best] for each in order.words]).clamp(min=1)
         costs = words * (self.below.stride / level.stride)
-        return PlanResult(torch.tensor([*order.symbols, every]), latents, goal(latents), costs, True, spent)
+        return PlanResult(torch.tensor([*order.parts, every]), latents, goal(latents), costs, True, spent)
+
+    def _parts(self, start: Tensor, target: Tensor, symbols: int) -> dict[int, Tensor]:
+        """The map (H, W) of which each part that is worth it has some cells."""
+        wrong, found = missed(start, target), {}
+        for k in target[target >= 0].unique().tolist():
+            if int((wrong & (target == k)).sum()) >= self.least:
+                found[k] = target
+            raised = scaffolding(target, k, self.below.makes)
+            if int((raised != target).sum()) >= self.least:
+                found[symbols + k] = raised
+        return found
 
     def _search(
-        self, start: Tensor, target: Tensor, budget: Budget, generator: torch.Generator | None
+        self,
+        start: Tensor,
+        target: Tensor,
+        parts: Mapping[int, Tensor],
+        budget: Budget,
+        generator: torch.Generator | None,
     ) -> tuple[_Order, int]:
         """The best order, and what was spent."""
-        wrong = missed(start, target)
-        symbols = [int(s) for s in target[target >= 0].unique() if int((wrong & (target == s)).sum()) >= self.least]
         many = start.expand(self.samples, *start.shape)
         _, words, near, spent = self._toward(many, target.expand_as(many), target, self.horizon, generator)
         best = _Order((), (), (words,), torch.full_like(near, torch.inf), near)
         front = [best]
         while spent < budget.evaluations:
-            front, more = self._longer(front, symbols, start, target, generator)
+            front, more = self._longer(front, parts, start, target, generator)
             spent += more
             if not front or front[0].nearest.mean() >= best.nearest.mean():
                 break
@@ -161,24 +181,24 @@ class Ordering:
         return best, spent
 
     def _longer(
-        self, orders: Sequence[_Order], symbols: Sequence[int], start: Tensor, target: Tensor, generator: Any
+        self, orders: Sequence[_Order], parts: Mapping[int, Tensor], start: Tensor, target: Tensor, generator: Any
     ) -> tuple[list[_Order], int]:
-        """Each order with one symbol more, the best first. Its episodes go on from where its last part was over."""
-        pairs = [(order, s) for order in orders for s in symbols if s not in order.symbols]
+        """Each order with one part more, the best first. Its episodes go on from where its last part was over."""
+        pairs = [(order, k) for order in orders for k in parts if k not in order.parts]
         if not pairs:
             return [], 0
-        many = start.expand(self.samples, *start.shape)
+        many, symbols = start.expand(self.samples, *start.shape), self.below.makes.numel()
         begins = torch.cat([order.ends[-1] if order.ends else many for order, _ in pairs])
-        parts = [(*order.symbols, s) for order, s in pairs for _ in range(self.samples)]
-        goals = torch.stack([part_of(z, target, each) for z, each in zip(begins, parts, strict=True)])
+        each = [(parts[k], [p % symbols for p in (*order.parts, k)]) for order, k in pairs for _ in range(self.samples)]
+        goals = torch.stack([part_of(z, wanted, own) for z, (wanted, own) in zip(begins, each, strict=True)])
         left = self.horizon - torch.cat([sum(order.words[:-1], torch.zeros_like(order.words[0])) for order, _ in pairs])
         end, part, near, spent = self._toward(begins, goals, target, left, generator, self.patience)
         near = torch.minimum(near, torch.cat([order.near for order, _ in pairs]))
         _, rest, nearest, more = self._toward(end, target.expand_as(end), target, left - part, generator)
         nearest = torch.minimum(near, nearest)
         found = [
-            _Order((*order.symbols, s), (*order.ends, e), (*order.words[:-1], p, r), n, m)
-            for (order, s), e, p, r, n, m in zip(
+            _Order((*order.parts, k), (*order.ends, e), (*order.words[:-1], p, r), n, m)
+            for (order, k), e, p, r, n, m in zip(
                 pairs, *(each.split(self.samples) for each in (end, part, rest, near, nearest)), strict=True
             )
         ]
@@ -218,7 +238,20 @@ class Ordering:
         return end, used, nearest, spent
 
 
-def part_of(z: Tensor, target: Tensor, symbols: tuple[int, ...]) -> Tensor:
+def scaffolding(target: Tensor, symbol: int, makes: Tensor) -> Tensor:
+    """A map (H, W) with the symbol also in what next to it has a symbol that no macro-action makes."""
+    if not bool(makes[symbol]):
+        return target
+    raised, beside = target.clone(), torch.from_numpy(binary_dilation((target == symbol).numpy()))
+    for other in target[target >= 0].unique().tolist():
+        if not bool(makes[other]):
+            regions = torch.zeros_like(target)
+            label((target == other).numpy(), output=regions.numpy())
+            raised[torch.isin(regions, regions[beside & (regions > 0)])] = symbol
+    return raised
+
+
+def part_of(z: Tensor, target: Tensor, symbols: Sequence[int]) -> Tensor:
     """The cells of a map (H, W) that have these symbols, or that z has already; -1 elsewhere."""
     return torch.where(torch.isin(target, torch.tensor(symbols)) | ~missed(z, target), target, -1)
 

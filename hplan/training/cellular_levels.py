@@ -214,13 +214,14 @@ class CellularLevels:
         """As long as plans of both levels are alike: the root of how many words it takes to set every cell once."""
         vocabulary = self.eye.vocabulary
         words = math.sqrt(self.maps[0].numel() / float(stack[0].space.typical_change))
-        names = (*(f"symbol {k}" for k in range(vocabulary)), "all of it")
+        of = [f"symbol {k}" for k in range(vocabulary)]
+        names = (*of, *(f"{each} and scaffolding" for each in of), "all of it")
         parts = {
             "encoder": {"kind": "identity"},
             "space": {"kind": "cellular-map", "vocabulary": vocabulary},
             "macros": {"kind": "parts", "vocabulary": vocabulary, "names": names},
             "dynamics": {"kind": "kept-part", "vocabulary": vocabulary},
-            "prior": {"kind": "even", "macros": vocabulary + 1},
+            "prior": {"kind": "even", "macros": 2 * vocabulary + 1},
         }
         return Level(index=2, parts=parts, stride=stack[1].stride * max(round(words), 1))
 

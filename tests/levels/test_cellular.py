@@ -92,9 +92,10 @@ def test_a_symbol_counts_where_it_is_or_one_cell_away_and_nothing_is_asked_of_un
 def test_of_a_part_what_is_there_stays_and_of_the_rest_nothing_is_said() -> None:
     z = maps(2, 0)
     kept = KeptPart(vocabulary=SYMBOLS)
-    found = kept(level(0), z, torch.tensor([1, SYMBOLS]))
+    found = kept(level(0), z, torch.tensor([1, 2 * SYMBOLS]))
     assert torch.equal(found[0], torch.where(z[0] == 1, 1, -1))
     assert torch.equal(found[1], z[1]), "all of it"
+    assert torch.equal(kept(level(0), z[:1], torch.tensor([1 + SYMBOLS])), found[:1]), "scaffolding goes again"
 
 
 def test_a_colour_that_play_never_showed_is_the_one_nearest() -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from hplan.planning.energy import NearLatent
-from hplan.planning.sweeping import Ordering
+from hplan.planning.sweeping import Ordering, scaffolding
 from hplan.types import Budget, Capabilities, MacroSpec
 
 NOTHING, WET, DRY = range(3)
@@ -24,6 +24,7 @@ class Wash:
 
     def __init__(self) -> None:
         self.swept = self.drawn = 0
+        self.makes = torch.ones(3, dtype=torch.bool)
 
     def distance(self, z: Tensor, other: Tensor) -> Tensor:
         return ((z != other) & (other >= 0)).flatten(1).sum(1).float()
@@ -48,7 +49,7 @@ class Wash:
 class Parts:
     """The level above: a part of the goal by its symbol, and all of it."""
 
-    index, stride, macro = 2, 12.0, MacroSpec("discrete", 4)
+    index, stride, macro = 2, 12.0, MacroSpec("discrete", 7)
     capabilities = Capabilities(discrete=True)
     obstruction = None
 
@@ -61,7 +62,7 @@ def test_what_washes_off_comes_first() -> None:
     start = torch.zeros_like(GOAL)
     goal = NearLatent(level, GOAL, threshold=0.0)  # type: ignore[arg-type]
     found = Ordering(below).plan(level, start, goal, budget=Budget(evaluations=10_000, horizon=512))  # type: ignore[arg-type]
-    assert found.macros.tolist() == [WET, 3]  # and then all of it, which leaves the dry ones
+    assert found.macros.tolist() == [WET, 6]  # and then all of it, which leaves the dry ones
     assert found.reached
     assert found.costs.tolist() == [CELLS * 3 / 12] * 2
     assert found.latents[1].tolist() == torch.where(GOAL == DRY, -1, GOAL).tolist()
@@ -74,7 +75,7 @@ def test_what_is_right_is_no_part() -> None:
     start = torch.where(GOAL == WET, WET, NOTHING)
     goal = NearLatent(level, GOAL, threshold=0.0)  # type: ignore[arg-type]
     found = Ordering(below).plan(level, start, goal, budget=Budget(evaluations=10_000, horizon=512))  # type: ignore[arg-type]
-    assert found.macros.tolist() == [3]
+    assert found.macros.tolist() == [6]
     assert found.costs.tolist() == [CELLS * 3 / 12]
 
 
@@ -85,3 +86,47 @@ def test_an_order_goes_on_from_where_its_last_part_was_over() -> None:
     plan(level, torch.zeros_like(GOAL), goal, budget=Budget(evaluations=10_000, horizon=512))  # type: ignore[arg-type]
     stuck = CELLS + 2 * patience + 1  # all that is dry, and then nothing that leads nearer
     assert below.swept == below.drawn == stuck + (CELLS + CELLS) + stuck + CELLS  # none; wet; dry; wet and then dry
+
+
+def test_scaffolding_is_in_regions_beside_that_nothing_makes() -> None:
+    goal = torch.tensor([[0, 0, 2, 2, 0], [1, 1, 2, 2, 0], [0, 0, 2, 2, 0], [0, 3, 2, 2, 3]])
+    makes = torch.tensor([False, True, True, False])
+    raised = torch.tensor([[1, 1, 2, 2, 0], [1, 1, 2, 2, 0], [1, 1, 2, 2, 0], [1, 3, 2, 2, 3]])
+    assert torch.equal(scaffolding(goal, 1, makes), raised), "3 touches no 1"
+    assert torch.equal(scaffolding(goal, 0, makes), goal), "no word makes it"
+
+
+class Arch(Wash):
+    """Maps (2, 12) of nothing, wood and stone. Words put wood into a column, or stone, or burn its wood. Both fall as
+    far as they can, and nothing takes stone away."""
+
+    macro = MacroSpec("discrete", 36)
+    wood, stone, raised, every = 1, 2, 4, 6
+    goal = torch.tensor([[2] * 12, [1, 1] + [0] * 8 + [1, 1]])
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.makes = torch.tensor([False, True, True])
+
+    def predict(self, z: Tensor, macro: Tensor) -> Tensor:
+        after = z.clone()
+        for k, (word, column) in enumerate(zip((macro // 12).tolist(), (macro % 12).tolist(), strict=True)):
+            if word == 2:
+                after[k, :, column] = torch.where(z[k, :, column] == self.wood, 0, z[k, :, column])
+                continue
+            free = [row for row in (1, 0) if z[k, row, column] == 0][:1]
+            after[k, free, column] = word + 1
+        return after
+
+
+def test_an_arch_is_built_on_scaffolding_that_is_burnt_when_it_stands() -> None:
+    below, level = Arch(), Parts()
+    goal = NearLatent(level, Arch.goal, threshold=0.0)  # type: ignore[arg-type]
+    start = torch.zeros_like(Arch.goal)
+    found = Ordering(below).plan(level, start, goal, budget=Budget(evaluations=10_000, horizon=512))  # type: ignore[arg-type]
+    assert found.macros.tolist() == [Arch.raised, Arch.every]
+    assert found.costs.tolist() == [12 * 3 / 12, (12 + 8) * 3 / 12]  # wood below all of it; the stone, then fire
+    assert found.latents[1].tolist() == [[-1] * 12, [Arch.wood] * 12]
+    below.makes[:] = True
+    direct = Ordering(below).plan(level, start, goal, budget=Budget(evaluations=10_000, horizon=512))  # type: ignore[arg-type]
+    assert Arch.raised not in direct.macros.tolist(), "nothing is scaffolding where words make everything"

@@ -117,7 +117,7 @@ def test_words_of_play_are_cut_where_they_begin(trained: Trained) -> None:
 def test_an_agent_paints_what_it_is_shown(tmp_path: Path) -> None:
     settings = {"steps": 500, "channels": 8, "layers": 2}
     agent = hplan.learn(Easel, out=tmp_path / "run", steps=4000, seed=0, settings=settings)
-    assert [info["macro"] for info in agent.levels_info] == ["4 actions", "16 codes", "5 codes"]
+    assert [info["macro"] for info in agent.levels_info] == ["4 actions", "16 codes", "9 codes"]
     agent = hplan.load(tmp_path / "run")
     # The heavy colour sinks: the solid floor below it has to come first, and what is to be above it last.
     for strokes in (((0, 2), (0, 3), (1, 0)), ((1, 2), (0, 3), (0, 1)), ((0, 0), (0, 1), (0, 2), (0, 3))):
