@@ -70,7 +70,7 @@ def fit(
         generator = torch.Generator(device="cpu")
         for step in range(first, steps):
             generator.manual_seed(stage_seed(seed, name, step))
-            torch.manual_seed(stage_seed(seed, name + "/global", step))
+            _seed(stage_seed(seed, name + "/global", step), fabric.device)
             with Meeting(fabric.device) if fabric.device.type != "cpu" else nullcontext():
                 value, figures = stage.loss(step, generator)
             if not torch.isfinite(value):
@@ -96,6 +96,13 @@ def fit(
     module.to("cpu").eval()
     _round(module)
     return curve
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """As `torch.manual_seed`, which takes as long as a small step does: it notes for a GPU to come who asked."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(seed)
 
 
 @torch.no_grad()

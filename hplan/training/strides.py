@@ -170,7 +170,7 @@ class Strides:
         yield from conditioning_stages(level, self.play, self.seed)
         known = labelled(self.whole, self.labels)
         self.errors = carried_errors(level, known, self.errors, self.below_stride)
-        yield from uncertainty_stages(level, known, self.errors, self.play.remaining)
+        yield from uncertainty_stages(level, known, self.errors, self.play.remaining, self.settings.steps(level.index))
         if level.index == 0 and self.rewarded:
             settings = self.settings
             options = {"discount": settings.discount, "hidden": settings.hidden, "steps": settings.critic_steps}

@@ -70,6 +70,10 @@ class StrideSettings:
     shuffle: bool = False  # levels above 0 see the latents of an episode out of order: a negative control
     ratio: Ratio = 0  # steps of a level in one of the next; 0: as the level below is found reliable
 
+    def steps(self, level: int) -> int:
+        """How long a level learns. No head of it learns longer."""
+        return self.above_steps if level else self.base_steps
+
 
 def base_level(
     observation: ObservationSpec,
@@ -241,10 +245,10 @@ def level_stages(
             value, figures["place"] = value + places, places.detach()
         return value, figures
 
-    steps = settings.above_steps if level.index else settings.base_steps
+    steps = settings.steps(level.index)
     yield Stage(f"level{level.index}{name}", nn.ModuleList([level, criterion]), loss, steps)
     if level.index == 0:
-        yield from _support_stages(level, play)
+        yield from _support_stages(level, play, steps)
     measure(level, play, seed=seed)
     level.requires_grad_(False)
 
@@ -331,7 +335,7 @@ def _macro_loss(
     return loss, macro, vectors
 
 
-def _support_stages(level: Level, play: Play) -> Stages:
+def _support_stages(level: Level, play: Play, steps: int) -> Stages:
     """Finish what level 0 knows of where play has been, on its frozen latents: walls are thin, and a few thousand
     observations in a batch tell where they are."""
     z, head = encoded(level, play).below, level.compatibility_head
@@ -342,7 +346,7 @@ def _support_stages(level: Level, play: Play) -> Stages:
         value = head.loss(level_at(level, play, rows), z[rows], play.below[rows], generator)
         return value, {"support": value.detach()}
 
-    yield Stage("level0-support", head, loss, SUPPORT_STEPS, lr=3e-3)
+    yield Stage("level0-support", head, loss, min(steps, SUPPORT_STEPS), lr=3e-3)
 
 
 @torch.no_grad()

@@ -94,9 +94,10 @@ def carried_errors(level: Level, play: Play, below: Tensor | None, stride_below:
     return errors
 
 
-def uncertainty_stages(level: Level, play: Play, errors: Tensor, certain: Tensor) -> Stages:
+def uncertainty_stages(level: Level, play: Play, errors: Tensor, certain: Tensor, steps: int = STEPS) -> Stages:
     """Fit `ExpectedError` to log(1 + error in steps of the level), on frozen latents: of what is off by chance the
-    middle counts, not the rare extreme. certain (N,): steps of play left at each row before chance decides."""
+    middle counts, not the rare extreme. certain (N,): steps of play left at each row before chance decides. steps: that
+    the level learned, which the head does not exceed."""
     stride, head = round(level.stride), level.uncertainty_head
     rows = play.starts(stride)
     gambles = rows[certain[rows] < stride]
@@ -111,5 +112,5 @@ def uncertainty_stages(level: Level, play: Play, errors: Tensor, certain: Tensor
         return value, {"off": (errors[at] / stride).mean()}
 
     head.requires_grad_(True)
-    yield Stage(f"level{level.index}-uncertainty", head, loss, STEPS, lr=3e-3)
+    yield Stage(f"level{level.index}-uncertainty", head, loss, min(steps, STEPS), lr=3e-3)
     head.requires_grad_(False)
