@@ -6,8 +6,8 @@ Ordering    which part of a goal first: orders of its symbols are each imagined 
 Greedy is half of it: what burns, flows or falls has to come last, or it undoes the rest. An order is found part by
 part: of all orders as long, the `kept` best go on, each judged by how near its imagined episode ever came.
 
-A part is the cells of one symbol; or these with scaffolding: the symbol also where the goal next to it has what no
-macro-action makes, for something else may take it away later.
+A part is the cells of one symbol; or these with scaffolding: the symbol also where the goal has what no macro-action
+makes, next to it or where something else is now. For something may take it away later.
 """
 
 from __future__ import annotations
@@ -151,10 +151,10 @@ class Ordering:
     def _parts(self, start: Tensor, target: Tensor, symbols: int) -> dict[int, Tensor]:
         """The map (H, W) of which each part that is worth it has some cells."""
         wrong, found = missed(start, target), {}
-        for k in target[target >= 0].unique().tolist():
+        for k in range(symbols):
             if int((wrong & (target == k)).sum()) >= self.least:
                 found[k] = target
-            raised = scaffolding(target, k, self.below.makes)
+            raised = scaffolding(target, k, self.below.makes, wrong)
             if int((raised != target).sum()) >= self.least:
                 found[symbols + k] = raised
         return found
@@ -238,8 +238,9 @@ class Ordering:
         return end, used, nearest, spent
 
 
-def scaffolding(target: Tensor, symbol: int, makes: Tensor) -> Tensor:
-    """A map (H, W) with the symbol also in what next to it has a symbol that no macro-action makes."""
+def scaffolding(target: Tensor, symbol: int, makes: Tensor, wrong: Tensor) -> Tensor:
+    """A map (H, W) with the symbol also where the target has one that no macro-action makes: in regions beside the
+    symbol, and in what is wrong (H, W) now."""
     if not bool(makes[symbol]):
         return target
     raised, beside = target.clone(), torch.from_numpy(binary_dilation((target == symbol).numpy()))
@@ -248,6 +249,7 @@ def scaffolding(target: Tensor, symbol: int, makes: Tensor) -> Tensor:
             regions = torch.zeros_like(target)
             label((target == other).numpy(), output=regions.numpy())
             raised[torch.isin(regions, regions[beside & (regions > 0)])] = symbol
+            raised[wrong & (target == other)] = symbol
     return raised
 
 

@@ -88,12 +88,17 @@ def test_an_order_goes_on_from_where_its_last_part_was_over() -> None:
     assert below.swept == below.drawn == stuck + (CELLS + CELLS) + stuck + CELLS  # none; wet; dry; wet and then dry
 
 
-def test_scaffolding_is_in_regions_beside_that_nothing_makes() -> None:
+def test_scaffolding_is_where_the_goal_has_what_nothing_makes_beside_and_where_something_else_is() -> None:
     goal = torch.tensor([[0, 0, 2, 2, 0], [1, 1, 2, 2, 0], [0, 0, 2, 2, 0], [0, 3, 2, 2, 3]])
     makes = torch.tensor([False, True, True, False])
     raised = torch.tensor([[1, 1, 2, 2, 0], [1, 1, 2, 2, 0], [1, 1, 2, 2, 0], [1, 3, 2, 2, 3]])
-    assert torch.equal(scaffolding(goal, 1, makes), raised), "3 touches no 1"
-    assert torch.equal(scaffolding(goal, 0, makes), goal), "no word makes it"
+    right = torch.zeros_like(goal, dtype=torch.bool)
+    assert torch.equal(scaffolding(goal, 1, makes, right), raised), "3 touches no 1"
+    assert torch.equal(scaffolding(goal, 0, makes, right), goal), "no word makes it"
+    wrong = right.clone()
+    wrong[:, 3:] = True
+    raised[:, 4] = 1
+    assert torch.equal(scaffolding(goal, 1, makes, wrong), raised), "of what is wrong, words make 2 as it should be"
 
 
 class Arch(Wash):
@@ -130,3 +135,24 @@ def test_an_arch_is_built_on_scaffolding_that_is_burnt_when_it_stands() -> None:
     below.makes[:] = True
     direct = Ordering(below).plan(level, start, goal, budget=Budget(evaluations=10_000, horizon=512))  # type: ignore[arg-type]
     assert Arch.raised not in direct.macros.tolist(), "nothing is scaffolding where words make everything"
+
+
+class Beam(Arch):
+    """The same, where stone is the first word, and wood takes the place of what lies at the bottom of its column."""
+
+    goal = torch.tensor([[2] * 12, [0] * 12])
+
+    def predict(self, z: Tensor, macro: Tensor) -> Tensor:
+        after = super().predict(z, torch.where(macro < 24, (macro + 12) % 24, macro))
+        wood = (macro >= 12) & (macro < 24)
+        after[wood] = z[wood]
+        after[wood, 1, macro[wood] % 12] = self.wood
+        return after
+
+
+def test_what_nothing_takes_away_is_painted_over_with_what_burns() -> None:
+    below, level = Beam(), Parts()
+    goal = NearLatent(level, Beam.goal, threshold=0.0)  # type: ignore[arg-type]
+    fallen = torch.tensor([[2] * 12, [0, 0] + [2] * 8 + [0, 0]])
+    found = Ordering(below, least=4).plan(level, fallen, goal, budget=Budget(evaluations=10_000, horizon=512))  # type: ignore[arg-type]
+    assert found.macros.tolist() == [Arch.raised, Arch.every], "no wood is wanted, and yet it comes first"
