@@ -160,17 +160,18 @@ class Strides:
             yield from level_stages(level, self.play, self.settings, name="-again", **options)
             health = _health(level, self.play)
         warn_of_collapse(level, health)
+        steps = self.settings.steps(level.index)
         if level.index == 0:
             chance = unpredictable(level, labelled(self.whole, self.labels))
             self.facts["chances"] = int(chance.sum())
             self.play = cut(self.whole, chance)
             self.longest = int(self.play.remaining.max())
         else:
-            yield from policy_stages(level, stack[-1], labelled(self.play, self.labels))
-        yield from conditioning_stages(level, self.play, self.seed)
+            yield from policy_stages(level, stack[-1], labelled(self.play, self.labels), steps)
+        yield from conditioning_stages(level, self.play, self.seed, steps)
         known = labelled(self.whole, self.labels)
         self.errors = carried_errors(level, known, self.errors, self.below_stride)
-        yield from uncertainty_stages(level, known, self.errors, self.play.remaining, self.settings.steps(level.index))
+        yield from uncertainty_stages(level, known, self.errors, self.play.remaining, steps)
         if level.index == 0 and self.rewarded:
             settings = self.settings
             options = {"discount": settings.discount, "hidden": settings.hidden, "steps": settings.critic_steps}

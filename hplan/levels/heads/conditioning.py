@@ -128,9 +128,9 @@ def level_at(level: Level, play: Play, rows: Tensor) -> Level:
     return here if asked is None else here.asked(asked[play.episode[rows]])
 
 
-def conditioning_stages(level: Level, play: Play, seed: int) -> Stages:
-    """Train `obstruction` on frozen latents, and take its threshold. Nothing where no layout is seen, nor for level 0,
-    which knows where play has been."""
+def conditioning_stages(level: Level, play: Play, seed: int, steps: int = STEPS) -> Stages:
+    """Train `obstruction` on frozen latents, no longer than `steps`, and take its threshold. Nothing where no layout is
+    seen, nor for level 0, which knows where play has been."""
     layouts, part = play.layouts, level.conditioning
     if layouts is None or part is None or part.network is None:
         return
@@ -153,7 +153,7 @@ def conditioning_stages(level: Level, play: Play, seed: int) -> Stages:
         return value, {"obstruction": value.detach()}
 
     network.requires_grad_(True)
-    yield Stage(f"level{level.index}-fits", network, loss, STEPS, lr=3e-3)
+    yield Stage(f"level{level.index}-fits", network, loss, min(steps, STEPS), lr=3e-3)
     network.requires_grad_(False)
     at, z, following = some(SAMPLE, torch.Generator().manual_seed(seed))
     with torch.no_grad():

@@ -45,9 +45,10 @@ class SubgoalPolicy(nn.Module):
         return mean, log.clamp(math.log(NARROWEST), math.log(WIDEST)).exp()
 
 
-def policy_stages(level: Level, below: Level, play: Play) -> Stages:
+def policy_stages(level: Level, below: Level, play: Play, steps: int = STEPS) -> Stages:
     """Train the level's policy on frozen latents: the likelihood of what play did at a row, given where it was up to a
-    step of the level later. `play` as `level` sees it. Nothing for a level that has none."""
+    step of the level later. `play` as `level` sees it; it learns no longer than `steps`. Nothing for a level that has
+    none."""
     policy, stride = level.policy_head, round(level.stride)
     if policy is None:
         return
@@ -64,5 +65,5 @@ def policy_stages(level: Level, below: Level, play: Play) -> Stages:
         return value, {"action": off.detach().mean()}
 
     policy.requires_grad_(True)
-    yield Stage(f"level{level.index}-policy", policy, loss, STEPS, lr=2e-3)
+    yield Stage(f"level{level.index}-policy", policy, loss, min(steps, STEPS), lr=2e-3)
     policy.requires_grad_(False)

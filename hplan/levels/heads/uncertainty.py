@@ -96,8 +96,8 @@ def carried_errors(level: Level, play: Play, below: Tensor | None, stride_below:
 
 def uncertainty_stages(level: Level, play: Play, errors: Tensor, certain: Tensor, steps: int = STEPS) -> Stages:
     """Fit `ExpectedError` to log(1 + error in steps of the level), on frozen latents: of what is off by chance the
-    middle counts, not the rare extreme. certain (N,): steps of play left at each row before chance decides. steps: that
-    the level learned, which the head does not exceed."""
+    middle counts, not the rare extreme. certain (N,): steps of play left at each row before chance decides. The head
+    learns no longer than `steps`."""
     stride, head = round(level.stride), level.uncertainty_head
     rows = play.starts(stride)
     gambles = rows[certain[rows] < stride]
