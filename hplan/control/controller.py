@@ -134,7 +134,10 @@ class Controller:
                 stalled = ended and self.replan == "surprise" and self._stalls(k, latents[k])
                 execution.advance(k, latents[k])
                 if stalled and (above := plans.above(k)) is not None:
-                    execution.fail(above, "no-progress", by=k)
+                    if plans.under_way(above).at_last:
+                        execution.fail(above, "no-progress", by=k)
+                    else:
+                        execution.advance(above, latents[above], "failed")
             elif k and self.replan == "surprise" and plan.overdue(execution.step, self.levels[k], self.config):
                 execution.fail(k, "overrun")
         plan = plans[0] if self.replan == "surprise" else None

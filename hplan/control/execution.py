@@ -60,10 +60,10 @@ class Execution:
             self._begin(k, plan.goal, rest, nodes, z, hands_goal)
         self._report(k, "surprise", dropped=0)
 
-    def advance(self, k: int, z: Tensor) -> None:
-        """The subgoal step is done: the next one begins, or the plan is used up."""
+    def advance(self, k: int, z: Tensor, status: Literal["reached", "failed"] = "reached") -> None:
+        """The subgoal step is over: the next one begins, or the plan is used up."""
         plan = self.plans.under_way(k)
-        self._mark(plan, "reached")
+        self._mark(plan, status)
         self.plans.plans[:k] = [None] * k
         above = self.plans.above(k) if k and not is_spelled(self.levels[k]) else None  # a word is done, whatever it did
         if above is not None and (parent := self.plans[above]) is not None:

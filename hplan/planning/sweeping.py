@@ -25,6 +25,7 @@ from hplan.types import Budget, Energy, PlanResult, StepCost, SweptLevel, WorldM
 from hplan.validation import Count, check_arguments
 
 PROGRESS, DONE = 0.05, 0.2  # distance to a part: what counts as nearer, and as there
+BETTER = 0.5  # by how much nearer a longer order has to come: less is chance
 
 
 def target_of(goal: Energy) -> Tensor | None:
@@ -175,7 +176,7 @@ class Ordering:
         while spent < budget.evaluations:
             front, more = self._longer(front, parts, start, target, generator)
             spent += more
-            if not front or front[0].nearest.mean() >= best.nearest.mean():
+            if not front or front[0].nearest.mean() > best.nearest.mean() - BETTER:
                 break
             best, front = front[0], front[: self.kept]
         return best, spent
@@ -240,7 +241,7 @@ class Ordering:
 
 def scaffolding(target: Tensor, symbol: int, makes: Tensor, wrong: Tensor) -> Tensor:
     """A map (H, W) with the symbol also where the target has one that no macro-action makes: in regions beside the
-    symbol, and in what is wrong (H, W) now."""
+    symbol; of a symbol that the target does not have, in what is wrong (H, W) now."""
     if not bool(makes[symbol]):
         return target
     raised, beside = target.clone(), torch.from_numpy(binary_dilation((target == symbol).numpy()))
@@ -249,7 +250,8 @@ def scaffolding(target: Tensor, symbol: int, makes: Tensor, wrong: Tensor) -> Te
             regions = torch.zeros_like(target)
             label((target == other).numpy(), output=regions.numpy())
             raised[torch.isin(regions, regions[beside & (regions > 0)])] = symbol
-            raised[wrong & (target == other)] = symbol
+            if not bool(beside.any()):
+                raised[wrong & (target == other)] = symbol
     return raised
 
 
