@@ -406,6 +406,11 @@ class SweptLevel(WorldModel, Protocol):
         """(V,) bool: which symbols some macro-action sets."""
         ...
 
+    @property
+    def yields(self) -> Tensor:
+        """(V,): how often a macro-action takes the place of each symbol, where it sets another one."""
+        ...
+
 
 def is_spelled(level: WorldModel) -> TypeGuard[SpelledLevel]:
     return getattr(level, "spelling", None) is not None

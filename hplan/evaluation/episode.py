@@ -100,6 +100,7 @@ def begin(actor: Actor, env: SplitEnv, seed: int) -> tuple[Any, dict[str, Any]]:
 def trace_episode(agent: Agent, env: SplitEnv, seed: int) -> Iterator[TraceStep]:
     """The same episode as `run_episode` plays, step by step for view and trace; the last has no action."""
     from hplan.report.trace import TraceStep  # rich is only wanted where somebody looks
+    from hplan.worlds.half_blocks import half_blocks
 
     observation, _ = begin(agent, env, seed)
     before, taken = agent.evaluations, 0
@@ -113,8 +114,14 @@ def trace_episode(agent: Agent, env: SplitEnv, seed: int) -> Iterator[TraceStep]
             thresholds=dict(agent.thresholds),
             repair=repair,
             evaluations=agent.evaluations - before,
+            imagined=imagined(),
             **of_the_action,
         )
+
+    def imagined() -> dict[int, str]:
+        """By the levels above 0: level 0 is a step ahead."""
+        drawn = {k: agent.stack.draw(z) for k, z in agent.subgoals.items() if k}
+        return {k: half_blocks(image) for k, image in drawn.items() if image is not None}
 
     picture, success, repair = env.render(), False, None
     for moment in play(agent, env, observation, seed):

@@ -33,6 +33,7 @@ NEARBY = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))  # a symbol counts where it 
 EXACT = 0.1  # of a cell: what it is worth that it is not one away
 TOUCHED = 0.2  # chance from which a cell counts as one that a macro-action sets
 CHUNK = 256  # frames that are looked at together
+UNSAID = torch.tensor(96, dtype=torch.uint8)  # grey
 _ODD = torch.from_numpy(np.random.default_rng(0).integers(1, 2**62, 2**15, dtype=np.int64) * 2 + 1)
 
 
@@ -111,6 +112,10 @@ class ColourMap(nn.Module):
         key = frame_keys(self.part(frames, self.register))
         at = torch.searchsorted(self.registers, key).clamp(max=len(self.registers) - 1)
         return torch.where(self.registers[at] == key, self.values[at], 0)
+
+    def draw(self, z: Tensor) -> np.ndarray:
+        """A map (H, W) -> (H, W, group) uint8, by the commonest colour of each symbol; grey where nothing is said."""
+        return torch.where((z < 0)[..., None], UNSAID, self.palette[z.clamp(min=0) % self.vocabulary]).numpy()
 
     def part(self, frames: Tensor, group: int) -> Tensor:
         """The channels of one group."""

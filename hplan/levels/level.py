@@ -199,6 +199,10 @@ class Level(nn.Module):
         return getattr(self.dynamics, "makes", None)
 
     @property
+    def yields(self) -> Tensor | None:
+        return getattr(self.dynamics, "yields", None)
+
+    @property
     def landmarks(self) -> Tensor | None:
         return getattr(self.space, "points", None)
 

@@ -82,6 +82,11 @@ class Stack:
     def offset(self) -> tuple[float, ...]:
         return self.codec.offset
 
+    def draw(self, z: Tensor) -> np.ndarray | None:
+        """A latent (*z) as an image (H, W, C) uint8; None where the encoder of level 0 cannot draw what it sees."""
+        draw = getattr(self.levels[0].encoder, "draw", None)
+        return None if draw is None else draw(z)
+
     def lowest(self, count: int) -> Stack:
         """The stack of the `count` lowest levels; one is the flat agent."""
         if not 1 <= count <= len(self.levels):

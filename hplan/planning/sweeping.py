@@ -155,7 +155,7 @@ class Ordering:
         for k in range(symbols):
             if int((wrong & (target == k)).sum()) >= self.least:
                 found[k] = target
-            raised = scaffolding(target, k, self.below.makes, wrong)
+            raised = scaffolding(self.below, target, k, wrong)
             if int((raised != target).sum()) >= self.least:
                 found[symbols + k] = raised
         return found
@@ -239,14 +239,15 @@ class Ordering:
         return end, used, nearest, spent
 
 
-def scaffolding(target: Tensor, symbol: int, makes: Tensor, wrong: Tensor) -> Tensor:
-    """A map (H, W) with the symbol also where the target has one that no macro-action makes: in regions beside the
-    symbol; of a symbol that the target does not have, in what is wrong (H, W) now."""
-    if not bool(makes[symbol]):
+def scaffolding(level: SweptLevel, target: Tensor, symbol: int, wrong: Tensor) -> Tensor:
+    """A map (H, W) with the symbol also where the target has one that no macro-action makes, though all take its place:
+    in regions beside the symbol; of a symbol that the target does not have, in what is wrong (H, W) now."""
+    bare = ~level.makes & (level.yields > 0.5)
+    if not bool(level.makes[symbol]):
         return target
     raised, beside = target.clone(), torch.from_numpy(binary_dilation((target == symbol).numpy()))
     for other in target[target >= 0].unique().tolist():
-        if not bool(makes[other]):
+        if bool(bare[other]):
             regions = torch.zeros_like(target)
             label((target == other).numpy(), output=regions.numpy())
             raised[torch.isin(regions, regions[beside & (regions > 0)])] = symbol

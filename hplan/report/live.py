@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 
+from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -37,16 +38,23 @@ def show(
 
 def frame(step: TraceStep, title: str = "") -> RenderableType:
     """One step as a picture for the terminal."""
-    top = Table.grid(padding=(0, 1))
-    top.add_row(
-        Panel(Text.from_ansi(step.world, no_wrap=True), title=f"step {step.step}", border_style="dim"),
-        Panel(tree_rich(step.tree), title="plan", border_style="dim"),
-    )
+    world = _picture(step.world, f"step {step.step}")
+    plan = Panel(tree_rich(step.tree), title="plan", border_style="dim")
+    if step.imagined:
+        ahead = (_picture(seen, f"level {level} expects") for level, seen in sorted(step.imagined.items()))
+        top: RenderableType = Group(Columns([world, *ahead]), plan)
+    else:
+        top = Table.grid(padding=(0, 1))
+        top.add_row(world, plan)
     bars = Table.grid(padding=(0, 2))
     for level in sorted(step.thresholds, reverse=True):
         bars.add_row(f"surprise of level {level}", *bar(step.surprise.get(level, math.nan), step.thresholds[level]))
     foot = [Text(repair_text(step.repair), style="yellow" if step.repair else "dim"), Text(budget_text(step))]
     return Group(*([Text(title, style="bold")] if title else []), top, bars, *foot)
+
+
+def _picture(drawn: str, title: str) -> Panel:
+    return Panel.fit(Text.from_ansi(drawn, no_wrap=True), title=title, border_style="dim")
 
 
 def bar(surprise: float, threshold: float) -> tuple[Text, str]:

@@ -70,7 +70,7 @@ def write_report(
         results_chart=results_chart(results) if results else None,
         glyphs=GLYPHS,
         frames=[
-            {"world": s.world, "image": png(s.world), "top": lines(s.tree), "foot": _foot(s)}
+            {"world": s.world, "images": _images(s), "top": lines(s.tree), "foot": _foot(s)}
             for s in pick(episode, frames)
         ],
         surprise_chart=surprise_chart(episode),
@@ -146,6 +146,13 @@ def results_chart(results: Sequence[Result]) -> Figure:
     for axes in (left, right):
         axes.grid(False, axis="y")
     return figure
+
+
+def _images(step: TraceStep) -> list[tuple[str, str]]:
+    """What the agent sees and what its levels expect, each with its caption; nothing where the world is no image."""
+    seen = {"what the agent sees": step.world}
+    seen |= {f"what level {level} expects": drawn for level, drawn in sorted(step.imagined.items())}
+    return [(said, image) for said, drawn in seen.items() if (image := png(drawn))]
 
 
 def png(world: str) -> str:

@@ -20,7 +20,8 @@ from hplan.types import HplanError, Repair, UsageError
 class TraceStep:
     """What one step looked like when its action had been chosen. The last of an episode has no action: how it ended.
 
-    `surprise` and `thresholds` by level, in units of the level's own step; `repair` the last one so far;
+    `surprise` and `thresholds` by level, in units of the level's own step; `repair` the last one so far; `imagined`:
+    what each level's step under way leads to, as `world` is drawn, where latents can be drawn (`Stack.draw`);
     `evaluations` predictor evaluations since the episode began; `ms` milliseconds that choosing the action took.
     """
 
@@ -35,6 +36,7 @@ class TraceStep:
     action: str = ""
     reward: float = 0.0  # of the action
     success: bool = False
+    imagined: Mapping[int, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """One line, without its newline."""
@@ -50,6 +52,7 @@ class TraceStep:
                 # A level without a threshold is never surprised.
                 unknown = math.inf if name == "thresholds" else math.nan
                 values[name] = {int(k): unknown if v is None else float(v) for k, v in values[name].items()}
+            values["imagined"] = {int(k): str(v) for k, v in values.get("imagined", {}).items()}
             if values["repair"] is not None:
                 repair: dict[str, Any] = {k: math.nan if v is None else v for k, v in values["repair"].items()}
                 values["repair"] = Repair(**repair)

@@ -24,7 +24,7 @@ class Wash:
 
     def __init__(self) -> None:
         self.swept = self.drawn = 0
-        self.makes = torch.ones(3, dtype=torch.bool)
+        self.makes, self.yields = torch.ones(3, dtype=torch.bool), torch.ones(3)
 
     def distance(self, z: Tensor, other: Tensor) -> Tensor:
         return ((z != other) & (other >= 0)).flatten(1).sum(1).float()
@@ -89,16 +89,19 @@ def test_an_order_goes_on_from_where_its_last_part_was_over() -> None:
 
 
 def test_scaffolding_is_where_the_goal_has_what_nothing_makes_beside_and_where_something_else_is() -> None:
-    goal = torch.tensor([[0, 0, 2, 2, 0], [1, 1, 2, 2, 0], [0, 0, 2, 2, 0], [0, 3, 2, 2, 3]])
-    makes = torch.tensor([False, True, True, False])
-    raised = torch.tensor([[1, 1, 2, 2, 0], [1, 1, 2, 2, 0], [1, 1, 2, 2, 0], [1, 3, 2, 2, 3]])
-    right = torch.zeros_like(goal, dtype=torch.bool)
-    assert torch.equal(scaffolding(goal, 1, makes, right), raised), "3 touches no 1"
-    assert torch.equal(scaffolding(goal, 0, makes, right), goal), "no word makes it"
-    wrong = right.clone()
+    goal = torch.tensor([[0, 3, 2, 2, 0], [1, 1, 2, 2, 0], [0, 0, 2, 2, 0], [0, 3, 2, 2, 3]])
+    level = Wash()
+    level.makes, level.yields = torch.tensor([0, 1, 1, 0, 1]).bool(), torch.tensor([1.0, 1.0, 1.0, 0.0, 1.0])
+    raised = torch.tensor([[1, 3, 2, 2, 0], [1, 1, 2, 2, 0], [1, 1, 2, 2, 0], [1, 3, 2, 2, 3]])
+    wrong = torch.zeros_like(goal, dtype=torch.bool)
+    assert torch.equal(scaffolding(level, goal, 1, wrong), raised), "3 is a wall"  # type: ignore[arg-type]
+    assert torch.equal(scaffolding(level, goal, 0, wrong), goal), "no word makes it"  # type: ignore[arg-type]
+    assert torch.equal(scaffolding(level, goal, 4, wrong), goal), "it is beside nothing"  # type: ignore[arg-type]
     wrong[:, 3:] = True
-    raised[:, 4] = 1
-    assert torch.equal(scaffolding(goal, 1, makes, wrong), raised), "of what is wrong, words make 2 as it should be"
+    over = goal.clone()
+    over[:3, 4] = 4
+    assert torch.equal(scaffolding(level, goal, 4, wrong), over), "words make 2 as it should be"  # type: ignore[arg-type]
+    assert torch.equal(scaffolding(level, goal, 1, wrong), raised), "the goal has 1"  # type: ignore[arg-type]
 
 
 class Arch(Wash):
