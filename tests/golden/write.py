@@ -29,7 +29,7 @@ FEWER = {  # episodes, where they take long
     "visual/pointmaze-giant-noisy": 5,
     "ogbench/powderworld-easy-play": 5,
     "ogbench/powderworld-medium-play": 2,
-    "ogbench/powderworld-hard-play": 2,
+    "ogbench/powderworld-hard-play": 4,
 }
 FIRST_EPISODE = SEED * 1_000_000  # the reset seed of the first of these episodes
 REPAIRED_WITHIN = 5  # steps: later ones depend on more float arithmetic than two machines agree about
