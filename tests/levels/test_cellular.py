@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hplan.levels.cellular import EXACT, NEARBY, Cellular, CellularSpace, ColourMap, KeptPart
+from hplan.levels.cellular import EXACT, NEARBY, UNSAID, Cellular, CellularSpace, ColourMap, KeptPart
 from hplan.levels.level import Level
 
 SIZE, SYMBOLS, MACROS = (5, 6), 3, 4
@@ -139,3 +140,11 @@ def test_the_dynamics_of_another_size_are_refused() -> None:
         Cellular(vocabulary=2, macros=1, size=(2, 2)).load_state_dict(
             Cellular(vocabulary=2, macros=1, size=(3, 2)).state_dict()
         )
+
+
+def test_a_map_is_drawn_in_the_colours_of_its_symbols() -> None:
+    eye = ColourMap(inputs=(2, 2, 3), vocabulary=2, colours=2)
+    eye.palette.copy_(torch.tensor([[1, 2, 3], [200, 100, 0]], dtype=torch.uint8))
+    drawn = eye.draw(torch.tensor([[0, 1], [-1, 3]]))  # 3: symbol 1, while something is chosen
+    assert drawn.dtype == np.uint8
+    assert drawn.tolist() == [[[1, 2, 3], [200, 100, 0]], [[int(UNSAID)] * 3, [200, 100, 0]]]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from made_up_episode import REPAIR, episode, golden
 from rich.console import Console
 
 from hplan.report.live import BAR, bar, frame, show
+from hplan.report.trace import TraceStep
 
 
 def console(**options: object) -> Console:
@@ -65,3 +67,13 @@ def test_a_bar_turns_red_beyond_its_mark() -> None:
         assert [span.style for span in text.spans] == [style, "bold", style]
     assert bar(0.5, 0.5)[0].plain.index("┃") == bar(0.5, 0.5)[0].plain.count("━")
     assert "1.75 of 0.50  surprised" in bar(REPAIR.surprise, REPAIR.threshold)
+
+
+def test_what_levels_expect_is_beside_what_is_seen() -> None:
+    step = replace(episode()[2], imagined={1: "soon", 2: "in the end"})
+    screen = console()
+    screen.print(frame(step))
+    text = written(screen)
+    for said in ("step 2", "level 1 expects", "soon", "level 2 expects", "in the end", "plan"):
+        assert said in text
+    assert TraceStep.from_json(step.to_json()) == step

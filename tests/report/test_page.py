@@ -18,6 +18,7 @@ from made_up_episode import episode
 from test_table import RESULTS
 
 from hplan.report.page import LevelPage, pick, results_chart, surprise_chart, write_report
+from hplan.worlds.half_blocks import half_blocks
 
 VOID = {"meta", "br"}
 CURVES = {"level 0": [{"step": i, "prediction": 1 / (i + 1), "inverse": 2.0} for i in range(20)]}
@@ -129,3 +130,12 @@ def test_a_repair_is_never_cut(at: int) -> None:
     calm, repaired = episode()[1], episode()[2]
     steps = [replace(repaired if i >= at else calm, step=i) for i in range(40)]
     assert at in [step.step for step in pick(steps, 4)]
+
+
+def test_pictures_of_what_levels_expect_stand_beside_what_is_seen(tmp_path: Path) -> None:
+    white, black = (half_blocks(np.full((2, 2, 3), shade, np.uint8)) for shade in (255, 0))
+    steps = [replace(step, world=white, imagined={1: black}) for step in episode()]
+    text = write_report(tmp_path / "report.html", title="a", episode=steps).read_text(encoding="utf-8")
+    seen, expected = text.count('alt="what the agent sees"'), text.count('alt="what level 1 expects"')
+    assert seen == expected == text.count("data:image/png") // 2 > 0
+    assert len(set(re.findall(r'src="(data:image/png[^"]*)"', text))) == 2
