@@ -245,10 +245,9 @@ def level_stages(
             value, figures["place"] = value + places, places.detach()
         return value, figures
 
-    steps = settings.steps(level.index)
-    yield Stage(f"level{level.index}{name}", nn.ModuleList([level, criterion]), loss, steps)
+    yield Stage(f"level{level.index}{name}", nn.ModuleList([level, criterion]), loss, settings.steps(level.index))
     if level.index == 0:
-        yield from _support_stages(level, play, steps)
+        yield from _support_stages(level, play, settings.base_steps)
     measure(level, play, seed=seed)
     level.requires_grad_(False)
 

@@ -53,6 +53,7 @@ class ToyAgent:
     task, name, replan = "toy/Corridor", "toy", "surprise"
     stack = SimpleNamespace(success_rule="auto", ordinary_reward=None, offset=())
     thresholds = {0: 0.5}  # noqa: RUF012
+    subgoals = {}  # noqa: RUF012
 
     def __init__(self, care: float = 0.7, levels: int = 2) -> None:
         self.care = care
