@@ -47,10 +47,15 @@ def frame(step: TraceStep, title: str = "") -> RenderableType:
         top = Table.grid(padding=(0, 1))
         top.add_row(world, plan)
     bars = Table.grid(padding=(0, 2))
-    for level in sorted(step.thresholds, reverse=True):
-        bars.add_row(f"surprise of level {level}", *bar(step.surprise.get(level, math.nan), step.thresholds[level]))
+    for level, threshold in sorted(_surprised(step).items(), reverse=True):
+        bars.add_row(f"surprise of level {level}", *bar(step.surprise.get(level, math.nan), threshold))
     foot = [Text(repair_text(step.repair), style="yellow" if step.repair else "dim"), Text(budget_text(step))]
     return Group(*([Text(title, style="bold")] if title else []), top, bars, *foot)
+
+
+def _surprised(step: TraceStep) -> dict[int, float]:
+    """Thresholds of the levels that have one."""
+    return {level: threshold for level, threshold in step.thresholds.items() if math.isfinite(threshold)}
 
 
 def _picture(drawn: str, title: str) -> Panel:
@@ -105,7 +110,9 @@ def _plain(steps: Iterable[TraceStep], title: str, console: Console) -> TraceSte
         if last is None or _outline(step.tree) != _outline(last.tree):
             world = "" if "\x1b" in step.world else f"{step.world}\n"  # without colours an image shows nothing
             _line(console, f"{world}{tree_text(step.tree)}")
-        levels = (f"level {k} {step.surprise.get(k, math.nan):.2f}/{t:.2f}" for k, t in sorted(step.thresholds.items()))
+        levels = (
+            f"level {k} {step.surprise.get(k, math.nan):.2f}/{t:.2f}" for k, t in sorted(_surprised(step).items())
+        )
         repaired = [repair_text(step.repair)] if step.repair and (last is None or step.repair != last.repair) else []
         _line(console, "  ".join((budget_text(step), *levels, *repaired)))
         last = step

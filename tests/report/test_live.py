@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import replace
 
 from made_up_episode import REPAIR, episode, golden
@@ -77,3 +78,12 @@ def test_what_levels_expect_is_beside_what_is_seen() -> None:
     for said in ("step 2", "level 1 expects", "soon", "level 2 expects", "in the end", "plan"):
         assert said in text
     assert TraceStep.from_json(step.to_json()) == step
+
+
+def test_a_level_that_is_never_surprised_has_no_bar() -> None:
+    step = replace(episode()[2], thresholds={0: 1.0, 1: math.inf})
+    screen, plain = console(), console(soft_wrap=True)
+    screen.print(frame(step))
+    show([step], console=plain)
+    assert "surprise of level 0" in written(screen) and "surprise of level 1" not in written(screen)
+    assert "level 0 1.75/1.00" in written(plain) and "inf" not in written(plain)
