@@ -161,6 +161,10 @@ class MacroSpec:
     high: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if len(self.names) not in (0, self.size):
+            raise ValueError(f"{len(self.names)} names of {self.size} macro-actions")
+
 
 @dataclass(frozen=True)
 class Capabilities:

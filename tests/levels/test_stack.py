@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import fields
@@ -111,6 +112,18 @@ def test_damaged_metadata_is_named(saved: Path, content: bytes) -> None:
     (saved / METADATA).write_bytes(content)
     said = refusal(saved)
     assert METADATA in said and "damaged" in said and len(said.splitlines()) == 1
+
+
+def test_an_action_without_a_name_among_named_ones_is_damage(saved: Path) -> None:
+    lines = (saved / METADATA).read_text(encoding="utf-8-sig").splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("names = [") and line != "names = []")
+    if lines[first].endswith("]"):
+        lines[first] = re.sub(r'\["[^"]*", ', "[", lines[first])
+    else:
+        del lines[first + 1]
+    (saved / METADATA).write_text("\n".join(lines), encoding="utf-8")
+    said = refusal(saved)
+    assert METADATA in said and "names of" in said and len(said.splitlines()) == 1
 
 
 def test_a_mark_that_an_editor_put_before_the_text_changes_nothing(saved: Path) -> None:
