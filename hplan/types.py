@@ -412,7 +412,7 @@ class SweptLevel(WorldModel, Protocol):
 
     @property
     def yields(self) -> Tensor:
-        """(V,): how often a macro-action takes the place of each symbol, where it sets another one."""
+        """(V,): the chance that a macro-action sets a cell where it has each symbol, of that of any cell."""
         ...
 
 

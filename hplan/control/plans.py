@@ -36,7 +36,7 @@ class ControlConfig:
     )
     remembered: Whole = 16  # such steps that level 0 remembers, the latest ones
     remembered_radius: NonNegative = 2.0  # steps within which another one is taken for the same, whatever its direction
-    patience: Count = 8  # words (`SpelledLevel`) in a row without progress: the subgoal step above has failed
+    patience: Count = 8  # words (`SpelledLevel`) in a row without progress: the subgoal step above is over
     no_progress_steps: Count = 3  # times in a row that it falls short before the subgoal step above has failed
     # subgoal steps that may fail below one subgoal step of the level above before that one has failed too
     failures: Count = 3

@@ -139,7 +139,7 @@ class Ordering:
         if target is None:
             latents = torch.stack([start, start])
             return PlanResult(torch.tensor([every]), latents, goal(latents), torch.ones(1), False, 0)
-        parts = self._parts(start, target, every // 2)
+        parts = self._parts(start, target)
         order, spent = self._search(start, target, parts, budget, generator)
         best = int(order.nearest.argmin())
         ends = [(end[best], parts[k]) for k, end in zip(order.parts, order.ends, strict=True)]
@@ -149,9 +149,9 @@ class Ordering:
         costs = words * (self.below.stride / level.stride)
         return PlanResult(torch.tensor([*order.parts, every]), latents, goal(latents), costs, True, spent)
 
-    def _parts(self, start: Tensor, target: Tensor, symbols: int) -> dict[int, Tensor]:
+    def _parts(self, start: Tensor, target: Tensor) -> dict[int, Tensor]:
         """The map (H, W) of which each part that is worth it has some cells."""
-        wrong, found = missed(start, target), {}
+        wrong, found, symbols = missed(start, target), {}, len(self.below.makes)
         for k in range(symbols):
             if int((wrong & (target == k)).sum()) >= self.least:
                 found[k] = target
@@ -182,13 +182,18 @@ class Ordering:
         return best, spent
 
     def _longer(
-        self, orders: Sequence[_Order], parts: Mapping[int, Tensor], start: Tensor, target: Tensor, generator: Any
+        self,
+        orders: Sequence[_Order],
+        parts: Mapping[int, Tensor],
+        start: Tensor,
+        target: Tensor,
+        generator: torch.Generator | None,
     ) -> tuple[list[_Order], int]:
         """Each order with one part more, the best first. Its episodes go on from where its last part was over."""
         pairs = [(order, k) for order in orders for k in parts if k not in order.parts]
         if not pairs:
             return [], 0
-        many, symbols = start.expand(self.samples, *start.shape), self.below.makes.numel()
+        many, symbols = start.expand(self.samples, *start.shape), len(self.below.makes)
         begins = torch.cat([order.ends[-1] if order.ends else many for order, _ in pairs])
         each = [(parts[k], [p % symbols for p in (*order.parts, k)]) for order, k in pairs for _ in range(self.samples)]
         goals = torch.stack([part_of(z, wanted, own) for z, (wanted, own) in zip(begins, each, strict=True)])
@@ -242,8 +247,9 @@ class Ordering:
 def scaffolding(level: SweptLevel, target: Tensor, symbol: int, wrong: Tensor) -> Tensor:
     """A map (H, W) with the symbol also where the target has one that no macro-action makes, though all take its place:
     in regions beside the symbol; of a symbol that the target does not have, in what is wrong (H, W) now."""
-    bare = ~level.makes & (level.yields > 0.5)
-    if not bool(level.makes[symbol]):
+    makes = level.makes
+    bare = ~makes & (level.yields > 0.5)
+    if not bool(makes[symbol]):
         return target
     raised, beside = target.clone(), torch.from_numpy(binary_dilation((target == symbol).numpy()))
     for other in target[target >= 0].unique().tolist():
