@@ -17,7 +17,7 @@ from hplan.control.retry import Retries
 from hplan.levels.calibration import Calibration
 from hplan.planning.energy import GoalObservation
 from hplan.planning.search import BestFirstSearch
-from hplan.types import Budget, MacroSpec
+from hplan.types import Budget, MacroSpec, PlanResult
 
 GOAL, START = 150, 5
 
@@ -493,3 +493,36 @@ def test_a_plan_that_could_spend_nothing_tells_nothing() -> None:
     controller.act(latents(levels, START))
     assert controller.execution.ledger.starved
     assert controller.execution.last_repair is None and len(controller.execution.memories[1]) == 0
+
+
+class Spelled(Corridor):
+    """A word is the same letter four times."""
+
+    def spelling(self, below: Tensor, macro: Tensor) -> Tensor:
+        return macro.expand(BLOCK)
+
+
+class Waiting(Sampling):
+    """Plans to stay, and takes that for a way."""
+
+    def plan(self, level, start, goal, **_) -> PlanResult:  # type: ignore[no-untyped-def, override]
+        path = torch.stack([start, start])
+        return PlanResult(torch.tensor([1]), path, goal(path), torch.ones(1), True, 1)
+
+
+def test_where_words_lead_nowhere_the_next_subgoal_step_begins_and_only_the_last_one_is_planned_anew() -> None:
+    levels = (Corridor(0), Spelled(1), Corridor(2))
+    goal = GoalObservation(levels, latents(levels, START + 48), (0.0,) * 3)  # three blocks of 16 cells away
+    planners = (BestFirstSearch(), Waiting(), BestFirstSearch())
+    controller = Controller(levels, planners, (CALM,) * 3, goal, config=ControlConfig(patience=2))
+    seen, repairs = [], []
+    for _ in range(60):
+        controller.act(latents(levels, START))
+        seen.append(controller.execution.plans.under_way(2).at)
+        repairs.append(controller.execution.ledger.repairs.get(2, 0))
+    word = BLOCK
+    first = repairs.index(1)
+    assert seen[:first] == [0] * word + [1] * 3 * word + [2] * 3 * word, "the first block is near enough at once"
+    assert seen[first] == 0, "an order is made anew"
+    statuses = [node.status for node in controller.execution.tree.nodes.values() if node.level == 2]
+    assert statuses[:3] == ["reached", "failed", "failed"]
