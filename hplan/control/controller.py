@@ -16,7 +16,7 @@ from hplan.control.execution import Execution
 from hplan.control.memory import together
 from hplan.control.no_progress import NoProgress
 from hplan.control.plan_tree import ROOT
-from hplan.control.plans import ControlConfig, any_action, imagine_rest
+from hplan.control.plans import ControlConfig, LevelPlan, any_action, imagine_rest
 from hplan.control.retry import Retries
 from hplan.control.surprise import Surprise
 from hplan.control.top_down import TopDownPlanner
@@ -89,12 +89,17 @@ class Controller:
         """Whether level 0, at z (*z) now, may take the next step of its plan: judged anew before every action, so that
         no more than the error of one prediction comes between what was judged and what happens."""
         plan = self.execution.plans.under_way(0)
-        if not len(plan.result):
+        if not len(plan.result) or self._is_judged(plan, z):
             return True
         following = self.levels[0].predict(z[None], plan.result.macros[plan.at][None])[0]
         self.execution.count(1, plan.nodes[plan.at])
         self._expected = following
         return self.guard.allows(z, following)
+
+    def _is_judged(self, plan: LevelPlan, z: Tensor) -> bool:
+        """Whether that step was judged from this very symbols when it was planned, by what play taught."""
+        known = self.levels[0].capabilities.discrete and not self.guard.given and not self.execution.plans.is_spelled(0)
+        return known and bool((z == plan.result.latents[plan.at]).all())
 
     def _watch(self, latents: tuple[Tensor, ...]) -> None:
         """Compare what happened with what each level expected; move on, or drop what no longer holds."""

@@ -167,19 +167,18 @@ class SubgoalRegion:
     start: Tensor
     ends: Tensor
     allowance: float
-    _ways: dict[bytes, Tensor] = field(init=False, default_factory=dict, compare=False)  # by key, of what was asked
+    _ways: dict[bytes, Tensor] = field(init=False, default_factory=dict, compare=False)  # out of it, of what was asked
 
     def __call__(self, z: Tensor, following: Tensor) -> Tensor:
-        after = self._lift(following)
-        left, missed = self._off(after, self.start), torch.ones(len(after), dtype=torch.bool, device=after.device)
-        for end in self.ends:
-            missed &= self._off(after, end)
+        lifted = self._lift(torch.cat([z, following]))
+        outside, left = self._off(lifted, self.start).chunk(2)
+        cost = torch.zeros(len(z), device=z.device)
         if bool(left.any()):
-            at_start = ~self._off(self._lift(z[left]), self.start)
-            out = after[left][at_start]
-            for key, end in zip(self.uppers[-1].keys(out).numpy(force=True), out, strict=True):
-                self._ways.setdefault(key.tobytes(), end)
-        return torch.where(left & missed, torch.inf, 0.0)
+            out = lifted[len(z) :][left]
+            cost[left] = torch.where(torch.stack([self._off(out, end) for end in self.ends]).all(0), torch.inf, 0.0)
+            for end in out[~outside[left]]:
+                self._ways.setdefault(end.numpy(force=True).tobytes(), end)
+        return cost
 
     def taught(self, memory: FailureMemory, result: PlanResult, budget: Budget) -> FailureMemory:
         """What the last of the levels above remembers, after a complete search inside the upper. Where it failed, and
@@ -193,7 +192,11 @@ class SubgoalRegion:
 
     def ways(self) -> Tensor:
         """(K, *z): where steps from `start` led that were asked about, as the last of the levels above sees it."""
-        return torch.stack(list(self._ways.values())) if self._ways else self.start[None][:0]
+        if not self._ways:
+            return self.start[None][:0]
+        ends = torch.stack(list(self._ways.values()))
+        keys = self.uppers[-1].keys(ends).numpy(force=True)
+        return ends[sorted({key.tobytes(): i for i, key in reversed(list(enumerate(keys)))}.values())]
 
     def _lift(self, z: Tensor) -> Tensor:
         for upper in self.uppers:

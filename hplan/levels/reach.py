@@ -119,12 +119,15 @@ class ReachMap(DiscreteMap):
 
     def distance(self, z: Tensor, other: Tensor) -> Tensor:
         """Cells whose ground differs, one more if what is carried does; or else one, if reach does."""
-        (ground, at, has), (wanted, to, held) = self.read(z), self.read(other)
+        same = other[:1] if not other.stride(0) else other  # one map for all, expanded
+        (ground, at, has), (wanted, to, held) = self.read(z), self.read(same)
         off = (ground != wanted).sum(1) + (has != held)
         apart = np.flatnonzero((off == 0) & (at != to))
         if len(apart):
-            places = self._places(self.free(ground[apart]), z.shape[1:])
-            off[apart] = np.take_along_axis(places, np.stack([at, to], 1)[apart], 1) @ [1, -1] != 0
+            rows = apart % len(wanted)
+            places = self._places(self.free(wanted[rows[: len(wanted)]]), z.shape[1:])
+            which = np.arange(len(apart)) % len(places)
+            off[apart] = places[which, at[apart]] != places[which, to[rows]]
         return torch.from_numpy(off).to(z.device) / self.typical_change
 
     def keys(self, z: Tensor) -> Tensor:

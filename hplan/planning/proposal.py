@@ -35,7 +35,7 @@ class PriorProposal:
         for turn in reversed(range(len(self.floors))):
             floor = self.floors[turn]
             tried = log_p >= (max(math.log(floor), NEVER) if floor > 0 else NEVER)
-            if turn < len(self.floors) - 1:
+            if turn < len(self.floors) - 1 and log_p.shape[-1] > self.widest:
                 tried &= self._first_in_line(log_p.masked_fill(~tried, -math.inf), types)
             rounds[tried] = turn
         return rounds

@@ -36,3 +36,12 @@ def test_it_keeps_no_more_than_so_many_answers() -> None:
 
         assert known(np.array([[value]]), answers).tolist() == [[10 * value]]
     assert asked == 4, "the third did not fit, so that it began anew; the last had gone by then"
+
+
+def test_questions_of_any_length_and_many_of_them() -> None:
+    known = Remembered(10_000)
+    for width in (1, 3):
+        asked = np.arange(600).reshape(-1, width)
+        for rows in np.split(asked, [7, 50, 100]):
+            assert (known(rows, lambda new, rows=rows: rows[new] * 2) == rows * 2).all()
+        assert (known(asked, lambda new: np.zeros((len(new), 1))) == asked * 2).all(), "none is asked again"

@@ -223,6 +223,8 @@ def test_a_cell_of_a_map_tells_a_violation() -> None:
 
     class Cells:
         class space:
+            outside = 2
+
             @staticmethod
             def embed(z: Tensor) -> Tensor:
                 return z[..., None].float()
@@ -239,3 +241,9 @@ def test_a_cell_of_a_map_tells_a_violation() -> None:
     following = z.clone()
     following[1, 2, 0] = 1
     assert (head(Cells(), z, following) > 0).tolist() == [False, True]
+    maps = torch.randint(3, (2, 8, 4, 5), generator=torch.Generator().manual_seed(0))
+    learning = head(Cells(), *maps)
+    torch.testing.assert_close(head.eval()(Cells(), *maps), learning, msg="remembered as worked out")
+    with torch.no_grad():
+        last.bias.fill_(10.0)
+    assert (head.train().eval()(Cells(), z, following) > 0).all(), "what learns forgets what it said"

@@ -5,13 +5,15 @@ A step of level k is one if any of the environment steps in it was. It is told b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp
+from hplan.levels.remembered import Remembered
 from hplan.levels.stage import Stage, Stages, stage_seed
 from hplan.levels.tables import Conditional
 
@@ -25,6 +27,7 @@ MISSED, TAKEN = 0.01, 0.001  # shares of violations and of other steps that the 
 TELLS = 0.5  # share of violations above the threshold, or the head is none
 EXAMINED = 8192  # steps of either kind that the threshold is measured on
 BROKE = 2  # True, as tables write it
+KEPT = 50_000  # cells before and after whose energy is remembered
 
 
 class VectorViolation(nn.Module):
@@ -54,9 +57,36 @@ class MapViolation(nn.Module):
         self.cell = nn.Sequential(nn.Conv2d(2 * channels, hidden, 1), nn.SiLU(), nn.Conv2d(hidden, 1, 1))
         self.bias = nn.Parameter(torch.tensor(-3.0))
         self.register_buffer("threshold", torch.tensor(0.0))
+        self._forget()
+
+    def train(self, mode: bool = True) -> Self:
+        self._forget()
+        return super().train(mode)
+
+    def _forget(self) -> None:
+        self._known, self._unchanged = Remembered(KEPT), np.zeros(0, np.float32)
 
     def forward(self, level: Level, z: Tensor, following: Tensor) -> Tensor:
-        return self._cells(level, z, following).amax(-1) + self.bias - self.threshold
+        """Once trained, it looks at each symbol before and after once."""
+        if self.training:
+            return self._cells(level, z, following).amax(-1) + self.bias - self.threshold
+        before, after = (each.flatten(1).numpy(force=True) for each in (z, following))
+        energies, changed = self._of_unchanged(level)[before], np.nonzero(before != after)
+        pairs = np.stack([before[changed], after[changed]], 1)
+        energies[changed] = self._known(pairs, lambda new: self._of_pairs(level, torch.from_numpy(pairs[new])))
+        return torch.from_numpy(energies.max(1)).to(z.device) + self.bias - self.threshold
+
+    def _of_unchanged(self, level: Level) -> np.ndarray:
+        """(V + 1,): the energy of each symbol that stays as it is, that of what lies outside last."""
+        if not len(self._unchanged):
+            symbols = torch.arange(level.space.outside + 1)
+            self._unchanged = self._of_pairs(level, torch.stack([symbols, symbols], 1))
+        return self._unchanged
+
+    def _of_pairs(self, level: Level, pairs: Tensor) -> np.ndarray:
+        """Symbols before and after (N, 2) -> (N,)."""
+        before, after = pairs.to(self.bias.device).T
+        return self._cells(level, before[:, None, None], after[:, None, None])[:, 0].numpy(force=True)
 
     def softly(self, level: Level, z: Tensor, following: Tensor) -> Tensor:
         """No less than the most, and with a gradient for all cells: to learn from."""
