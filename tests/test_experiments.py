@@ -199,7 +199,8 @@ def test_a_plot_of_what_no_episode_has_is_refused(folder: Path, plot: str, said:
 PUBLISHED = """
 [published]
 where = { levels = 2 }
-best = { "minigrid/DoorKey-5x5" = [40, "somebody"], "minigrid/Empty-8x8" = [1, "nobody has run it"] }
+experience = 2e6
+best = { "minigrid/DoorKey-5x5" = [40, "somebody", 1e6], "minigrid/Empty-8x8" = [1, "nobody has run it"] }
 """
 
 
@@ -215,10 +216,11 @@ def test_results_stand_beside_what_was_published(folder: Path) -> None:
     assert written.splitlines()[2:] == [
         "| minigrid/DoorKey-5x5 | 1 | 6 | 100.0 % | 61.0–100.0 | 100.0 | 40.0 | somebody |"
     ]
-    ElementTree.parse(folder / "results/published.svg")
+    for name in ("published", "experience"):
+        ElementTree.parse(folder / f"results/{name}.svg")
 
 
-@pytest.mark.parametrize("bad", ["where = { levels = 2 }\n", '[40, "somebody"]'])
+@pytest.mark.parametrize("bad", ["where = { levels = 2 }\n", '[40, "somebody", 1e6]'])
 def test_a_comparison_that_lacks_something_is_refused(folder: Path, bad: str) -> None:
     lacking = PUBLISHED.replace(bad, "40" if bad.startswith("[") else "")
     (folder / "config.toml").write_text(EPISODES.replace("[[step]]", lacking + "[[step]]"))

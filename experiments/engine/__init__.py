@@ -22,7 +22,7 @@ from hplan.evaluation.records import read_records
 from hplan.evaluation.result import read_result
 from hplan.evaluation.statistics import rank_correlation, wilson
 from hplan.files import write_atomically
-from hplan.report.published import Standing, published_figure, published_table
+from hplan.report.published import Standing, experience_figure, published_figure, published_table
 from hplan.report.scatter import Episodes, scatter_figure, scatter_table
 from hplan.report.seeds import seeds_table
 from hplan.report.table import markdown, markdown_table
@@ -152,6 +152,8 @@ def run_experiment(name: str, *, quick: bool = False, workers: int = 2, progress
         beside = published_table(standings)
         write_atomically(experiment.results(quick) / "published.md", beside)
         write_atomically(experiment.results(quick) / "published.svg", published_figure(standings))
+        if (ours := experiment.config["published"].get("experience")) and any(one.steps for one in standings):
+            write_atomically(experiment.results(quick) / "experience.svg", experience_figure(standings, float(ours)))
         text += f"\n{beside}"
     return text
 
@@ -163,15 +165,19 @@ def published(experiment: Experiment, quick: bool = False) -> list[Standing]:
         return []
     try:
         where = {key: str(value) for key, value in config["where"].items()}.items()
-        best = {task: (float(percent) / 100, str(by)) for task, (percent, by) in config["best"].items()}
+        best = {
+            task: (float(percent) / 100, str(by), float(*steps) if steps else None)
+            for task, (percent, by, *steps) in config["best"].items()
+        }
+        float(config.get("experience", 0))
         evals = [step for step in experiment.steps(quick) if step.run[0] == "eval"]
         ours = [step for step in evals if where and where <= dict(step.cell).items()]
-        if not ours or config.keys() != {"where", "best"}:
+        if not ours or config.keys() - {"experience"} != {"where", "best"}:
             raise ValueError(f"it has {sorted(config)}, and {len(ours)} evaluations have all values of `where`")
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise UsageError(
             f"{experiment.folder / 'config.toml'}: published needs `where`, values of `each`, and `best`, "
-            f'task = [percent, "by whom"], and nothing else ({error})'
+            f'task = [percent, "by whom"] or [percent, "by whom", steps], and perhaps `experience` ({error})'
         ) from error
     found: dict[str, list[Result]] = {task: [] for task in best}
     for result in (read_result(step.output) for step in ours if step.output.exists()):

@@ -25,6 +25,7 @@ class Standing:
     rates: tuple[float, ...]
     best: float
     by: str
+    steps: float | None = None  # of experience that it took them, where that is known
 
     @property
     def rate(self) -> float:
@@ -73,4 +74,28 @@ def published_chart(standings: Sequence[Standing]) -> Figure:
     axes.invert_yaxis()
     axes.grid(False, axis="y")
     figure.legend(loc="outside upper left", ncols=3, labelcolor=SOFT[0])
+    return figure
+
+
+def experience_figure(standings: Sequence[Standing], ours: float) -> str:
+    """An SVG file: success against steps of experience, of what was published and of `ours`."""
+    return svg(experience_chart(standings, ours), alone=True)
+
+
+@style()
+def experience_chart(standings: Sequence[Standing], ours: float) -> Figure:
+    known = [(one, one.steps) for one in standings if one.steps is not None]
+    figure = new_figure(8.5, 1.1 + 0.34 * len(known))
+    least, most = (pick(ours, *(steps for _, steps in known)) for pick in (min, max))
+    axes = figure.add_subplot(xlabel="steps of experience (log scale)", xscale="log", xlim=(least / 3, 6 * most))
+    at = range(len(known))
+    axes.plot([ours] * len(known), at, "o", color=SERIES[0], markersize=8, label="hplan")
+    axes.plot([steps for _, steps in known], at, "D", color=SERIES[1], markersize=7, label="best published")
+    for i, (one, steps) in enumerate(known):
+        for x, rate in ((ours, one.rate), (steps, one.best)):
+            axes.annotate(f"{100 * rate:.0f} %", (x, i), (8, 0), textcoords="offset points", va="center", fontsize=8)
+    axes.set_yticks(at, [one.task.split("/")[-1] for one, _ in known])
+    axes.invert_yaxis()
+    axes.grid(False, axis="y")
+    figure.legend(loc="outside upper left", ncols=2, labelcolor=SOFT[0])
     return figure
