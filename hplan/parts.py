@@ -128,6 +128,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "graph": "hplan.planning.choice:graph",
         "cem": "hplan.planning.choice:cross_entropy",
         "mppi": "hplan.planning.choice:path_integral",
+        "gradient": "hplan.planning.choice:gradient",
+        "lattice": "hplan.planning.choice:lattice",
     },
     "proposal": {"prior": "hplan.planning.proposal:PriorProposal"},
     "energy": {},

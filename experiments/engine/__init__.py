@@ -22,6 +22,7 @@ from hplan.evaluation.records import read_records
 from hplan.evaluation.result import read_result
 from hplan.evaluation.statistics import rank_correlation, wilson
 from hplan.files import write_atomically
+from hplan.report.frontier import Point, frontier_figure
 from hplan.report.published import Standing, experience_figure, published_figure, published_table
 from hplan.report.scatter import Episodes, scatter_figure, scatter_table
 from hplan.report.seeds import seeds_table
@@ -145,6 +146,8 @@ def run_experiment(name: str, *, quick: bool = False, workers: int = 2, progress
         write_atomically(experiment.results(quick) / "correlation.md", correlations)
         write_atomically(experiment.results(quick) / "plot.svg", scatter_figure(groups, x, y))
         text += f"\n{correlations}"
+    if "frontier" in experiment.config and (points := frontier(experiment, quick)):
+        write_atomically(experiment.results(quick) / "frontier.svg", frontier_figure(points))
     if measured := figures(experiment, quick):
         write_atomically(experiment.results(quick) / "figures.md", measured)
         text += f"\n{measured}"
@@ -212,6 +215,25 @@ def episodes(experiment: Experiment, quick: bool = False) -> list[Episodes]:
         solved = tuple(line["success"] for line in lines)
         found.append(Episodes(task, levels, points, solved, ranks.rho, ranks.low, ranks.high))
     return found
+
+
+def frontier(experiment: Experiment, quick: bool = False) -> list[Point]:
+    """The evaluations that are there, all seeds of a cell together, by the value of `each` that `frontier` names."""
+    key, cells = experiment.config["frontier"], dict[tuple[str, ...], list[tuple[str, Result]]]()
+    for step in experiment.steps(quick):
+        cell = dict(step.cell)
+        if step.evaluates and step.output.exists() and key in cell:
+            same = tuple(value for name, value in step.cell if name != "seed")
+            cells.setdefault(same, []).append((cell[key], read_result(step.output)))
+    points = []
+    for group in cells.values():
+        series, first = group[0][0], [result for _, result in group]
+        counts = sum(r.successes for r in first), sum(r.episodes for r in first)
+        steps = sum(record["steps"] for r in first for record in r.records) / counts[1]
+        cost = steps * sum(r.model_evals_per_step for r in first) / len(first)
+        point = Point(first[0].task, series, first[0].levels, cost, counts[0] / counts[1], wilson(*counts))
+        points.append(point)
+    return points
 
 
 def table(experiment: Experiment, quick: bool = False) -> str:

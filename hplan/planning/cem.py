@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from hplan.planning.energy import Guide, Guided
-from hplan.planning.rollout import Candidate, Rollout, bounds, check_continuous, shape_of
+from hplan.planning.rollout import PLAN_STEPS, Candidate, Rollout, bounds, check_continuous, shape_of
 from hplan.types import Budget, Energy, PlanResult, StepCost, UsageError, WorldModel
 from hplan.validation import Count, Whole
 
-HORIZON = 8  # steps of a plan, where nothing says how far its goal is
 KEPT = 0.8  # correlation of the noise of one step with that of the next
 GOT_ON = 0.5  # share of the way that is left where a guide leads well enough, though not to the goal
 LONGER = 2  # times as many steps have plans where shorter ones do not reach the goal
@@ -38,10 +37,10 @@ class CrossEntropy:
         rounds: Count = 3,
         elites: Count = 8,
         guided: Whole = 16,
-        horizon: int = HORIZON,
+        plan_steps: Count = PLAN_STEPS,
         enough: float = 0.5,
     ) -> None:
-        """`candidates` and `rounds` shrink to the budget, `horizon` (steps of the level) to the budget's. `guided`:
+        """`candidates` and `rounds` shrink to the budget, `plan_steps` (steps of the level) to its horizon. `guided`:
         candidates where there is a guide, a quarter of them elites at the most; 0 to do without. `enough`: share of the
         goal's threshold at which no further round is taken; at all of it, subgoal steps end sloppily and drift. Raises
         UsageError where there would be none of the first three."""
@@ -50,7 +49,7 @@ class CrossEntropy:
                 f"candidates {candidates}, rounds {rounds}, elites {elites}, guided {guided}: each has to be 1 at "
                 "least, but guided, which may be 0"
             )
-        self.candidates, self.rounds, self.elites, self.horizon = candidates, rounds, elites, horizon
+        self.candidates, self.rounds, self.elites, self.plan_steps = candidates, rounds, elites, plan_steps
         self.guided, self.enough = guided, enough
 
     @torch.inference_mode()
@@ -68,13 +67,13 @@ class CrossEntropy:
         check_continuous(level, self)
         rollout = Rollout(level, start, goal, step_cost)
         guide = goal.guide if isinstance(goal, Guided) and self.guided else None
-        best = self._sample(rollout, self.horizon, budget, None, guide, generator)
+        best = self._sample(rollout, self.plan_steps, budget, None, guide, generator)
         for by, share in ((guide, 0.0), (None, GOT_ON)) if guide else ((None, 0.0),):
             first, last = (float(energy) - goal.threshold for energy in best.energies[[0, -1]])
             left = replace(budget, evaluations=budget.evaluations - rollout.evaluations)
-            longest = LONGER * self.horizon
-            if budget.horizon <= self.horizon or left.evaluations < longest * self.elites:
-                longest = self.horizon if by is not guide else 0  # no longer ones, but others
+            longest = LONGER * self.plan_steps
+            if budget.horizon <= self.plan_steps or left.evaluations < longest * self.elites:
+                longest = self.plan_steps if by is not guide else 0  # no longer ones, but others
             if last > share * max(first, 0.0) and longest and left.evaluations:
                 best = self._sample(rollout, longest, left, best, by, generator)
         return rollout.result(best)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from hplan.levels.heads.landmarks import LandmarkEdges
 from hplan.parts import found
-from hplan.planning.cem import HORIZON, CrossEntropy
+from hplan.planning.cem import CrossEntropy
+from hplan.planning.gradient import GradientDescent
 from hplan.planning.landmark_graph import LandmarkGraph
+from hplan.planning.lattice import LatticeSearch
 from hplan.planning.lookahead import Lookahead
 from hplan.planning.mppi import PathIntegral
 from hplan.planning.novelty import NoveltySearch
+from hplan.planning.rollout import PLAN_STEPS
 from hplan.planning.search import BestFirstSearch
 from hplan.planning.sweeping import Ordering, Sweeping
 from hplan.planning.value_iteration import ValueIteration
@@ -21,7 +24,9 @@ from hplan.validation import check_arguments
 
 PlannerFor = Callable[[WorldModel], Planner]
 SHARED = ("uncertainty_weight", "compatibility_weight")  # arguments of the search that mean the same to a graph
-SAMPLING = ("candidates", "rounds", "elites", "guided")  # arguments of the cross-entropy method that a user may set
+# Arguments that a user may set, of planners over continuous macro-actions; and which of them all that sample have.
+SAMPLING = ("candidates", "rounds", "elites", "guided", "plan_steps")
+SAMPLED, HELD = ("candidates", "rounds", "plan_steps"), ("held",)
 
 
 @dataclass(frozen=True)
@@ -43,19 +48,23 @@ class Planning:
 
 
 def planner_settings() -> dict[str, Any]:
-    """What may be set, with defaults: arguments of `BestFirstSearch` and, `SAMPLING`, `CrossEntropy`."""
-    sampling = CrossEntropy.__init__.__kwdefaults__ or {}
-    searching = {k: v for k, v in (BestFirstSearch.__init__.__kwdefaults__ or {}).items() if k != "proposal"}
-    return searching | {name: sampling[name] for name in SAMPLING}
+    """What may be set, with defaults: arguments of `BestFirstSearch` and, `SAMPLING` and `HELD`, of `CrossEntropy` and
+    `LatticeSearch`."""
+    searching, sampling, holding = (
+        dict(kind.__init__.__kwdefaults__ or {}) for kind in (BestFirstSearch, CrossEntropy, LatticeSearch)
+    )
+    own = {name: (sampling | holding)[name] for name in SAMPLING + HELD}
+    return {name: value for name, value in searching.items() if name != "proposal"} | own
 
 
 def check_planner_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """Some of `planner_settings`, by the ranges that the planners' constructors declare. Raises UsageError."""
-    sampling = {name: value for name, value in values.items() if name in SAMPLING}
-    searching = {name: value for name, value in values.items() if name not in SAMPLING}
-    return check_arguments(CrossEntropy.__init__, sampling, "settings") | check_arguments(
-        BestFirstSearch.__init__, searching, "settings"
-    )
+    kinds: dict[Any, dict[str, Any]] = {CrossEntropy: {}, LatticeSearch: {}, BestFirstSearch: {}}
+    for name, value in values.items():
+        kind = CrossEntropy if name in SAMPLING else LatticeSearch if name in HELD else BestFirstSearch
+        kinds[kind][name] = value
+    checked = (check_arguments(kind.__init__, own, "settings") for kind, own in kinds.items())
+    return {name: value for own in checked for name, value in own.items()}
 
 
 def chosen_planner(one: Any = "auto", planning: Planning | None = None) -> PlannerFor:
@@ -101,7 +110,7 @@ def _search(level: WorldModel, planning: Planning) -> Planner:
         return ValueIteration()
     if level.macro.kind == "continuous":
         return cross_entropy(level, planning)
-    own = {name: value for name, value in planning.settings.items() if name not in SAMPLING}
+    own = {name: value for name, value in planning.settings.items() if name not in SAMPLING + HELD}
     usual = {"prior_weight": level.capabilities.prior_weight, "floors": level.capabilities.prior_floors}
     return BestFirstSearch(**usual | own, proposal=found("proposal", planning.proposal))
 
@@ -117,14 +126,28 @@ def graph(level: WorldModel, planning: Planning) -> Planner:
 
 def cross_entropy(level: WorldModel, planning: Planning) -> Planner:
     """The cross-entropy method where macro-actions are continuous, with plans as long as a step of the level above."""
-    if level.macro.kind != "continuous":
-        return search(level, planning)
-    own = {name: value for name, value in planning.settings.items() if name in SAMPLING}
-    return CrossEntropy(horizon=max(HORIZON, 0 if level.index else planning.subgoal_steps), **own)
+    return _sampling(CrossEntropy, level, planning, SAMPLING)
 
 
 def path_integral(level: WorldModel, planning: Planning) -> Planner:
     """Model predictive path integral control where macro-actions are continuous."""
+    return _sampling(PathIntegral, level, planning, SAMPLED)
+
+
+def gradient(level: WorldModel, planning: Planning) -> Planner:
+    """Gradient descent on the macro-actions where they are continuous."""
+    return _sampling(GradientDescent, level, planning, SAMPLED)
+
+
+def lattice(level: WorldModel, planning: Planning) -> Planner:
+    """Search over a few macro-actions, each held for a while, where they are continuous."""
     if level.macro.kind != "continuous":
         return search(level, planning)
-    return PathIntegral(horizon=max(HORIZON, 0 if level.index else planning.subgoal_steps))
+    return LatticeSearch(**{name: planning.settings[name] for name in HELD if name in planning.settings})
+
+
+def _sampling(kind: Callable[..., Planner], level: WorldModel, planning: Planning, names: Sequence[str]) -> Planner:
+    if level.macro.kind != "continuous":
+        return search(level, planning)
+    usual = {"plan_steps": max(PLAN_STEPS, 0 if level.index else planning.subgoal_steps)}
+    return kind(**usual | {name: planning.settings[name] for name in names if name in planning.settings})

@@ -8,18 +8,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hplan.planning.rollout import Rollout, bounds, check_continuous, shape_of
+from hplan.planning.rollout import PLAN_STEPS, Rollout, bounds, check_continuous, shape_of
 from hplan.types import Budget, Energy, PlanResult, StepCost, WorldModel
+from hplan.validation import Count, Positive
 
 
 class PathIntegral:
     """For continuous macro-actions. The mean of a round is a candidate of the next; the best candidate is the plan."""
 
     def __init__(
-        self, *, candidates: int = 64, rounds: int = 3, horizon: int = 8, noise: float = 0.5, temperature: float = 0.1
+        self,
+        *,
+        candidates: Count = 64,
+        rounds: Count = 3,
+        plan_steps: Count = PLAN_STEPS,
+        noise: Positive = 0.5,
+        temperature: Positive = 0.1,
     ) -> None:
         """`noise`: deviation of the samples, in half ranges; `temperature`: relative to the spread of the values."""
-        self.candidates, self.rounds, self.horizon = candidates, rounds, horizon
+        self.candidates, self.rounds, self.plan_steps = candidates, rounds, plan_steps
         self.noise, self.temperature = noise, temperature
 
     @torch.inference_mode()
@@ -36,7 +43,7 @@ class PathIntegral:
         """Raises UsageError where the level's macro-actions are discrete."""
         check_continuous(level, self)
         rollout = Rollout(level, start, goal, step_cost)
-        rounds, candidates, horizon = shape_of(budget, self.rounds, self.candidates, self.horizon)
+        rounds, candidates, horizon = shape_of(budget, self.rounds, self.candidates, self.plan_steps)
         low, high = bounds(level, start)
         mean, best = ((low + high) / 2).expand(horizon, -1), None
         for _ in range(rounds):

@@ -10,6 +10,7 @@ from torch import Tensor
 from hplan.planning.energy import Guide
 from hplan.types import Budget, Energy, PlanResult, StepCost, UsageError, WorldModel
 
+PLAN_STEPS = 8  # of a sampled plan, where nothing says how far its goal is
 UNREAL = 0.2  # energy that a step is worse by for each unit by which it is unlike real ones
 STEP_WEIGHT = 0.5  # energy that a step has to save for each unit that it costs beyond one: failures near it, and chance
 STEP_COST = 0.01  # energy that one more step has to save; breaks ties in favour of arriving early

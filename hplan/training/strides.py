@@ -50,7 +50,7 @@ from hplan.objectives.collapse import SAMPLE as EXAMINED
 from hplan.objectives.collapse import Health, examine, some, warn_of_collapse
 from hplan.objectives.welsch import LONG
 from hplan.parts import find
-from hplan.planning.cem import HORIZON
+from hplan.planning.rollout import PLAN_STEPS
 from hplan.play.play import Play
 from hplan.training.depth import reliable_horizon, travel_time, worth_a_level
 from hplan.training.eye import eye_stages, seen
@@ -188,7 +188,7 @@ class Strides:
         settings, made = self.settings, level.index + 1
         ratio = settings.ratio or self.next_ratio(self.trip / self.stride, self.reliable[-1])
         room = self.longest // (2 * self.stride)  # an episode has to hold two steps of a level
-        far = level.macro.kind == "continuous" and self.trip / self.stride > HORIZON and self.reliable[-1] > 1
+        far = level.macro.kind == "continuous" and self.trip / self.stride > PLAN_STEPS and self.reliable[-1] > 1
         small = room < 2 or not (far or worth_a_level(self.trip / self.stride, min(ratio, room)))
         small |= level.returns is not None  # values see as far as they have to
         self.over = made == self.count or (self.count is None and small)

@@ -9,10 +9,12 @@ from control.corridor import Corridor
 from levels.line_levels import edges, line_level
 from levels.small_levels import cells_level, events_level
 
-from hplan.planning.cem import HORIZON, CrossEntropy
+from hplan.planning.cem import CrossEntropy
 from hplan.planning.choice import Planning, chosen_planner, planner_settings, search
+from hplan.planning.gradient import GradientDescent
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.planning.mppi import PathIntegral
+from hplan.planning.rollout import PLAN_STEPS
 from hplan.planning.search import BestFirstSearch
 from hplan.planning.value_iteration import ValueIteration
 from hplan.types import Planner, UsageError, WorldModel
@@ -46,10 +48,10 @@ def test_settings_go_to_the_planner_that_has_them() -> None:
 
 
 def test_sampled_plans_of_level_0_are_as_long_as_a_step_of_the_level_above() -> None:
-    for step, length in ((0, HORIZON), (5, HORIZON), (14, 14)):
-        for name, kind in (("auto", CrossEntropy), ("mppi", PathIntegral)):
+    for step, length in ((0, PLAN_STEPS), (5, PLAN_STEPS), (14, 14)):
+        for name, kind in (("auto", CrossEntropy), ("mppi", PathIntegral), ("gradient", GradientDescent)):
             sampling: Any = chosen_planner(name, Planning(subgoal_steps=step))(BASE)
-            assert isinstance(sampling, kind) and sampling.horizon == length
+            assert isinstance(sampling, kind) and sampling.plan_steps == length
 
 
 def test_a_search_relies_on_a_prior_as_far_as_the_level_says() -> None:
