@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-smoke test lint types docs
+.PHONY: help setup demo demo-smoke reproduce test lint types docs
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -33,6 +33,9 @@ demo: setup  ## play, train and watch a stack of world models solve unseen DoorK
 
 demo-smoke: setup  ## the demo's path with a budget of seconds; its agent has learned next to nothing
 	$(BIN)/python -m hplan.demo --smoke
+
+reproduce: setup  ## tables once more, and what differs from what is stored; ARGS="NAME --full --only PATTERN"
+	$(BIN)/python -m experiments.reproduce $(ARGS)
 
 test: setup  ## all tests, on all cores
 	$(BIN)/python -m pytest -n auto --dist loadfile

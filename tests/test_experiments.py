@@ -196,6 +196,16 @@ def test_a_plot_of_what_no_episode_has_is_refused(folder: Path, plot: str, said:
         run_experiment("one")
 
 
+def test_success_stands_against_compute(folder: Path) -> None:
+    (folder / "config.toml").write_text(EPISODES.replace("plot = ", 'frontier = "levels"\nplot = '))
+    for step in find_experiments()["one"].steps():
+        evaluated(step, [1] * 6)
+    run_experiment("one")
+    figure = ElementTree.parse(folder / "results/frontier.svg")
+    said = {text.text for text in figure.findall(".//{*}text")}
+    assert {"DoorKey-5x5", "best with one level", "1", "2"} <= said
+
+
 PUBLISHED = """
 [published]
 where = { levels = 2 }

@@ -137,7 +137,7 @@ def run_experiment(name: str, *, quick: bool = False, workers: int = 2, progress
         raise UsageError(f"{experiment.folder / 'config.toml'}: plot = {experiment.config['plot']}; expected [x, y]")
     published(experiment, quick)  # what is wrong with it shows before anything runs
     steps = experiment.steps(quick)
-    _run_all(steps, workers, progress)
+    run_steps(steps, workers, progress)
     text = table(experiment, quick)
     write_atomically(experiment.results(quick) / "table.md", text)
     if "plot" in experiment.config and (groups := episodes(experiment, quick)):
@@ -280,7 +280,9 @@ def _mean_and_range(values: Sequence[float | None]) -> str:
     return mean if len(known) == 1 else f"{mean} ({min(known):.4g} to {max(known):.4g})"
 
 
-def _run_all(steps: list[Step], workers: int, progress: Report | None) -> None:
+def run_steps(steps: list[Step], workers: int, progress: Report | None) -> None:
+    """Those that have no output yet, at most `workers` at once. Raises HplanError, after all that can run has run, when
+    one failed."""
     waiting = missing(steps)
     done = {step.name for step in steps if step not in waiting}
     running: dict[Future[None], Step] = {}
