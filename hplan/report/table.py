@@ -10,8 +10,8 @@ from rich.table import Table
 from hplan.types import Result
 
 COLUMNS = (
-    "task", "method", "levels", "replan", "episodes", "success", "95 %", "steps", "evaluations/step", "ms/step",
-    "planner calls",
+    "task", "method", "levels", "replan", "episodes", "success", "95 %", "steps", "evaluations/step",
+    "model evaluations/step", "ms/step", "planner calls",
 )  # fmt: skip
 WORDS = 4  # the first columns are words, the others numbers, set to the right
 
@@ -30,6 +30,7 @@ def rows(results: Sequence[Result]) -> list[tuple[str, ...]]:
             f"{100 * one.ci95[0]:.0f}–{100 * one.ci95[1]:.0f}",
             number(one.steps_success_mean),
             f"{one.predictor_evals_per_step:,.1f}" if one.levels else "–",
+            number(one.model_evals_per_step) if one.levels else "–",
             f"{one.plan_ms_per_step:.2f}" if one.levels else "–",
             " / ".join(number(calls) for calls in one.planner_calls.values()) if one.levels else "–",
         )

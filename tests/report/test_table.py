@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -22,7 +23,7 @@ def result(method: str, levels: int, successes: int, **fields: object) -> Result
     return Result(method=method, levels=levels, successes=successes, **{**values, **fields})  # type: ignore[arg-type]
 
 
-RESULTS = [result("hierarchical", 2, 97), result("random", 0, 0)]
+RESULTS = [result("hierarchical", 2, 97, model_evals_per_step=4321.0), result("random", 0, 0)]
 
 
 def test_a_row_of_figures() -> None:
@@ -37,11 +38,14 @@ def test_a_row_of_figures() -> None:
             "91–99",
             "31.1",
             "1,234.6",
+            "4,321.0",
             "3.12",
             "4.0 / 1.2",
         ),
-        ("minigrid/DoorKey-8x8", "random", "–", "–", "100", "0 %", "91–99", "–", "–", "–", "–"),
+        ("minigrid/DoorKey-8x8", "random", "–", "–", "100", "0 %", "91–99", "–", "–", "–", "–", "–"),
     ]
+    unknown = rows([replace(RESULTS[0], model_evals_per_step=math.nan)])[0]
+    assert unknown[COLUMNS.index("model evaluations/step")] == "–", "of results from before they were counted"
 
 
 def test_markdown_has_the_same_cells() -> None:
@@ -51,7 +55,7 @@ def test_markdown_has_the_same_cells() -> None:
 
 
 def test_the_terminal_has_the_same_cells() -> None:
-    console = Console(file=io.StringIO(), width=160)
+    console = Console(file=io.StringIO(), width=200)
     console.print(results_table(RESULTS, "title"))
     drawn = console.file.getvalue()  # type: ignore[attr-defined]
     assert all(cell in drawn for row in (COLUMNS, *rows(RESULTS), ["title"]) for cell in row)
