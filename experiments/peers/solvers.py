@@ -2,8 +2,8 @@
 
     hplan eval AGENT --method flat --planner experiments.peers.solvers:cem
 
-The model that a solver sees answers as its own world models do: (environments, samples, steps, actions) -> costs. A plan
-costs what it comes to at its best step, as with our own planners; it is cut there.
+The model that a solver sees answers as its own world models do: (environments, samples, steps, actions) -> costs. A
+plan costs what it comes to at its best step, as with our own planners; it is cut there.
 """
 
 from __future__ import annotations
