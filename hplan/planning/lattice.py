@@ -22,7 +22,7 @@ from hplan.types import Budget, Energy, MacroSpec, PlanResult, StepCost, WorldMo
 from hplan.validation import Count, Positive
 
 FEW = 3  # dimensions of macro-actions that are combined; of more, one at a time is moved along
-END = 512  # evaluations that are left for the last steps to the goal
+END = 512  # evaluations that are left for the last steps to the goal, and for telling the way to there step by step
 
 
 class LatticeSearch(BestFirstSearch):
@@ -32,7 +32,7 @@ class LatticeSearch(BestFirstSearch):
 
     No level is needed above, and `held` is a stride by hand: this is what a flat agent can do at its best."""
 
-    def __init__(self, *, held: Count = 4, apart: Positive = 0.5, batch: Count = 64) -> None:
+    def __init__(self, *, held: Count = 8, apart: Positive = 0.5, batch: Count = 64) -> None:
         """`apart`: latents closer than this share of the way that a macro-action leads are merged."""
         super().__init__(prior_weight=0.0, floors=(0.0,), batch=batch)
         self.held, self.apart = held, apart
@@ -50,8 +50,10 @@ class LatticeSearch(BestFirstSearch):
     ) -> PlanResult:
         """Raises UsageError where the level's macro-actions are discrete."""
         check_continuous(level, self)
-        last = CrossEntropy()
-        lattice = _Held(level, extremes(level.macro).to(start), self.held, self.apart, start)
+        last, actions = CrossEntropy(), extremes(level.macro).to(start)
+        if budget.evaluations < END + 2 * self.held * len(actions):  # nothing that is worth being called a search
+            return last.plan(level, start, goal, budget=budget, step_cost=step_cost, generator=generator)
+        lattice = _Held(level, actions, self.held, self.apart, start)
         near = _Near(goal, max(goal.threshold, lattice.farthest / 2))
         wanted = (
             near if not isinstance(goal, NearLatent) else Informed(near, lambda z: near.beyond(z) / lattice.farthest)

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from planning.test_cem import At, Plane, plan
 from torch import Tensor
 
@@ -45,6 +47,15 @@ def test_it_finds_the_way_around_a_wall_where_samples_do_not() -> None:
 def test_a_goal_that_is_no_latent_is_found_without_an_estimate() -> None:
     level = Walled()
     assert plan(LatticeSearch(held=2), At((3.1, 0.3)), level=level, horizon=64, evaluations=20_000).reached
+
+
+@given(evaluations=st.integers(1, 3000), horizon=st.integers(1, 64), held=st.integers(1, 9))
+@settings(max_examples=25, deadline=None)
+def test_it_spends_no_more_than_its_budget(evaluations: int, horizon: int, held: int) -> None:
+    level = Walled()
+    result = plan(LatticeSearch(held=held), behind(level), level=level, evaluations=evaluations, horizon=horizon)
+    assert len(result) <= horizon + held and result.evaluations <= evaluations
+    assert len(result.latents) == len(result.energies) == len(result) + 1 == len(result.costs) + 1
 
 
 def test_where_it_fails_it_comes_as_near_as_it_can_within_its_budget() -> None:
