@@ -130,7 +130,7 @@ def test_a_graph_is_asked_for_by_name_and_has_to_be_there(tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="no level of this agent has a landmark graph"):
         load(tmp_path / "known", method="flat", planner="graph")
     with pytest.raises(UsageError, match="expected one of auto, search, graph"):
-        load(tmp_path / "known", planner="magic")
+        load(tmp_path / "known", planner="nobody")
 
 
 def test_only_graphs_remember_and_only_in_turn() -> None:

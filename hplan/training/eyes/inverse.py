@@ -7,7 +7,8 @@ flickers, nor what drifts, nor what never changes. Beside it every number has to
 has to lead from one frame's numbers to the next one's. Inverse dynamics over one step (Pathak et al., 2017) is not
 enough: a step moves a ball by a fraction of a pixel. The other two come in slowly: from the start, what drifts slowly
 and may be predicted fills the numbers before actions are found in them (docs/lessons/pixels.md). What is far off counts
-as chance, in both: a leap that no action explains would be explained by seeing its two ends as one place.
+as chance, in both: a leap that no action explains would be explained by seeing its two ends as one place. But where two
+frames are as alike as those of any step, it is the eye that tears apart what is close, and that is mended.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp
-from hplan.objectives.welsch import trust
+from hplan.objectives.welsch import LONG, trust
 from hplan.play.play import Play
 
 STRETCHES, MOMENTS = 32, 4  # in a batch, and in each of them, with the frame that follows each
@@ -45,6 +46,7 @@ class InverseDynamics(nn.Module):
         known = torch.zeros(play.episodes, dtype=torch.bool).index_fill(0, play.episode[self.rows], True)[play.episode]
         self.taken = taken / taken[known].std(0).clamp(min=EPSILON**0.5)
         done = [self._drawn(torch.Generator().manual_seed(i))[2].flatten(0, 1) for i in range(SPAN)]
+        self.ordinary = self._change_of_frames()
         self.unit = torch.cat(done).std(0).clamp(min=EPSILON)
 
     def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
@@ -61,10 +63,32 @@ class InverseDynamics(nn.Module):
         now, following = z[:, ::2], z[:, 1::2]
         change = self.forward_model(torch.cat([now, self.taken[at[:, ::2]]], -1))
         error, moved = (((end - following) / deviation).flatten(0, 1) for end in (now + change, now))
-        prediction = (error.square().mean(1) * trust(error, torch.zeros_like(error), moved)).mean()
+        weight = torch.maximum(trust(error, torch.zeros_like(error), moved), self._torn(at, error, moved))
+        prediction = (error.square().mean(1) * weight).mean()
         figures = {"inverse": inverse.detach(), "spread": spread.detach(), "prediction": prediction.detach()}
         beside = min(step / (ALONE * self.steps), 1.0) ** 2
         return inverse + max(beside, LEAST) * spread + beside * PREDICTION * prediction, figures
+
+    def _torn(self, at: Tensor, error: Tensor, moved: Tensor) -> Tensor:
+        """Rows (S, 2 * moments); (N, D) twice -> (N,): what an error counts where the frames are as alike as those of
+        most steps: then it is no leap, and the eye tears apart what is close. By its length, and not its square."""
+        before, after = (self.play.observations[at[:, part::2]].flatten(0, 1).flatten(1).float() for part in (0, 1))
+        alike = (before - after).square().mean(1) <= self.ordinary
+        scale = moved.detach().square().sum(-1).quantile(LONG)
+        beyond = (scale / error.detach().square().sum(-1).clamp(min=1e-12)).sqrt().clamp(max=1.0)
+        return alike * beyond
+
+    def _change_of_frames(self) -> float:
+        """Mean squared change of a pixel below which a step is an ordinary one; 0 where frames say nothing of it, since
+        they change as much as any two are apart."""
+        generator = torch.Generator().manual_seed(0)
+        rows = self.rows[torch.randint(len(self.rows), (512,), generator=generator)]
+        here, next_, other = (
+            self.play.observations[each].flatten(1).float() for each in (rows, rows + 1, rows.flip(0))
+        )
+        steps, apart = ((here - end).square().mean(1) for end in (next_, other))
+        longest = float(steps.quantile(LONG))
+        return longest if longest < 0.5 * float(apart.median()) else 0.0
 
     def _drawn(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """(S, 2 * moments) rows, each moment with the next; (S, P, 1) gaps; (S, P, A) what was done between them."""
