@@ -38,7 +38,7 @@ def frontier_chart(points: Sequence[Point]) -> Figure:
     tasks = list(dict.fromkeys(one.task for one in points))
     names = list(dict.fromkeys(one.series for one in points))
     figure = new_figure(1 + 3.4 * len(tasks), 3.6)
-    charts = figure.subplots(1, len(tasks), squeeze=False, sharey=True)[0]
+    charts = figure.subplots(1, len(tasks), squeeze=False, sharex=True, sharey=True)[0]
     for task, axes in zip(tasks, charts, strict=True):
         same = [one for one in points if one.task == task]
         for one in same:
