@@ -51,32 +51,33 @@ class LatticeSearch(BestFirstSearch):
         """Raises UsageError where the level's macro-actions are discrete."""
         check_continuous(level, self)
         last, actions = CrossEntropy(), extremes(level.macro).to(start)
-        if budget.evaluations < END + 2 * self.held * len(actions):  # nothing that is worth being called a search
+        held = min(self.held, budget.horizon)
+        if budget.evaluations < END + 2 * held * len(actions):  # nothing that is worth being called a search
             return last.plan(level, start, goal, budget=budget, step_cost=step_cost, generator=generator)
-        lattice = _Held(level, actions, self.held, self.apart, start)
+        lattice = _Held(level, actions, held, self.apart, start)
         near = _Near(goal, max(goal.threshold, lattice.farthest / 2))
         wanted = (
             near if not isinstance(goal, NearLatent) else Informed(near, lambda z: near.beyond(z) / lattice.farthest)
         )
-        tree = _Tree(cast(WorldModel, lattice), start, wanted, max(budget.horizon // self.held, 1))
+        tree = _Tree(cast(WorldModel, lattice), start, wanted, budget.horizon // held)
         tree.evaluations = len(lattice.actions)
         tree.widen(0)
-        self._grow(tree, (budget.evaluations - END) // self.held, step_cost)
+        self._grow(tree, (budget.evaluations - END) // held, step_cost)
         path = self._unfolded(lattice, tree.path(), goal)
-        spent = self.held * tree.evaluations + len(path)
-        if not tree.reached or path.reached or budget.evaluations <= spent:
+        spent = held * tree.evaluations + len(path)
+        left = Budget(budget.evaluations - spent, budget.horizon - len(path))
+        if not tree.reached or path.reached or min(left.evaluations, left.horizon) < 1:
             return replace(path, evaluations=spent)
-        left = Budget(budget.evaluations - spent, budget.horizon)
         rest = last.plan(level, path.latents[-1], goal, budget=left, step_cost=step_cost, generator=generator)
         return replace(_joined(path, rest), evaluations=spent + rest.evaluations)
 
     def _unfolded(self, lattice: _Held, found: PlanResult, goal: Energy) -> PlanResult:
         """The same in steps of the level itself, up to the first that meets the goal."""
-        macros = lattice.actions[found.macros.to(lattice.actions.device)].repeat_interleave(self.held, 0)
+        macros = lattice.actions[found.macros.to(lattice.actions.device)].repeat_interleave(lattice.steps, 0)
         latents = [found.latents[0]]
         for macro in macros:
             latents.append(lattice.level.predict(latents[-1][None], macro[None])[0])
-        path, costs = torch.stack(latents), (found.costs / self.held).repeat_interleave(self.held)
+        path, costs = torch.stack(latents), (found.costs / lattice.steps).repeat_interleave(lattice.steps)
         energies = goal(path)
         met = torch.nonzero(energies <= goal.threshold)[:1, 0].tolist()
         end = met[0] if met else len(macros)
@@ -89,7 +90,7 @@ class LatticeSearch(BestFirstSearch):
         total, action = torch.zeros(len(z), device=z.device), level.actions[macro]
         for before, after in zip(level.way[:-1], level.way[1:], strict=True):
             total += torch.tensor(super()._extra(level.level, before, action, after, step_cost), device=z.device)
-        return (total / self.held).tolist()
+        return (total / level.steps).tolist()
 
 
 def extremes(spec: MacroSpec) -> Tensor:
