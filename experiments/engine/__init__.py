@@ -227,12 +227,10 @@ def frontier(experiment: Experiment, quick: bool = False) -> list[Point]:
             cells.setdefault(same, []).append((cell[key], read_result(step.output)))
     points = []
     for group in cells.values():
-        series, first = group[0][0], [result for _, result in group]
-        counts = sum(r.successes for r in first), sum(r.episodes for r in first)
-        steps = sum(record["steps"] for r in first for record in r.records) / counts[1]
-        cost = steps * sum(r.model_evals_per_step for r in first) / len(first)
-        point = Point(first[0].task, series, first[0].levels, cost, counts[0] / counts[1], wilson(*counts))
-        points.append(point)
+        series, results = group[0][0], [result for _, result in group]
+        counts = sum(r.successes for r in results), sum(r.episodes for r in results)
+        cost = sum(r.model_evals_per_step * sum(record["steps"] for record in r.records) for r in results) / counts[1]
+        points.append(Point(results[0].task, series, results[0].levels, cost, counts[0] / counts[1], wilson(*counts)))
     return points
 
 

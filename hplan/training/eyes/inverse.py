@@ -52,7 +52,8 @@ class InverseDynamics(nn.Module):
     def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         at, gap, done = self._drawn(generator)
         first, second = _pairs()
-        z = self.eye(self.play.observations[at])
+        frames = self.play.observations[at]
+        z = self.eye(frames)
         here, there = z[:, first], z[:, second]
         guess = self.inverse(torch.cat([here, there - here, gap.clamp(min=1).float().log()], -1))
         asked = (done / self.unit).flatten(0, 1)
@@ -63,16 +64,16 @@ class InverseDynamics(nn.Module):
         now, following = z[:, ::2], z[:, 1::2]
         change = self.forward_model(torch.cat([now, self.taken[at[:, ::2]]], -1))
         error, moved = (((end - following) / deviation).flatten(0, 1) for end in (now + change, now))
-        weight = torch.maximum(trust(error, torch.zeros_like(error), moved), self._torn(at, error, moved))
+        weight = torch.maximum(trust(error, torch.zeros_like(error), moved), self._torn(frames, error, moved))
         prediction = (error.square().mean(1) * weight).mean()
         figures = {"inverse": inverse.detach(), "spread": spread.detach(), "prediction": prediction.detach()}
         beside = min(step / (ALONE * self.steps), 1.0) ** 2
         return inverse + max(beside, LEAST) * spread + beside * PREDICTION * prediction, figures
 
-    def _torn(self, at: Tensor, error: Tensor, moved: Tensor) -> Tensor:
-        """Rows (S, 2 * moments); (N, D) twice -> (N,): what an error counts where the frames are as alike as those of
+    def _torn(self, frames: Tensor, error: Tensor, moved: Tensor) -> Tensor:
+        """Frames (S, 2 * moments, ...); (N, D) twice -> (N,): what an error counts where two frames are as alike as in
         most steps: then it is no leap, and the eye tears apart what is close. By its length, and not its square."""
-        before, after = (self.play.observations[at[:, part::2]].flatten(0, 1).flatten(1).float() for part in (0, 1))
+        before, after = (frames[:, part::2].flatten(0, 1).flatten(1).float() for part in (0, 1))
         alike = (before - after).square().mean(1) <= self.ordinary
         scale = moved.detach().square().sum(-1).quantile(LONG)
         beyond = (scale / error.detach().square().sum(-1).clamp(min=1e-12)).sqrt().clamp(max=1.0)
