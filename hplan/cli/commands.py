@@ -105,11 +105,19 @@ def adapt(
     seed: Annotated[int, options.seeds("Of play, training and the episodes before and after")] = 0,
     task: options.OtherTask = None,
     episodes: Annotated[int, options.number("Of evaluation, before and after")] = 20,
+    rounds: Annotated[int, options.number("Of playing and learning, between which the steps are shared")] = 4,
     world_model: Annotated[
-        bool, typer.Option("--world-model", help="Learn the world model anew, too, in each of four rounds")
+        bool,
+        typer.Option(
+            "--world-model",
+            help="Learn the world model anew, too, in each round; agents that aim for success always do",
+        ),
     ] = False,
+    play_from: Annotated[
+        str | None, options.folder("The play that the agent was trained on, where it does not lie beside it")
+    ] = None,
 ) -> None:
-    """Tune what an agent knows of reward in the world itself, and its world model only if asked to."""
+    """Tune what an agent knows in the world itself: of reward, or its world model where it aims for success."""
     from hplan.report.table import number
     from hplan.training.adapt import adapt as run
 
@@ -121,11 +129,17 @@ def adapt(
             steps=steps,
             seed=seed,
             episodes=episodes,
+            rounds=rounds,
             world_model=world_model,
+            play_from=play_from,
             progress=progress,
         )
-    before, after = (number(result.return_mean, 2) for result in (found.before, found.after))
-    print(f"{out}: mean return {after} of {episodes} episodes, and {before} before; {steps:,} steps were played")
+    results = found.before, found.after
+    if found.agent.stack.paid:
+        what, (before, after) = "mean return", (number(one.return_mean, 2) for one in results)
+    else:
+        what, (before, after) = "success", (f"{one.success_rate:.0%}" for one in results)
+    print(f"{out}: {what} {after} of {episodes} episodes, and {before} before; {steps:,} steps were played")
 
 
 def evaluate(

@@ -70,12 +70,13 @@ class VectorSignature:
 @dataclass(frozen=True)
 class Start:
     """What an episode of play begins with. `observation`: in canonical form; `seed`: of its layout; `mission`: what it
-    asks for, empty where the world says nothing."""
+    asks for, empty where the world says nothing; `goal`: what it hands out as one, if anything."""
 
     observation: np.ndarray
     context: np.ndarray | None
     seed: int
     mission: Mission = ""
+    goal: Any = None
 
 
 def begin(env: Any, seed: int) -> Start:
@@ -85,7 +86,7 @@ def begin(env: Any, seed: int) -> Start:
         seen, mission = env.codec.encode(observation), mission_of(info.get("mission"))
     except UsageError as error:
         raise HplanError(f"{env.name}, seed {seed}, step 0: {str(error).removeprefix(f'{env.name}: ')}") from error
-    return Start(seen, info.get("context"), seed, mission)
+    return Start(seen, info.get("context"), seed, mission, info.get("goal"))
 
 
 @dataclass(frozen=True)

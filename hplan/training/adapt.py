@@ -1,8 +1,9 @@
-"""Adapting an agent to reward in the world itself: it plays towards it, and learns from what that brought.
+"""Adapting an agent in the world itself: it plays towards what it aims for, and learns from what that brought.
 
-What is learned anew after every round, from all play so far, is what steps pay, values and the policy; and the world
-model, if asked for, which else stays as it is. As model-based policy optimisation does (Janner et al., 2019, arXiv
-1906.08253), but for planning.
+After every round it learns from all play so far. An agent that aims for reward learns anew what steps pay, values and
+the policy, and its world model, if asked for, which else stays as it is. One that aims for success has nothing but its
+world model, and learns that: where a plan went otherwise than predicted, play has it now. As model-based policy
+optimisation does (Janner et al., 2019, arXiv 1906.08253), but for planning.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from hplan.levels.heads.returns import returns_stages
 from hplan.levels.pixels import PixelEncoder
 from hplan.levels.stack import FORMAT, WEIGHTS
 from hplan.play.explore import Start, begin
+from hplan.play.manifest import Manifest
 from hplan.play.play import Play, load_play
 from hplan.play.record import play
 from hplan.registry import agent_path, task_for
@@ -38,7 +40,6 @@ from hplan.training.train import run_stages
 from hplan.types import Result, UsageError
 from hplan.validation import Count, Seed, checked
 
-ROUNDS = 4  # of playing and learning
 RANDOM = 0.1  # of the actions are uniform: what the agent would not do is seen, too
 SEEDS = 2**31
 
@@ -61,47 +62,55 @@ def adapt(
     steps: Count = 10_000,
     seed: Seed = 0,
     episodes: Count = 20,
+    rounds: Count = 4,
     critic_steps: Count = 6000,
     world_model: bool = False,
+    play_from: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Adapted:
-    """Tune an agent that aims for reward in its own task, and save it in `out`.
+    """Tune an agent in its own task, in layouts for training, and save it in `out`.
 
-    It plays `steps` steps in rounds, one action in ten at random, and learns rewards and values from these and from the
-    play that it was trained on, where that still lies beside it. Levels, thresholds and landmarks stay as they are.
-    With `world_model` all of them are learned anew, too, now that it has been where values lead: every round takes as
-    long as the training did. `episodes`: of evaluation, before and after. Called again with the same arguments it goes
-    on where it stopped.
+    It plays `steps` steps in `rounds` rounds, one action in ten at random, and learns after each from these and from
+    the play that it was trained on: beside it, or in `play_from`. An agent that aims for reward learns rewards and
+    values; levels, thresholds and landmarks stay as they are. With `world_model`, and where an agent aims for success,
+    all of them are learned anew, now that it has been where plans lead: every round takes as long as the training did.
+    `episodes`: of evaluation, before and after. Called again with the same arguments it goes on where it stopped.
 
-    Raises UsageError for an agent that knows no reward and for an `out` that holds something else, and HplanError where
-    the environment fails.
+    Raises UsageError for an agent whose world model is to be learned without the play that it was trained on, for
+    rewards that were counted, and for an `out` that holds something else, and HplanError where the environment fails.
     """
     first, out = load(agent), Path(out)
-    if not first.stack.paid:
-        raise UsageError(f"{agent} aims for no reward, and there is nothing to adapt: train it with --goal reward")
-    if first.stack.levels[0].returns is None or first.stack.levels[0].process is not None:
+    paid, world_model = first.stack.paid, world_model or not first.stack.paid
+    if paid and (first.stack.levels[0].returns is None or first.stack.levels[0].process is not None):
         raise UsageError(
             f"{agent} counted its rewards and solved for them, and there is nothing to tune: train it with more --steps"
         )
     where = task_for(first, task)
-    own = agent_path(agent) / "play"
-    stores: list[Path] = [own] if own.exists() else []
+    own = Path(play_from) if play_from else agent_path(agent) / "play"
+    stores: list[Path] = [own] if play_from or own.exists() else []
+    if not stores and not paid:
+        raise UsageError(
+            f"{agent} has no play beside it, and its world model would be learned from {steps:,} steps alone: say "
+            "where it lies (--play-from)"
+        )
     player = first
-    asked = {"steps": steps, "seed": seed, "critic_steps": critic_steps, "world_model": world_model}
+    asked = {"steps": steps, "seed": seed, "critic_steps": critic_steps, "world_model": world_model, "rounds": rounds}
+    if play_from:
+        asked["play_from"] = hashlib.sha256(repr(Manifest.load(own)).encode()).hexdigest()[:12]
     weights = hashlib.sha256((agent_path(agent) / WEIGHTS).read_bytes()).hexdigest()[:12]
     with locked(out), reproducible():
         claim(out, {"format": FORMAT, "adapts": weights, "task": where.name, **asked}, resume=True)
-        for number in range(ROUNDS):
+        for number in range(rounds):
             folder = out / f"round-{number + 1}"
             told = _told(progress, f"play {number + 1}") if progress else None
-            share = steps * (number + 1) // ROUNDS - steps * number // ROUNDS
+            share = steps * (number + 1) // rounds - steps * number // rounds
             now = player
             if share:
                 play(
                     where,
                     folder / "play",
                     steps=share,
-                    seed=seed * ROUNDS + number,
+                    seed=seed * rounds + number,
                     progress=told,
                     driver=lambda env, rng, _steps, now=now: AgentPlay(now, env, rng),
                 )
@@ -109,7 +118,8 @@ def adapt(
             run, known = Run(seed, folder / "stages", "cpu", progress), load_play(*stores)
             player = _anew(player, known, run, where) if world_model else _learned(player, known, run, critic_steps)
         results = [evaluate(one, where, episodes=episodes, seed=seed, progress=progress) for one in (first, player)]
-        brought = {"steps": steps, "before": results[0].return_mean, "after": results[1].return_mean}
+        before, after = (one.return_mean if paid else one.success_rate for one in results)
+        brought = {"steps": steps, "before": before, "after": after}
         stack = replace(player.stack, train={**first.stack.train, "adapted": brought})
         stack.save(out)
     return Adapted(Agent(stack, name=str(out)), *results)
@@ -123,7 +133,8 @@ class AgentPlay:
 
     def start(self) -> Start:
         start = begin(self.env, int(self.rng.integers(SEEDS)))
-        self.agent.reset(seed=int(self.rng.integers(SEEDS)), context=start.context, mission=start.mission)
+        asked = {"goal": start.goal} if start.goal is not None else {"mission": start.mission}
+        self.agent.reset(seed=int(self.rng.integers(SEEDS)), context=start.context, **asked)
         return start
 
     def act(self, observation: np.ndarray, step: int) -> Any:
@@ -153,8 +164,11 @@ def _anew(agent: Agent, play: Play, run: Run, task: TaskConfig) -> Agent:
     specs = stack.codec.observation_spec, stack.codec.action_spec
     cutting = abstraction_of(task, specs, "auto", stack.train["settings"].get("encoder", "auto"))
     settings = settings_of(task, specs, cutting, stack.train["settings"] | {"history": stack.history})
-    paid = replace(play, success=torch.zeros_like(play.success))
-    found = train(paid, cutting, settings, levels=len(stack.levels), run=run)
+    if stack.paid or task.goal == "observation":  # as `learn` has it
+        play = replace(play, success=torch.zeros_like(play.success))
+    if not stack.paid:
+        play = replace(play, rewards=torch.zeros_like(play.rewards))
+    found = train(play, cutting, settings, levels=len(stack.levels), run=run)
     measured = {name: getattr(found, name) for name in ("calibration", "tolerance", "edges", "beginning")}
     return Agent(replace(stack, levels=found.levels, **measured))
 

@@ -12,6 +12,7 @@ from gymnasium import spaces
 
 import hplan
 from hplan.levels.heads import uncertainty
+from hplan.play.play import load_play
 from hplan.training import vectors
 from hplan.types import NoSuccessWarning, UsageError
 
@@ -103,6 +104,35 @@ def test_again_it_does_nothing_and_comes_to_the_same(run: Path, tmp_path: Path) 
     )
 
 
-def test_an_agent_that_aims_for_success_has_nothing_to_adapt(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="aims for no reward, and there is nothing to adapt: train it with --goal"):
-        hplan.adapt("minigrid/DoorKey-8x8", tmp_path / "adapted")
+class Fork(Meadow):
+    """The right end is what counts."""
+
+    def step(self, action: int) -> tuple:
+        seen, *_ = super().step(action)
+        done = self.at > 0.9
+        return seen, 0.0, done, False, {"success": done}
+
+
+def fork() -> gymnasium.Env:
+    return gymnasium.wrappers.TimeLimit(Fork(), 10)
+
+
+def test_an_agent_that_aims_for_success_learns_all_of_it_anew_from_where_it_has_been(
+    tmp_path: Path,
+) -> None:
+    run, options = tmp_path / "run", {"task": fork, "steps": 100, "rounds": 2, "episodes": 3}
+    before = hplan.learn(fork, run, steps=1500, levels=1, settings={"base_steps": 300, "batch": 64, "hidden": 32})
+    found = hplan.adapt(run, tmp_path / "adapted", **options)
+    assert found.after.success_rate == 1
+    kept = hplan.load(tmp_path / "adapted")
+    assert kept.train_info["adapted"] == {"steps": 100, "before": found.before.success_rate, "after": 1}
+    old, new = (one.stack.levels[0].state_dict() for one in (before, kept))
+    assert any(not weights.equal(new[name]) for name, weights in old.items() if name.startswith("dynamics"))
+    own = load_play(tmp_path / "adapted" / "round-1" / "play", tmp_path / "adapted" / "round-2" / "play")
+    assert own.steps == 100 and own.success.any()  # in the agent's own way, which one action in ten leaves
+    assert (own.actions[own.starts(1)] == 1).float().mean() > 0.8
+    (run / "play").rename(tmp_path / "play")
+    with pytest.raises(UsageError, match=r"no play beside it, .* from 100 steps alone: say where it lies"):
+        hplan.adapt(run, tmp_path / "other", **options)
+    other = hplan.adapt(run, tmp_path / "other", play_from=tmp_path / "play", **(options | {"rounds": 1}))
+    assert other.after.success_rate == 1
