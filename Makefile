@@ -38,7 +38,7 @@ reproduce: setup  ## tables once more, and what differs from what is stored; ARG
 	$(BIN)/python -m experiments.reproduce $(ARGS)
 
 test: setup  ## all tests, on all cores
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## ruff: style and formatting
 	$(BIN)/ruff check .
