@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from golden.write import episodes_of, figures, stored_figures
 
+import hplan
 from hplan.registry import shipped_agents
 
 DEARER = 1.1  # times the stored evaluations per step: less is noise, more has a cause that somebody should name
@@ -26,3 +27,9 @@ def test_a_shipped_agent_solves_its_task_at_the_stored_cost(name: str) -> None:
 def test_figures_are_stored_of_shipped_agents_alone() -> None:
     gone = stored_figures().keys() - shipped_agents().keys()
     assert not gone, f"no longer shipped: {sorted(gone)}; `{RENEW}` leaves them out"
+
+
+def test_where_obstacles_move_the_way_is_planned_anew_and_what_for_is_not() -> None:
+    result = hplan.evaluate("minigrid/generalist", task="minigrid/Dynamic-Obstacles-8x8", episodes=5, seed=50)
+    assert result.success_rate == 1
+    assert result.repairs["0"] > 2 * result.repairs["1"]

@@ -7,6 +7,7 @@ agent: the same code with nothing to decompose.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -16,14 +17,14 @@ from hplan.control.execution import Execution
 from hplan.control.memory import together
 from hplan.control.no_progress import NoProgress
 from hplan.control.plan_tree import ROOT
-from hplan.control.plans import ControlConfig, LevelPlan, any_action, imagine_rest
+from hplan.control.plans import CHANGES, ControlConfig, LevelPlan, any_action, imagine_rest, works_for
 from hplan.control.retry import Retries
 from hplan.control.surprise import Surprise
 from hplan.control.top_down import TopDownPlanner
 from hplan.levels.calibration import Calibration
 from hplan.planning.constraints import NOTHING, Guard
 from hplan.planning.energy import Goal, reached
-from hplan.types import Planner, WorldModel, is_spelled
+from hplan.types import Planner, PlanResult, WorldModel, is_spelled
 
 Replan = Literal["surprise", "clock", "never"]
 
@@ -178,7 +179,7 @@ class Controller:
         leads to its goal. It is kept, and what is expected is brought up to date."""
         plan = self.execution.plans[0]
         if plan is None:
-            return False
+            return self._holds_by_itself(k, latents[k])
         at = plan.at + (k == 0)  # of level 0: after itself, every level finds it moved on
         if k and bool((plan.result.latents[at] == latents[0]).all()):  # it is where its plan has it
             if plan.result.reached:
@@ -186,7 +187,28 @@ class Controller:
             return plan.result.reached
         rest = imagine_rest(self.levels[0], plan, at, latents[0], self.guard.at(0))
         self.execution.count(rest.evaluations, plan.nodes[plan.at] if k == 0 else ROOT)
+        if not rest.reached and self._can_wait(plan, at, rest):
+            rest = replace(rest, latents=plan.result.latents[at:], energies=plan.result.energies[at:], reached=True)
         if not len(rest) or not rest.reached:
             return False
         self.execution.keep(k, None if k else rest, latents[k])
         return True
+
+    def _holds_by_itself(self, k: int, z: Tensor) -> bool:
+        """Whether the plan of level k, whose events are imagined again from z (*z), still leads to its goal, though
+        level 0 has to find another way to the first of them."""
+        if not self.levels[k].capabilities.events:
+            return False
+        own = self.execution.plans.under_way(k)
+        rest = imagine_rest(self.levels[k], own, own.at, z, self.guard.at(k))
+        self.execution.count(rest.evaluations, own.nodes[own.at])
+        if rest.reached:
+            own.renew(rest)
+            self.execution.keep(k, None, z)
+        return rest.reached
+
+    def _can_wait(self, plan: LevelPlan, at: int, rest: PlanResult) -> bool:
+        """Whether the first step of the `rest` of level 0's plan that would fail now is so far off that the world will
+        be another one by then: that many surprises away, as often as they came in this execution."""
+        works = works_for(self.levels[0], plan, at, rest, self.guard.at(0))
+        return bool(works) and plan.result.reached and works * self.surprise.rate >= CHANGES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from hplan.types import ARRIVED, Budget, Cause, Energy, PlanNode, PlanResult, St
 from hplan.validation import Count, NonNegative, Positive, Rate, Whole, validated
 
 LEAST = 64  # evaluations that a plan may spend, however much was spent before
+CHANGES = 3.0  # surprises that are to be expected before a step that would fail now: let it be until then
 RISKIER = 1.0  # nats by which a step may be less likely than planned
 TRIES = 64  # actions of which one that is allowed is looked for
 NEARBY = 2.0  # times as far off as the goal counts as met, is near it
@@ -75,6 +76,12 @@ class LevelPlan:
         """The next subgoal step begins, at z (*z)."""
         self.at, self.since, self.start, self.failures, self.duration = self.at + 1, step, z, 0, 0.0
         self.nearest, self.waited = math.inf, 0
+
+    def renew(self, rest: PlanResult) -> None:
+        """From the current subgoal step on, all is as in `rest`, which has the same macro-actions."""
+        done = self.result.latents[: self.at], self.result.energies[: self.at]
+        latents, energies = (torch.cat([*each]) for each in zip(done, (rest.latents, rest.energies), strict=True))
+        self.result = replace(self.result, latents=latents, energies=energies)
 
     def stalls(self, energy: float, patience: int) -> bool:
         """Whether so many macro-actions of the level below came no nearer to the end of the current subgoal step, of
@@ -138,6 +145,20 @@ def imagine_rest(
         # what was possible where it was planned may be out of the question where it is now
         reached &= bool((level.prior(latents[:-1]).gather(1, macros[:, None]) > NEVER).all())
     return PlanResult(macros, latents, energies, plan.result.costs[rest], reached, evaluations=evaluations)
+
+
+def works_for(level: WorldModel, plan: LevelPlan, at: int, rest: PlanResult, forbidden: StepCost | None = None) -> int:
+    """How many steps of the `rest` of a plan, as imagined from where it begins now, are possible, allowed and do what
+    they were planned to do. None, where latents change by and by: it does not matter there which step fails."""
+    if not level.capabilities.discrete or level.macro.kind != "discrete" or not len(rest):
+        return 0
+    start, end = rest.latents[:-1], rest.latents[1:]
+    before, after = plan.result.latents[at:-1], plan.result.latents[at + 1 :]
+    works = ((end == after) | (before == after)).flatten(1).all(1)
+    works &= level.prior(start).gather(1, rest.macros[:, None])[:, 0] > NEVER
+    if forbidden is not None:
+        works &= forbidden(start, end).isfinite()
+    return int(works.long().cumprod(0).sum())
 
 
 def _followed(level: WorldModel, planned: Tensor, macros: Tensor, z: Tensor) -> tuple[Tensor, int]:
