@@ -14,16 +14,16 @@ from hplan.types import ObservationSpec, UsageError
 
 _MOST_VALUES = 64  # of one symbol of an integer Box: more are measurements or pixels
 _MOST_COMBINATIONS = 4096  # of the features of a single cell
-_MOST_NUMBERS = 4096  # of a vector or a grid: more are images, and need an encoder of their own
+_MOST_NUMBERS = 4096  # of a vector: more are images, and need an encoder of their own
+_MOST_CELLS = 4096  # of a grid, whatever features they have
 _SMALLEST_IMAGE = 16  # pixels across: what is smaller is a grid of numbers
 _SMALLEST_PICTURE = 32  # of zeros and ones: what is smaller is a board
 _CHANNELS = 24  # of an image at the most: eight frames in colour
 SUPPORTED = (
     "Discrete, MultiDiscrete, MultiBinary, integer Box of shape (H, W) or (H, W, F) with at most "
-    f"{_MOST_VALUES} values, Box of at most {_MOST_NUMBERS} floats, images (Box of uint8 from 0 to 255, or of floats "
-    f"from 0 to 1, of shape (H, W, C) or (C, H, W), {_SMALLEST_IMAGE} pixels across or more; zeros and ones, "
-    f"{_SMALLEST_PICTURE} or more), "
-    "Dict and Tuple of all but images, GoalEnv's Dict"
+    f"{_MOST_VALUES} values and {_MOST_CELLS} cells, Box of at most {_MOST_NUMBERS} floats, images (Box of uint8 from "
+    f"0 to 255, or of floats from 0 to 1, of shape (H, W, C) or (C, H, W), {_SMALLEST_IMAGE} pixels across or more; "
+    f"zeros and ones, {_SMALLEST_PICTURE} or more), Dict and Tuple of all but images, GoalEnv's Dict"
 )
 
 _BOUNDS = "it holds numbers that are out of bounds"
@@ -42,7 +42,7 @@ def observations(space: spaces.Space, where: str) -> tuple[ObservationSpec, Enco
         return _image(space, channels)
     if counts is not None and counts.ndim <= 1 and counts.size:
         return _cell_or_row(counts.ravel(), lambda value: _numbered(space, counts, value))
-    if counts is not None and counts.ndim in (2, 3) and 0 < counts.size <= _MOST_NUMBERS:
+    if counts is not None and counts.ndim in (2, 3) and counts.size and math.prod(counts.shape[:2]) <= _MOST_CELLS:
         return _grid(space, counts)
     if isinstance(space, spaces.Box) and _are_measurements(space):
         return ObservationSpec("vector", (math.prod(space.shape),)), lambda value: _measured(space, value)

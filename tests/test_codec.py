@@ -51,6 +51,7 @@ SYMBOLS = [
     (spaces.Tuple([spaces.Discrete(3), spaces.Discrete(2)]), (1, 1, 2), (3, 2)),
     (spaces.Dict(a=spaces.Discrete(3), b=spaces.MultiBinary(2)), (1, 1, 3), (3, 2, 2)),
     (spaces.Dict(a=spaces.Dict(x=spaces.Discrete(3, start=2)), b=spaces.Tuple([LEVER])), (1, 1, 2), (3, 2)),
+    (spaces.Box(0, 10, (41, 41, 6), np.uint8), (41, 41, 6), (11,) * 6),  # larger than a vector may be
 ]
 VECTORS = [
     (spaces.Box(-1.0, 1.0, (4,)), 4),
