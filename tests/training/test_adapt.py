@@ -13,7 +13,9 @@ from gymnasium import spaces
 import hplan
 from hplan.levels.heads import uncertainty
 from hplan.play.play import load_play
+from hplan.registry import load_task, make_world
 from hplan.training import vectors
+from hplan.training.adapt import AgentPlay
 from hplan.types import NoSuccessWarning, UsageError
 
 pytestmark = pytest.mark.training
@@ -136,3 +138,14 @@ def test_an_agent_that_aims_for_success_learns_all_of_it_anew_from_where_it_has_
         hplan.adapt(run, tmp_path / "other", **options)
     other = hplan.adapt(run, tmp_path / "other", play_from=tmp_path / "play", **(options | {"rounds": 1}))
     assert other.after.success_rate == 1
+
+
+def test_what_the_world_hands_out_as_a_goal_is_what_it_practises_for() -> None:
+    env = make_world(load_task("ogbench/pointmaze-medium-navigate"))
+    player = AgentPlay(hplan.load("ogbench/pointmaze-medium-navigate"), env, np.random.default_rng(0))
+    for _ in range(2):
+        start = player.start()
+        assert start.goal is not None and len(player.act(start.observation, 0)) == env.codec.action_spec.size
+        tree = player.agent.tree
+        assert tree.root.label == "goal" and tree.root.evaluations > 0
+    env.close()
