@@ -17,7 +17,7 @@ from hplan.control.execution import Execution
 from hplan.control.memory import together
 from hplan.control.no_progress import NoProgress
 from hplan.control.plan_tree import ROOT
-from hplan.control.plans import CHANGES, ControlConfig, LevelPlan, any_action, imagine_rest, works_for
+from hplan.control.plans import ControlConfig, LevelPlan, any_action, imagine_rest, works_for
 from hplan.control.retry import Retries
 from hplan.control.surprise import Surprise
 from hplan.control.top_down import TopDownPlanner
@@ -211,4 +211,4 @@ class Controller:
         """Whether the first step of the `rest` of level 0's plan that would fail now is so far off that the world will
         be another one by then: that many surprises away, as often as they came in this execution."""
         works = works_for(self.levels[0], plan, at, rest, self.guard.at(0))
-        return bool(works) and plan.result.reached and works * self.surprise.rate >= CHANGES
+        return bool(works) and plan.result.reached and works * self.surprise.rate >= self.config.changes

@@ -14,7 +14,6 @@ from hplan.types import ARRIVED, Budget, Cause, Energy, PlanNode, PlanResult, St
 from hplan.validation import Count, NonNegative, Positive, Rate, Whole, validated
 
 LEAST = 64  # evaluations that a plan may spend, however much was spent before
-CHANGES = 3.0  # surprises that are to be expected before a step that would fail now: let it be until then
 RISKIER = 1.0  # nats by which a step may be less likely than planned
 TRIES = 64  # actions of which one that is allowed is looked for
 NEARBY = 2.0  # times as far off as the goal counts as met, is near it
@@ -43,6 +42,7 @@ class ControlConfig:
     failures: Count = 3
     subgoals: bool = True  # False, for ablation: level 0 plans alone, for what the goal costs at the top level
     margin: bool = True  # plans keep away from what is forbidden by the error of a prediction; False for ablation
+    changes: Positive = 3.0  # surprises to be expected before a step that would fail now: until then it is let be
     repairs_per_step: Whole = 8  # infeasible plans that one environment step may repair before it acts on what it has
 
 
