@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +163,10 @@ def _anew(agent: Agent, play: Play, run: Run, task: TaskConfig) -> Agent:
     stack = agent.stack
     specs = stack.codec.observation_spec, stack.codec.action_spec
     cutting = abstraction_of(task, specs, "auto", stack.train["settings"].get("encoder", "auto"))
-    settings = settings_of(task, specs, cutting, stack.train["settings"] | {"history": stack.history})
+    own = dict(stack.train["settings"])
+    if any(field.name == "history" for field in fields(cutting.Settings)):
+        own["history"] = stack.history
+    settings = settings_of(task, specs, cutting, own)
     if stack.paid or task.goal == "observation":  # as `learn` has it
         play = replace(play, success=torch.zeros_like(play.success))
     if not stack.paid:
