@@ -210,5 +210,7 @@ class Controller:
     def _can_wait(self, plan: LevelPlan, at: int, rest: PlanResult) -> bool:
         """Whether the first step of the `rest` of level 0's plan that would fail now is so far off that the world will
         be another one by then: that many surprises away, as often as they came in this execution."""
-        works = works_for(self.levels[0], plan, at, rest, self.guard.at(0))
-        return bool(works) and plan.result.reached and works * self.surprise.rate >= self.config.changes
+        rate, least = self.surprise.rate, self.config.changes
+        if not plan.result.reached or len(rest) * rate < least:  # not even its last step is
+            return False
+        return works_for(self.levels[0], plan, at, rest, self.guard.at(0)) * rate >= least
