@@ -1,4 +1,5 @@
-"""Processor time that an agent takes to plan, by layout: the first plan, the longest step, and the mean of all steps.
+"""Processor time that an agent takes to plan, by layout: the first plan, the longest step, the mean of all steps, and
+what of it all each level's planner takes.
 
     python experiments/gridworld/speed.py AGENT TASK --episodes 10 --seed 60 --json OUT
 
@@ -18,7 +19,25 @@ from hplan.agent import Agent
 from hplan.evaluation.episode import begin
 from hplan.files import write_atomically
 from hplan.registry import load_task, make_world
+from hplan.types import Planner, PlanResult
 from hplan.worlds.split import SplitEnv
+
+
+class Timed:
+    """A planner that counts the processor's milliseconds in it."""
+
+    def __init__(self, planner: Planner) -> None:
+        self.planner, self.ms = planner, 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.planner, name)
+
+    def plan(self, *given: Any, **options: Any) -> PlanResult:
+        began = time.process_time()
+        result = self.planner.plan(*given, **options)
+        self.ms += 1000 * (time.process_time() - began)
+        return result
+
 
 EPISODES = 1_000_000  # reset seeds of one evaluation seed, as in `hplan eval`
 
@@ -43,6 +62,8 @@ def main(arguments: list[str]) -> None:
 
 def measured(agent: Agent, env: SplitEnv, seed: int) -> dict[str, Any]:
     """One episode; times in milliseconds of the processor."""
+    planners = [Timed(each) for each in agent.planners]
+    agent.planners = tuple(planners)
     observation, _ = begin(agent, env, seed)
     times, success, over = [], False, False
     while not over:
@@ -52,8 +73,10 @@ def measured(agent: Agent, env: SplitEnv, seed: int) -> dict[str, Any]:
         observation, _, terminated, truncated, info = env.step(action)
         success, over = success or bool(info["success"]), terminated or truncated
     each = {"first": times[0], "longest": max(times), "mean": sum(times) / len(times)}
+    agent.planners = tuple(each.planner for each in planners)
     steps = {"seed": seed, "steps": len(times), "success": success, "evaluations": agent.evaluations}
-    return steps | {f"{name}_ms": round(value, 2) for name, value in each.items()}
+    shares = {"share": [round(each.ms / sum(times), 3) for each in planners]}  # of all the time, by level
+    return steps | {f"{name}_ms": round(value, 2) for name, value in each.items()} | shares
 
 
 if __name__ == "__main__":

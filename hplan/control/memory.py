@@ -170,13 +170,12 @@ class SubgoalRegion:
     _ways: dict[bytes, Tensor] = field(init=False, default_factory=dict, compare=False)  # out of it, of what was asked
 
     def __call__(self, z: Tensor, following: Tensor) -> Tensor:
-        lifted = self._lift(torch.cat([z, following]))
-        outside, left = self._off(lifted, self.start).chunk(2)
-        cost = torch.zeros(len(z), device=z.device)
+        lifted, cost = self._lift(following), torch.zeros(len(z), device=z.device)
+        left = self._off(lifted, self.start)
         if bool(left.any()):
-            out = lifted[len(z) :][left]
+            out, outside = lifted[left], self._off(self._lift(z[left]), self.start)
             cost[left] = torch.where(torch.stack([self._off(out, end) for end in self.ends]).all(0), torch.inf, 0.0)
-            for end in out[~outside[left]]:
+            for end in out[~outside]:
                 self._ways.setdefault(end.numpy(force=True).tobytes(), end)
         return cost
 

@@ -53,6 +53,12 @@ def test_leaps_between_episodes_are_no_steps() -> None:
     assert set(rounded(observations, torch.from_numpy(np.minimum(49 - TIME % 50, T - TIME)))) == {0}
 
 
+def test_what_no_episode_changes_is_no_step() -> None:
+    """The colour of a goal, say: 0 in some episodes and 1 in others."""
+    observations = torch.from_numpy((TIME // 50 % 2)[:, None].astype(np.float32))
+    assert not rounded(observations, torch.from_numpy(np.minimum(49 - TIME % 50, T - TIME)))
+
+
 class Clock(gymnasium.Env):
     """Seconds since 1970, which nothing brings back, and a walk of tiny steps. Values of a float64 Box, or of another.
 
