@@ -9,7 +9,7 @@ import hplan
 from hplan.registry import shipped_agents
 
 DEARER = 1.1  # times the stored evaluations per step: less is noise, more has a cause that somebody should name
-LEAST = 0.9  # solved by any agent that is shipped; in noise one has 9 of 10 or 10, as the processor rounds
+LEAST = 0.8  # solved by any agent that is shipped; in noise one more or less, as the processor rounds
 LESS = {"ogbench/powderworld-hard-play": 0.5}  # by an agent that is shipped for what it solves, which nobody else does
 RENEW = "python tests/golden/write.py"
 

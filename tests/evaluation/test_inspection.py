@@ -15,7 +15,7 @@ from hplan.evaluation.inspection import inspect, inspection_json
 from hplan.registry import load_task, shipped_agents
 from hplan.types import Inspection, UsageError
 
-STEPS = 1500
+STEPS = 800
 MAZE = "ogbench/pointmaze-medium-navigate"
 
 

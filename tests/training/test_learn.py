@@ -231,7 +231,7 @@ from hplan.levels.heads import success
 from hplan.training.learn import learn
 import sys
 success.STEPS = 20
-learn(two_doors(500), sys.argv[1])
+learn(two_doors(500), sys.argv[1], settings={"base_steps": 100, "above_steps": 50, "batch": 64})
 """
     paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     for threads in ("1", "2"):
