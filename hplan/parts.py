@@ -72,6 +72,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "success": {
         "vector": "hplan.levels.heads.success:VectorSuccess",
         "map": "hplan.levels.heads.success:MapSuccess",
+        "conjunction": "hplan.levels.heads.conjunction:Conjunction",
         "status": "hplan.levels.tables:StatusSuccess",
     },
     "compatibility": {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,19 +11,25 @@ from torch import Tensor
 from hplan.control.controller import Controller
 from hplan.levels.stack import Stack
 from hplan.planning.constraints import Guard
-from hplan.types import UsageError
+from hplan.types import SymbolWarning, UsageError
 
 
 class Session:
-    """`seen`: observations in canonical form, the newest first, as many as level 0 looks at."""
+    """`seen`: observations in canonical form, the newest first, as many as level 0 looks at. `told`: what was strange
+    in them, which is warned of once."""
 
     def __init__(self, here: Stack, controller: Controller, seen: tuple[np.ndarray, ...] = ()) -> None:
         self.here, self.controller, self.seen = here, controller, seen
+        self.told = set[object]()
 
     def act(self, observation: np.ndarray) -> tuple[tuple[Tensor, ...], Tensor]:
         """An observation in canonical form -> its latents, and the action."""
         self.seen = (observation, *self.seen)[: self.here.history]
         latents = self.here.encode(self.seen[0], self.seen[1:])
+        for what, text in getattr(self.here.levels[0].encoder, "strange", {}).items():
+            if what not in self.told:
+                self.told.add(what)
+                warnings.warn(text, SymbolWarning, stacklevel=4)
         guard = self.controller.guard
         if not self.controller.execution.step and (rules := broken(guard, self.here, *self.seen)):
             named = ", ".join(f"number {i + 1}" for i in rules)

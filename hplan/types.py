@@ -54,6 +54,10 @@ class MissionWarning(UserWarning):
     """A mission is unlike those that play met, or nobody reads missions: the message says which, and what is known."""
 
 
+class SymbolWarning(UserWarning):
+    """A map shows what play never did: the message says where and what, and what it is taken for."""
+
+
 class ForbiddenWarning(UserWarning):
     """A goal can only be had by breaking a constraint, as far as the agent knows: it stays with what is allowed."""
 
@@ -602,7 +606,7 @@ class LevelInspection:
     predicting no change). codes: kinds of macro-actions there are; codes_used: their perplexity in play, codes_seen:
     share of them that occurred. thresholds: of surprise, by look-ahead. false_alarms: (nominal rate, share of moments
     of this play above the threshold for it). probes: R2 of a linear probe, by factor. symptoms: of collapse, in words,
-    by figure. accuracies: (steps, share predicted exactly) by the action that changed symbols.
+    by figure. accuracies: (steps, share predicted exactly) by what a step did to symbols.
     """
 
     level: int

@@ -27,12 +27,13 @@ from hplan.types import (
     MissionWarning,
     NoSuccessWarning,
     PrecisionWarning,
+    SymbolWarning,
     UsageError,
 )
 from hplan.validation import near
 
 NEWS = (CollapseWarning, LateRewardWarning, NoSuccessWarning, PrecisionWarning)  # of play and training, for people
-ONCE = (ForbiddenWarning, MissionWarning)  # of episodes, of which every next one might say the same
+ONCE = (ForbiddenWarning, MissionWarning, SymbolWarning)  # of episodes, of which every next one might say the same
 LEARN, LOOK, MORE = "Learn and measure", "Look", "Play and experiments"
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")

@@ -26,7 +26,7 @@ from hplan.play.play import Play, load_play
 from hplan.play.record import play
 from hplan.training.calibrate import surprises
 from hplan.types import Inspection, LevelInspection, UsageError
-from hplan.worlds.factors import factor
+from hplan.worlds.factors import changes, factor
 
 STEPS = 20_000  # of play
 APART = 990_000  # added to the seed of play, so that it is no training run's
@@ -55,17 +55,20 @@ def inspect(
     factors = {name: torch.from_numpy(read(data.observations.numpy()))[rows] for name, read in readers.items()}
     layout = torch.unique(data.seeds, return_inverse=True)[1]
     held = (layout[data.episode] % 2 == 1)[rows]
+    shown, named = data.observations, changes(here)
     data = stack.seen(data)
     found = []
     for k, level in enumerate(stack.levels):
         latents = latents_of(level, data)
         features = _features(level, latents[rows])
+        taken = steps_of(level, data, latents)
         entry = _level(
-            steps_of(level, data, latents),
+            taken,
             rows,
             dict(zip(factors, probe_r2(features, list(factors.values()), held), strict=True)),
             calibration=stack.calibration[k],
             tolerance=stack.tolerance[k],
+            accuracies=taken.accuracies(shown, named),
         )
         data = data.with_latents(latents)
         found.append(entry)
@@ -103,7 +106,13 @@ def _play(task: TaskConfig, steps: int, seed: int, progress: Progress | None) ->
 
 
 def _level(
-    steps: Steps, rows: Tensor, probes: dict[str, float], *, calibration: Calibration, tolerance: float
+    steps: Steps,
+    rows: Tensor,
+    probes: dict[str, float],
+    *,
+    calibration: Calibration,
+    tolerance: float,
+    accuracies: dict[str, tuple[int, float]],
 ) -> LevelInspection:
     level, data, z = steps.level, steps.play, steps.latents[rows]
     health = examine(level, z, lambda sample: steps.at(rows[sample]))
@@ -137,7 +146,7 @@ def _level(
         succeeds=level.success is not None,
         probes=probes,
         symptoms=health.symptoms,
-        accuracies=steps.accuracies(),
+        accuracies=accuracies,
     )
 
 

@@ -164,6 +164,16 @@ class LocalWindow(nn.Module):
         change = self.change(h).view(len(z), 3, 3, -1)
         return level.space.unit(before + change * self.touched(z, at, macro)[..., None])
 
+    def touched_cells(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
+        """(B, H, W), (B,) -> (B, H, W) bool: which cells of a map a step may change."""
+        at, radius = self.centre(level, z, macro), self.radius
+        maps, around = framed(z, at, radius, outside=0)
+        found = np.zeros(maps.shape, bool)
+        taken = self._in_the_map()[1][self._token(z, at).numpy(force=True), macro.numpy(force=True)]
+        np.put_along_axis(found, around, taken, 1)
+        inside = found.reshape(len(z), z.shape[1] + 2 * radius, -1)[:, radius:-radius, radius:-radius]
+        return torch.from_numpy(np.ascontiguousarray(inside)).to(z.device)
+
     def touched(self, z: Tensor, at: Tensor, macro: Tensor) -> Tensor:
         """(B, H, W), (B,), (B,) -> (B, 3, 3) bool: which of the cells around `at`, as the mover sees them, a step may
         change."""

@@ -124,10 +124,16 @@ class OneHotEncoder(nn.Module):
         super().__init__()
         self.register_buffer("offsets", torch.tensor([0, *cardinalities[:-1]]).cumsum(0), persistent=False)
         self.register_buffer("highest", torch.tensor(cardinalities) - 1, persistent=False)
-        self.dimensions, self.values = len(inputs), sum(cardinalities)
+        self.inputs, self.dimensions, self.values = tuple(inputs), len(inputs), sum(cardinalities)
         self.network = mlp(self.values * prod(inputs[:-1]), hidden, latent)
 
     def forward(self, symbols: Tensor) -> Tensor:
+        """Raises UsageError for a map of another size: a network has as many inputs as it has."""
+        if (shape := tuple(symbols.shape[-self.dimensions :])) != self.inputs:
+            raise UsageError(
+                f"an observation of shape {shape}, and encoder 'one-hot' reads shape {self.inputs} alone: act in "
+                "layouts of one size, or train with the encoder 'cells', which reads any"
+            )
         which = torch.minimum(symbols.long(), self.highest) + self.offsets
         return self.network(F.one_hot(which, self.values).sum(-2).float().flatten(-self.dimensions))
 
@@ -202,7 +208,8 @@ class CellEncoder(nn.Module):
 
     `cells` (V, F - M) are the kinds of ground and `tokens` (T, M) those of the mover, whose features are `mover` (M,),
     the first token nothing; with no such features T = 1. `varying`: features that have a code, () for all; without a
-    mover all have one together. A cell that is neither is the one with the nearest code.
+    mover all have one together. A cell that is neither is the one with the nearest code. `strange`: what was so in the
+    latest maps (B, H, W, F), or had not one mover, in words; by what it was.
     """
 
     cells: Tensor
@@ -232,21 +239,40 @@ class CellEncoder(nn.Module):
 
         self.ground_codes = codes(self.ground) if mover else JointCodes(cardinalities, latent, hidden)
         self.token_codes = codes(self.mover) if mover else None
+        self.strange: dict[object, str] = {}
 
     def forward(self, cells: Tensor) -> Tensor:
-        cells = cells.long()
-        found = _looked_up(cells[..., self.ground], self.cells, self.ground_codes)
+        cells, self.strange = cells.long(), {}
+        found = self._looked_up(cells, self.ground, self.cells, self.ground_codes)
         if self.token_codes is None:
             return found
-        return found * len(self.tokens) + _looked_up(cells[..., self.mover], self.tokens, self.token_codes)
+        token = self._looked_up(cells, self.mover, self.tokens, self.token_codes)
+        count = (token > 0).flatten(1).sum(1)
+        if bool((count != 1).any()):
+            wrong = int(count[count != 1][0])
+            self.strange[wrong] = f"a map shows {wrong or 'no'} movers, where play always showed one"
+        return found * len(self.tokens) + token
+
+    def _looked_up(self, cells: Tensor, features: list[int], known: Tensor, codes: FeatureCodes | JointCodes) -> Tensor:
+        """Some features of cells (..., F) -> (...): which row of `known` they are, or has the nearest code."""
+        asked = cells[..., features]
+        found, strange = _looked_up(asked, known, codes)
+        for place in strange.nonzero().tolist() if bool(strange.any()) else ():
+            seen, taken = (tuple(each[tuple(place)].tolist()) for each in (asked, known[found]))
+            which, at = ", ".join(map(str, features)), ", ".join(map(str, place[-2:]))
+            self.strange.setdefault(
+                seen, f"cell ({at}) shows {seen} in features {which}, which play never met; it is taken for {taken}"
+            )
+        return found
 
     def codes(self) -> tuple[Tensor, Tensor | None]:
         """(V, latent) and (T, latent): what it says of the vocabulary now; differentiable."""
         return self.ground_codes(self.cells), None if self.token_codes is None else self.token_codes(self.tokens)
 
 
-def _looked_up(features: Tensor, known: Tensor, codes: FeatureCodes | JointCodes) -> Tensor:
-    """Features (..., F) -> (...): which row of `known` (V, F) they are, or has the nearest code."""
+def _looked_up(features: Tensor, known: Tensor, codes: FeatureCodes | JointCodes) -> tuple[Tensor, Tensor]:
+    """Features (..., F) -> (...): which row of `known` (V, F) they are, or has the nearest code; and (...) bool, where
+    it is none of them."""
     weights = torch.cumprod(torch.cat([torch.ones(1, dtype=torch.long), codes.highest[:-1] + 1]), 0)
     flat, order = (known @ weights).sort()
     asked = torch.minimum(features, codes.highest) @ weights
@@ -254,7 +280,7 @@ def _looked_up(features: Tensor, known: Tensor, codes: FeatureCodes | JointCodes
     found, strange = order[at], flat[at] != asked
     if bool(strange.any()):
         found[strange] = (codes(features[strange]) @ codes(known).T).argmax(-1)
-    return found
+    return found, strange
 
 
 class SlowSymbols(nn.Module):

@@ -190,7 +190,8 @@ class ReachEvents(nn.Module):
     """Events of a `ReachMap`: (type, cell) pairs. edits (types, 4): the ground of the cell before and after, and what
     is carried before and after. enters (types,): the mover is in the cell afterwards. faces (2, P, N): in which pose,
     at which of `offsets` (N, 2) from the mover to the cell, play showed events that do not enter it and such that do.
-    group (types,): types of one group are ways in which the same may end, and chance (types,) how often it ends so."""
+    group (types,): types of one group are ways in which the same may end, and chance (types,) how often it ends so.
+    spoils (types, grounds) bool: kinds of ground that must be nowhere, or it ends in failure; where play shows any."""
 
     edits: Tensor
     enters: Tensor
@@ -198,8 +199,10 @@ class ReachEvents(nn.Module):
     offsets: Tensor
     group: Tensor
     chance: Tensor
+    spoils: Tensor
 
-    def __init__(self, *, types: int, offsets: int, poses: int) -> None:
+    def __init__(self, *, types: int, offsets: int, poses: int, grounds: int = 0) -> None:
+        """`grounds`: kinds of ground, where some spoil events; else 0."""
         super().__init__()
         self.spec = MacroSpec("discrete", types, pointed=True)
         self.register_buffer("edits", torch.zeros(types, 4, dtype=torch.long))
@@ -208,6 +211,9 @@ class ReachEvents(nn.Module):
         self.register_buffer("offsets", torch.zeros(offsets, 2, dtype=torch.long))
         self.register_buffer("group", torch.arange(types))
         self.register_buffer("chance", torch.ones(types))
+        self.spoiling = bool(grounds)
+        if grounds:
+            self.register_buffer("spoils", torch.zeros(types, grounds, dtype=torch.bool))
         self._doors: dict[torch.Size, np.ndarray] = {}
 
     @property
@@ -237,6 +243,13 @@ class ReachEvents(nn.Module):
         steps = _within(reach, places)
         nearest, rows = steps.argmin(1), np.arange(len(reach))
         return places[rows, nearest], steps[rows, nearest]
+
+    def spoiled(self, ground: np.ndarray) -> np.ndarray:
+        """(B, cells) -> (B, types) bool: which types would end in failure, for what is somewhere in the map."""
+        spoils = self.spoils.numpy(force=True)
+        there = np.zeros((len(ground), spoils.shape[1]), bool)
+        np.put_along_axis(there, ground, True, 1)
+        return there @ spoils.T
 
     def steps(self, level: Level, z: Tensor, macro: Tensor) -> Tensor:
         """(B, H, W), (B,) -> (B,): environment steps that possible events take, those to where they are done from, and
@@ -344,6 +357,9 @@ class PossibleEvents(nn.Module):
             types = table[symbols[rows, cells]]
             which, slot = (types >= 0).nonzero()
             rows, cells, types = rows[which], cells[which], types[which, slot]
+            if events.spoiling:
+                fine = ~events.spoiled(ground)[rows, types]
+                rows, cells, types = rows[fine], cells[fine], types[fine]
             found.append((rows, types * count + cells, (near[rows, cells] + 1) / chance.numpy(force=True)[types]))
         rows, macros, steps = (torch.from_numpy(np.concatenate(each)).to(z.device) for each in zip(*found, strict=True))
         return rows, macros, steps.float()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 
 CHAINS = 256  # of steps that an error is measured on
 JUDGED = 1024  # steps of one kind of change whose predictions are looked at
-NOTHING = "nothing changes"
+NOTHING, ELSEWHERE = "nothing changes", "elsewhere, by itself"
+Named = Callable[[np.ndarray, np.ndarray], list[str]]  # features of cells (K, F) before and after: what became of each
 CHUNK = 512  # rows that are encoded at once
 
 
@@ -53,25 +56,61 @@ class Steps:
         z, true = here.predict(z, self.macros[at]), self.latents[self.end[at]]
         return horizon, float(self.level.distance(z, true).mean()), float(self.level.distance(start, true).mean())
 
-    def accuracies(self) -> dict[str, tuple[int, float]]:
-        """By name of the environment's action that ended a step: how many steps changed the latent so, and the share of
-        them that is predicted exactly. `NOTHING`: of steps that changed nothing. Empty but for symbols."""
+    def accuracies(self, shown: Tensor | None = None, named: Named | None = None) -> dict[str, tuple[int, float]]:
+        """By what a step did: how many did so, and the share of them that is predicted exactly. Empty but for symbols.
+
+        What it did is named by the environment's action that ended it, or as `named` says of the cell that changed, in
+        observations `shown` (N, H, W, F). `NOTHING`: steps that changed nothing. `ELSEWHERE`: changes that no step of
+        the agent makes, as of things that move by themselves; they count nowhere else."""
         actions = self.play.action_spec
         if not self.level.capabilities.discrete or actions.kind != "discrete" or not len(self.begin):
             return {}
         known = torch.nonzero(self.follows >= 1)[:, 0]
         before, after = self.latents[self.begin[known]], self.latents[self.end[known]]
-        group = self.play.actions[self.end[known] - 1] + 1
-        group = torch.where((before != after).flatten(1).any(1), group, 0)
+        changed, own = before != after, self._own(before, after, self.macros[known])
+        did, aside = ((changed & cells).flatten(1).any(1) for cells in (own, ~own))
+        group = torch.where(did, self.play.actions[self.end[known] - 1] + 1, 0)
+        names = [NOTHING, *(actions.names or (f"action {kind}" for kind in range(actions.size)))]
+        if named is not None and shown is not None:
+            tokens = getattr(self.level.space, "tokens", 1)
+            ground = (before // tokens != after // tokens) & own
+            rows = torch.nonzero(ground.flatten(1).any(1))[:, 0]
+            cell = ground[rows].flatten(1).long().argmax(1)
+            ends = [
+                shown[at[known[rows]]].flatten(1, 2)[torch.arange(len(rows)), cell] for at in (self.begin, self.end)
+            ]
+            for row, name in zip(rows.tolist(), named(*(each.numpy() for each in ends)), strict=True):
+                if name:
+                    names += [name] if name not in names else []
+                    group[row] = names.index(name)
         found = {}
         for kind in group.unique().tolist():
-            own = torch.nonzero(group == kind)[:, 0]
-            some = own[:: max(len(own) // JUDGED, 1)]
-            predicted = self.at(self.begin[known[some]]).predict(before[some], self.macros[known[some]])
-            right = self.level.distance(predicted, after[some]) == 0
-            name = NOTHING if kind == 0 else actions.names[kind - 1] if actions.names else f"action {kind - 1}"
-            found[name] = (len(own), float(right.float().mean()))
+            found[names[kind]] = self._exact(known, torch.nonzero(group == kind)[:, 0], own)
+        if bool(aside.any()):
+            found[ELSEWHERE] = self._exact(known, torch.nonzero(aside)[:, 0], ~own)
         return found
+
+    def _exact(self, known: Tensor, rows: Tensor, judged: Tensor) -> tuple[int, float]:
+        """Of steps `rows` of those `known`: how many, and the share predicted exactly in the cells judged (K, H, W)."""
+        some = rows[:: max(len(rows) // JUDGED, 1)]
+        begin, end = self.begin[known[some]], self.end[known[some]]
+        before, after = self.latents[begin], self.latents[end]
+        predicted = self.at(begin).predict(before, self.macros[known[some]])
+        right = self.level.distance(torch.where(judged[some], predicted, after), after) == 0
+        return len(rows), float(right.float().mean())
+
+    def _own(self, before: Tensor, after: Tensor, macros: Tensor) -> Tensor:
+        """(K, H, W) bool: cells that these steps themselves may have changed, as far as the level knows."""
+        level, tokens = self.level, getattr(self.level.space, "tokens", 1)
+        if level.macro.pointed:
+            cells = torch.zeros_like(before, dtype=torch.bool).flatten(1)
+            cells.scatter_(1, (macros % cells.shape[1])[:, None], True)
+            there = torch.zeros_like(before, dtype=torch.bool)
+            if tokens > 1:
+                there = (before % tokens > 0) | (after % tokens > 0)
+            return cells.view_as(before) | there
+        touched = getattr(level.dynamics, "touched_cells", None)
+        return torch.ones_like(before, dtype=torch.bool) if touched is None else touched(level, before, macros)
 
 
 def latents_of(level: Level, play: Play) -> Tensor:

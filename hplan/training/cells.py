@@ -13,7 +13,7 @@ from hplan.levels.level import Level
 from hplan.levels.stage import Loss, Stage, Stages
 from hplan.objectives.criterion import Criterion
 from hplan.play.play import Play
-from hplan.training.mover import Mover
+from hplan.training.mover import Mover, Spoilers
 from hplan.training.symbols import (
     CHUNK,
     DECIDED,
@@ -39,7 +39,8 @@ WIDTH = 4  # times wider is a network over a window than one over each cell
 
 class CellLevel:
     """The part of `hplan.training.events.Events` that makes level 0. settings: `EventSettings`; maps (N, H, W) of play
-    in terms of the vocabulary; starts (K,): rows with a successor; mover: where play shows one."""
+    in terms of the vocabulary; starts (K,): rows with a successor; mover: where play shows one; spoilers: what makes
+    its steps fail from afar."""
 
     settings: Any
     play: Play
@@ -47,6 +48,7 @@ class CellLevel:
     maps: Tensor
     starts: Tensor
     mover: Mover | None
+    spoilers: Spoilers | None = None
     tiles: Tiles | None
     history: int
     facts: dict[str, Any]
@@ -249,6 +251,11 @@ class CellLevel:
 
     @cached_property
     def _failed(self) -> Tensor:
+        """(N,) bool: as `_ended_badly`, where what is around the mover may tell; not where a level above knows why."""
+        return self._ended_badly if self.spoilers is None else self._ended_badly & ~self.spoilers.explained
+
+    @cached_property
+    def _ended_badly(self) -> Tensor:
         """(N,) bool: the step from this row ended the episode without success. Where play never succeeded, who knows
         what an end means: none."""
         play = self.play

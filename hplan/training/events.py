@@ -44,7 +44,7 @@ from hplan.play.play import Play
 from hplan.training.cells import CellLevel
 from hplan.training.counting import are_variables, table_level
 from hplan.training.history import history_of
-from hplan.training.mover import Mover, reach_level
+from hplan.training.mover import Mover, Spoilers, reach_level
 from hplan.training.mover import wanted_stride as reach_stride
 from hplan.training.symbols import (
     EventSteps,
@@ -120,6 +120,8 @@ class Events(CellLevel):
             self.mover = Mover.of(self.vocabulary.tokens, self.maps, self.starts)
             self.vocabulary = replace(self.vocabulary, tokens=self.mover.tokens)
             self.maps = self.maps // shown * len(self.mover.tokens) + self.maps % shown
+            if self.reaches and count != 1:
+                self.spoilers = Spoilers.of(self.maps, len(self.mover.tokens), self.mover.steps, self._ended_badly)
         self.pairs: Pairs | None = None
         self.slow: SlowEncoder | None = None
         self.gaps: list[Gap] = []
@@ -156,7 +158,13 @@ class Events(CellLevel):
             torch.manual_seed(self.seed)
             return self._base()
         if self.reaches:
-            return self._reach(stack[0]) if len(stack) == 1 != self.count else None
+            level = self._reach(stack[0]) if len(stack) == 1 != self.count else None
+            if level is None and (self.count or 1) > len(stack):
+                raise UsageError(
+                    f"--levels {self.count}: play shows no event, nothing but the mover ever changed: choose 1 or "
+                    "auto, or play more (--steps)"
+                )
+            return level
         if not self.gaps:
             return None
         assert self.pairs is not None and self.slow is not None
@@ -207,7 +215,7 @@ class Events(CellLevel):
     def _reach(self, base: Level) -> Level | None:
         torch.manual_seed(self.seed + 1)
         assert self.mover is not None
-        found = reach_level(base, self.mover, self.maps, self.play, self.settings.hidden // 2)
+        found = reach_level(base, self.mover, self.maps, self.play, self.settings.hidden // 2, self.spoilers)
         if found is None:
             return None
         level, self.maps = found

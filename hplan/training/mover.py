@@ -13,6 +13,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from hplan.levels.heads.conjunction import looked_at, present
+from hplan.levels.heads.missions import CHANCE
 from hplan.levels.level import Level
 from hplan.levels.reach import FAR, ReachMap, what_happened
 from hplan.play.play import Play
@@ -24,6 +26,7 @@ USUAL = 0.01  # share of the mover's steps from a pose that a move has to have
 OFTEN = 2  # times that play went on from a kind of ground
 SOLVES = 0.5  # share of entries into a kind of ground that succeed, from which to enter it is an event
 QUARTERS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, and what a quarter turn each makes up
+FEW = 3  # changes that failed, and that did not, from which what is elsewhere is looked at
 TRIED = 500  # events that tell how long a step is
 
 
@@ -151,7 +154,55 @@ class Mover:
         return found[self.poses]
 
 
-def reach_level(below: Level, mover: Mover, maps: Tensor, play: Play, hidden: int) -> tuple[Level, Tensor] | None:
+@dataclass(frozen=True)
+class Spoilers:
+    """What makes a change of one cell end an episode without success, wherever in the map it is. changes (K, 2): the
+    ground of the cell before and after; grounds (K, G) bool: kinds of ground of which none may be there; explained (N,)
+    bool: rows of play whose step failed so."""
+
+    changes: Tensor
+    grounds: Tensor
+    explained: Tensor
+
+    @classmethod
+    def of(cls, maps: Tensor, tokens: int, steps: MoverSteps, failed: Tensor) -> Spoilers:
+        """maps (N, H, W) of symbols, ground * tokens + token; failed (N,) bool. A kind of ground spoils a change if it
+        is in maps where that failed, and in none where it did not; as counted, where both came a few times."""
+        rows, single, kinds = steps.rows[~steps.still], list[Tensor](), int(maps.max()) // tokens + 1
+        for some in rows.split(CHUNK):
+            before, after = (maps[at].flatten(1) // tokens for at in (some, some + 1))
+            cell = (before != after).long().argmax(1, keepdim=True)
+            own = torch.cat([before.gather(1, cell), after.gather(1, cell)], 1)
+            single.append(torch.where((before != after).sum(1, keepdim=True) == 1, own, -1))
+        change, explained = torch.cat([torch.zeros(0, 2, dtype=torch.long), *single]), torch.zeros_like(failed)
+        found: list[tuple[Tensor, Tensor]] = []
+        for kind in change[failed[rows]].unique(dim=0) if len(rows) else ():
+            own = rows[(change == kind).all(1)]
+            bad, good = own[failed[own]], own[~failed[own]]
+            if min(len(bad), len(good)) < FEW or int(kind[0]) < 0:
+                continue
+            there, elsewhere = (present(maps[looked_at(some)] // tokens, kinds) for some in (bad, good))
+            tells = there.any(0) & (elsewhere.float().mean(0) <= CHANCE / kinds)
+            told = there[:, tells].any(1)
+            if float(told.float().mean()) >= 1 - CHANCE:
+                found.append((kind, tells))
+                explained[bad] = True
+        if not found:
+            return cls(torch.zeros(0, 2, dtype=torch.long), torch.zeros(0, kinds, dtype=torch.bool), explained)
+        changes, grounds = (torch.stack(each) for each in zip(*found, strict=True))
+        return cls(changes, grounds, explained)
+
+    def of_types(self, edits: Tensor, grounds: int) -> Tensor:
+        """(types, G) bool: what spoils events of these edits (types, 5)."""
+        spoiled = torch.zeros(len(edits), grounds, dtype=torch.bool)
+        for change, kinds in zip(self.changes, self.grounds, strict=True):
+            spoiled[(edits[:, :2] == change).all(1) & (edits[:, 4] == 0), : len(kinds)] |= kinds
+        return spoiled
+
+
+def reach_level(
+    below: Level, mover: Mover, maps: Tensor, play: Play, hidden: int, spoilers: Spoilers | None = None
+) -> tuple[Level, Tensor] | None:
     """The level of events above `below`, whose maps (N, H, W) of play have a mover, and its own maps of play. Its
     success head alone is not trained. None where play shows no event."""
     steps, holds, poses = mover.steps, mover.holds, mover.poses
@@ -176,6 +227,7 @@ def reach_level(below: Level, mover: Mover, maps: Tensor, play: Play, hidden: in
     found = _events(space, own, steps, play.actions, below.encoder.cells, mover.held)
     if found is None:
         return None
+    spoils = spoilers.of_types(found.edits, grounds) if spoilers and len(spoilers.changes) else None
     level = Level(
         index=below.index + 1,
         parts={
@@ -189,6 +241,7 @@ def reach_level(below: Level, mover: Mover, maps: Tensor, play: Play, hidden: in
                 "types": len(found.edits),
                 "offsets": len(found.offsets),
                 "poses": found.faces.shape[1],
+                "grounds": 0 if spoils is None else grounds,
             },
         },
     )
@@ -201,6 +254,8 @@ def reach_level(below: Level, mover: Mover, maps: Tensor, play: Play, hidden: in
     events.offsets.copy_(found.offsets)
     events.group.copy_(found.group)
     events.chance.copy_(found.chance)
+    if spoils is not None:
+        events.spoils.copy_(spoils)
     return level, own
 
 

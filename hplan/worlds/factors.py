@@ -13,6 +13,8 @@ from hplan.types import ObservationSpec, UsageError
 
 WALL, DOOR, LAVA = 2, 4, 9  # MiniGrid's numbers of objects, and of a door's states
 OPEN, CLOSED, LOCKED = 0, 1, 2
+BOX = 7
+DOORS = {(CLOSED, OPEN): "open", (OPEN, CLOSED): "close", (LOCKED, OPEN): "unlock"}
 FEATURES = 6  # of a cell in the view `symbols`
 ROOM = 4.0  # units across a cell of OGBench's mazes
 
@@ -27,6 +29,19 @@ def factor(name: str, spec: ObservationSpec) -> Factor:
         there = f"known are {', '.join(known)}" if known else "there are none; remove `probes` from the task"
         raise UsageError(f"probes: {name!r} is no factor of {spec.kind} {spec.shape}; {there}")
     return known[name]
+
+
+def changes(spec: ObservationSpec) -> Callable[[np.ndarray, np.ndarray], list[str]] | None:
+    """What became of cells, in the world's own words, for reports: features (K, F) before and after -> "" where the
+    agent's action says it all. None for observations that nothing is known of."""
+    return _became if spec.kind == "symbols" and spec.shape[-1] == FEATURES else None
+
+
+def _became(before: np.ndarray, after: np.ndarray) -> list[str]:
+    return [
+        DOORS.get((old[2], new[2]), "") if old[0] == new[0] == DOOR else "open a box" if old[0] == BOX != new[0] else ""
+        for old, new in zip(before.tolist(), after.tolist(), strict=True)
+    ]
 
 
 def _agent(grids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from levels.plays import play_of
 from levels.small_levels import CELLS, GRID, cells_level, events_level, vector_stack
 
-from hplan.levels.steps import NOTHING, latents_of, steps_of
+from hplan.levels.steps import ELSEWHERE, NOTHING, latents_of, steps_of
 from hplan.play.play import Play
 
 REMAINING = torch.tensor([6, 5, 4, 3, 2, 1, 0, 3, 2, 1, 0])  # steps of two episodes, of 6 and of 3
@@ -67,6 +68,25 @@ def test_accuracies_are_told_by_what_changed_symbols() -> None:
     above = data.with_latents(latents_of(level, data))
     upper = events_level(level)
     assert sum(count for count, _ in steps_of(upper, above, latents_of(upper, above)).accuracies().values()) == 5
+
+
+@torch.no_grad()
+def test_what_became_of_a_cell_has_a_name_and_what_moves_by_itself_is_apart() -> None:
+    data, level = grids(), cells_level()
+    steps = steps_of(level, data, latents_of(level, data))
+
+    def named(before: np.ndarray, after: np.ndarray) -> list[str]:
+        return ["open" if (old, new) == (0, 2) else "" for old, new in zip(before[:, 0], after[:, 0], strict=True)]
+
+    cells = torch.zeros(11, 4, 5, 2, dtype=torch.long)
+    cells[:, 2, 3, 0] = torch.tensor([0, 0, 2, 2, 4, 4, 0, 0, 2, 0, 2])
+    found = steps.accuracies(cells, named)
+    assert found["open"][0] == 3 and found[NOTHING][0] == 3 and sum(count for count, _ in found.values()) == 9
+    near = torch.zeros(9, 4, 5, dtype=torch.bool)
+    near[:, 0] = True
+    level.dynamics.touched_cells = lambda *_: near  # as if it could only change the first row
+    found = steps.accuracies()
+    assert found[NOTHING][0] == 9 and found[ELSEWHERE][0] == 6, "six changes, all of them elsewhere"
 
 
 @torch.no_grad()

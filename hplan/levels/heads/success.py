@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp
+from hplan.levels.heads.conjunction import conjunction
 from hplan.levels.heads.missions import BATCH, LOOKED, Asked, decisive, with_code
 from hplan.levels.stage import Curve, Loss, Stage, Stages, stage_seed
 
@@ -197,6 +198,13 @@ def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: T
             ground, channels = level.space.ground_channels, level.space.channels
             reads = {(True, False): (0, ground), (False, True): (ground, channels), (True, True): ()}[found[0]]
             options |= {"beside": beside, "reads": reads}
+        if found is None and stop is None and (several := conjunction(level.space, latents, positive, negative)):
+            conditions, symbols = several[0].shape
+            level.parts["success"] = {"kind": "conjunction", "conditions": conditions, "symbols": symbols}
+            head = level.made_anew("success")
+            head.kinds.copy_(several[0])
+            head.somewhere.copy_(several[1])
+            return
     if beside and level.index:  # where exactly the mover is, levels of events do not plan
         level.success_head = None
         return
