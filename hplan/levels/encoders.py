@@ -247,7 +247,7 @@ class CellEncoder(nn.Module):
         if self.token_codes is None:
             return found
         token = self._looked_up(cells, self.mover, self.tokens, self.token_codes)
-        count = (token > 0).flatten(1).sum(1)
+        count = (token > 0).flatten(1).sum(1) if token.ndim > 2 else token[:0]  # of maps alone
         if bool((count != 1).any()):
             wrong = int(count[count != 1][0])
             self.strange[wrong] = f"a map shows {wrong or 'no'} movers, where play always showed one"
