@@ -247,7 +247,7 @@ class CellEncoder(nn.Module):
         if self.token_codes is None:
             return found
         token = self._looked_up(cells, self.mover, self.tokens, self.token_codes)
-        count = (token > 0).flatten(1).sum(1) if token.ndim > 2 else token[:0]  # of maps alone
+        count = (token > 0).flatten(1).sum(1) if token.ndim > 2 else torch.ones(1)  # of maps alone
         if bool((count != 1).any()):
             wrong = int(count[count != 1][0])
             self.strange[wrong] = f"a map shows {wrong or 'no'} movers, where play always showed one"
@@ -257,12 +257,14 @@ class CellEncoder(nn.Module):
         """Some features of cells (..., F) -> (...): which row of `known` they are, or has the nearest code."""
         asked = cells[..., features]
         found, strange = _looked_up(asked, known, codes)
-        for place in strange.nonzero().tolist() if bool(strange.any()) else ():
-            seen, taken = (tuple(each[tuple(place)].tolist()) for each in (asked, known[found]))
-            which, at = ", ".join(map(str, features)), ", ".join(map(str, place[-2:]))
-            self.strange.setdefault(
-                seen, f"cell ({at}) shows {seen} in features {which}, which play never met; it is taken for {taken}"
-            )
+        for place in strange.nonzero().tolist() if strange.ndim > 1 and bool(strange.any()) else ():
+            seen = tuple(asked[tuple(place)].tolist())
+            if seen not in self.strange:
+                which, at = ", ".join(map(str, features)), ", ".join(map(str, place[-2:]))
+                taken = tuple(known[found[tuple(place)]].tolist())
+                self.strange[seen] = (
+                    f"cell ({at}) shows {seen} in features {which}, which play never met; it is taken for {taken}"
+                )
         return found
 
     def codes(self) -> tuple[Tensor, Tensor | None]:
