@@ -19,6 +19,8 @@ NEIGHBOURS, ALIKE = 10, 0.8  # steps that are compared, and share of them that e
 LIKE = 0.5  # of the length of a change: another one that is no farther from it is like it
 KNOWN = 200_000  # steps of play, at the most, among which neighbours are looked for
 CHUNK = 256
+MOST = 0.99  # share of the steps that are ordinary ones
+LOOKED_AT = 1_000_000  # that tell it, at the most: as many as a quantile takes
 
 
 @torch.no_grad()
@@ -46,3 +48,14 @@ def repeatable(play: Play) -> Tensor:
         like = (change[near] - change[part, None]).norm(dim=2) <= LIKE * size[part, None]
         found.append(part[like.float().mean(1) >= ALIKE])
     return rows[torch.cat(found)]
+
+
+@torch.no_grad()
+def ordinary(play: Play) -> Tensor:
+    """(N,) bool: rows from which what level 0 reads changes no more than in most steps: no leap, whatever follows."""
+    rows, seen = play.starts(1), play.below.flatten(1).float()
+    change = (seen[rows + 1] - seen[rows]) / seen.std(0).clamp(min=torch.finfo(torch.float32).tiny)
+    size, found = change.norm(dim=1), torch.zeros(len(play), dtype=torch.bool)
+    if len(rows):
+        found[rows] = size <= size[:: max(len(size) // LOOKED_AT, 1)].quantile(MOST)
+    return found

@@ -23,7 +23,7 @@ from hplan.objectives.welsch import trust
 from hplan.objectives.whole_batch import own_rows, whole_batch
 from hplan.parts import find
 from hplan.play.play import Play
-from hplan.training.chance import repeatable
+from hplan.training.chance import ordinary, repeatable
 from hplan.training.train import History, Ratio
 from hplan.types import ActionSpec, ObservationSpec
 from hplan.validation import Count, Integer, NonNegative, Number, validated
@@ -207,7 +207,7 @@ def level_stages(
         rows = rows if labels is None else rows[labels[rows]]
         if hasattr(level.encoder, "measure"):
             level.encoder.measure(play.below)
-        seen, rarest = _comparable(play.below), RAREST_OBSERVED
+        seen, rarest = standardised(play.below.flatten(1).float()), RAREST_OBSERVED
     else:
         moved = moving(play, stride)
         rows = rows[torch.stack([moved[rows + i * stride] for i in range(rollout)]).all(0)]
@@ -218,6 +218,7 @@ def level_stages(
         conditioning.measure(layouts.places)
     criterion = Criterion(settings.objective, level.space.size, level.encoder)
     certain, rare = torch.zeros(len(play), dtype=torch.bool), rows[:0]
+    close = ordinary(play) if level.index == 0 and play.observation_spec.kind == "image" else None
     if level.index == 0 and play.observation_spec.kind == "vector":
         rare = repeatable(play)
         certain[rare] = True
@@ -234,12 +235,11 @@ def level_stages(
             actions = actions.unflatten(1, (rollout, stride))
         below = play.below[at + joints]
         robust = None
-        if level.index == 0 and (step >= SQUARED or play.observation_spec.kind == "image"):
+        if level.index == 0 and (step >= SQUARED or close is not None):
             robust = ~certain[at + within]
-        here = level_at(level, play, drawn)
-        value, figures = joint_loss(
-            here, below, actions, generator, criterion, inverse=settings.inverse, robust=robust, slow=slow
-        )
+        here, near = level_at(level, play, drawn), None if close is None else close[at + within]
+        options = {"inverse": settings.inverse, "robust": robust, "near": near, "slow": slow}
+        value, figures = joint_loss(here, below, actions, generator, criterion, **options)
         if conditioning is not None and layouts is not None:
             places = conditioning.place_loss(level.encode(below).detach(), layouts.places[at + joints])
             value, figures["place"] = value + places, places.detach()
@@ -261,13 +261,15 @@ def joint_loss(
     *,
     inverse: bool = True,
     robust: Tensor | None = None,
+    near: Tensor | None = None,
     slow: float = 0.0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Open-loop prediction in units of a step, by `criterion`; inverse dynamics or codes; compatibility; of H steps.
 
     below (B, H + 1, *inputs); actions (B, H, ...) at level 0, (B, H, S, ...) above, of S environment steps each.
     `inverse`: whether latents of level 0 have to tell the action between them. `robust` (B, H) bool: steps of which
-    what is predicted far off counts as chance, and is not learned. `slow`: weight of slowness.
+    what is predicted far off counts as chance, and is not learned, but for such as are `near` (B, H) bool: what is seen
+    hardly changed, so that the latents tear apart what is close. `slow`: weight of slowness.
     """
     z = level.encode(below)
     copy = criterion.follow(level.encoder)
@@ -286,7 +288,9 @@ def joint_loss(
     predicted, target = torch.stack(path[1:], 1).flatten(0, 1) / unit, targets.flatten(0, 1) / unit
     costs = criterion.objective.agreement(predicted, whole_batch(target), own_rows(target))
     if robust is not None:
-        costs = costs * trust(predicted, target, whole_batch(end - start) / unit).where(robust.flatten(), 1.0)
+        close = None if near is None else near.flatten()
+        weight = trust(predicted, target, whole_batch(end - start) / unit, near=close)
+        costs = costs * weight.where(robust.flatten(), 1.0)
     spread = criterion.objective.spread(whole_batch(z[:, 0]))
     if level.index:
         contrast = level.compatibility_head.loss(level, z[:, 0], z[:, 1])
@@ -393,8 +397,3 @@ def moving(play: Play, stride: int) -> Tensor:
     moved = torch.zeros(len(play), dtype=torch.bool)
     moved[rows] = size > MOVING * longest
     return moved
-
-
-def _comparable(observations: Tensor) -> Tensor:
-    """(N, D): observations as vectors whose distances mean something."""
-    return standardised(observations.flatten(1).float())

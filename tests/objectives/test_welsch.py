@@ -16,6 +16,14 @@ def test_an_error_of_a_long_step_counts_by_exp_minus_one_and_chance_does_not_cou
     assert torch.allclose(trust(predicted, target, STEPS), torch.tensor([1.0, 0.3679, 0.0]), atol=1e-4)
 
 
+def test_what_is_near_counts_by_the_length_of_its_error() -> None:
+    """Its gradient never fades, and is no longer than that of an error of one long step: Huber's, beyond it."""
+    predicted = torch.tensor([0.0, 1.0, 20.0, 2000.0])[:, None] * torch.tensor([1.0, 0.0, 0.0, 0.0])
+    near = torch.tensor([True, True, True, False])
+    weights = trust(predicted, torch.zeros(4, 4), STEPS, near=near)
+    assert torch.allclose(weights, torch.tensor([1.0, 1.0, 0.1, 0.0]), atol=1e-4)
+
+
 def test_few_leaps_among_the_steps_do_not_make_leaps_believable() -> None:
     leaps = torch.cat([STEPS, torch.full((1, 4), 100.0)])
     error = torch.full((1, 4), 1.0)

@@ -64,20 +64,17 @@ class InverseDynamics(nn.Module):
         now, following = z[:, ::2], z[:, 1::2]
         change = self.forward_model(torch.cat([now, self.taken[at[:, ::2]]], -1))
         error, moved = (((end - following) / deviation).flatten(0, 1) for end in (now + change, now))
-        weight = torch.maximum(trust(error, torch.zeros_like(error), moved), self._torn(frames, error, moved))
+        weight = trust(error, torch.zeros_like(error), moved, near=self._alike(frames))
         prediction = (error.square().mean(1) * weight).mean()
         figures = {"inverse": inverse.detach(), "spread": spread.detach(), "prediction": prediction.detach()}
         beside = min(step / (ALONE * self.steps), 1.0) ** 2
         return inverse + max(beside, LEAST) * spread + beside * PREDICTION * prediction, figures
 
-    def _torn(self, frames: Tensor, error: Tensor, moved: Tensor) -> Tensor:
-        """Frames (S, 2 * moments, ...); (N, D) twice -> (N,): what an error counts where two frames are as alike as in
-        most steps: then it is no leap, and the eye tears apart what is close. By its length, and not its square."""
+    def _alike(self, frames: Tensor) -> Tensor:
+        """Frames (S, 2 * moments, ...) -> (N,) bool: two that are as alike as in most steps. Between them is no leap:
+        what is far off there is the eye's, which tears apart what is close."""
         before, after = (frames[:, part::2].flatten(0, 1).flatten(1).float() for part in (0, 1))
-        alike = (before - after).square().mean(1) <= self.ordinary
-        scale = moved.detach().square().sum(-1).quantile(LONG)
-        beyond = (scale / error.detach().square().sum(-1).clamp(min=1e-12)).sqrt().clamp(max=1.0)
-        return alike * beyond
+        return (before - after).square().mean(1) <= self.ordinary
 
     def _change_of_frames(self) -> float:
         """Mean squared change of a pixel below which a step is an ordinary one; 0 where frames say nothing of it, since
