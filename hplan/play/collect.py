@@ -10,12 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from hplan.codec import OutsideSpace
-from hplan.play.explore import Archive, Restorable, Start, SymbolSignature, VectorSignature, begin
+from hplan.play.explore import Archive, Restorable, Start, SymbolSignature, VectorSignature, begin_anywhere
 from hplan.play.store import observation_dtype, pack_contexts, pack_missions
 from hplan.types import ActionSpec, HplanError, Mission, ObservationSpec, UsageError
 
 _VISIT_EVERY = 4  # steps between looks at the signature: rare states last longer, and looking costs 4 microseconds
-_LAYOUT_SEEDS = 2**31
 _TICK = 1000
 STRETCH = 100  # steps
 
@@ -160,7 +159,7 @@ class RandomPlay:
     def start(self) -> Start:
         if self._archive and len(self._archive) and self._rng.random() < self._restart_rare:
             return self._archive.restart(self._rng).start
-        start = begin(self._env, int(self._rng.integers(_LAYOUT_SEEDS)))
+        start = begin_anywhere(self._env, self._rng)
         if self._archive is not None:
             self._archive.start(start)
         return start

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hplan.codec import Codec
-from hplan.play.explore import Archive, Start, begin
+from hplan.play.explore import Archive, Start, begin_anywhere
 from hplan.play.neighbours import NeighbourModel
 from hplan.types import UsageError
 
@@ -26,7 +26,6 @@ _DISCOUNT = 0.98  # of a step
 _IMAGINED = 20_000  # cells of all maps of a search
 _SURE = 0.9  # share of a pair's outcomes above which a search goes on from there
 _RANDOM = 0.1  # of actions are uniform, so that every action keeps support in every state
-_LAYOUT_SEEDS = 2**31
 
 
 def check_curious(codec: Codec) -> None:
@@ -73,7 +72,7 @@ class CuriousPlay:
         archive = self._archive
         if archive is not None and len(archive) and self._rng.random() < self._restart_rare:
             return archive.restart(self._rng, self._worth).start
-        start = begin(self._env, int(self._rng.integers(_LAYOUT_SEEDS)))
+        start = begin_anywhere(self._env, self._rng)
         if archive is not None:
             archive.start(start)
         return start

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hplan.play.explore import Start, begin
+from hplan.play.explore import Start, begin_anywhere
 from hplan.threads import one_thread
 
 _MEMBERS, _HIDDEN = 5, 64
@@ -30,7 +30,6 @@ _HELD = (0.0, 0.7, 0.95)  # chance that an action is held, of one candidate in t
 _DISCOUNT = 0.98
 _LEAST = 1e-3  # variance of a forecast
 _RANDOM = 0.2  # of stretches are the first candidate, whatever it is worth
-_LAYOUT_SEEDS = 2**31
 
 
 class Ensemble(nn.Module):
@@ -72,7 +71,7 @@ class CuriousVectors:
 
     def start(self) -> Start:
         self._last, self._ahead = None, []
-        return begin(self._env, int(self._rng.integers(_LAYOUT_SEEDS)))
+        return begin_anywhere(self._env, self._rng)
 
     def act(self, observation: np.ndarray, step: int) -> Any:
         if self._last is not None:

@@ -79,6 +79,9 @@ class Start:
     goal: Any = None
 
 
+LAYOUT_SEEDS = 2**31
+
+
 def begin(env: Any, seed: int) -> Start:
     """Reset an environment for an episode of play."""
     observation, info = env.reset(seed=seed)
@@ -87,6 +90,11 @@ def begin(env: Any, seed: int) -> Start:
     except UsageError as error:
         raise HplanError(f"{env.name}, seed {seed}, step 0: {str(error).removeprefix(f'{env.name}: ')}") from error
     return Start(seen, info.get("context"), seed, mission, info.get("goal"))
+
+
+def begin_anywhere(env: Any, rng: np.random.Generator) -> Start:
+    """The same in any layout."""
+    return begin(env, int(rng.integers(LAYOUT_SEEDS)))
 
 
 @dataclass(frozen=True)
@@ -157,7 +165,6 @@ class Archive:
 
 
 _RANDOM = 0.1  # of actions are uniform, so that every action keeps support in every state
-_LAYOUT_SEEDS = 2**31
 _AHEAD = 8192  # random numbers drawn at once
 
 
@@ -188,7 +195,7 @@ class CountBasedPlay:
             entry = archive.restart(self._rng)
             self._in_layout(entry.layout)
             return entry.start
-        start = begin(self._env, int(self._rng.integers(_LAYOUT_SEEDS)))
+        start = begin_anywhere(self._env, self._rng)
         if archive is None:
             self._in_layout(start.observation.tobytes())
         else:

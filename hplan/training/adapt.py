@@ -25,7 +25,7 @@ from hplan.files import locked
 from hplan.levels.heads.returns import returns_stages
 from hplan.levels.pixels import PixelEncoder
 from hplan.levels.stack import FORMAT, WEIGHTS
-from hplan.play.explore import Start, begin
+from hplan.play.explore import Start, begin_anywhere
 from hplan.play.manifest import Manifest
 from hplan.play.play import Play, load_play
 from hplan.play.record import play
@@ -132,7 +132,7 @@ class AgentPlay:
         self.agent, self.env, self.rng = agent, env, rng
 
     def start(self) -> Start:
-        start = begin(self.env, int(self.rng.integers(SEEDS)))
+        start = begin_anywhere(self.env, self.rng)
         asked = {"goal": start.goal} if start.goal is not None else {"mission": start.mission}
         self.agent.reset(seed=int(self.rng.integers(SEEDS)), context=start.context, **asked)
         return start
