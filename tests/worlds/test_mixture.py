@@ -139,6 +139,7 @@ def test_what_cannot_be_mixed_is_told() -> None:
 
 
 @pytest.mark.training
+@pytest.mark.filterwarnings("ignore::hplan.types.SymbolWarning")  # so little play misses a key of some colour
 def test_one_agent_learns_from_play_of_all_and_is_told_its_mission(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
