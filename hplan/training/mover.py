@@ -19,7 +19,7 @@ from hplan.levels.level import Level
 from hplan.levels.reach import FAR, ReachMap, what_happened
 from hplan.play.play import Play
 from hplan.training.closure import alike_edits, closure, shares
-from hplan.training.symbols import CHUNK, LARGEST_TYPES
+from hplan.training.symbols import CHUNK
 
 ALIKE = 0.5  # share of the steps between two tokens that leave the ground alone, from which they carry the same
 USUAL = 0.01  # share of the mover's steps from a pose that a move has to have
@@ -27,6 +27,7 @@ OFTEN = 2  # times that play went on from a kind of ground
 SOLVES = 0.5  # share of entries into a kind of ground that succeed, from which to enter it is an event
 QUARTERS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, and what a quarter turn each makes up
 FEW = 3  # changes that failed, and that did not, from which what is elsewhere is looked at
+TYPES = 1024  # of events, at the most, the commonest: eleven tasks of MiniGrid show 268
 TRIED = 500  # events that tell how long a step is
 
 
@@ -335,7 +336,7 @@ def _events(
     following, by, often = alike_edits(edits, done, counts, tried, ground, held)
     edits, counts = torch.cat([edits, following]), torch.cat([counts, often])
     asked = torch.cat([edits[:, [0, 2]], torch.cat([done, by])[:, None]], 1)
-    kept = counts.argsort(descending=True, stable=True)[:LARGEST_TYPES]
+    kept = counts.argsort(descending=True, stable=True)[:TYPES]
     group = torch.unique(asked[kept], dim=0, return_inverse=True)[1]
     return _Found(edits[kept], faces, offsets, group, shares(asked, counts)[kept])
 
