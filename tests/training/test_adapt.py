@@ -65,7 +65,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_world_model_is_learned_anew_where_that_is_asked_for(run: Path, tmp_path: Path) -> None:
-    options = {"steps": 200, "episodes": 2, "critic_steps": 60}
+    options = {"steps": 200, "rounds": 2, "episodes": 2, "critic_steps": 60}
     found = hplan.adapt(run, tmp_path / "adapted", task=meadow, world_model=True, **options)
     best = sum(min(0.2 * step, 1.0) for step in range(1, 11))
     assert found.after.return_mean == pytest.approx(best, abs=0.01)

@@ -13,7 +13,7 @@ from levels.plays import play_of
 
 import hplan
 from hplan.play.play import load_play
-from hplan.training.chance import repeatable
+from hplan.training.chance import ordinary, repeatable
 
 
 @pytest.mark.parametrize("continuous", [False, True])
@@ -36,6 +36,18 @@ def test_what_comes_out_the_same_from_nearby_is_no_chance(continuous: bool) -> N
     assert found[turned].float().mean() > 0.9
     assert found[leaps].float().mean() < 0.2
     assert not found[~turned & ~leaps].any()
+
+
+def test_what_hardly_changes_is_no_leap() -> None:
+    """Steps of 0.9 to 1.1, and one in five hundred goes to anywhere."""
+    generator = torch.Generator().manual_seed(0)
+    size = 0.9 + 0.2 * torch.rand(5000, generator=generator)
+    leaps = torch.arange(5000) % 500 == 7
+    at = torch.where(leaps, 300.0, size).cumsum(0) - 0.5
+    play = play_of(torch.stack([at, at.roll(1)], 1), torch.zeros(5000, 1), torch.arange(4999, -1, -1))
+    found = ordinary(play)
+    assert not found[:-1][leaps[1:]].any() and not found[-1], "the last row has no step"
+    assert found.float().mean() > 0.97
 
 
 class Hook(gymnasium.Env):
