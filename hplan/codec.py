@@ -10,6 +10,7 @@ Observations
     MultiBinary, Box of zeros and ones    such an image from 32 pixels across on, in black and white
     Box of floats, or integers in 1-D     vector, flattened
     Dict or Tuple of these, nested        symbols (1, 1, n) where all are discrete, else a vector (discrete: one-hot)
+    Dict or Tuple with one image          the image, with that vector's numbers in rows below it
     Dict with a mission                   what its other parts become; Text may be a mission
     Dict of a GoalEnv                     `observation` where the goal is of the same space; else, of Boxes, the vector
                                               [achieved_goal, observation]

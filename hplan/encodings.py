@@ -23,7 +23,7 @@ SUPPORTED = (
     "Discrete, MultiDiscrete, MultiBinary, integer Box of shape (H, W) or (H, W, F) with at most "
     f"{_MOST_VALUES} values and {_MOST_CELLS} cells, Box of at most {_MOST_NUMBERS} floats, images (Box of uint8 from "
     f"0 to 255, or of floats from 0 to 1, of shape (H, W, C) or (C, H, W), {_SMALLEST_IMAGE} pixels across or more; "
-    f"zeros and ones, {_SMALLEST_PICTURE} or more), Dict and Tuple of all but images, GoalEnv's Dict"
+    f"zeros and ones, {_SMALLEST_PICTURE} or more), Dict and Tuple of these with one image at most, GoalEnv's Dict"
 )
 
 _BOUNDS = "it holds numbers that are out of bounds"
@@ -212,12 +212,17 @@ def _image(space: Any, channels: int) -> tuple[ObservationSpec, Encode]:
 
 
 def _composite(space: spaces.Dict | spaces.Tuple, where: str) -> tuple[ObservationSpec, Encode]:
-    """Where all parts are discrete they become features of one cell, else everything one vector."""
-    leaves = leaves_of(space)
-    for path, leaf in leaves:
+    """Where all parts are discrete they become features of one cell, else everything one vector; an image goes with the
+    numbers of the others beside it."""
+    leaves, image = leaves_of(space), -1
+    for number, (path, leaf) in enumerate(leaves):
         part = f"{where}, part {'/'.join(map(str, path))!r}"
         if observations(leaf, part)[0].kind == "image":  # says which part is not supported, as this does
-            raise unsupported(leaf, part, "observation", SUPPORTED)
+            if image >= 0:
+                raise unsupported(leaf, part, "observation", SUPPORTED)
+            image = number
+    if image >= 0:
+        return _image_and_numbers(space, image)
     discrete = [counts for _, leaf in leaves if (counts := counts_of(leaf)) is not None]
     if leaves and len(discrete) == len(leaves):
 
@@ -234,6 +239,33 @@ def _composite(space: spaces.Dict | spaces.Tuple, where: str) -> tuple[Observati
         return np.concatenate([_flat(leaf, part) for leaf, part in values_of(space, value)])
 
     return ObservationSpec("vector", (size,)), encode
+
+
+def _image_and_numbers(space: spaces.Dict | spaces.Tuple, image: int) -> tuple[ObservationSpec, Encode]:
+    """`image`: which of its leaves is one."""
+    leaves = [leaf for _, leaf in leaves_of(space)]
+    spec, encode_image = observations(leaves[image], "")
+    numbers = sum(len(_flat(leaf, leaf.sample())) for i, leaf in enumerate(leaves) if i != image)
+
+    def encode(value: Any) -> np.ndarray:
+        parts = values_of(space, value)
+        others = [_flat(leaf, part) for i, (leaf, part) in enumerate(parts) if i != image]
+        return beside(encode_image(parts[image][1]), np.concatenate([*others, np.zeros(0)]))
+
+    height, *pixels = spec.shape
+    return ObservationSpec("image", (height + -(-numbers // 4), *pixels), numbers=numbers), encode
+
+
+def beside(image: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """(H, W, C) uint8, (N,) -> (H + rows, W, C): below the image, in rows of four, the numbers' bytes as float32."""
+    with np.errstate(over="ignore"):
+        single = numbers.astype(np.float32)
+    if not np.isfinite(single).all():
+        raise ValueError("it is not finite")
+    rows = -(-len(single) // 4)
+    below = np.zeros((rows, image.shape[1] * image.shape[2]), np.uint8)
+    below[:, :16] = np.pad(single, (0, 4 * rows - len(single))).view(np.uint8).reshape(rows, 16)
+    return np.concatenate([image, below.reshape(rows, *image.shape[1:])])
 
 
 def _flat(space: spaces.Space, value: Any) -> np.ndarray:

@@ -79,7 +79,8 @@ class ObservationSpec:
     `symbols`: uint8/int64 array (H, W, F) of categorical features; `cardinalities[f]` values of feature f. A
         `Discrete(n)` space is the 1 x 1 grid with one feature of n values.
     `vector`: float32 array (D,).
-    `image`: uint8 array (H, W, C), C values a pixel.
+    `image`: uint8 array (H, W, C), C values a pixel. `numbers`: how many float32 measurements come with it; their bytes
+        are the last rows of the array, four numbers in each (`hplan.encodings.beside`).
     `context`: (rows, columns) of an image that stays the same for an episode, such as a map; () where there is none.
         Only beside vectors: their first two numbers are x and y, and `context_frame` is the legend of the map: x and y
         of the middle of its first pixel, and units across a pixel. Columns grow with x, rows with y.
@@ -90,6 +91,12 @@ class ObservationSpec:
     cardinalities: tuple[int, ...] = ()
     context: tuple[int, ...] = ()
     context_frame: tuple[float, ...] = ()
+    numbers: int = 0
+
+    @property
+    def picture(self) -> tuple[int, ...]:
+        """(H, W, C) of an image without the numbers beside it."""
+        return (self.shape[0] - -(-self.numbers // 4), *self.shape[1:]) if self.numbers else self.shape
 
     @property
     def text(self) -> str:

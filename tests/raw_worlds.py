@@ -109,6 +109,19 @@ class Tiles(Canvas):
         return np.stack([super().seen(), np.full((24, 24), 60), np.zeros((24, 24))]).astype(np.float32) / 255
 
 
+class Gauge(Canvas):
+    """The same, of which the image shows how far to the right, and a number beside it how far up."""
+
+    observation_space = spaces.Dict(
+        gauge=spaces.Box(-1.0, 1.0, (1,), np.float32), on=spaces.Discrete(2), view=Canvas.observation_space
+    )
+
+    def seen(self) -> Any:
+        place, self.place = self.place, np.array([self.place[0], 0.0], np.float32)
+        view, self.place = super().seen(), place
+        return {"gauge": place[1:].copy(), "on": 1, "view": view}
+
+
 def _bits(at: int) -> np.ndarray:
     return (np.arange(LENGTH) == at).astype(np.int8)
 
@@ -150,6 +163,7 @@ KINDS: dict[str, Callable[[], gymnasium.Env]] = {
     "GoalEnv": Point,
     "greyscale image": Canvas,
     "image of floats, channels first": Tiles,
+    "image and numbers beside it": Gauge,
 }
 
 ACTED: dict[str, Callable[[], gymnasium.Env]] = {

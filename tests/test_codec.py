@@ -10,12 +10,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tomli_w
+import torch
 from gymnasium import spaces
 from gymnasium.vector.utils import concatenate, create_empty_array
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import Flatten
 
 from hplan.codec import Codec
+from hplan.levels.pixels import EyeBeside
 from hplan.types import UsageError
 
 LEVER = spaces.Discrete(2)
@@ -134,7 +137,7 @@ def test_vectors_are_copies():
         spaces.Box(0, 9, (84, 84), np.uint8),
         spaces.Box(-1.0, 1.0, (0,)),
         spaces.Box(-1.0, 1.0, (96, 96, 3)),
-        spaces.Dict(a=spaces.Box(0, 255, (64, 64, 3), np.uint8)),
+        spaces.Dict({name: spaces.Box(0, 255, (64, 64, 3), np.uint8) for name in "ab"}),  # two images
         spaces.Sequence(spaces.Discrete(2)),
         spaces.Dict(a=spaces.Text(3)),
     ],
@@ -302,6 +305,45 @@ def test_images(space, shape, channels):
     moved = np.moveaxis(seen.reshape(seen.shape if seen.ndim == 3 else (*seen.shape, 1)), channels, 2)
     bytes_already = isinstance(space, spaces.Box) and space.high.max() == 255
     assert np.array_equal(image, moved if bytes_already else np.round(255.0 * moved))
+
+
+ROBOT = spaces.Dict(
+    arm=spaces.Box(-np.inf, np.inf, (5,), np.float64),
+    eye=spaces.Box(0, 255, (3, 32, 48), np.uint8),
+    grip=spaces.Discrete(3, start=1),
+)
+
+
+def test_numbers_beside_an_image_are_rows_below_it():
+    """Five numbers and a choice of three, one-hot: eight, in two rows. An eye and what it makes of them are inverse."""
+    view = codec(ROBOT)
+    spec = view.observation_spec
+    assert (spec.kind, spec.shape, spec.numbers, spec.picture) == ("image", (34, 48, 3), 8, (32, 48, 3))
+    seen = ROBOT.sample()
+    made = view.encode(seen)
+    assert np.array_equal(made[:32], np.moveaxis(seen["eye"], 0, 2))
+    eye = EyeBeside(Flatten(), numbers=8, channels=3)
+    frames = torch.from_numpy(np.stack([made, view.encode(ROBOT.sample())]))
+    hot = (np.arange(3) == seen["grip"] - 1).astype(np.float32)
+    assert np.array_equal(eye.beside(frames)[0].numpy(), np.concatenate([seen["arm"].astype(np.float32), hot]))
+    assert torch.equal(eye.image(frames), frames[:, :32])
+    both = torch.cat([frames, frames.flip(0)], -1)  # with the first frame of the episode beside it, as channels
+    assert torch.equal(eye.beside(both), eye.beside(frames))
+    eye.measure(frames)
+    assert eye(frames).shape == (2, 32 * 48 * 3 + 8) and torch.allclose(
+        eye(frames)[:, -8:].mean(0), torch.zeros(8), atol=1e-5
+    )
+    with pytest.raises(UsageError, match="not finite"):
+        view.encode({**seen, "arm": np.full(5, np.nan)})
+    with pytest.raises(UsageError, match="not finite"):
+        view.encode({**seen, "arm": np.full(5, 1e300)})
+
+
+def test_an_image_alone_in_a_dict_is_that_image():
+    view = codec(spaces.Dict(eye=ROBOT["eye"]))
+    seen = view.observation_space.sample()
+    assert view.observation_spec.shape == (32, 48, 3) and not view.observation_spec.numbers
+    assert np.array_equal(view.encode(seen), np.moveaxis(seen["eye"], 0, 2))
 
 
 REFUSED = [

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from raw_worlds import Canvas
+from raw_worlds import Canvas, Gauge
 from torch import Tensor, nn
 
 import hplan
+from hplan.play.exchange import export_minari
 from hplan.types import UsageError
 
 NAME = "visual/pointmaze-medium-navigate"
@@ -54,3 +55,44 @@ def test_a_goal_is_told_by_its_image_alone() -> None:
         there = agent.stack.encode(info["goal"])
         here = agent.stack.encode(observation)
     assert float(agent.stack.levels[0].distance(here[0][None], there[0][None])) > 1
+
+
+TINY = {"base_steps": 20, "batch": 32, "eye_steps": 10}
+
+
+def test_numbers_beside_an_image_are_seen_by_every_eye_and_some_way_of_learning_it(tmp_path: Path) -> None:
+    for name, options in {
+        "vicreg": {"objective": "vicreg"},
+        "patches": {"encoder": "patches"},
+        "frames": {"settings": {"history": 2}},
+    }.items():
+        given = {"steps": 600, "levels": 1, **options, "settings": TINY | options.get("settings", {})}
+        agent = hplan.load(hplan.learn(Gauge, out=tmp_path / name, **given).name)
+        assert agent.stack.levels[0].encoder.eye.numbers == 3
+        seen, _ = Gauge().reset(seed=0)
+        with torch.inference_mode():
+            one, other = (
+                agent.stack.encode(agent.stack.codec.encode({**seen, "gauge": np.float32([up])}))[0] for up in (-1, 1)
+            )
+        assert not torch.allclose(one, other), name
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"objective": "i-jepa"}, "EyeBeside has no map of which blocks could be hidden"),
+        ({"encoder": "films"}, r"encoder 'films' reads no image of shape \(24, 24, 1\)"),
+        ({"abstraction": "cellular"}, "shows numbers beside images, which abstraction 'cellular' does not see"),
+    ],
+)
+def test_what_cannot_see_numbers_beside_an_image_is_refused(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        hplan.learn(Gauge, out=tmp_path / "run", steps=300, levels=1, **{"settings": TINY, **options})
+
+
+def test_play_of_images_with_numbers_stays_in_hplan(tmp_path: Path) -> None:
+    hplan.learn(Gauge, out=tmp_path / "run", steps=300, levels=1, settings=TINY)
+    with pytest.raises(UsageError, match="Gauge shows images with 3 numbers beside: those stay in hplan"):
+        export_minari(tmp_path / "run" / "play", "toy/gauge-v0")

@@ -36,6 +36,7 @@ from hplan.types import (
     Episode,
     LevelReport,
     LevelSurprise,
+    ObservationSpec,
     SurpriseReport,
     UsageError,
 )
@@ -112,7 +113,7 @@ def measure(
     plain_ones = surprises(agent, usual)
     rng, strides = np.random.default_rng(seed), [level.stride for level in agent.stack.levels]
     found: list[list[Disturbance]] = [[] for _ in strides]
-    for number, (kind, disturb) in enumerate(DISTURBANCES[agent.stack.observation_spec.kind].items()):
+    for number, (kind, disturb) in enumerate(disturbances(agent.stack.observation_spec).items()):
         made = [one for one in (disturb(each, rng) for each in usual) if one is not None]
         if not made:
             continue
@@ -127,7 +128,7 @@ def measure(
             profile = _profile([(each[k], at) for each, (_, at) in zip(disturbed, made, strict=True)], strides[k])
             own.append(Disturbance(kind, float(auroc), float(np.mean(told)), len(made), profile))
         if progress:
-            progress("disturb", number + 1, len(DISTURBANCES[agent.stack.observation_spec.kind]), {})
+            progress("disturb", number + 1, len(disturbances(agent.stack.observation_spec)), {})
     levels = []
     for k, stride in enumerate(strides):
         every = np.concatenate([each[k].errors for each in plain_ones])
@@ -274,3 +275,9 @@ DISTURBANCES: dict[str, dict[str, Callable[[Episode, np.random.Generator], Distu
     "symbols": {"leap": leap, "vanish": vanish_in_map},
     "image": {"leap": leap, "vanish": vanish_in_image, "colour": colour},
 }
+
+
+def disturbances(spec: ObservationSpec) -> dict[str, Callable[[Episode, np.random.Generator], Disturbed]]:
+    """By name, those of such observations. Beside numbers an image is not changed: they would tell."""
+    every = DISTURBANCES[spec.kind]
+    return {"leap": every["leap"]} if spec.numbers else every

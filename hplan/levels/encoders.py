@@ -259,10 +259,10 @@ class CellEncoder(nn.Module):
         found, strange = _looked_up(asked, known, codes)
         for place in strange.nonzero().tolist() if strange.ndim > 1 and bool(strange.any()) else ():
             seen = tuple(asked[tuple(place)].tolist())
-            if seen not in self.strange:
+            if (*features, seen) not in self.strange:
                 which, at = ", ".join(map(str, features)), ", ".join(map(str, place[-2:]))
                 taken = tuple(known[found[tuple(place)]].tolist())
-                self.strange[seen] = (
+                self.strange[*features, seen] = (
                     f"cell ({at}) shows {seen} in features {which}, which play never met; it is taken for {taken}"
                 )
         return found

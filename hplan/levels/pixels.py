@@ -134,13 +134,48 @@ class FilmEye(nn.Module):
         return self.single(torch.stack(frames.chunk(self.frames, -1), -4)).flatten(-2)
 
 
+class EyeBeside(nn.Module):
+    """An eye, and numbers that come with each frame (`hplan.encodings.beside`): (..., H + rows, W, C) uint8 -> (...,
+    latent + numbers), these in units of their deviation in play."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, eye: nn.Module, *, numbers: int, channels: int) -> None:
+        super().__init__()
+        self.eye, self.numbers, self.channels, self.rows = eye, numbers, channels, -(-numbers // 4)
+        self.register_buffer("mean", torch.zeros(numbers))
+        self.register_buffer("deviation", torch.ones(numbers))
+
+    def image(self, frames: Tensor) -> Tensor:
+        """Frames without the rows of numbers."""
+        return frames[..., : -self.rows, :, :]
+
+    def beside(self, frames: Tensor) -> Tensor:
+        """(..., numbers), as they came."""
+        rows = frames[..., -self.rows :, :, : self.channels].flatten(-2)[..., :16]
+        return rows.contiguous().view(torch.float32).flatten(-2)[..., : self.numbers]
+
+    def measure(self, frames: Tensor) -> None:
+        if measure := getattr(self.eye, "measure", None):
+            measure(self.image(frames))
+        numbers = self.beside(frames)
+        deviation = numbers.std(0)
+        self.mean.copy_(numbers.mean(0))
+        self.deviation.copy_(torch.where(deviation > 0, deviation, 1.0))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        numbers = (self.beside(frames) - self.mean) / self.deviation
+        return torch.cat([self.eye(self.image(frames)), numbers], -1)
+
+
 class PixelEncoder(nn.Module):
     """Frames (..., H, W, C) uint8, or what its eye made of them (..., latent) float32 -> (..., latent).
 
     `eye`: the name of an encoder of frames (`hplan.parts`). One without anything to learn is used as it is, and what
     one makes that names its own `dynamics` is the latent. `history`: frames that are put together as channels, of which
     the eye sees one after the other. `beginning`: after them comes the first frame of the episode, beside which it sees
-    each of them.
+    each of them. `numbers`: that come with each frame, below it.
     """
 
     def __init__(
@@ -152,15 +187,24 @@ class PixelEncoder(nn.Module):
         eye: str = "colours",
         history: int = 1,
         beginning: bool = False,
+        numbers: int = 0,
         **_: Any,
     ) -> None:
         super().__init__()
         self.history, self.beginning = history, beginning
-        frame = (*inputs[:2], inputs[2] // (history + beginning))
+        frame = (inputs[0] - -(-numbers // 4), inputs[1], inputs[2] // (history + beginning))
         self.eye = find("encoder", eye)(inputs=frame, latent=latent, hidden=hidden)
         self.network: nn.Module = IdentityEncoder()
-        if not hasattr(self.eye, "dynamics"):
-            self.network = FourierEncoder(inputs=(history * latent,), latent=latent, hidden=hidden, octaves=OCTAVES)
+        if hasattr(self.eye, "dynamics"):
+            if numbers:
+                raise UsageError(
+                    f"encoder {eye!r} makes a latent of an image alone, and {numbers} numbers come with it"
+                )
+            return
+        seen = (history * (latent + numbers),)
+        self.network = FourierEncoder(inputs=seen, latent=latent, hidden=hidden, octaves=OCTAVES)
+        if numbers:
+            self.eye = EyeBeside(self.eye, numbers=numbers, channels=frame[2])
 
     def measure(self, seen: Tensor) -> None:
         """Seen (N, history * latent): what the eye made of all of play."""

@@ -212,8 +212,11 @@ def _buffer(make: Any, number: int, episode: Episode, offset: tuple[float, ...])
 
 
 def _spaces(codec: Codec) -> dict[str, spaces.Space]:
-    """Spaces whose canonical form is that of the codec; with its offset put back, for which it takes float64."""
+    """Spaces whose canonical form is that of the codec; with its offset put back, for which it takes float64. Raises
+    UsageError for images with numbers beside them, for which no such space is left."""
     observation, action = codec.observation_spec, codec.action_spec
+    if observation.numbers:
+        raise UsageError(f"{codec.where} shows images with {observation.numbers} numbers beside: those stay in hplan")
     seen = spaces.Box(-np.inf, np.inf, observation.shape, np.float64 if codec.offset else np.float32)
     if observation.kind == "symbols":
         seen = spaces.MultiDiscrete(np.broadcast_to(observation.cardinalities, observation.shape))

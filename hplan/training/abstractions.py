@@ -18,6 +18,8 @@ def abstraction_of(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], 
     made = found("abstraction", one)
     if kind not in made.observations:
         raise UsageError(f"{task.name} shows {kind}, and abstraction {one!r} is for {', '.join(made.observations)}")
+    if specs[0].numbers and made is not found("abstraction", "strides"):
+        raise UsageError(f"{task.name} shows numbers beside images, which abstraction {one!r} does not see")
     if made is found("abstraction", "events"):
         if specs[1].kind == "continuous":
             raise UsageError(
@@ -31,7 +33,7 @@ def abstraction_of(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], 
 def _usual(task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec], encoder: Any) -> str:
     """Events where actions are discrete and observations are maps of symbols, or images made of tiles; cellular where
     images show beside the world what has been chosen. Else, or where an encoder makes vectors, strides."""
-    if encoder != "auto" or specs[1].kind != "discrete" or specs[0].kind == "vector":
+    if encoder != "auto" or specs[1].kind != "discrete" or specs[0].kind == "vector" or specs[0].numbers:
         return "strides"
     if specs[0].kind == "symbols":
         return "events"

@@ -236,13 +236,13 @@ def settings_of(
 def _check_encoder(name: str, settings: Any, spec: ObservationSpec) -> None:
     """One of it is made, and asked for a latent. Raises UsageError where it makes none of the right size."""
     make = find("encoder", name)
-    sizes = {"inputs": spec.shape, "latent": settings.latent, "hidden": settings.hidden}
+    sizes = {"inputs": spec.picture, "latent": settings.latent, "hidden": settings.hidden}
     try:
         encoder = make(**sizes, **({"cardinalities": spec.cardinalities} if spec.cardinalities else {}))
-        two = torch.from_numpy(np.zeros((2, *spec.shape), observation_dtype(spec)))
+        two = torch.from_numpy(np.zeros((2, *spec.picture), observation_dtype(spec)))
         shape = tuple(encoder(two).shape)
     except Exception as error:  # whatever a user's class may raise
-        raise UsageError(f"encoder {name!r} reads no {spec.kind} of shape {spec.shape}: {error!r}") from error
+        raise UsageError(f"encoder {name!r} reads no {spec.kind} of shape {spec.picture}: {error!r}") from error
     if shape != (2, settings.latent):
         raise UsageError(f"encoder {name!r} makes {shape} of two observations; expected (2, {settings.latent})")
 

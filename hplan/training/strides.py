@@ -119,13 +119,13 @@ class Strides:
         """Learn an eye, and see play by it. Where episodes are in different layouts, it sees the first frame of each
         beside, and where in it what moves is, is learned, too."""
         spec, settings = self.play.observation_spec, self.settings
-        vary = layouts_vary(self.play, self.seed)
+        vary = not spec.numbers and layouts_vary(self.play, self.seed)
         self.beginning = vary and isinstance(self._new_eye(self.play), Eye)
         beside = [part.with_history(1, beginning=self.beginning) for part in (self.play, self.held)]
         self.eye = self._new_eye(beside[0])
         objective = settings.eye_objective
         shown = labelled(beside[0], self.labels) if find("eye_objective", objective).actions else beside[0]
-        yield from eye_stages(self.eye, shown, settings.latent, settings.eye_steps, objective)
+        yield from eye_stages(self.eye, shown, settings.latent + spec.numbers, settings.eye_steps, objective)
         latents = [seen(self.eye, part).below for part in beside]
         self.play, self.held = (one.with_latents(z) for one, z in zip((self.play, self.held), latents, strict=True))
         if self.beginning:

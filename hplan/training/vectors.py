@@ -102,6 +102,7 @@ def base_level(
     parts["encoder"] = {"kind": kind, "inputs": observation.shape, "latent": latent, "hidden": hidden}
     if image:
         parts["encoder"] |= {"kind": "pixels", "eye": kind, "history": history, "beginning": beginning}
+        parts["encoder"] |= {"numbers": observation.numbers} if observation.numbers else {}
     if observation.cardinalities:
         parts["encoder"]["cardinalities"] = observation.cardinalities
     parts["macros"] = {

@@ -136,7 +136,7 @@ class GymView(gymnasium.Wrapper):
     def draw(self) -> str:
         """The environment's own text where it renders any, else its last observation; an image as half blocks."""
         if self.codec.observation_spec.kind == "image":
-            return half_blocks(self.codec.encode(self._seen))
+            return half_blocks(self.codec.encode(self._seen)[: self.codec.observation_spec.picture[0]])
         if self.env.render_mode == "ansi":
             with suppress(Exception, SystemExit):  # a picture is worth no episode
                 if text := self.env.render():

@@ -25,7 +25,7 @@ EPISODES, SEED = 20, 3
 FIRST = SEED * SEEDS
 SHIPPED = {"minigrid/DoorKey-8x8": 10, "ogbench/pointmaze-medium-navigate": 5}  # agents, and episodes of each
 VECTORS = ("float Box (2, 3)", "large numbers beside small ones", "GoalEnv")
-IMAGES = ("greyscale image", "image of floats, channels first")
+IMAGES = ("greyscale image", "image of floats, channels first", "image and numbers beside it")
 
 
 def seeds(episodes: int = EPISODES) -> range:

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp
+from hplan.levels.pixels import EyeBeside
 from hplan.objectives.welsch import LONG, trust
 from hplan.play.play import Play
 
@@ -73,8 +74,13 @@ class InverseDynamics(nn.Module):
     def _alike(self, frames: Tensor) -> Tensor:
         """Frames (S, 2 * moments, ...) -> (N,) bool: two that are as alike as in most steps. Between them is no leap:
         what is far off there is the eye's, which tears apart what is close."""
+        frames = self._image(frames)
         before, after = (frames[:, part::2].flatten(0, 1).flatten(1).float() for part in (0, 1))
         return (before - after).square().mean(1) <= self.ordinary
+
+    def _image(self, frames: Tensor) -> Tensor:
+        """Frames without what comes beside them."""
+        return self.eye.image(frames) if isinstance(self.eye, EyeBeside) else frames
 
     def _change_of_frames(self) -> float:
         """Mean squared change of a pixel below which a step is an ordinary one; 0 where frames say nothing of it, since
@@ -82,7 +88,7 @@ class InverseDynamics(nn.Module):
         generator = torch.Generator().manual_seed(0)
         rows = self.rows[torch.randint(len(self.rows), (512,), generator=generator)]
         here, next_, other = (
-            self.play.observations[each].flatten(1).float() for each in (rows, rows + 1, rows.flip(0))
+            self._image(self.play.observations[each]).flatten(1).float() for each in (rows, rows + 1, rows.flip(0))
         )
         steps, apart = ((here - end).square().mean(1) for end in (next_, other))
         longest = float(steps.quantile(LONG))
