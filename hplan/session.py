@@ -26,7 +26,8 @@ class Session:
         """An observation in canonical form -> its latents, and the action."""
         self.seen = (observation, *self.seen)[: self.here.history]
         latents = self.here.encode(self.seen[0], self.seen[1:])
-        for what, text in getattr(self.here.levels[0].encoder, "strange", {}).items():
+        encoder = getattr(self.here.levels[0], "encoder", None)  # a level of one's own need not have one
+        for what, text in getattr(encoder, "strange", {}).items():
             if what not in self.told:
                 self.told.add(what)
                 warnings.warn(text, SymbolWarning, stacklevel=4)

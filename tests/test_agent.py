@@ -254,10 +254,12 @@ def doorkey() -> Agent:
     return Agent(stack)
 
 
+@pytest.mark.filterwarnings("ignore::hplan.types.SymbolWarning")  # its vocabulary is made up
 def test_it_passes_the_public_check() -> None:
     check_agent(doorkey(), steps=8)
 
 
+@pytest.mark.filterwarnings("ignore::hplan.types.SymbolWarning")  # its vocabulary is made up
 def test_the_same_seed_gives_the_same_actions_and_another_one_others() -> None:
     agent = doorkey()
     world = make_world(load_task(agent.task), split="eval")

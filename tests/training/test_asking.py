@@ -23,7 +23,7 @@ from hplan.training.learn import learn
 from hplan.types import UsageError
 from hplan.worlds.gym import GymView
 
-EPISODES, SEED = 16, 50
+EPISODES, SEED = 30, 50
 VECTORS = {"base_steps": 400, "critic_steps": 900}
 
 
