@@ -14,25 +14,43 @@ WAYS = ((-1, 0), (0, 1), (1, 0), (0, -1))
 
 class Levers(gym.Env):
     """Two levers somewhere in a room, thrown by walking into them: success once both are. `in_order`: the first of them
-    first, or the episode ends without success. Seen as (7, 7, 2): what a cell is, thrown levers 4 and 5, and whether
-    the mover is there."""
+    first, or the episode ends without success. `more`: as many others of the first kind. Seen as (7, 7, 2): what a cell
+    is, thrown levers 4 and 5, and whether the mover is there."""
 
     action_space = gym.spaces.Discrete(4)
 
-    def __init__(self, *, in_order: bool = False) -> None:
+    def __init__(self, *, in_order: bool = False, more: int = 0) -> None:
         highest = np.broadcast_to(np.array([OTHER + 2, 1], np.uint8), (SIDE, SIDE, 2))
         self.observation_space = gym.spaces.Box(np.uint8(0), highest, (SIDE, SIDE, 2), np.uint8)
-        self.in_order = in_order
+        self.in_order, self.more = in_order, more
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
-        self.cells, self.steps = np.full((SIDE, SIDE), WALL, np.uint8), 0
+        self.steps = 0
+        self._place()
+        while not self._can_be_solved():
+            self._place()
+        return self.seen(), {}
+
+    def _place(self) -> None:
+        self.cells = np.full((SIDE, SIDE), WALL, np.uint8)
         self.cells[1:-1, 1:-1] = FLOOR
         inside = [(row, column) for row in range(1, SIDE - 1) for column in range(1, SIDE - 1)]
-        self.at, *levers = (inside[i] for i in self.np_random.permutation(len(inside))[:3])
-        for kind, place in zip((LEVER, OTHER), levers, strict=True):
+        self.at, *levers = (inside[i] for i in self.np_random.permutation(len(inside))[: 3 + self.more])
+        for kind, place in zip((OTHER, *[LEVER] * (1 + self.more)), levers, strict=True):
             self.cells[place] = kind
-        return self.seen(), {}
+
+    def _can_be_solved(self) -> bool:
+        """Levers stand in the way, thrown or not."""
+        seen, front = {self.at}, [self.at]
+        while front:
+            row, column = front.pop()
+            for down, right in WAYS:
+                to = row + down, column + right
+                if to not in seen and self.cells[to] != WALL:
+                    seen.add(to)
+                    front += [to] if self.cells[to] == FLOOR else []
+        return all(tuple(place) in seen for place in np.argwhere(self.cells >= LEVER))
 
     def seen(self) -> np.ndarray:
         mover = np.zeros_like(self.cells)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LATER = np.iinfo(np.int16).max  # the layer of what never comes true
 FEW = 8  # cells that tell whether it meets the goal that one becomes like this; facts that are compared
+EVERY, MANY = 256, 32  # the same where a goal is of many facts; and how many, at the most
+CLOSER = 0.5  # energy that one more of them takes away at least
 NEARER = 1e-3  # of an event's effort, by which it is easier if done a step nearer
 CARRIED, ENTERED = -1, -2  # places of facts that are not the ground of a cell
 Fact = tuple[int, int]  # (cell, ground), (CARRIED, what) or (ENTERED, cell)
@@ -59,7 +61,8 @@ class Relaxation:
         return math.inf, []
 
     def _meeting(self, start: Tensor, goal: Energy) -> list[Facts]:
-        """What comes true some day and meets the goal: a single fact, or else to be somewhere with something."""
+        """What comes true some day and meets the goal: a single fact, or else to be somewhere with something, or else
+        several, each of which brings it nearer."""
         layers = _Layers.of(self, start)
         while layers.grow():
             pass
@@ -68,12 +71,30 @@ class Relaxation:
         if found:
             return found
         things, places = ([fact for fact in facts if fact[0] == kind] for kind in (CARRIED, ENTERED))
-        return self._meet(start, goal, [(place, thing) for place in places[:FEW] for thing in things])
+        found = self._meet(start, goal, [(place, thing) for place in places[:FEW] for thing in things])
+        return found or self._several(start, goal, layers.new(EVERY))
+
+    def _several(self, start: Tensor, goal: Energy, facts: list[Fact]) -> list[Facts]:
+        """One set of facts that meets the goal together, found one after the other; none where one brings no more."""
+        chosen: Facts = ()
+        left = float(goal(start[None])[0])
+        while left > goal.threshold and len(chosen) < MANY:
+            tried = [(*chosen, fact) for fact in facts if fact not in chosen]
+            energies = self._energies(start, goal, tried)
+            if not tried or left - float(energies.min()) < CLOSER:
+                return []
+            chosen, left = tried[int(energies.argmin())], float(energies.min())
+        return [chosen] if chosen and left <= goal.threshold else []
 
     def _meet(self, start: Tensor, goal: Energy, facts: list[Facts]) -> list[Facts]:
         """Those that, changed in `start` alone, meet the goal."""
+        energies = self._energies(start, goal, facts)
+        return [each for each, met in zip(facts, (energies <= goal.threshold).tolist(), strict=True) if met]
+
+    def _energies(self, start: Tensor, goal: Energy, facts: list[Facts]) -> Tensor:
+        """(N,): of `start` with each of these changed in it."""
         if not facts:
-            return []
+            return torch.zeros(0)
         ground, at, has = (part[0].numpy(force=True) for part in self.space.parts(start[None]))
         maps, stands, holds = np.repeat(ground[None], len(facts), 0), np.full(len(facts), at), np.full(len(facts), has)
         for row, each in enumerate(facts):
@@ -86,8 +107,7 @@ class Relaxation:
                     maps[row, place] = value
         maps *= self.space.tokens
         maps[np.arange(len(facts)), stands] += holds
-        energies = goal(torch.from_numpy(maps).view(-1, *self.shape).to(start.device))
-        return [each for each, met in zip(facts, (energies <= goal.threshold).tolist(), strict=True) if met]
+        return goal(torch.from_numpy(maps).view(-1, *self.shape).to(start.device))
 
 
 @dataclass
@@ -135,12 +155,12 @@ class _Layers:
             return int(self.carried[value])
         return int(self.entered[value] if place == ENTERED else self.ground[place, value])
 
-    def new(self) -> list[Fact]:
+    def new(self, few: int = FEW) -> list[Fact]:
         """What was not so at first; of what the ground of many cells can become, the first few."""
         cells, kinds = np.nonzero((self.ground > 0) & (self.ground < LATER))
         order = np.argsort(self.ground[cells, kinds], kind="stable")
         found = [
-            (int(cell), int(kind)) for kind in np.unique(kinds) for cell in cells[order][kinds[order] == kind][:FEW]
+            (int(cell), int(kind)) for kind in np.unique(kinds) for cell in cells[order][kinds[order] == kind][:few]
         ]
         found += [(CARRIED, int(k)) for k in np.flatnonzero((self.carried > 0) & (self.carried < LATER))]
         return found + [(ENTERED, int(n)) for n in np.flatnonzero(self.entered < LATER)]

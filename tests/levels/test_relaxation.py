@@ -6,7 +6,7 @@ import math
 
 import torch
 from hypothesis import given, settings
-from key_door import BOX, EDITS, FLOOR, KINDS, PLAN, State, key_door_level, read
+from key_door import BOX, EDITS, FLOOR, KEY, KINDS, PLAN, State, key_door_level, read
 from levels.test_reach import states
 from torch import Tensor
 
@@ -83,6 +83,29 @@ def test_a_goal_may_ask_for_two_things() -> None:
     left = relaxation(start, InTheGoal(key=True))
     steps, helpful = left(start)
     assert steps == 2.0 and sorted(helpful) == [PICK * 5, ENTER * 5 + 4], "in whatever order, since nothing is undone"
+
+
+class AllTaken:
+    """No key lies about any more; short of that, every one counts."""
+
+    threshold, most = 0.0, math.inf
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return (LEVEL.space.parts(z)[0] == KEY).sum(1).float().clamp(max=self.most)
+
+
+def test_a_goal_may_ask_for_many_things_where_each_brings_it_nearer() -> None:
+    start = State(read("kkk ..."), (1, 0)).coarse
+    assert LEVEL.relaxation is not None
+    left = LEVEL.relaxation(start, AllTaken())
+    assert left is not None
+    steps, helpful = left(start)
+    assert steps == 3.0 and sorted(helpful) == [PICK * 6 + cell for cell in range(3)]
+    following = LEVEL.predict(start[None], torch.tensor([PICK * 6 + 2]))[0]
+    assert left(following)[0] == 3.0, "two to take, and the hand to be emptied before"
+    goal = AllTaken()
+    goal.most = 1.0
+    assert LEVEL.relaxation(start, goal) is None, "where nothing is told short of all, none is found"
 
 
 @settings(deadline=None)

@@ -38,6 +38,16 @@ def test_both_levers_are_thrown(learned: tuple[Any, Agent]) -> None:
 
 
 @pytest.mark.training
+def test_of_many_levers_none_is_left(tmp_path: Path) -> None:
+    """Nine of them: what is left if nothing is undone says how many, and which come first."""
+    world = partial(Levers, more=7)
+    agent = learn(world, tmp_path / "run", steps=20_000, seed=50, settings=SMALL)
+    assert agent.stack.levels[1].success_head.somewhere.tolist().count(False) == 1
+    found = hplan.evaluate(agent, world, episodes=10, seed=50)
+    assert found.success_rate == 1 and found.steps_mean < 35 and found.predictor_evals_per_step < 60, found
+
+
+@pytest.mark.training
 def test_maps_without_one_mover_are_named(learned: tuple[Any, Agent]) -> None:
     world, agent = learned
     seen, _ = world().reset(seed=3)

@@ -1,6 +1,6 @@
 """Success of several things at once: what has to be somewhere in a map, and what must be nowhere, as play counts it.
 
-    logit(z)  =  1/2 - |{conditions that do not hold at z}|
+    logit(z)  =  1/2 - (things missing) - (cells of z with what must be nowhere)
 
 A classifier that adds up what cells say is content with one of them (`hplan.levels.heads.success.MapSuccess`): two
 doors that must both be open, or coins of which none may be left, it cannot tell.
@@ -37,8 +37,8 @@ class Conjunction(nn.Module):
         self.register_buffer("somewhere", torch.ones(conditions, dtype=torch.bool))
 
     def forward(self, level: Level, z: Tensor) -> Tensor:
-        there = self.kinds[:, z.flatten(1)].any(-1)  # (C, B)
-        return 0.5 - (there != self.somewhere[:, None]).sum(0).float()
+        cells = self.kinds[:, z.flatten(1)].sum(-1)  # (C, B)
+        return 0.5 - torch.where(self.somewhere[:, None], (cells == 0).long(), cells).sum(0).float()
 
 
 def looked_at(rows: Tensor) -> Tensor:
