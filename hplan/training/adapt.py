@@ -120,7 +120,7 @@ def adapt(
         results = [evaluate(one, where, episodes=episodes, seed=seed, progress=progress) for one in (first, player)]
         before, after = (one.return_mean if paid else one.success_rate for one in results)
         brought = {"steps": steps, "before": before, "after": after}
-        stack = replace(player.stack, train={**first.stack.train, "adapted": brought})
+        stack = replace(player.stack, train={**player.stack.train, "adapted": brought})
         stack.save(out)
     return Adapted(Agent(stack, name=str(out)), *results)
 
@@ -171,9 +171,11 @@ def _anew(agent: Agent, play: Play, run: Run, task: TaskConfig) -> Agent:
         play = replace(play, success=torch.zeros_like(play.success))
     if not stack.paid:
         play = replace(play, rewards=torch.zeros_like(play.rewards))
+    play = play.read()
     found = train(play, cutting, settings, levels=len(stack.levels), run=run)
-    measured = {name: getattr(found, name) for name in ("calibration", "tolerance", "edges", "beginning")}
-    return Agent(replace(stack, levels=found.levels, **measured))
+    learned = {name: getattr(found, name) for name in ("levels", "calibration", "tolerance", "edges", "beginning")}
+    learned["reading"] = play.reading if any(level.reads for level in found.levels) else None
+    return Agent(replace(stack, **learned, train={**stack.train, **found.facts}))
 
 
 def _told(progress: Progress, stage: str) -> Callable[[int, int], None]:

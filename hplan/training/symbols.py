@@ -23,6 +23,7 @@ LEAST_CELLS = 9  # of a map in which a mover is looked for
 DECIDED = 200_000  # steps that tell what decides
 FEW, SURE = 4, 0.95  # times that a window is met, and share of them that end alike, from which it decides
 TOUCHED = 0.01  # share of steps in which a cell changes, from which that is their doing
+OWN = 10.0  # times as often as by the action that changes it least, from which an action changes a cell itself
 UNDECIDED, UNEXPLAINED = 0.0003, 0.01  # agreement that may be lost, and share of what windows explain that may
 
 
@@ -196,15 +197,23 @@ class Windows:
 
     def touches(self, actions: int) -> Tensor:
         """(groups, actions, 9) bool: cells next to the mover that an action changes, and not chance; any action of the
-        group where it is seldom met."""
-        certain = self.certain()
-        taken, changed = self.action[certain] // self.tokens, self.changed[certain].float()
-        groups = int(self.group.max()) + 1
-        place = self.group[certain] * actions + taken
-        met = torch.bincount(place, minlength=groups * actions).view(groups, actions, 1)
-        times = torch.zeros(groups * actions, 9).index_add_(0, place, changed).view(groups, actions, -1)
+        group where it is seldom met. What it mostly does not change, since it mostly fails, it changes if others hardly
+        ever do: chance would not wait for it."""
+        times, met = self._changes(self.certain(), actions)
         share, any_action = times / met.clamp(min=1), times.sum(1, keepdim=True) / met.sum(1, keepdim=True).clamp(min=1)
-        return torch.where(met < FEW, any_action, share) >= TOUCHED
+        often = torch.where(met < FEW, any_action, share) >= TOUCHED
+        times, met = self._changes(torch.ones_like(self.group, dtype=torch.bool), actions)
+        by_itself = ((times + 1) / met.clamp(min=1)).amin(1, keepdim=True)  # once more than it was seen
+        return often | ((times >= FEW) & (times >= OWN * by_itself * met))
+
+    def _changes(self, rows: Tensor, actions: int) -> tuple[Tensor, Tensor]:
+        """(groups, actions, 9) float32 and (groups, actions, 1): how often each action changed each cell next to the
+        mover in rows (K,) bool, and how often it was taken."""
+        groups = int(self.group.max()) + 1
+        place = self.group[rows] * actions + self.action[rows] // self.tokens
+        met = torch.bincount(place, minlength=groups * actions).view(groups, actions, 1)
+        times = torch.zeros(groups * actions, 9).index_add_(0, place, self.changed[rows].float())
+        return times.view(groups, actions, -1), met
 
     def of_rows(self, rows: Tensor) -> Windows:
         """Only these steps (K,) bool."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+from asking_worlds import Cells
 from gymnasium import spaces
 
 import hplan
@@ -138,6 +139,15 @@ def test_an_agent_that_aims_for_success_learns_all_of_it_anew_from_where_it_has_
         hplan.adapt(run, tmp_path / "other", **options)
     other = hplan.adapt(run, tmp_path / "other", play_from=tmp_path / "play", **(options | {"rounds": 1}))
     assert other.after.success_rate == 1
+
+
+def test_what_is_asked_for_is_read_afterwards_as_before(tmp_path: Path) -> None:
+    hplan.learn(Cells, tmp_path / "run", steps=3000, seed=50)
+    found = hplan.adapt(tmp_path / "run", tmp_path / "adapted", task=Cells, steps=200, rounds=1, episodes=5, seed=50)
+    assert found.before.success_rate == found.after.success_rate == 1
+    kept, asked = hplan.load(tmp_path / "adapted"), hplan.load(tmp_path / "run")
+    assert kept.stack.reading is not None and asked.stack.reading is not None
+    assert kept.stack.reading.saved()[0] == asked.stack.reading.saved()[0]
 
 
 def test_what_the_world_hands_out_as_a_goal_is_what_it_practises_for() -> None:

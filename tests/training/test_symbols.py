@@ -392,3 +392,23 @@ def test_each_action_changes_what_it_changed_in_play() -> None:
     done = steps.action + steps.tokens * (still + 2 * seldom)
     found = replace(steps, action=done, changed=steps.changed & ~still[:, None], outcome=steps.outcome * ~still)
     assert torch.nonzero(found.touches(3)[0]).tolist() == [[0, 4], [0, 5], [2, 4], [2, 5]]
+
+
+def test_what_mostly_fails_is_an_actions_own_doing_where_others_never_do_it() -> None:
+    """The first action changes what is right of it once in fifty times, as where hands are mostly empty, and no other
+    does. What is left of it changes as often after all four, which is chance."""
+    steps = looking(1)
+    count = 4000
+    row = torch.arange(count)
+    changed = torch.zeros(count, 9, dtype=torch.bool)
+    changed[:, 5] = (row % 4 == 0) & (row % 200 < 4)
+    changed[:, 3] = torch.rand(count, generator=torch.Generator().manual_seed(0)) < 0.02
+    found = replace(
+        steps,
+        before=steps.before[:1].expand(count, -1),
+        action=row % 4 * steps.tokens,
+        group=torch.zeros(count, dtype=torch.long),
+        outcome=changed[:, 5] + 2 * changed[:, 3] + 4 * (row % 7),  # never sure how it ends
+        changed=changed,
+    )
+    assert torch.nonzero(found.touches(4)[0]).tolist() == [[0, 5]]
