@@ -7,6 +7,7 @@ is an event: some cell changes its symbol.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -44,7 +45,7 @@ from hplan.play.play import Play
 from hplan.training.cells import CellLevel
 from hplan.training.counting import are_variables, table_level
 from hplan.training.history import history_of
-from hplan.training.mover import Mover, Spoilers, reach_level
+from hplan.training.mover import Mover, Spoilers, reach_level, several_movers
 from hplan.training.mover import wanted_stride as reach_stride
 from hplan.training.symbols import (
     EventSteps,
@@ -55,7 +56,7 @@ from hplan.training.symbols import (
 )
 from hplan.training.tiles import Tiles
 from hplan.training.train import History, Ratio
-from hplan.types import Budget, UsageError
+from hplan.types import Budget, SymbolWarning, UsageError
 from hplan.validation import Count, Integer, Number, validated
 
 PRIOR_CELLS = 4096  # in a batch of the prior, about: it looks at whole maps, many times over
@@ -122,6 +123,14 @@ class Events(CellLevel):
             self.maps = self.maps // shown * len(self.mover.tokens) + self.maps % shown
             if self.reaches and count != 1:
                 self.spoilers = Spoilers.of(self.maps, len(self.mover.tokens), self.mover.steps, self._ended_badly)
+        elif self.tiles is None and (several := several_movers(play.observations)):
+            warnings.warn(
+                f"feature {several[0]} marks {several[1]} cells of every map, as if there were {several[1]} movers: "
+                "what one of them can reach is not learned, and levels are cut by time scales alone",
+                SymbolWarning,
+                stacklevel=2,
+            )
+        self.facts["mover"] = self.mover is not None
         self.pairs: Pairs | None = None
         self.slow: SlowEncoder | None = None
         self.gaps: list[Gap] = []

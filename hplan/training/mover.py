@@ -19,7 +19,7 @@ from hplan.levels.level import Level
 from hplan.levels.reach import FAR, ReachMap, what_happened
 from hplan.play.play import Play
 from hplan.training.closure import alike_edits, closure, shares
-from hplan.training.symbols import CHUNK
+from hplan.training.symbols import CHUNK, LEAST_CELLS
 
 ALIKE = 0.5  # share of the steps between two tokens that leave the ground alone, from which they carry the same
 USUAL = 0.01  # share of the mover's steps from a pose that a move has to have
@@ -27,8 +27,22 @@ OFTEN = 2  # times that play went on from a kind of ground
 SOLVES = 0.5  # share of entries into a kind of ground that succeed, from which to enter it is an event
 QUARTERS = ((-1, 0), (0, 1), (1, 0), (0, -1))  # up, and what a quarter turn each makes up
 FEW = 3  # changes that failed, and that did not, from which what is elsewhere is looked at
+MOVERS = 4  # that are taken for several, at the most; more are things
 TYPES = 1024  # of events, at the most, the commonest: eleven tasks of MiniGrid show 268
 TRIED = 500  # events that tell how long a step is
+
+
+def several_movers(observations: Tensor) -> tuple[int, int] | None:
+    """Of observations (N, H, W, F) without one mover: a feature that differs from its usual value in as many cells of
+    every map, a few, not always the same; and how many."""
+    some = observations[:: max(len(observations) // 512, 1)]
+    usual = some.flatten(0, 2).long().mode(0).values.to(observations.dtype)
+    other = (some != usual).flatten(1, 2)
+    counts = other.sum(1)
+    alike = (counts == counts[0]).all(0) & (counts[0] >= 2) & (counts[0] <= MOVERS)
+    wander = (other != other[0]).flatten(0, 1).any(0)
+    found = torch.nonzero(alike & wander)[:, 0].tolist()
+    return (found[0], int(counts[0, found[0]])) if found and some[0, ..., 0].numel() >= LEAST_CELLS else None
 
 
 @dataclass(frozen=True)

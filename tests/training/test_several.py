@@ -16,7 +16,7 @@ from levers import FLOOR, LEVER, OTHER, STEPS, Levers
 import hplan
 from hplan.agent import Agent
 from hplan.training.learn import learn
-from hplan.training.mover import MoverSteps, Spoilers
+from hplan.training.mover import MoverSteps, Spoilers, several_movers
 from hplan.types import SymbolWarning, UsageError
 
 SMALL = {"base_steps": 300, "batch": 64}
@@ -126,3 +126,19 @@ def test_what_spoils_a_change_is_counted(seed: int, by_chance: bool) -> None:
         assert torch.equal(found.explained, fails)
         edits = torch.tensor([[1, 2, 1, 1, 0], [1, 2, 1, 1, 1], [2, 1, 1, 1, 0]])
         assert found.of_types(edits, 5).any(1).tolist() == [True, False, False]
+
+
+class Twins(Levers):
+    """Somebody else stands in a corner."""
+
+    def seen(self) -> np.ndarray:
+        shown = super().seen()
+        shown[5, 5 if self.at != (5, 5) else 4, 1] = 1
+        return shown
+
+
+def test_several_movers_are_told_and_learned_without(tmp_path: Path) -> None:
+    with pytest.warns(SymbolWarning, match="feature 1 marks 2 cells of every map, as if there were 2 movers"):
+        agent = learn(Twins, tmp_path / "run", steps=1000, levels=1, settings={"base_steps": 10, "batch": 16})
+    assert agent.train_info["mover"] is False
+    assert several_movers(torch.zeros(5, 7, 7, 2, dtype=torch.uint8)) is None
