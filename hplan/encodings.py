@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from hplan.gym_spaces import GOAL_KEYS, is_goal_space, line, parts_of
-from hplan.types import ObservationSpec, UsageError
+from hplan.types import ObservationSpec, UsageError, rows_beside
 
 _MOST_VALUES = 64  # of one symbol of an integer Box: more are measurements or pixels
 _MOST_COMBINATIONS = 4096  # of the features of a single cell
@@ -253,7 +253,7 @@ def _image_and_numbers(space: spaces.Dict | spaces.Tuple, image: int) -> tuple[O
         return beside(encode_image(parts[image][1]), np.concatenate([*others, np.zeros(0)]))
 
     height, *pixels = spec.shape
-    return ObservationSpec("image", (height + -(-numbers // 4), *pixels), numbers=numbers), encode
+    return ObservationSpec("image", (height + rows_beside(numbers), *pixels), numbers=numbers), encode
 
 
 def beside(image: np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -262,7 +262,7 @@ def beside(image: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         single = numbers.astype(np.float32)
     if not np.isfinite(single).all():
         raise ValueError("it is not finite")
-    rows = -(-len(single) // 4)
+    rows = rows_beside(len(single))
     below = np.zeros((rows, image.shape[1] * image.shape[2]), np.uint8)
     below[:, :16] = np.pad(single, (0, 4 * rows - len(single))).view(np.uint8).reshape(rows, 16)
     return np.concatenate([image, below.reshape(rows, *image.shape[1:])])

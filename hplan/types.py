@@ -72,6 +72,11 @@ Mission = str | tuple[float, ...]
 """What an episode asks for, in canonical form (`hplan.reading`): words, or numbers. Empty where it says nothing."""
 
 
+def rows_beside(numbers: int) -> int:
+    """Rows of an image's array that so many numbers take (`ObservationSpec.numbers`)."""
+    return -(-numbers // 4)
+
+
 @dataclass(frozen=True)
 class ObservationSpec:
     """What an agent sees, in hplan's own canonical form.
@@ -96,7 +101,7 @@ class ObservationSpec:
     @property
     def picture(self) -> tuple[int, ...]:
         """(H, W, C) of an image without the numbers beside it."""
-        return (self.shape[0] - -(-self.numbers // 4), *self.shape[1:]) if self.numbers else self.shape
+        return (self.shape[0] - rows_beside(self.numbers), *self.shape[1:]) if self.numbers else self.shape
 
     @property
     def text(self) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hplan.levels.encoders import FourierEncoder, IdentityEncoder
 from hplan.parts import find
-from hplan.types import UsageError
+from hplan.types import UsageError, rows_beside
 
 PATCHES = 16  # of an image, along its longer side
 OCTAVES = 3  # of what an eye sees: higher ones are of its noise (measured numbers have 5)
@@ -143,7 +143,7 @@ class EyeBeside(nn.Module):
 
     def __init__(self, eye: nn.Module, *, numbers: int, channels: int) -> None:
         super().__init__()
-        self.eye, self.numbers, self.channels, self.rows = eye, numbers, channels, -(-numbers // 4)
+        self.eye, self.numbers, self.channels, self.rows = eye, numbers, channels, rows_beside(numbers)
         self.register_buffer("mean", torch.zeros(numbers))
         self.register_buffer("deviation", torch.ones(numbers))
 
@@ -192,7 +192,7 @@ class PixelEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.history, self.beginning = history, beginning
-        frame = (inputs[0] - -(-numbers // 4), inputs[1], inputs[2] // (history + beginning))
+        frame = (inputs[0] - rows_beside(numbers), inputs[1], inputs[2] // (history + beginning))
         self.eye = find("encoder", eye)(inputs=frame, latent=latent, hidden=hidden)
         self.network: nn.Module = IdentityEncoder()
         if hasattr(self.eye, "dynamics"):

@@ -13,8 +13,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from hplan.levels.heads.conjunction import looked_at, present
-from hplan.levels.heads.missions import CHANCE
+from hplan.levels.heads.conjunction import present
+from hplan.levels.heads.missions import CHANCE, looked_at
 from hplan.levels.level import Level
 from hplan.levels.reach import FAR, ReachMap, what_happened
 from hplan.play.play import Play

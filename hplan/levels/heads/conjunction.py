@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from hplan.levels.heads.missions import CHANCE, LOOKED
+from hplan.levels.heads.missions import CHANCE, looked_at
 
 if TYPE_CHECKING:
     from hplan.levels.level import Level
@@ -39,11 +39,6 @@ class Conjunction(nn.Module):
     def forward(self, level: Level, z: Tensor) -> Tensor:
         cells = self.kinds[:, z.flatten(1)].sum(-1)  # (C, B)
         return 0.5 - torch.where(self.somewhere[:, None], (cells == 0).long(), cells).sum(0).float()
-
-
-def looked_at(rows: Tensor) -> Tensor:
-    """Of rows (K,), as many as are looked at, evenly."""
-    return rows[torch.linspace(0, len(rows) - 1, min(len(rows), LOOKED)).long()]
 
 
 def present(maps: Tensor, kinds: int) -> Tensor:

@@ -41,6 +41,11 @@ def with_code(z: Tensor, mission: Tensor | None, size: int) -> Tensor:
     return torch.cat([z, code.expand(*z.shape[:-1], size)], -1)
 
 
+def looked_at(rows: Tensor) -> Tensor:
+    """Of rows (K,), as many as are looked at, evenly."""
+    return rows[torch.linspace(0, len(rows) - 1, min(len(rows), LOOKED)).long()]
+
+
 def decisive(
     space: Any, latents: Callable[[Tensor], Tensor], positive: Tensor, negative: Tensor
 ) -> tuple[tuple[bool, bool], Tensor] | None:
@@ -52,7 +57,7 @@ def decisive(
     of map settles for less: with the key in hand in every rewarded one, and in a sixth of the others, it never looks at
     the door.
     """
-    evenly = [rows[torch.linspace(0, len(rows) - 1, min(len(rows), LOOKED)).long()] for rows in (positive, negative)]
+    evenly = [looked_at(rows) for rows in (positive, negative)]
     rewarded, others = ([latents(some).flatten(1) for some in rows.split(512)] for rows in evenly)
     symbols = torch.arange(space.outside + 1)
     for needed, kinds in (
@@ -82,12 +87,11 @@ def mostly(
     for rows in (positive, negative):
         if not len(rows):
             return None
-        some = rows[torch.linspace(0, len(rows) - 1, min(len(rows), LOOKED)).long()]
         there = [
             torch.zeros(len(part), space.outside // space.tokens + 1).scatter_(
                 1, latents(part).flatten(1) // space.tokens, 1.0
             )
-            for part in some.split(512)
+            for part in looked_at(rows).split(512)
         ]
         shares.append(torch.cat(there).mean(0))
     told, best = (shares[0] - shares[1])[:-1].max(0)

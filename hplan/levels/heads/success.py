@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp
 from hplan.levels.heads.conjunction import conjunction
-from hplan.levels.heads.missions import BATCH, LOOKED, Asked, decisive, with_code
+from hplan.levels.heads.missions import BATCH, Asked, decisive, looked_at, with_code
 from hplan.levels.stage import Curve, Loss, Stage, Stages, stage_seed
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def stop_action(play: Play) -> int | None:
     if play.action_spec.kind != "discrete" or play.action_spec.size < 2 or len(steps) < STOPS:
         return None
     action = int(play.actions[steps].mode().values)
-    steps = steps[torch.linspace(0, len(steps) - 1, min(len(steps), LOOKED)).long()]
+    steps = looked_at(steps)
     idle = play.observations[steps].flatten(1) == play.observations[steps + 1].flatten(1)
     found = (play.actions[steps] == action) & idle.all(1)
     return action if float(found.float().mean()) >= SAME else None
