@@ -149,10 +149,11 @@ class Codec:
         return generator.uniform(spec.low, spec.high).astype(np.float32)
 
     def name(self, action: Any) -> str:
-        """An action of the environment in words, or in numbers where it has none."""
+        """An action of the environment in words, or in numbers where it has none: for want of names, or since an agent
+        knows more actions than the environment takes."""
         if isinstance(self.action_space, spaces.Discrete):
             number = int(action) - int(self.action_space.start)
-            return self.action_names[number] if self.action_names else str(int(action))
+            return self.action_names[number] if number < len(self.action_names) else str(int(action))
         parts = [np.ravel(part) for _, part in values_of(self.action_space, action)]
         numbers = [value for part in parts for value in part.tolist()]
         signed = any(part.dtype.kind == "f" for part in parts)

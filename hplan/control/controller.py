@@ -7,7 +7,6 @@ agent: the same code with nothing to decompose.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -17,16 +16,18 @@ from hplan.control.execution import Execution
 from hplan.control.memory import together
 from hplan.control.no_progress import NoProgress
 from hplan.control.plan_tree import ROOT
-from hplan.control.plans import ControlConfig, LevelPlan, any_action, imagine_rest, works_for
+from hplan.control.plans import ControlConfig, LevelPlan, any_action, imagine_rest
 from hplan.control.retry import Retries
 from hplan.control.surprise import Surprise
 from hplan.control.top_down import TopDownPlanner
 from hplan.levels.calibration import Calibration
+from hplan.levels.exogenous import Exogenous, watched
 from hplan.planning.constraints import NOTHING, Guard
 from hplan.planning.energy import Goal, reached
-from hplan.types import Planner, PlanResult, WorldModel, is_spelled
+from hplan.types import Planner, WorldModel, is_spelled
 
 Replan = Literal["surprise", "clock", "never"]
+IN_THE_WAY = ("overrun", "no-progress")  # causes that say that what comes and goes does not go
 
 
 class Controller:
@@ -45,7 +46,9 @@ class Controller:
         guard: Guard = NOTHING,
     ) -> None:
         """`guard`: what no step of any level may do."""
+        levels, self.exogenous = watched(levels)
         self.levels, self.replan, self.generator, self.guard = levels, replan, generator, guard
+        self._last: tuple[Tensor, Tensor] | None = None  # latent of level 0 before the action under way, and that
         self._expected: Tensor | None = None  # of level 0, after the action under way
         self._goal, self._stop, self._stopped = goal, getattr(goal, "stop", None), False
         self.config = config = config or ControlConfig()
@@ -59,10 +62,50 @@ class Controller:
     @torch.inference_mode()
     def act(self, latents: tuple[Tensor, ...]) -> Tensor:
         """One (*z) per level, of the observation that is there now -> the level-0 macro-action to take, () or (A,)."""
+        if self.exogenous is not None:
+            latents = self._seen(self.exogenous, latents)
         execution = self.execution
         if execution.step:
             self._watch(latents)
+        if self.exogenous and execution.last_repair and execution.last_repair.cause in IN_THE_WAY:
+            latents = self._all_seen(latents[0])
         self.top_down.refine(latents)
+        if self.exogenous and not self._knows_a_way():  # what it aims for may be what passes
+            latents = self._all_seen(latents[0])
+            execution.drop(execution.plans.highest, "infeasible")
+            self.top_down.refine(latents)
+        macro = self._next(latents)
+        self._last = latents[0], macro
+        return macro
+
+    def _seen(self, exogenous: Exogenous, latents: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The same, but above level 0 without what comes and goes by itself. Since that has become known, there may be
+        a way."""
+        if self._last is not None and exogenous.add(*self._last, latents[0]) and not self._knows_a_way():
+            self.execution.drop(self.execution.plans.highest, "surprise")
+        return self._encoded(latents[0]) if exogenous else latents
+
+    def _all_seen(self, z: Tensor) -> tuple[Tensor, ...]:
+        """One (*z) per level, of one of level 0, from now on with what comes and goes: it is not in vain."""
+        assert self.exogenous is not None
+        self.exogenous.in_use = False
+        return self._encoded(z)
+
+    def _encoded(self, z: Tensor) -> tuple[Tensor, ...]:
+        """One (*z) per level, of one of level 0."""
+        found = [z]
+        for level in self.levels[1:]:
+            found.append(level.encode(found[-1][None])[0])
+        return tuple(found)
+
+    def _knows_a_way(self) -> bool:
+        """Whether the highest level has a plan that leads to the goal."""
+        plan = self.execution.plans[self.execution.plans.highest]
+        return plan is not None and plan.result.reached
+
+    def _next(self, latents: tuple[Tensor, ...]) -> Tensor:
+        """The action that the plans have next, () or (A,); or else one that is possible."""
+        execution = self.execution
         allowed = not self.guard or self._allowed(latents[0])
         if not allowed:
             execution.drop(0, "forbidden")
@@ -187,8 +230,6 @@ class Controller:
             return plan.result.reached
         rest = imagine_rest(self.levels[0], plan, at, latents[0], self.guard.at(0))
         self.execution.count(rest.evaluations, plan.nodes[plan.at] if k == 0 else ROOT)
-        if not rest.reached and self._can_wait(plan, at, rest):
-            rest = replace(rest, latents=plan.result.latents[at:], energies=plan.result.energies[at:], reached=True)
         if not len(rest) or not rest.reached:
             return False
         self.execution.keep(k, None if k else rest, latents[k])
@@ -206,11 +247,3 @@ class Controller:
             own.renew(rest)
             self.execution.keep(k, None, z)
         return rest.reached
-
-    def _can_wait(self, plan: LevelPlan, at: int, rest: PlanResult) -> bool:
-        """Whether the first step of the `rest` of level 0's plan that would fail now is so far off that the world will
-        be another one by then: that many surprises away, as often as they came in this execution."""
-        rate, least = self.surprise.rate, self.config.changes
-        if not plan.result.reached or len(rest) * rate < least:  # not even its last step is
-            return False
-        return works_for(self.levels[0], plan, at, rest, self.guard.at(0)) * rate >= least

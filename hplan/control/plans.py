@@ -42,7 +42,6 @@ class ControlConfig:
     failures: Count = 3
     subgoals: bool = True  # False, for ablation: level 0 plans alone, for what the goal costs at the top level
     margin: bool = True  # plans keep away from what is forbidden by the error of a prediction; False for ablation
-    changes: Positive = 3.0  # surprises to be expected before a step that would fail now: until then it is let be
     repairs_per_step: Whole = 8  # infeasible plans that one environment step may repair before it acts on what it has
 
 
@@ -145,20 +144,6 @@ def imagine_rest(
         # what was possible where it was planned may be out of the question where it is now
         reached &= bool((level.prior(latents[:-1]).gather(1, macros[:, None]) > NEVER).all())
     return PlanResult(macros, latents, energies, plan.result.costs[rest], reached, evaluations=evaluations)
-
-
-def works_for(level: WorldModel, plan: LevelPlan, at: int, rest: PlanResult, forbidden: StepCost | None = None) -> int:
-    """How many steps of the `rest` of a plan, as imagined from where it begins now, are possible, allowed and do what
-    they were planned to do. None, where latents change by and by: it does not matter there which step fails."""
-    if not level.capabilities.discrete or level.macro.kind != "discrete" or not len(rest):
-        return 0
-    start, end = rest.latents[:-1], rest.latents[1:]
-    before, after = plan.result.latents[at:-1], plan.result.latents[at + 1 :]
-    works = ((end == after) | (before == after)).flatten(1).all(1)
-    works &= level.prior(start).gather(1, rest.macros[:, None])[:, 0] > NEVER
-    if forbidden is not None:
-        works &= forbidden(start, end).isfinite()
-    return int(works.long().cumprod(0).sum())
 
 
 def _followed(level: WorldModel, planned: Tensor, macros: Tensor, z: Tensor) -> tuple[Tensor, int]:

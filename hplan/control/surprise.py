@@ -20,7 +20,6 @@ class Surprise:
         self.thresholds = tuple(each.thresholds(config.alpha) for each in calibration)  # by level and look-ahead
         self.now: dict[int, float] = dict.fromkeys(range(len(levels)), 0.0)
         self.threshold: dict[int, float] = {k: each[0] for k, each in enumerate(self.thresholds)}
-        self._measured = self._surprises = 0  # of level 0
 
     def measure(self, k: int, plan: LevelPlan, z: Tensor, *, ended: bool = False) -> None:
         """Once a step: level k is at z (*z). A level above may also be off by as much as the controller itself let its
@@ -32,13 +31,6 @@ class Surprise:
         error = (off_course(self.levels[k], plan, z, ended=ended) - allowed).clamp(min=0)
         self.now[k] = float(surprise(error, plan.expected_error[plan.at]))
         self.threshold[k] = at_look_ahead(self.thresholds[k], plan.at + 1)
-        if not k:
-            self._measured, self._surprises = self._measured + 1, self._surprises + self.exceeded(0)
-
-    @property
-    def rate(self) -> float:
-        """Surprises of level 0 for each of its steps so far, as if two more had gone as expected."""
-        return self._surprises / (self._measured + 2)
 
     def exceeded(self, k: int) -> bool:
         """Whether level k is surprised."""

@@ -74,6 +74,8 @@ class Level(nn.Module):
     returns_head: Any
     violation_head: Any
     mission: Tensor | None = None  # a code, in an episode that asks for something (`asked`)
+    _settled: Callable[[Tensor], Tensor] | None = None  # of its latents: see `settling`
+    _sees: Callable[[Tensor], Tensor] | None = None  # of those of the level below: see `seeing`
 
     def __init__(self, *, index: int, parts: Mapping[str, PartSpec], stride: float = 1.0) -> None:
         """parts: by role, a key of `ATTRIBUTE`; made in this order, since each draws its first weights from torch's
@@ -109,15 +111,18 @@ class Level(nn.Module):
         return Capabilities(discrete=self.space.discrete, events=self.macro.pointed, **given)
 
     def encode(self, below: Tensor) -> Tensor:
-        return self.space.snap(self.encoder(below))
+        return self.space.snap(self.encoder(below if self._sees is None else self._sees(below)))
 
     def predict(self, z: Tensor, macro: Tensor) -> Tensor:
-        return self.dynamics(self, z, macro)
+        following = self.dynamics(self, z, macro)
+        return following if self._settled is None else self._settled(following)
 
     def prior(self, z: Tensor) -> Tensor:
         return self.prior_head(self, z)
 
     def distance(self, z: Tensor, other: Tensor) -> Tensor:
+        if self._settled is not None:
+            z, other = self._settled(z), self._settled(other)
         return self.space.distance(z, other)
 
     def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
@@ -247,6 +252,19 @@ class Level(nn.Module):
         knows. A copy that shares its weights."""
         found = copy(self)
         found.mission = mission
+        return found
+
+    def settling(self, settled: Callable[[Tensor], Tensor]) -> Self:
+        """This level in an episode in which latents become `settled`, (B, *z) -> (B, *z), by themselves: predictions
+        are so, and what differs in nothing else counts as equal. A copy that shares its weights."""
+        found = copy(self)
+        found._settled = settled
+        return found
+
+    def seeing(self, settled: Callable[[Tensor], Tensor]) -> Self:
+        """This level above such a one: it does not see what passes. A copy that shares its weights."""
+        found = copy(self)
+        found._sees = settled
         return found
 
     def context(self, z: Tensor) -> Tensor:

@@ -82,15 +82,6 @@ def test_a_push_at_level_0_repairs_level_0_alone(count: int) -> None:
     assert [(r.level, r.cause) for r in repairs] == [(0, "surprise")]
 
 
-def test_how_often_level_0_is_surprised_is_counted() -> None:
-    levels = stack(1)
-    calm, pushed = make(levels), make(levels)
-    run(calm, levels)
-    assert calm.surprise.rate == 0
-    steps = run(pushed, levels, moves=lambda step, there: there - (step % 3 == 1))
-    assert pushed.surprise.rate == pytest.approx((steps // 3) / (steps + 1), abs=0.02)
-
-
 def test_a_throw_far_away_repairs_the_upper_level() -> None:
     levels, repairs = stack(2), []
     controller = make(levels)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hplan.control.plans import LevelPlan, imagine_rest, works_for
+from hplan.control.plans import LevelPlan, imagine_rest
 from hplan.types import Capabilities, MacroSpec, PlanResult
 
 RIGHT, USE = 0, 1
@@ -83,26 +83,6 @@ def test_a_step_came_about_whatever_else_changed() -> None:
     plan = plan_of(Row(), torch.tensor([2, 0, 3, 0]), torch.tensor([RIGHT]))
     assert plan.came_about(torch.tensor([0, 2, 3, 1]))
     assert not plan.came_about(torch.tensor([2, 0, 3, 0]))
-
-
-def test_what_is_left_works_up_to_what_came_in_its_way() -> None:
-    level = Row()
-    plan = plan_of(level, torch.tensor([2, 0, 0, 0, 3, 0]), torch.tensor([RIGHT, RIGHT, RIGHT, USE]))
-    for now, works in (
-        ([2, 0, 0, 0, 3, 1], 4),
-        ([2, 0, 0, 0, 1, 0], 4),  # as it was to become
-        ([2, 0, 0, 1, 3, 0], 2),
-        ([2, 1, 0, 0, 3, 0], 0),
-    ):
-        rest = imagine_rest(level, plan, 0, torch.tensor(now))  # type: ignore[arg-type]
-        assert works_for(level, plan, 0, rest) == works, now  # type: ignore[arg-type]
-    rest = imagine_rest(level, plan, 1, torch.tensor([0, 2, 0, 0, 3, 1]))  # type: ignore[arg-type]
-    assert works_for(level, plan, 1, rest) == 3  # type: ignore[arg-type]
-
-    def no_more_than_two(start: Tensor, end: Tensor) -> Tensor:
-        return torch.where((end == 2).long().argmax(1) > 2, torch.inf, 0.0)
-
-    assert works_for(level, plan, 1, rest, no_more_than_two) == 1  # type: ignore[arg-type]
 
 
 def test_a_plan_is_renewed_from_its_current_step_on() -> None:

@@ -139,3 +139,19 @@ def test_frozen_codes_stay_while_the_predictor_learns() -> None:
     assert 0 <= float(figures["exact"]) <= 1
     assert torch.equal(level.space.symbols, codes)
     assert torch.equal(level.encoder.codes()[0], codes)
+
+
+@given(grids(len(CELLS)), st.integers(0, 2))
+def test_what_passes_is_gone_from_predictions_from_distances_and_from_above(symbols: Tensor, action: int) -> None:
+    macro = torch.full((len(symbols),), action)
+
+    def settled(z: Tensor) -> Tensor:
+        return torch.where(z == 1, 0, z)
+
+    amid, above = BASE.settling(settled), ABOVE.seeing(settled)
+    assert torch.equal(amid.predict(symbols, macro), settled(BASE.predict(symbols, macro)))
+    assert bool((amid.distance(symbols, settled(symbols)) == 0).all())
+    assert torch.equal(amid.encode(CELLS[symbols]), symbols), "what is there now is seen"
+    assert torch.equal(above.encode(symbols), ABOVE.encode(settled(symbols)))
+    passing = (symbols == 1).flatten(1).sum(1)
+    assert torch.equal(BASE.distance(symbols, settled(symbols)), passing / BASE.space.typical_change)
