@@ -21,6 +21,7 @@ from hplan.control.plans import ControlConfig
 from hplan.types import Budget, PlanResult, StepCost, WorldModel
 
 DOUBLINGS = 6  # after which a subgoal step costs no more: it is never forbidden
+SPREAD = 2.0  # steps of a level of vectors for e times less of a failure: what is in the way is wider than one step
 ALIKE, FORGETS = 0.5, 3.0  # steps that a failed event costs elsewhere, at most; cells that differ, for e times less
 
 
@@ -34,6 +35,7 @@ class FailureMemory:
     penalty: float = 2.0  # extra steps that the first failure costs; each one more twice as many as the one before
     steps: tuple[tuple[Tensor, Tensor], ...] = ()
     times: tuple[int, ...] = ()  # that each of them failed
+    spread: float = 0.0  # steps of the level for e times less of a failure; 0: within the radius alone
     most: int = 256  # different subgoal steps that are remembered, the latest ones
 
     def add(self, z: Tensor, following: Tensor) -> Self:
@@ -58,13 +60,16 @@ class FailureMemory:
         if not self.steps:
             return torch.zeros(len(z), device=z.device)
         starts, ends = (torch.stack(points) for points in zip(*self.steps, strict=True))
-        same = self._near(z, starts) & self._near(following, ends)
-        return self._cost(torch.tensor(self.times, device=z.device) @ same.long(), z)
+        away = torch.maximum(self._away(z, starts), self._away(following, ends))
+        alike = (away < self.radius).float()
+        if self.spread:
+            alike = torch.maximum(alike, torch.exp(-away / self.spread))
+        return self._cost(torch.tensor(self.times, dtype=torch.float, device=z.device) @ alike, z)
 
-    def _near(self, z: Tensor, points: Tensor) -> Tensor:
-        """(B, *z), (K, *z) -> (K, B): which latents lie within the radius of which points."""
+    def _away(self, z: Tensor, points: Tensor) -> Tensor:
+        """(B, *z), (K, *z) -> (K, B): steps between them."""
         every = z.repeat(len(points), *(1 for _ in z.shape[1:]))
-        return self.level.distance(every, points.repeat_interleave(len(z), 0)).view(len(points), len(z)) < self.radius
+        return self.level.distance(every, points.repeat_interleave(len(z), 0)).view(len(points), len(z))
 
     def _cost(self, failed: Tensor, z: Tensor) -> Tensor:
         """Of subgoal steps that failed so often, (B,)."""
@@ -148,7 +153,12 @@ def memories_for(levels: tuple[WorldModel, ...], config: ControlConfig) -> list[
     """Empty ones. A step of level 0 that failed, which may be chance, says nothing of other places, as events do. Where
     latents of level 0 change by and by, it remembers the last few steps alone, and a little around them: a wall that it
     pushes against is as long as a few steps, and soon left behind."""
-    found = [(EventMemory if level.capabilities.events else FailureMemory)(level) for level in levels]
+    found: list[FailureMemory] = []
+    for level in levels:
+        if level.capabilities.events:
+            found.append(EventMemory(level))
+        else:
+            found.append(FailureMemory(level, spread=0.0 if level.capabilities.discrete else SPREAD))
     if not levels[0].capabilities.discrete:
         found[0] = FailureMemory(levels[0], radius=config.remembered_radius, most=config.remembered)
     return found

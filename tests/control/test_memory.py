@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
+import pytest
 import torch
-from control.corridor import Corridor
+from control.corridor import Corridor, Gradual
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hplan.control.memory import DOUBLINGS, EventMemory, FailureMemory, SubgoalRegion, Sum, memories_for, together
+from hplan.control.memory import (
+    DOUBLINGS,
+    SPREAD,
+    EventMemory,
+    FailureMemory,
+    SubgoalRegion,
+    Sum,
+    memories_for,
+    together,
+)
 from hplan.control.plans import ControlConfig
 from hplan.types import Budget, PlanResult
 
@@ -36,6 +47,25 @@ def test_a_failure_makes_subgoal_steps_near_it_cost_more_each_time(a: int, b: in
     near = abs(a - c) < 1.5 and abs(b - d) < 1.5
     assert memory(at(c), at(d)).tolist() == [2.0 * (2.0 ** min(times, DOUBLINGS) - 1) if near else 0.0]
     assert len(memory) == 1, "the same subgoal step, however often"
+
+
+@given(PLACES, PLACES, PLACES, PLACES)
+def test_where_steps_have_lengths_a_failure_counts_less_the_farther_it_is(a: int, b: int, c: int, d: int) -> None:
+    memory = FailureMemory(Corridor(0), spread=2.0).add(at(a)[0], at(b)[0])
+    away = max(abs(a - c), abs(b - d))
+    assert memory(at(c), at(d)).tolist() == pytest.approx([2.0 * (2.0 ** math.exp(-away / 2) - 1)], rel=1e-3, abs=1e-5)
+
+
+def test_a_door_is_learned_to_be_closed_from_a_few_tries_beside_one_another() -> None:
+    tried, alone = (FailureMemory(Corridor(0), spread=spread) for spread in (2.0, 0.0))
+    for cell in range(5):
+        tried, alone = (each.add(at(cell)[0], at(cell + 1)[0]) for each in (tried, alone))
+    assert tried(at(5), at(6)) > 3 > alone(at(5), at(6)) == 0
+
+
+def test_levels_of_vectors_above_the_lowest_learn_what_is_wider_than_a_step() -> None:
+    memories = memories_for((Gradual(0), Gradual(1)), ControlConfig())
+    assert [memory.spread for memory in memories] == [0.0, SPREAD]
 
 
 def test_adding_leaves_the_old_memory_as_it_was() -> None:
