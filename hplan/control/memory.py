@@ -21,7 +21,7 @@ from hplan.control.plans import ControlConfig
 from hplan.types import Budget, PlanResult, StepCost, WorldModel
 
 DOUBLINGS = 6  # after which a subgoal step costs no more: it is never forbidden
-SPREAD = 2.0  # steps of a level of vectors for e times less of a failure: what is in the way is wider than one step
+SPREAD = 4.0  # steps of a level of vectors for e times less of a failure: what is in the way is wider than one step
 ALIKE, FORGETS = 0.5, 3.0  # steps that a failed event costs elsewhere, at most; cells that differ, for e times less
 
 
@@ -35,7 +35,7 @@ class FailureMemory:
     penalty: float = 2.0  # extra steps that the first failure costs; each one more twice as many as the one before
     steps: tuple[tuple[Tensor, Tensor], ...] = ()
     times: tuple[int, ...] = ()  # that each of them failed
-    spread: float = 0.0  # steps of the level for e times less of a failure; 0: within the radius alone
+    spread: float = 0.0  # steps of the level for e times less of a failure beyond the first one; 0: in the radius alone
     most: int = 256  # different subgoal steps that are remembered, the latest ones
 
     def add(self, z: Tensor, following: Tensor) -> Self:
@@ -61,10 +61,11 @@ class FailureMemory:
             return torch.zeros(len(z), device=z.device)
         starts, ends = (torch.stack(points) for points in zip(*self.steps, strict=True))
         away = torch.maximum(self._away(z, starts), self._away(following, ends))
-        alike = (away < self.radius).float()
+        times = torch.tensor(self.times, dtype=torch.float, device=z.device)
+        failed = times @ (away < self.radius).float()
         if self.spread:
-            alike = torch.maximum(alike, torch.exp(-away / self.spread))
-        return self._cost(torch.tensor(self.times, dtype=torch.float, device=z.device) @ alike, z)
+            failed = torch.maximum(failed, times @ torch.exp(-away / self.spread) - 1)
+        return self._cost(failed, z)
 
     def _away(self, z: Tensor, points: Tensor) -> Tensor:
         """(B, *z), (K, *z) -> (K, B): steps between them."""

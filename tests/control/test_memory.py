@@ -49,15 +49,17 @@ def test_a_failure_makes_subgoal_steps_near_it_cost_more_each_time(a: int, b: in
     assert len(memory) == 1, "the same subgoal step, however often"
 
 
-@given(PLACES, PLACES, PLACES, PLACES)
-def test_where_steps_have_lengths_a_failure_counts_less_the_farther_it_is(a: int, b: int, c: int, d: int) -> None:
-    memory = FailureMemory(Corridor(0), spread=2.0).add(at(a)[0], at(b)[0])
-    away = max(abs(a - c), abs(b - d))
-    assert memory(at(c), at(d)).tolist() == pytest.approx([2.0 * (2.0 ** math.exp(-away / 2) - 1)], rel=1e-3, abs=1e-5)
+@given(PLACES, PLACES, st.integers(1, 4))
+def test_where_steps_have_lengths_failures_beyond_the_first_count_beside_them(a: int, c: int, times: int) -> None:
+    memory = FailureMemory(Corridor(0), spread=2.0)
+    for _ in range(times):
+        memory = memory.add(at(a)[0], at(a + 1)[0])
+    failed = times if a == c else max(times * math.exp(-abs(a - c) / 2) - 1, 0)
+    assert memory(at(c), at(c + 1)).tolist() == pytest.approx([2.0 * (2.0**failed - 1)], rel=1e-3, abs=1e-5)
 
 
 def test_a_door_is_learned_to_be_closed_from_a_few_tries_beside_one_another() -> None:
-    tried, alone = (FailureMemory(Corridor(0), spread=spread) for spread in (2.0, 0.0))
+    tried, alone = (FailureMemory(Corridor(0), spread=spread) for spread in (SPREAD, 0.0))
     for cell in range(5):
         tried, alone = (each.add(at(cell)[0], at(cell + 1)[0]) for each in (tried, alone))
     assert tried(at(5), at(6)) > 3 > alone(at(5), at(6)) == 0
