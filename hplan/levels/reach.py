@@ -360,7 +360,7 @@ class PossibleEvents(nn.Module):
             if events.spoiling:
                 fine = ~events.spoiled(ground)[rows, types]
                 rows, cells, types = rows[fine], cells[fine], types[fine]
-            found.append((rows, types * count + cells, (near[rows, cells] + 1) / chance.numpy(force=True)[types]))
+            found.append((rows, types * count + cells, near[rows, cells] + 1 / chance.numpy(force=True)[types]))
         rows, macros, steps = (torch.from_numpy(np.concatenate(each)).to(z.device) for each in zip(*found, strict=True))
         return rows, macros, steps.float()
 

@@ -282,7 +282,7 @@ def check_possible(level: Level, state: State, chance: dict[int, float] | None =
     for (kind, (before, _, had, *_)), cell in product(enumerate(EDITS), product(*map(range, shape))):
         near = [away[(*at, 0)] for _, at in nearby(cell, shape) if (*at, 0) in away]
         if state.ground[cell] == before and 1 + state.key == had and near:
-            expected[int(macro(kind, cell, shape))] = (min(near) + 1) / (chance or {}).get(kind, 1)
+            expected[int(macro(kind, cell, shape))] = min(near) + 1 / (chance or {}).get(kind, 1)
     z = state.coarse[None]
     rows, macros, steps = level.possible(z.repeat(2, 1, 1))  # type: ignore[misc]
     for row in (0, 1):
