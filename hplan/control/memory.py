@@ -21,7 +21,7 @@ from hplan.control.plans import ControlConfig
 from hplan.types import Budget, PlanResult, StepCost, WorldModel
 
 DOUBLINGS = 6  # after which a subgoal step costs no more: it is never forbidden
-SPREAD = 4.0  # steps of a level of vectors for e times less of a failure: what is in the way is wider than one step
+SPREAD = 12.0  # environment steps for e times less of a failure, above level 0: what is in the way may be wider
 ALIKE, FORGETS = 0.5, 3.0  # steps that a failed event costs elsewhere, at most; cells that differ, for e times less
 
 
@@ -159,7 +159,7 @@ def memories_for(levels: tuple[WorldModel, ...], config: ControlConfig) -> list[
         if level.capabilities.events:
             found.append(EventMemory(level))
         else:
-            found.append(FailureMemory(level, spread=0.0 if level.capabilities.discrete else SPREAD))
+            found.append(FailureMemory(level, spread=0.0 if level.capabilities.discrete else SPREAD / level.stride))
     if not levels[0].capabilities.discrete:
         found[0] = FailureMemory(levels[0], radius=config.remembered_radius, most=config.remembered)
     return found

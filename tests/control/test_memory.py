@@ -59,7 +59,7 @@ def test_where_steps_have_lengths_failures_beyond_the_first_count_beside_them(a:
 
 
 def test_a_door_is_learned_to_be_closed_from_a_few_tries_beside_one_another() -> None:
-    tried, alone = (FailureMemory(Corridor(0), spread=spread) for spread in (SPREAD, 0.0))
+    tried, alone = (FailureMemory(Corridor(0), spread=spread) for spread in (4.0, 0.0))
     for cell in range(5):
         tried, alone = (each.add(at(cell)[0], at(cell + 1)[0]) for each in (tried, alone))
     assert tried(at(5), at(6)) > 3 > alone(at(5), at(6)) == 0
@@ -67,7 +67,7 @@ def test_a_door_is_learned_to_be_closed_from_a_few_tries_beside_one_another() ->
 
 def test_levels_of_vectors_above_the_lowest_learn_what_is_wider_than_a_step() -> None:
     memories = memories_for((Gradual(0), Gradual(1)), ControlConfig())
-    assert [memory.spread for memory in memories] == [0.0, SPREAD]
+    assert [memory.spread for memory in memories] == [0.0, SPREAD / 4], "in its steps"
 
 
 def test_adding_leaves_the_old_memory_as_it_was() -> None:
