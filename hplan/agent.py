@@ -192,6 +192,8 @@ class Agent:
         last, known = self.stack.codec.encode(observation), self._episode
         again = known is not None and bool(known.seen) and np.array_equal(last, known.seen[0])
         episode = self._begin(last, 0, goal, known if again else None, shown=observation)
+        if known is not None and again:
+            episode.controller.knows_as(known.controller)
         episode.act(last)
         return episode.controller.execution.tree
 

@@ -7,6 +7,7 @@ agent: the same code with nothing to decompose.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -21,7 +22,7 @@ from hplan.control.retry import Retries
 from hplan.control.surprise import Surprise
 from hplan.control.top_down import TopDownPlanner
 from hplan.levels.calibration import Calibration
-from hplan.levels.exogenous import Exogenous, watched
+from hplan.levels.exogenous import AsItStands, Exogenous, watched
 from hplan.planning.constraints import NOTHING, Guard
 from hplan.planning.energy import Goal, reached
 from hplan.types import Planner, WorldModel, is_spelled
@@ -46,7 +47,11 @@ class Controller:
         guard: Guard = NOTHING,
     ) -> None:
         """`guard`: what no step of any level may do."""
-        levels, self.exogenous = watched(levels)
+        self.exogenous: Exogenous | None = None
+        if replan == "surprise":
+            levels, self.exogenous = watched(levels)
+        if self.exogenous is not None and (cost := guard.at(0)) is not None:
+            guard = replace(guard, costs=(AsItStands(cost, self.exogenous), *guard.costs[1:]))
         self.levels, self.replan, self.generator, self.guard = levels, replan, generator, guard
         self._last: tuple[Tensor, Tensor] | None = None  # latent of level 0 before the action under way, and that
         self._expected: Tensor | None = None  # of level 0, after the action under way
@@ -58,6 +63,11 @@ class Controller:
         retries = Retries(levels, planners, config, repairs=replan != "never")
         self.execution = Execution(levels, goal, config, retries, self.surprise)
         self.top_down = TopDownPlanner(levels, planners, self.execution, generator, guard)
+
+    def knows_as(self, other: Controller) -> None:
+        """It goes on where the other one is: what comes and goes is known to it, too."""
+        if self.exogenous is not None and other.exogenous is not None:
+            self.exogenous.take(other.exogenous)
 
     @torch.inference_mode()
     def act(self, latents: tuple[Tensor, ...]) -> Tensor:
@@ -80,10 +90,24 @@ class Controller:
 
     def _seen(self, exogenous: Exogenous, latents: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The same, but above level 0 without what comes and goes by itself. Since that has become known, there may be
-        a way."""
-        if self._last is not None and exogenous.add(*self._last, latents[0]) and not self._knows_a_way():
+        a way; unless it is what the goal is about."""
+        new = self._last is not None and exogenous.add(*self._last, latents[0])
+        if not exogenous:
+            return latents
+        found = self._encoded(latents[0])
+        if new and self._is_the_goal(latents, (exogenous(latents[0]), *found[1:])):
+            return self._all_seen(latents[0])
+        if new and not self._knows_a_way():
             self.execution.drop(self.execution.plans.highest, "surprise")
-        return self._encoded(latents[0]) if exogenous else latents
+        return found
+
+    def _is_the_goal(self, latents: tuple[Tensor, ...], settled: tuple[Tensor, ...]) -> bool:
+        """Whether the goal is met without what comes and goes, and is not with it."""
+        for k, (seen, without) in enumerate(zip(latents, settled, strict=True)):
+            goal = self._goal.at(k)
+            if goal is not None and reached(goal, without) and not reached(goal, seen):
+                return True
+        return False
 
     def _all_seen(self, z: Tensor) -> tuple[Tensor, ...]:
         """One (*z) per level, of one of level 0, from now on with what comes and goes: it is not in vain."""
@@ -99,8 +123,8 @@ class Controller:
         return tuple(found)
 
     def _knows_a_way(self) -> bool:
-        """Whether the highest level has a plan that leads to the goal."""
-        plan = self.execution.plans[self.execution.plans.highest]
+        """Whether the highest level that takes part has a plan that leads to the goal."""
+        plan = self.execution.plans[self.execution.plans.top]
         return plan is not None and plan.result.reached
 
     def _next(self, latents: tuple[Tensor, ...]) -> Tensor:
@@ -172,7 +196,7 @@ class Controller:
             exceeded = self.surprise.exceeded(k) and not spelled and (ended or not (k and finished))
             if self.replan == "surprise" and exceeded:
                 if k == 0 and self.levels[0].capabilities.discrete and not plan.came_about(latents[0]):
-                    execution.remember_failure(plan.result.latents[plan.at], plan.target())
+                    self._remember_failure(plan, latents[0])
                 if not self._holds(k, latents):
                     execution.drop(k, "surprise")
             elif self.replan == "clock" and execution.step - plan.planned >= max(self.levels[k].stride, 1):
@@ -192,6 +216,12 @@ class Controller:
         plan = plans[0] if self.replan == "surprise" else None
         if plan is not None and len(plan.result) and plan.is_riskier(self.levels[0], latents[0]):
             execution.drop(0, "surprise")
+
+    def _remember_failure(self, plan: LevelPlan, z: Tensor) -> None:
+        """What level 0 was to do did not come about, at z (*z) now; unless for what has come its way, and will go."""
+        before, after = plan.result.latents[plan.at], plan.target()
+        if not self.exogenous or not bool((self.exogenous.passes(z) & (before != after)).any()):
+            self.execution.remember_failure(before, after)
 
     def _stalls(self, k: int, z: Tensor) -> bool:
         """Whether level k, at z (*z) after a word, gets nowhere with the subgoal step above."""

@@ -61,8 +61,8 @@ class FailureMemory:
             return torch.zeros(len(z), device=z.device)
         starts, ends = (torch.stack(points) for points in zip(*self.steps, strict=True))
         away = torch.maximum(self._away(z, starts), self._away(following, ends))
-        times = torch.tensor(self.times, dtype=torch.float, device=z.device)
-        failed = times @ (away < self.radius).float()
+        times = torch.tensor(self.times, dtype=away.dtype, device=z.device)
+        failed = times @ (away < self.radius).to(away.dtype)
         if self.spread:
             failed = torch.maximum(failed, times @ torch.exp(-away / self.spread) - 1)
         return self._cost(failed, z)

@@ -151,7 +151,9 @@ def _followed(level: WorldModel, planned: Tensor, macros: Tensor, z: Tensor) -> 
     than `planned` (L + 1, *z) mostly stays as it is and does no harm: one batch says whether and how far."""
     path, evaluations = [z], 0
     if level.capabilities.discrete and len(macros) > 1:
-        guess = torch.where(z != planned[0], z, planned)
+        guess, settled = torch.where(z != planned[0], z, planned), getattr(level, "settled", None)
+        if settled is not None:
+            guess[1:] = settled(guess[1:])
         following = level.predict(guess[:-1], macros)
         as_guessed = (following == guess[1:]).flatten(1).all(1).long().cumprod(0).sum()
         path += following[: as_guessed + 1].unbind()

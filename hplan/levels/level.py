@@ -74,7 +74,7 @@ class Level(nn.Module):
     returns_head: Any
     violation_head: Any
     mission: Tensor | None = None  # a code, in an episode that asks for something (`asked`)
-    _settled: Callable[[Tensor], Tensor] | None = None  # of its latents: see `settling`
+    settled: Callable[[Tensor], Tensor] | None = None  # of its latents: see `settling`
     _sees: Callable[[Tensor], Tensor] | None = None  # of those of the level below: see `seeing`
 
     def __init__(self, *, index: int, parts: Mapping[str, PartSpec], stride: float = 1.0) -> None:
@@ -115,14 +115,14 @@ class Level(nn.Module):
 
     def predict(self, z: Tensor, macro: Tensor) -> Tensor:
         following = self.dynamics(self, z, macro)
-        return following if self._settled is None else self._settled(following)
+        return following if self.settled is None else self.settled(following)
 
     def prior(self, z: Tensor) -> Tensor:
         return self.prior_head(self, z)
 
     def distance(self, z: Tensor, other: Tensor) -> Tensor:
-        if self._settled is not None:
-            z, other = self._settled(z), self._settled(other)
+        if self.settled is not None:
+            z, other = self.settled(z), self.settled(other)
         return self.space.distance(z, other)
 
     def uncertainty(self, z: Tensor, macro: Tensor) -> Tensor:
@@ -258,7 +258,7 @@ class Level(nn.Module):
         """This level in an episode in which latents become `settled`, (B, *z) -> (B, *z), by themselves: predictions
         are so, and what differs in nothing else counts as equal. A copy that shares its weights."""
         found = copy(self)
-        found._settled = settled
+        found.settled = settled
         return found
 
     def seeing(self, settled: Callable[[Tensor], Tensor]) -> Self:

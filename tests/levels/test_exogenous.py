@@ -7,7 +7,7 @@ import torch
 from key_door import BOX, DOOR, FLOOR, GOAL, OPEN, WALL, key_door_level
 from torch import Tensor
 
-from hplan.levels.exogenous import DOUBT, Exogenous, watched
+from hplan.levels.exogenous import DOUBT, AsItStands, Exogenous, watched
 from hplan.levels.level import Level
 
 TOKENS = 3
@@ -50,6 +50,7 @@ def counted(*steps: tuple[Tensor, Tensor]) -> Exogenous:
 
 def test_what_leaves_more_often_than_it_stays_is_gone_one_step_later() -> None:
     once, twice = counted((QUIET, MOVED)), counted((QUIET, MOVED), (MOVED, QUIET))
+    assert twice.stayed[BOX] == 0
     assert not once
     assert once.left[BOX] == 2 <= DOUBT
     assert twice
@@ -82,11 +83,38 @@ def test_nothing_else_comes_and_goes(before: Tensor, after: Tensor) -> None:
     assert not counted((before, after), (before, after))
 
 
+def test_what_stayed_before_it_first_left_counts() -> None:
+    """Boxes that stand for long, and then go all at once, as by a lever elsewhere, do not come and go."""
+    many = maps([FLOOR] * 9, [BOX] * 9)
+    gone = torch.where(many == BOX * TOKENS, FLOOR * TOKENS, many)
+    assert counted((many, gone))
+    assert not counted((many, many), (many, gone))
+
+
 def test_a_quiet_world_costs_a_comparison_a_step() -> None:
     lowest = Lowest()
     found = Exogenous(lowest, PASSABLE)
     assert not any(found.add(QUIET, STEP, QUIET) for _ in range(3))
     assert not lowest.calls
+
+
+def test_constraints_see_it_where_it_is_now() -> None:
+    found = counted((QUIET, MOVED), (MOVED, QUIET))
+
+    def boxes(z: Tensor, following: Tensor) -> Tensor:
+        return (following == BOX * TOKENS).flatten(1).sum(1).float()
+
+    ahead = AsItStands(boxes, found)
+    here = torch.stack([QUIET, found(QUIET)])
+    assert ahead(here, found(here)).tolist() == [2.0, 0.0], "and in no step after the next"
+
+
+def test_one_takes_what_another_has_counted() -> None:
+    found, other = counted((QUIET, MOVED), (MOVED, QUIET)), Exogenous(Lowest(), PASSABLE)
+    other.take(found)
+    assert torch.equal(other(QUIET), found(QUIET))
+    other.add(MOVED, STEP, MOVED)
+    assert other.stayed[BOX] == 2 + found.stayed[BOX]
 
 
 def test_out_of_use_everything_stays() -> None:
@@ -111,3 +139,4 @@ def test_levels_that_know_of_no_ground_are_left_as_they_are() -> None:
     lowest = Lowest()
     assert watched((lowest,)) == ((lowest,), None)  # type: ignore[arg-type]
     assert watched((lowest, lowest)) == ((lowest, lowest), None)  # type: ignore[arg-type]
+    assert watched((upper := key_door_level(), upper))[1] is None, "nor of cells that a step touches"
