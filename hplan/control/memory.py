@@ -21,7 +21,8 @@ from hplan.control.plans import ControlConfig
 from hplan.types import Budget, PlanResult, StepCost, WorldModel
 
 DOUBLINGS = 6  # after which a subgoal step costs no more: it is never forbidden
-SPREAD = 12.0  # environment steps for e times less of a failure, above level 0: what is in the way may be wider
+SPREAD = 18.0  # environment steps for e times less of a failure, above level 0: what is in the way may be wider
+CHANCE = 2.0  # failures nearby that may be bad luck
 ALIKE, FORGETS = 0.5, 3.0  # steps that a failed event costs elsewhere, at most; cells that differ, for e times less
 
 
@@ -35,7 +36,7 @@ class FailureMemory:
     penalty: float = 2.0  # extra steps that the first failure costs; each one more twice as many as the one before
     steps: tuple[tuple[Tensor, Tensor], ...] = ()
     times: tuple[int, ...] = ()  # that each of them failed
-    spread: float = 0.0  # steps of the level for e times less of a failure beyond the first one; 0: in the radius alone
+    spread: float = 0.0  # steps of the level for e times less of a failure beyond the second; 0: in the radius alone
     most: int = 256  # different subgoal steps that are remembered, the latest ones
 
     def add(self, z: Tensor, following: Tensor) -> Self:
@@ -64,7 +65,7 @@ class FailureMemory:
         times = torch.tensor(self.times, dtype=away.dtype, device=z.device)
         failed = times @ (away < self.radius).to(away.dtype)
         if self.spread:
-            failed = torch.maximum(failed, times @ torch.exp(-away / self.spread) - 1)
+            failed = torch.maximum(failed, times @ torch.exp(-away / self.spread) - CHANCE)
         return self._cost(failed, z)
 
     def _away(self, z: Tensor, points: Tensor) -> Tensor:
