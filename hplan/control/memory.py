@@ -21,8 +21,6 @@ from hplan.control.plans import ControlConfig
 from hplan.types import Budget, PlanResult, StepCost, WorldModel
 
 DOUBLINGS = 6  # after which a subgoal step costs no more: it is never forbidden
-SPREAD = 18.0  # environment steps for e times less of a failure, above level 0: what is in the way may be wider
-CHANCE = 2.0  # failures nearby that may be bad luck
 ALIKE, FORGETS = 0.5, 3.0  # steps that a failed event costs elsewhere, at most; cells that differ, for e times less
 
 
@@ -36,7 +34,6 @@ class FailureMemory:
     penalty: float = 2.0  # extra steps that the first failure costs; each one more twice as many as the one before
     steps: tuple[tuple[Tensor, Tensor], ...] = ()
     times: tuple[int, ...] = ()  # that each of them failed
-    spread: float = 0.0  # steps of the level for e times less of a failure beyond the second; 0: in the radius alone
     most: int = 256  # different subgoal steps that are remembered, the latest ones
 
     def add(self, z: Tensor, following: Tensor) -> Self:
@@ -61,17 +58,13 @@ class FailureMemory:
         if not self.steps:
             return torch.zeros(len(z), device=z.device)
         starts, ends = (torch.stack(points) for points in zip(*self.steps, strict=True))
-        away = torch.maximum(self._away(z, starts), self._away(following, ends))
-        times = torch.tensor(self.times, dtype=away.dtype, device=z.device)
-        failed = times @ (away < self.radius).to(away.dtype)
-        if self.spread:
-            failed = torch.maximum(failed, times @ torch.exp(-away / self.spread) - CHANCE)
-        return self._cost(failed, z)
+        same = self._near(z, starts) & self._near(following, ends)
+        return self._cost(torch.tensor(self.times, device=z.device) @ same.long(), z)
 
-    def _away(self, z: Tensor, points: Tensor) -> Tensor:
-        """(B, *z), (K, *z) -> (K, B): steps between them."""
+    def _near(self, z: Tensor, points: Tensor) -> Tensor:
+        """(B, *z), (K, *z) -> (K, B): which latents lie within the radius of which points."""
         every = z.repeat(len(points), *(1 for _ in z.shape[1:]))
-        return self.level.distance(every, points.repeat_interleave(len(z), 0)).view(len(points), len(z))
+        return self.level.distance(every, points.repeat_interleave(len(z), 0)).view(len(points), len(z)) < self.radius
 
     def _cost(self, failed: Tensor, z: Tensor) -> Tensor:
         """Of subgoal steps that failed so often, (B,)."""
@@ -155,12 +148,7 @@ def memories_for(levels: tuple[WorldModel, ...], config: ControlConfig) -> list[
     """Empty ones. A step of level 0 that failed, which may be chance, says nothing of other places, as events do. Where
     latents of level 0 change by and by, it remembers the last few steps alone, and a little around them: a wall that it
     pushes against is as long as a few steps, and soon left behind."""
-    found: list[FailureMemory] = []
-    for level in levels:
-        if level.capabilities.events:
-            found.append(EventMemory(level))
-        else:
-            found.append(FailureMemory(level, spread=0.0 if level.capabilities.discrete else SPREAD / level.stride))
+    found = [(EventMemory if level.capabilities.events else FailureMemory)(level) for level in levels]
     if not levels[0].capabilities.discrete:
         found[0] = FailureMemory(levels[0], radius=config.remembered_radius, most=config.remembered)
     return found

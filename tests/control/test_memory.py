@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
-import pytest
 import torch
-from control.corridor import Corridor, Gradual
+from control.corridor import Corridor
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hplan.control.memory import (
-    CHANCE,
-    DOUBLINGS,
-    SPREAD,
-    EventMemory,
-    FailureMemory,
-    SubgoalRegion,
-    Sum,
-    memories_for,
-    together,
-)
+from hplan.control.memory import DOUBLINGS, EventMemory, FailureMemory, SubgoalRegion, Sum, memories_for, together
 from hplan.control.plans import ControlConfig
 from hplan.types import Budget, PlanResult
 
@@ -48,27 +36,6 @@ def test_a_failure_makes_subgoal_steps_near_it_cost_more_each_time(a: int, b: in
     near = abs(a - c) < 1.5 and abs(b - d) < 1.5
     assert memory(at(c), at(d)).tolist() == [2.0 * (2.0 ** min(times, DOUBLINGS) - 1) if near else 0.0]
     assert len(memory) == 1, "the same subgoal step, however often"
-
-
-@given(PLACES, PLACES, st.integers(1, 4))
-def test_where_steps_have_lengths_failures_beyond_the_second_count_beside_them(a: int, c: int, times: int) -> None:
-    memory = FailureMemory(Corridor(0), spread=2.0)
-    for _ in range(times):
-        memory = memory.add(at(a)[0], at(a + 1)[0])
-    failed = times if a == c else max(times * math.exp(-abs(a - c) / 2) - CHANCE, 0)
-    assert memory(at(c), at(c + 1)).tolist() == pytest.approx([2.0 * (2.0**failed - 1)], rel=1e-3, abs=1e-5)
-
-
-def test_a_door_is_learned_to_be_closed_from_a_few_tries_beside_one_another() -> None:
-    tried, alone = (FailureMemory(Corridor(0), spread=spread) for spread in (6.0, 0.0))
-    for cell in range(5):
-        tried, alone = (each.add(at(cell)[0], at(cell + 1)[0]) for each in (tried, alone))
-    assert tried(at(5), at(6)) > 1 > alone(at(5), at(6)) == 0
-
-
-def test_levels_of_vectors_above_the_lowest_learn_what_is_wider_than_a_step() -> None:
-    memories = memories_for((Gradual(0), Gradual(1)), ControlConfig())
-    assert [memory.spread for memory in memories] == [0.0, SPREAD / 4], "in its steps"
 
 
 def test_adding_leaves_the_old_memory_as_it_was() -> None:
