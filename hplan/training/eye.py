@@ -14,11 +14,12 @@ from hplan.play.play import Play
 
 RATE = 3e-3  # of learning
 LOOKED = 2048  # frames that tell what never changes
+AGAIN = 2  # times at the most that an eye goes on which has not found what it was asked for
 
 
 class EyeObjective(Protocol):
     """A `torch.nn.Module` that holds an eye and what is learned beside it and thrown away, found by name in
-    `hplan.parts`."""
+    `hplan.parts`. Where it may miss what it asks for, `found` (curve) says whether it did not: if so, it goes on."""
 
     actions: bool
     """Whether it asks what was done: of play that has labels in part, it is then given what has them."""
@@ -33,7 +34,8 @@ class EyeObjective(Protocol):
 
 def eye_stages(eye: Any, play: Play, features: int, steps: int, objective: str = "inverse") -> Stages:
     """Train an eye, which makes `features` numbers of a frame, on play, then freeze it. One that has nothing to learn
-    stays as it is. Raises UsageError for an unknown objective, or one that this eye cannot be trained by."""
+    stays as it is. One that has not found what its objective asks for goes on from where it is, for as long again.
+    Raises UsageError for an unknown objective, or one that this eye cannot be trained by."""
     if not any(parameter.requires_grad for parameter in eye.parameters()):
         return
     if hasattr(eye, "measure"):
@@ -41,7 +43,12 @@ def eye_stages(eye: Any, play: Play, features: int, steps: int, objective: str =
         eye.measure(play.observations[some])
     module = find("eye_objective", objective)(eye, play, features=features, steps=steps)
     if module.loss is not None:
-        yield Stage("eye", module, module.loss, steps, lr=RATE)
+        curve = yield Stage("eye", module, module.loss, steps, lr=RATE)
+        found = getattr(module, "found", lambda curve: True)
+        for time in range(AGAIN):
+            if found(curve):
+                break
+            curve = yield Stage(f"eye-again-{time + 1}", module, module.loss, steps, lr=RATE)
     eye.requires_grad_(False)
 
 

@@ -70,13 +70,24 @@ def test_an_eye_learns_where_the_thing_is_that_actions_move(kind: Any, discrete:
     eye = kind(inputs=SHAPE, latent=8)
     held = play.episode % 4 == 0
     before = probe_r2(seen(eye, play).below, [places], held)[0]
-    run_stages(eye_stages(eye, play, 8, 300), Run(0, tmp_path))
+    curves = run_stages(eye_stages(eye, play, 8, 300), Run(0, tmp_path))
     features = seen(eye, play).below
     assert features.shape == (len(play), 8)
+    assert [*curves] == ["eye"], "found at once"
     after = probe_r2(features, [places], held)[0]
     assert after > max(0.95, before)
     assert not any(parameter.requires_grad for parameter in eye.parameters())
     assert features.std(0).min() > 0.3, "every number varies"
+
+
+@pytest.mark.training
+def test_an_eye_that_did_not_find_what_was_done_goes_on_and_not_for_ever(tmp_path: Path) -> None:
+    play, _ = walks(frame=lambda place, noise: frame(np.zeros(2), noise))
+    curves = run_stages(eye_stages(PatchEye(inputs=SHAPE, latent=8), play, 8, 20), Run(0, tmp_path))
+    assert [*curves] == ["eye", "eye-again-1", "eye-again-2"]
+    play, _ = walks()
+    curves = run_stages(eye_stages(PatchEye(inputs=SHAPE, latent=8), play, 8, 20), Run(0, tmp_path / "late"))
+    assert [*curves] == ["eye", "eye-again-1"], "twenty steps are too few, and as many more enough"
 
 
 @pytest.mark.training

@@ -22,12 +22,14 @@ from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp
 from hplan.levels.pixels import EyeBeside
+from hplan.levels.stage import Curve
 from hplan.objectives.welsch import LONG, trust
 from hplan.play.play import Play
 
 STRETCHES, MOMENTS = 32, 4  # in a batch, and in each of them, with the frame that follows each
 SPAN = 64  # steps, at the most, of a stretch
 PREDICTION, EPSILON = 0.3, 1e-4  # weight beside the inverse, and variance below which a number is none
+FOUND, LAST = 0.5, 5  # of the cost of a constant guess; points at the end of a learning curve
 ALONE, LEAST = 0.6, 0.05  # share of the steps in which the other two grow to their weight, and what varying begins with
 
 
@@ -46,9 +48,12 @@ class InverseDynamics(nn.Module):
         self.total = F.pad(taken.double().cumsum(0), (0, 0, 1, 0))  # of all that was done before each row
         known = torch.zeros(play.episodes, dtype=torch.bool).index_fill(0, play.episode[self.rows], True)[play.episode]
         self.taken = taken / taken[known].std(0).clamp(min=EPSILON**0.5)
-        done = [self._drawn(torch.Generator().manual_seed(i))[2].flatten(0, 1) for i in range(SPAN)]
+        drawn = [self._drawn(torch.Generator().manual_seed(i)) for i in range(SPAN)]
+        done, apart = (torch.cat([each[part].flatten(0, 1) for each in drawn]) for part in (2, 1))
         self.ordinary = self._change_of_frames()
-        self.unit = torch.cat(done).std(0).clamp(min=EPSILON)
+        self.unit = done.std(0).clamp(min=EPSILON)
+        asked = done / self.unit
+        self.constant = float(self._cost(asked.mean(0).expand_as(asked), asked, apart))
 
     def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         at, gap, done = self._drawn(generator)
@@ -57,9 +62,7 @@ class InverseDynamics(nn.Module):
         z = self.eye(frames)
         here, there = z[:, first], z[:, second]
         guess = self.inverse(torch.cat([here, there - here, gap.clamp(min=1).float().log()], -1))
-        asked = (done / self.unit).flatten(0, 1)
-        told = trust(guess.flatten(0, 1), asked, asked).view(gap.shape)
-        inverse = ((guess - done / self.unit).square() * told * (gap > 0)).mean()
+        inverse = self._cost(*(each.flatten(0, 1) for each in (guess, done / self.unit, gap)))
         deviation = (z.flatten(0, 1).var(0) + EPSILON).sqrt()
         spread = F.relu(1 - deviation).mean()
         now, following = z[:, ::2], z[:, 1::2]
@@ -70,6 +73,17 @@ class InverseDynamics(nn.Module):
         figures = {"inverse": inverse.detach(), "spread": spread.detach(), "prediction": prediction.detach()}
         beside = min(step / (ALONE * self.steps), 1.0) ** 2
         return inverse + max(beside, LEAST) * spread + beside * PREDICTION * prediction, figures
+
+    def found(self, curve: Curve) -> bool:
+        """Whether telling what was done costs less than half of what a constant guess does. In noise, what moves by an
+        action is found late or not at all."""
+        last = [point["inverse"] for point in curve[-LAST:]]
+        return sum(last) / len(last) < FOUND * self.constant
+
+    def _cost(self, guess: Tensor, asked: Tensor, gap: Tensor) -> Tensor:
+        """(N, A), (N, A), (N, 1) -> (): of telling what was done between two frames so many steps apart."""
+        told = trust(guess, asked, asked)[:, None]
+        return ((guess - asked).square() * told * (gap > 0)).mean()
 
     def _alike(self, frames: Tensor) -> Tensor:
         """Frames (S, 2 * moments, ...) -> (N,) bool: two that are as alike as in most steps. Between them is no leap:
