@@ -49,9 +49,9 @@ class Stack:
     success_rule, ordinary_reward: of the task (`hplan.config.TaskConfig`), as play had them.
     train: how it was trained, and versions with what, for people;
     `chances` in it also decides who plans (`hplan.planning.choice`). edges: the landmark graphs of the levels that have
-    one. history: observations that level 0 sees at once. beginning: whether it sees
-    the first one of the episode beside them, and levels in it their layout; first: that one. reading: how what episodes
-    ask for is read, where play had several missions; mission: that of an episode, canonical.
+    one. history: observations that level 0 sees at once. beginning: whether levels see their layout in the first one
+    of the episode; first: that one. reading: how what episodes ask for is read, where play had several missions;
+    mission: that of an episode, canonical.
     """
 
     task: str
@@ -144,13 +144,18 @@ class Stack:
         """Play as level 0 sees it."""
         if self.beginning:
             play = play.in_sight()
-        play = replace(play.with_history(self.history, beginning=self.beginning), reading=self.reading)
+        play = replace(play.with_history(self.history, beginning=self._beside), reading=self.reading)
         return play.with_missions() if self.counts_missions else play
 
     @property
     def paid(self) -> bool:
         """Whether rewards are what it aims for."""
         return any(level.returns for level in self.levels)
+
+    @property
+    def _beside(self) -> bool:
+        """Whether level 0 sees each observation beside the first one of the episode."""
+        return self.beginning and self.levels[0].encoder.beginning
 
     @property
     def counts_missions(self) -> bool:
@@ -161,7 +166,7 @@ class Stack:
         """Observations (B, ...) as level 0 sees them, with those before them, as in `encode`."""
         newest_first = [observations, *before][: self.history]
         newest_first += [newest_first[-1]] * (self.history - len(newest_first))
-        if self.beginning:
+        if self._beside:
             first = observations if self.first is None else np.repeat(self.first[None], len(observations), 0)
             newest_first.append(first)
         seen = lately([torch.from_numpy(np.ascontiguousarray(one)) for one in newest_first])

@@ -38,7 +38,8 @@ class Play:
     latents (N, *z): what the level below made of the observations; None below level 0.
     places (N, 2) float32: column and row of the context at which an observation was made; None where it says so itself.
     missions: what each episode asks for, E of them; none at all where the world says nothing. reading: how heads read
-    them; None where they do not.
+    them; None where they do not. alike: whether layouts have their places in common, as rooms have of which a door is
+    closed today.
     """
 
     observations: Any  # Tensor, or `Frames` of images
@@ -57,6 +58,7 @@ class Play:
     places: Tensor | None = None
     missions: tuple[Mission, ...] = ()
     reading: Reading | None = None
+    alike: bool = False
 
     @staticmethod
     def of(episodes: Iterable[Episode], observation_spec: ObservationSpec, action_spec: ActionSpec) -> Play:
@@ -246,6 +248,11 @@ class Play:
         of = torch.from_numpy(number.reshape(-1))[self.episode]
         return Layouts(torch.from_numpy(images.astype(np.float32)), of, places)
 
+    @property
+    def places_are_shared(self) -> bool:
+        """Whether a place, and a way from there, is one in every episode."""
+        return self.layouts is None or self.alike
+
     def reach(self, stride: int) -> int:
         """Pixels of a layout that a level of this stride has to see to each side; 0 where there is none."""
         return 0 if self.layouts is None else self.layouts.reach(self.starts(stride), stride)
@@ -325,4 +332,5 @@ def _joined(shards: list[dict[str, np.ndarray]], observation_spec: ObservationSp
         contexts=column(CONTEXTS) if observation_spec.context else None,
         missions=missions if any(missions) else (),
         reading=None,
+        alike=False,
     )

@@ -62,15 +62,15 @@ def reliable_horizon(level: Level, play: Play) -> int:
 def travel_time(play: Play, seed: int) -> float:
     """Environment steps of a long trip between two places, by the quickest ways that play showed, stitched together.
 
-    `play.below`: latents of level 0. Places are landmarks, in every layout others; an edge between two takes the median
-    time that play took from entering one to entering the other.
+    `play.below`: latents of level 0. Places are landmarks, in every layout others unless they are shared; an edge
+    between two takes the median time that play took from entering one to entering the other.
     """
     generator = torch.Generator().manual_seed(seed)
     seen = play.below[torch.randint(len(play), (min(SEEN, len(play)),), generator=generator)]
     places = seen[farthest_points(seen, PLACES)]
     at = torch.cat([nearest_landmark(part, places) for part in play.below.split(65_536)]).numpy()
     goes_on = play.remaining.numpy()[:-1] > 0
-    if play.layouts is not None:
+    if play.layouts is not None and not play.places_are_shared:
         layout = play.layouts.of.numpy()
         some = torch.randperm(len(play.layouts.images), generator=generator)[:LAYOUTS].numpy()
         at, goes_on = at + PLACES * layout, goes_on & np.isin(layout[:-1], some)

@@ -3,13 +3,16 @@
 A layout is what stays the same for an episode and is another one in the next:
 
     background(e) = median over the frames of episode e, pixel by pixel
-    layouts vary    where a `SHARE` more pixels differ between backgrounds of two episodes than of two halves of one
+    varying = share of the pixels that differ between backgrounds of two episodes, beyond those of two halves of one
 
-Less than that is a door that is closed today: ways are the same but for it, and surprise finds it. Where layouts vary,
-every frame is seen beside the first one of its episode. The eye sees what is different in them, which is what moved,
-whatever the layout is; and levels are conditioned on the first frame (`hplan.levels.heads.conditioning`), around the
-place where a latent is. Nobody says where that is. Of all places p(z) that the eye's numbers could point to, it is the
-one where frames are most different from the first one of their episode:
+Above `SHARE`, levels are conditioned on the first frame of an episode (`hplan.levels.heads.conditioning`), around the
+place where a latent is. Up to `OTHER` that is a door that is closed today: places are the same in all episodes, and so
+are landmarks and the ways between them, but for the door. Above, each layout is a world of its own. Every frame is then
+seen beside the first one of its episode: the eye sees what is different in them, which is what moved, whatever the
+layout is.
+
+Nobody says where a latent is. Of all places p(z) that the eye's numbers could point to, it is the one where frames are
+most different from the first one of their episode:
 
     p = argmax  E log( sum over widths w of | o_t - o_0 | blurred by w, at p(z_t) )
 
@@ -31,19 +34,19 @@ from hplan.play.play import Play
 EPISODES, MOMENTS = 48, 32  # whose backgrounds are compared, and frames of each
 APART = 4.0  # times as much as halves of an episode differ on average, and at least `LEAST`: then a pixel is another
 LEAST = 2.0  # of 255: two episodes are not the same to the last bit
-SHARE = 0.05  # of all pixels
+SHARE, OTHER = 0.005, 0.05  # of all pixels: that an image says what is other today; that it is another world
 STEPS, BATCH, RATE = 800, 128, 3e-3
 WIDTHS = (1, 4, 12)  # pixels to each side that differences are blurred by: from afar it shows where to go
 WHITE = 255.0  # the largest value of a pixel
 FLOOR = 1e-4  # of the share of all differences that any place has
 
 
-def layouts_vary(play: Play, seed: int) -> bool:
-    """Whether episodes of images are in different layouts."""
+def varying(play: Play, seed: int) -> float:
+    """How far episodes of images are in different layouts: the share of pixels in which they differ."""
     long = torch.nonzero(play.lengths >= MOMENTS)[:, 0]
     some = long[torch.randperm(len(long), generator=torch.Generator().manual_seed(seed))[:EPISODES]]
     if len(some) < 2:
-        return False
+        return 0.0
     first = play.begins
     halves: list[list[Tensor]] = [[], []]
     for episode in some.tolist():
@@ -54,7 +57,7 @@ def layouts_vary(play: Play, seed: int) -> bool:
     least = max(APART * float((one - other).abs().mean()), LEAST)
     differ = torch.stack([((half - other).abs().mean(-1) > least).float().mean(-1) for half in one])  # (E, E)
     within, between = differ.diagonal().mean(), differ[~torch.eye(len(some), dtype=torch.bool)].mean()
-    return bool(between - within > SHARE)
+    return float(between - within)
 
 
 class Pointer(nn.Module):
@@ -107,7 +110,8 @@ def _around(share: Tensor, place: Tensor, width: int) -> Tensor:
 
 
 @torch.no_grad()
-def placed(pointer: Pointer, play: Play) -> Play:
-    """The same play, of single frames, with the first frame of each episode as its context, and with places."""
+def placed(pointer: Pointer, play: Play, *, alike: bool) -> Play:
+    """The same play, of single frames, with the first frame of each episode as its context, and with places; `alike`:
+    whether these are places in every layout."""
     assert play.latents is not None
-    return replace(play.in_sight(), places=pointer(play.latents))
+    return replace(play.in_sight(), places=pointer(play.latents), alike=alike)

@@ -55,7 +55,7 @@ from hplan.play.play import Play
 from hplan.training.depth import reliable_horizon, travel_time, worth_a_level
 from hplan.training.eye import eye_stages, seen
 from hplan.training.history import history_of
-from hplan.training.scenes import WHITE, Pointer, layouts_vary, place_stages, placed
+from hplan.training.scenes import OTHER, SHARE, WHITE, Pointer, place_stages, placed, varying
 from hplan.training.vectors import CHUNK, StrideSettings, base_level, encoded, level_above, level_stages
 from hplan.types import UsageError
 
@@ -95,7 +95,7 @@ class Strides:
         self.edges: dict[int, LandmarkEdges] = {}
         self.facts: dict[str, Any] = {}
         self.over = self.shrunk = False
-        self.history, self.beginning = 1, False
+        self.history, self.beginning, self.beside = 1, False, False
         self.eye: Any = None
 
     def tolerance(self, level: Level) -> float:
@@ -112,16 +112,17 @@ class Strides:
         asked = self.settings.history
         known = labelled(self.play, self.labels)
         self.history = history_of(known, self.seed) if asked == "auto" else asked
-        self.whole = self.play = self.play.with_history(self.history, beginning=self.beginning)
-        self.held = self.checked = self.held.with_history(self.history, beginning=self.beginning)
+        self.whole = self.play = self.play.with_history(self.history, beginning=self.beside)
+        self.held = self.checked = self.held.with_history(self.history, beginning=self.beside)
 
     def _look(self) -> Stages:
-        """Learn an eye, and see play by it. Where episodes are in different layouts, it sees the first frame of each
-        beside, and where in it what moves is, is learned, too."""
+        """Learn an eye, and see play by it. Where layouts differ, it learns where in the first frame of its episode a
+        latent is, too; where they differ much, the eye sees that frame beside each."""
         spec, settings = self.play.observation_spec, self.settings
-        vary = not spec.numbers and layouts_vary(self.play, self.seed)
-        self.beginning = vary and isinstance(self._new_eye(self.play), Eye)
-        beside = [part.with_history(1, beginning=self.beginning) for part in (self.play, self.held)]
+        share = 0.0 if spec.numbers else varying(self.play, self.seed)
+        self.beginning = share > SHARE and isinstance(self._new_eye(self.play), Eye)
+        self.beside = self.beginning and share > OTHER
+        beside = [part.with_history(1, beginning=self.beside) for part in (self.play, self.held)]
         self.eye = self._new_eye(beside[0])
         objective = settings.eye_objective
         shown = labelled(beside[0], self.labels) if find("eye_objective", objective).actions else beside[0]
@@ -130,9 +131,10 @@ class Strides:
         self.play, self.held = (one.with_latents(z) for one, z in zip((self.play, self.held), latents, strict=True))
         if self.beginning:
             pointer = Pointer(settings.latent, *spec.shape[:2])
-            yield from place_stages(pointer, beside[0].with_latents(latents[0]))
-            self.play, self.held = placed(pointer, self.play), placed(pointer, self.held)
-        self.facts["layouts_vary"] = vary
+            first = beside[0] if self.beside else self.play.with_history(1, beginning=True)
+            yield from place_stages(pointer, first.with_latents(latents[0]))
+            self.play, self.held = (placed(pointer, part, alike=not self.beside) for part in (self.play, self.held))
+        self.facts["layouts_vary"] = self.beginning
 
     def _new_eye(self, play: Play) -> Any:
         """One for such frames, untrained."""
@@ -213,7 +215,7 @@ class Strides:
         self.reliable.append(reliable_horizon(level, self.checked))
         self.whole, self.checked = encoded(level, self.whole), encoded(level, self.checked)
         self.play = self.play.with_latents(self.whole.below)
-        if level.index and self.play.layouts is None:  # elsewhere, its landmarks would lie in walls
+        if level.index and self.play.places_are_shared:  # elsewhere, its landmarks would lie in walls
             self.edges[level.index] = landmark_edges(level, self.play)
         if level.index == 0:
             self.trip = travel_time(self.play, self.seed)
@@ -253,7 +255,7 @@ class Strides:
             "latent": settings.latent,
             "hidden": settings.hidden,
             "history": self.history,
-            "beginning": self.beginning,
+            "beginning": self.beside,
         }
 
 

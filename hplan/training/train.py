@@ -42,7 +42,7 @@ class Abstraction(Protocol):
     """Observations that level 0 sees at once: the last one, and those before it."""
 
     beginning: bool
-    """Whether it sees the first one of the episode beside them, and in it the layout."""
+    """Whether levels see their layout in the first observation of the episode."""
 
     edges: Mapping[int, LandmarkEdges]
     """Landmark graphs, of the levels that have landmarks to plan on."""

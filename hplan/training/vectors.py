@@ -377,7 +377,7 @@ def measure(level: Level, play: Play, *, seed: int) -> None:
     places = z[farthest_points(z, count, NEAR * float(space.unit))]
     space.points.copy_(places[torch.arange(count).clamp(max=len(places) - 1)])
     gap = (z - space.points[nearest_landmark(z, space.points)]).square().sum(-1).sqrt().max()
-    everywhere = play.layouts is None and gap <= 2 * NEAR * space.unit  # in another layout, ways lead where none did
+    everywhere = play.places_are_shared and gap <= 2 * NEAR * space.unit  # in another layout, ways lead where none did
     space.lattice.fill_(torch.inf if everywhere else LATTICE * space.unit)
 
 

@@ -18,7 +18,7 @@ from hplan.play.play import Play
 from hplan.training import scenes, vectors
 from hplan.training.eye import eye_stages, seen
 from hplan.training.fit import Run
-from hplan.training.scenes import Pointer, layouts_vary, place_stages, placed
+from hplan.training.scenes import OTHER, SHARE, Pointer, place_stages, placed, varying
 from hplan.training.strides import Strides
 from hplan.training.train import Trained, run_stages, train_stack
 from hplan.training.vectors import StrideSettings
@@ -58,12 +58,12 @@ def walks(
 
 
 def test_walls_that_are_others_in_every_episode_are_a_layout_and_nothing_else_is() -> None:
-    assert layouts_vary(walks(30, walls=True)[0], 0)
-    assert layouts_vary(walks(30, walls=True, other=True, noise=10)[0], 0)
-    assert not layouts_vary(walks(30, walls=False)[0], 0)
-    assert not layouts_vary(walks(30, walls=False, other=True, noise=40)[0], 0)
-    assert not layouts_vary(walks(1, walls=True)[0], 0)
-    assert not layouts_vary(walks(30, walls=False, door=True)[0], 0), "a door is no other layout"
+    assert varying(walks(30, walls=True)[0], 0) > OTHER
+    assert varying(walks(30, walls=True, other=True, noise=10)[0], 0) > OTHER
+    assert varying(walks(30, walls=False)[0], 0) < SHARE
+    assert varying(walks(30, walls=False, other=True, noise=40)[0], 0) < SHARE
+    assert varying(walks(1, walls=True)[0], 0) == 0
+    assert SHARE < varying(walks(30, walls=False, door=True)[0], 0) < OTHER, "a door is something else in this world"
 
 
 @pytest.mark.training
@@ -77,7 +77,7 @@ def test_what_is_moved_is_found_before_any_walls_and_beside_what_leaps(tmp_path:
     latents = seen(eye, beside).below
     pointer = Pointer(8, SIDE, SIDE)
     run_stages(place_stages(pointer, beside.with_latents(latents)), Run(0, tmp_path / "places"))
-    found = placed(pointer, play.with_latents(latents))
+    found = placed(pointer, play.with_latents(latents), alike=False)
     assert found.places is not None and found.layouts is not None
     assert float((found.places - places).norm(dim=1).median()) < 1.5, "pixels; who points to the middle is off by 7"
     assert found.observation_spec.context == SPEC.shape and len(found.layouts.images) == 60
@@ -94,17 +94,19 @@ def one_level(play: Play, out: Path, monkeypatch: pytest.MonkeyPatch) -> Trained
 
 
 @pytest.mark.filterwarnings("ignore::hplan.types.CollapseWarning")
-@pytest.mark.parametrize("walls", [True, False])
+@pytest.mark.parametrize("what", ["walls", "door", "nothing"])
 def test_levels_see_a_layout_of_colours_where_layouts_vary(
-    walls: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grey, _ = walks(30, walls=walls)
+    walls, vary = what == "walls", what != "nothing"
+    grey, _ = walks(30, walls=walls, door=what == "door")
     coloured = grey.observations[torch.arange(len(grey))].repeat(1, 1, 1, 3)
     play = replace(grey, observations=coloured, observation_spec=replace(SPEC, shape=(SIDE, SIDE, 3)))
     trained = one_level(play, tmp_path, monkeypatch)
     (level,) = trained.levels
-    assert trained.beginning == walls == (level.conditioning is not None) == trained.facts["layouts_vary"]
+    assert trained.beginning == vary == (level.conditioning is not None) == trained.facts["layouts_vary"]
     assert level.encoder.eye.channels == 3, "of a frame, which the first one lies beside"
+    assert level.encoder.beginning == walls, "an eye sees what moves beside it where all else may be other"
     assert level.encoder(play.with_history(1, beginning=walls).observations[torch.arange(2)]).shape == (2, 6)
 
 

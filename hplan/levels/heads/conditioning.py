@@ -128,6 +128,11 @@ def level_at(level: Level, play: Play, rows: Tensor) -> Level:
     return here if asked is None else here.asked(asked[play.episode[rows]])
 
 
+def level_mostly(level: Level, play: Play) -> Level:
+    """The level in the most usual layout, which has every pixel as most of them do."""
+    return level if play.layouts is None else level.conditioned(play.layouts.images.median(0).values[None])
+
+
 def conditioning_stages(level: Level, play: Play, seed: int, steps: int = STEPS) -> Stages:
     """Train `obstruction` on frozen latents, no longer than `steps`, and take its threshold. Nothing where no layout is
     seen, nor for level 0, which knows where play has been."""

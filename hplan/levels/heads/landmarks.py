@@ -19,6 +19,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
+from hplan.levels.heads.conditioning import level_mostly
 from hplan.types import ARRIVED
 
 if TYPE_CHECKING:
@@ -172,8 +173,10 @@ def landmark_edges(level: Level, play: Play) -> LandmarkEdges:
     measured (`reversibility`): a share of `REVERSIBLE` has to have a way back. Else the level's own model has to vouch
     for an edge: a macro-action that play showed to be possible at a landmark leads to within half a step of another one
     (what the controller counts as arrived), and the compatibility energy takes the two for a real step. Either kind
-    counts as never crossed, so it costs two tries.
+    counts as never crossed, so it costs two tries. Where layouts differ and places are shared, it is concluded for the
+    most usual layout.
     """
+    level = level_mostly(level, play)
     assert level.landmarks is not None
     count = min(LANDMARKS, len(level.landmarks.unique(dim=0)))  # what was left over repeats the last of them
     edges = crossed(level, count, play.below, play.actions, play.starts(round(level.stride)))
