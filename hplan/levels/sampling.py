@@ -31,3 +31,8 @@ class EvenDraws:
         """(count,) int64 rows, with replacement."""
         at = torch.rand(count, generator=generator, dtype=torch.float64) * self.chance[-1]
         return self.rows[torch.searchsorted(self.chance, at).clamp(max=len(self.rows) - 1)]
+
+
+def throughout(holds: Tensor, rows: Tensor, steps: int, stride: int) -> Tensor:
+    """(N,) bool, (K,) -> (K,) bool: where it holds at the beginning of each of so many steps from a row on."""
+    return torch.stack([holds[rows + i * stride] for i in range(steps)]).all(0)

@@ -1,4 +1,4 @@
-"""What looks like chance and is none: steps that are seldom as long, that play took again from nearby, and ended alike.
+"""What is chance and what only looks like it, before a level has learned anything: by how far what it reads changes.
 
 size(i)   =  | change of i, each number in units of its deviation |
 alike(i)  =  share of the nearest K other steps by the same action whose change is like that of i
@@ -19,7 +19,7 @@ NEIGHBOURS, ALIKE = 10, 0.8  # steps that are compared, and share of them that e
 LIKE = 0.5  # of the length of a change: another one that is no farther from it is like it
 KNOWN = 200_000  # steps of play, at the most, among which neighbours are looked for
 CHUNK = 256
-MOST = 0.99  # share of the steps that are ordinary ones
+MOST, FAR = 0.99, 3.0  # share of the steps that are ordinary ones; times as long as any of these: no step leads there
 LOOKED_AT = 1_000_000  # that tell it, at the most: as many as a quantile takes
 
 
@@ -53,9 +53,22 @@ def repeatable(play: Play) -> Tensor:
 @torch.no_grad()
 def ordinary(play: Play) -> Tensor:
     """(N,) bool: rows from which what level 0 reads changes no more than in most steps: no leap, whatever follows."""
+    return _lengths(play) <= 1
+
+
+@torch.no_grad()
+def leaps(play: Play) -> Tensor:
+    """(N,) bool: rows from which what level 0 reads changes far more than in most steps, and as no other step does."""
+    found = _lengths(play).nan_to_num(0.0) > FAR
+    if found.any():
+        found[repeatable(play)] = False
+    return found
+
+
+def _lengths(play: Play) -> Tensor:
+    """(N,): how far what level 0 reads changes, of what most steps stay within; NaN where nothing follows."""
     rows, seen = play.starts(1), play.below.flatten(1).float()
     change = (seen[rows + 1] - seen[rows]) / seen.std(0).clamp(min=torch.finfo(torch.float32).tiny)
-    size, found = change.norm(dim=1), torch.zeros(len(play), dtype=torch.bool)
-    if len(rows):
-        found[rows] = size <= size[:: max(len(size) // LOOKED_AT, 1)].quantile(MOST)
-    return found
+    size = change.norm(dim=1)
+    most = size[:: max(len(size) // LOOKED_AT, 1)].quantile(MOST).clamp(min=torch.finfo(torch.float32).tiny)
+    return torch.full((len(play),), torch.nan).index_put((rows,), size / most)

@@ -13,7 +13,7 @@ from hplan.levels.encoders import standardised
 from hplan.levels.heads.conditioning import level_at, square
 from hplan.levels.heads.landmarks import farthest_points, nearest_landmark
 from hplan.levels.level import Level
-from hplan.levels.sampling import RAREST, EvenDraws
+from hplan.levels.sampling import RAREST, EvenDraws, throughout
 from hplan.levels.spaces import NEAR
 from hplan.levels.stage import Stage, Stages
 from hplan.objectives.criterion import Criterion
@@ -23,7 +23,7 @@ from hplan.objectives.welsch import trust
 from hplan.objectives.whole_batch import own_rows, whole_batch
 from hplan.parts import find
 from hplan.play.play import Play
-from hplan.training.chance import ordinary, repeatable
+from hplan.training.chance import leaps, ordinary, repeatable
 from hplan.training.train import History, Ratio
 from hplan.types import ActionSpec, ObservationSpec
 from hplan.validation import Count, Integer, NonNegative, Number, validated
@@ -31,8 +31,7 @@ from hplan.validation import Count, Integer, NonNegative, Number, validated
 SAMPLE = 20_000  # latents and windows that statistics are measured on
 LANDMARKS = 2048  # at most; as far apart as latents are the same place (`NEAR`)
 LATTICE = 1.0  # steps across a cell of the lattice that tells latents apart where no landmark is near
-SQUARED = 600  # first steps of training level 0, in which nothing counts as chance: it knows too little to say, unless
-# an eye learned before it; in these steps, ends of a leap would become one place, and stay it
+SQUARED = 600  # first steps of level 0 in which nothing counts as chance, unless an eye has learned what is near
 RAREST_OBSERVED = 1.5  # times that a row counts at level 0: of many more, leaps of chance would pass for long steps
 RARE = 8  # one in so many of a batch is a rare long step that is no chance, where there are any
 SUPPORT_STEPS, SUPPORT_BATCH = 1000, 1024  # of the classifier of where play has been
@@ -204,14 +203,15 @@ def level_stages(
     level.requires_grad_(True)
     stride, conditioning, layouts = round(level.stride), level.conditioning, play.layouts
     rows = play.starts(rollout * stride)
+    images = level.index == 0 and play.observation_spec.kind == "image"
     if level.index == 0:
         rows = rows if labels is None else rows[labels[rows]]
+        rows = rows[throughout(~leaps(play), rows, rollout, 1)] if images else rows
         if hasattr(level.encoder, "measure"):
             level.encoder.measure(play.below)
         seen, rarest = standardised(play.below.flatten(1).float()), RAREST_OBSERVED
     else:
-        moved = moving(play, stride)
-        rows = rows[torch.stack([moved[rows + i * stride] for i in range(rollout)]).all(0)]
+        rows = rows[throughout(moving(play, stride), rows, rollout, stride)]
         seen, rarest = play.below, RAREST
     even = EvenDraws(rows, seen[rows], rarest)
     joints, within = torch.arange(rollout + 1) * stride, torch.arange(rollout * stride)
@@ -219,7 +219,7 @@ def level_stages(
         conditioning.measure(layouts.places)
     criterion = Criterion(settings.objective, level.space.size, level.encoder)
     certain, rare = torch.zeros(len(play), dtype=torch.bool), rows[:0]
-    close = ordinary(play) if level.index == 0 and play.observation_spec.kind == "image" else None
+    close = ordinary(play) if images else None
     if level.index == 0 and play.observation_spec.kind == "vector":
         rare = repeatable(play)
         certain[rare] = True

@@ -13,6 +13,7 @@ from levels.plays import play_of
 
 import hplan
 from hplan.play.play import load_play
+from hplan.training.chance import leaps as leaps_of
 from hplan.training.chance import ordinary, repeatable
 
 
@@ -48,6 +49,25 @@ def test_what_hardly_changes_is_no_leap() -> None:
     found = ordinary(play)
     assert not found[:-1][leaps[1:]].any() and not found[-1], "the last row has no step"
     assert found.float().mean() > 0.97
+
+
+def test_a_leap_is_far_and_leads_elsewhere_each_time() -> None:
+    """A line from 0 to 10. At its left end one action leads to a platform 30 away, where it is known to; at its right
+    end, one in four times, to any place up to 60 away."""
+    generator = torch.Generator().manual_seed(0)
+    count = 20_000
+    at = 10 * torch.rand(count, generator=generator)
+    acts = torch.randint(2, (count,), generator=generator)
+    portal = (at < 0.04) & (acts == 1)
+    leap = (at > 9.92) & (torch.rand(count, generator=generator) < 0.25)
+    anywhere = 60 * torch.rand(count, generator=generator)
+    end = torch.where(portal, 30.0, torch.where(leap, anywhere, at + 0.5 * (2 * acts - 1)))
+    seen = torch.stack([at, end], 1).flatten()[:, None]
+    play = play_of(seen, acts.repeat_interleave(2), torch.tensor([1, 0]).repeat(count))
+    found, far = leaps_of(play)[::2], (end - at).abs() > 5
+    assert found[leap & far].float().mean() > 0.95
+    assert found[portal].float().mean() < 0.2, "but for those at its edge, beside which it does not lead there"
+    assert not found[~leap & ~portal].any()
 
 
 class Hook(gymnasium.Env):
