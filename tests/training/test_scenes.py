@@ -85,12 +85,12 @@ def test_what_is_moved_is_found_before_any_walls_and_beside_what_leaps(tmp_path:
     assert found.reach(1) <= 8, "steps are of two pixels at the most, and most places are off by less than one"
 
 
-def one_level(play: Play, out: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
-    """Trained for a few steps."""
+def trained_on(play: Play, out: Path, monkeypatch: pytest.MonkeyPatch, *, levels: int = 1) -> Trained:
+    """For a few steps."""
     for module, name in ((vectors, "SUPPORT_STEPS"), (uncertainty, "STEPS"), (scenes, "STEPS")):
         monkeypatch.setattr(module, name, 3)
-    settings = StrideSettings(eye_steps=5, base_steps=5, batch=16, hidden=16, latent=6)
-    return train_stack(Strides(settings, play, play, count=1, seed=0), Run(0, out))
+    settings = StrideSettings(eye_steps=5, base_steps=5, above_steps=5, batch=16, hidden=16, latent=6)
+    return train_stack(Strides(settings, play, play, count=levels, seed=0), Run(0, out))
 
 
 @pytest.mark.filterwarnings("ignore::hplan.types.CollapseWarning")
@@ -102,7 +102,7 @@ def test_levels_see_a_layout_of_colours_where_layouts_vary(
     grey, _ = walks(30, walls=walls, door=what == "door")
     coloured = grey.observations[torch.arange(len(grey))].repeat(1, 1, 1, 3)
     play = replace(grey, observations=coloured, observation_spec=replace(SPEC, shape=(SIDE, SIDE, 3)))
-    trained = one_level(play, tmp_path, monkeypatch)
+    trained = trained_on(play, tmp_path, monkeypatch)
     (level,) = trained.levels
     assert trained.beginning == vary == (level.conditioning is not None) == trained.facts["layouts_vary"]
     assert level.encoder.eye.channels == 3, "of a frame, which the first one lies beside"
@@ -110,19 +110,38 @@ def test_levels_see_a_layout_of_colours_where_layouts_vary(
     assert level.encoder(play.with_history(1, beginning=walls).observations[torch.arange(2)]).shape == (2, 6)
 
 
-@pytest.mark.filterwarnings("ignore::hplan.types.CollapseWarning")
-def test_an_episode_is_seen_beside_its_first_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    play, _ = walks(30, walls=True)
-    trained = one_level(play, tmp_path, monkeypatch)
-    frames = play.observations[torch.arange(3)].numpy()
-    stack = Stack(
+def stack_of(trained: Trained) -> Stack:
+    return Stack(
         task="spots",
         codec=Codec.of(spaces.Box(0, 255, SPEC.shape, np.uint8), spaces.Box(-1, 1, (2,), np.float32), "spots"),
         levels=trained.levels,
         calibration=trained.calibration,
         tolerance=trained.tolerance,
-        beginning=True,
-    ).begun(frames[0])
+        edges=trained.edges,
+        beginning=trained.beginning,
+    )
+
+
+@pytest.mark.filterwarnings("ignore::hplan.types.CollapseWarning")
+def test_a_door_is_seen_by_levels_and_ways_are_those_of_all_episodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play, _ = walks(30, walls=False, door=True)
+    trained = trained_on(play, tmp_path, monkeypatch, levels=2)
+    assert len(trained.edges[1]), "landmarks of all episodes"
+    shut, open_ = (play.observations[play.begins[[episode]]][0].numpy() for episode in (1, 0))
+    stack = stack_of(trained).begun(shut)
+    assert torch.equal(stack.together(shut[None]), torch.from_numpy(shut[None])), "an eye sees each frame alone"
+    for level in stack.levels:
+        assert level.conditioning is not None and level.conditioning.images is not None
+        assert (level.conditioning.images[0].numpy() == shut).all() and (shut != open_).any()
+
+
+@pytest.mark.filterwarnings("ignore::hplan.types.CollapseWarning")
+def test_an_episode_is_seen_beside_its_first_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    play, _ = walks(30, walls=True)
+    frames = play.observations[torch.arange(3)].numpy()
+    stack = stack_of(trained_on(play, tmp_path, monkeypatch)).begun(frames[0])
     for later in (frames[1:], frames[1:2]):
         beside = np.concatenate([later, frames[[0] * len(later)]], -1)
         assert torch.equal(stack.together(later), torch.from_numpy(beside))
