@@ -33,7 +33,7 @@ def reliable_horizon(level: Level, play: Play) -> int:
 
     arrived: the distance at which the controller counts a subgoal as reached. Only what the error grows by counts: what
     a single step is off by is mostly what observations are, and no prediction mends that. Where it is more than the
-    distance itself, it takes its place. The error has to stay small beside the way.
+    distance itself, it takes its place. The error has to stay small beside a long way: most of play may hover.
     """
     stride = round(level.stride)
     ahead = min(FARTHEST, int(play.remaining.max()) // stride)
@@ -53,7 +53,7 @@ def reliable_horizon(level: Level, play: Play) -> int:
         noise = noise if step else error
         if error**2 - noise**2 > max(ARRIVED, noise) ** 2:
             break
-        small = error <= ARRIVED * float(level.distance(begin, end).median())
+        small = error <= ARRIVED * float(level.distance(begin, end).quantile(SURE))
         found = step + 1
     return max(found, 1) if small else 1
 

@@ -52,6 +52,7 @@ from hplan.objectives.welsch import LONG
 from hplan.parts import find
 from hplan.planning.rollout import PLAN_STEPS
 from hplan.play.play import Play
+from hplan.training.chance import leaps
 from hplan.training.depth import reliable_horizon, travel_time, worth_a_level
 from hplan.training.eye import eye_stages, seen
 from hplan.training.history import history_of
@@ -278,7 +279,8 @@ def labelled(play: Play, labels: Tensor | None) -> Play:
 
 @torch.no_grad()
 def unpredictable(level: Level, play: Play) -> Tensor:
-    """(N,) bool: the transitions of play, from each row to the next, that end far from where level 0 predicts.
+    """(N,) bool: the transitions of play, from each row to the next, that end far from where level 0 predicts; of
+    images, also what is a leap to the eye.
 
     Where one step in a hundred and more is a leap of chance, that is what a long step is, and nothing is cut out.
     """
@@ -289,7 +291,8 @@ def unpredictable(level: Level, play: Play) -> Tensor:
         predicted = level_at(level, play, part).predict(z, play.actions[part])
         steps[part], errors[part] = level.distance(z, following), level.distance(predicted, following)
     longest = steps[rows[:: max(len(rows) // LONG_STEPS, 1)]].quantile(LONG)
-    return errors > FAR * longest
+    far = errors > FAR * longest
+    return far | leaps(play) if play.observation_spec.kind == "image" else far
 
 
 def cut(play: Play, chance: Tensor) -> Play:

@@ -87,6 +87,14 @@ def test_what_nobody_predicts_is_no_noise() -> None:
     assert reliable_horizon(line(0.0), play.with_latents(play.below[out_of_order(play, 0)])) == 1
 
 
+def test_where_most_of_play_hovers_the_rest_tells_how_long_ways_are() -> None:
+    """Seven of ten episodes go to and fro by half a step, by a sensor that is off by 0.2."""
+    ways, hovering = torch.arange(41.0).repeat(3), 0.5 * (torch.arange(41.0) % 2).repeat(7)
+    acts = torch.cat([torch.ones(3 * 41), 0.5 - (torch.arange(41.0) % 2).repeat(7)])
+    play = play_of(torch.cat([ways, hovering])[:, None], acts[:, None], torch.arange(40, -1, -1).repeat(10))
+    assert reliable_horizon(line(0.0), sensed(play, 0.2)) == 16
+
+
 def test_without_evidence_a_level_is_reliable_for_one_step() -> None:
     long = line(0.0)
     long.stride = 50.0
