@@ -33,14 +33,14 @@ def reliable_horizon(level: Level, play: Play) -> int:
 
     arrived: the distance at which the controller counts a subgoal as reached. Only what the error grows by counts: what
     a single step is off by is mostly what observations are, and no prediction mends that. Where it is more than the
-    distance itself, it takes its place. The error has to stay small beside a long way: most of play may hover.
+    distance itself, it takes its place. The error has to stay small beside the way. Windows that hover say nothing.
     """
     stride = round(level.stride)
     ahead = min(FARTHEST, int(play.remaining.max()) // stride)
     if not ahead:
         return 1
     rows = play.starts(ahead * stride)
-    rows = rows[moving(play, stride)[rows]]
+    rows = rows[(moving(play, stride) & moving(play, ahead * stride))[rows]]
     rows = rows[:: max(len(rows) // CHECKED, 1)]
     if not len(rows):
         return 1
@@ -53,7 +53,7 @@ def reliable_horizon(level: Level, play: Play) -> int:
         noise = noise if step else error
         if error**2 - noise**2 > max(ARRIVED, noise) ** 2:
             break
-        small = error <= ARRIVED * float(level.distance(begin, end).quantile(SURE))
+        small = error <= ARRIVED * float(level.distance(begin, end).median())
         found = step + 1
     return max(found, 1) if small else 1
 
