@@ -18,13 +18,14 @@ from hplan.parts import find
 from hplan.types import UsageError, rows_beside
 
 PATCHES = 16  # of an image, along its longer side
+FAINT = 0.25  # beside what differs from the first frame, the frame itself: what is where it began differs in nothing
 OCTAVES = 3  # of what an eye sees: higher ones are of its noise (measured numbers have 5)
 AT_ONCE = 2048  # frames that are looked at together where nothing is learned
 
 
 class Eye(nn.Module):
     """Frames (..., H, W, C) uint8 -> (..., latent), as differences from the mean frame of play. Where they come with
-    the first frame of their episode, (..., H, W, 2 * C), it is that what they are different from."""
+    the first frame of their episode, (..., H, W, 2 * C), as differences from that one, and faintly from the mean."""
 
     mean: Tensor
     scale: Tensor
@@ -42,8 +43,7 @@ class Eye(nn.Module):
 
     def measure(self, frames: Tensor) -> None:
         """Frames (N, H, W, C) of play: what is the same in all of them is nothing to look at."""
-        if frames.shape[-1] == self.channels:
-            self.mean.copy_(frames.float().mean(0))
+        self.mean.copy_(frames[..., : self.channels].float().mean(0))
         self.scale.copy_(self._apart(frames).square().mean().sqrt().clamp(min=1.0))
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -57,10 +57,11 @@ class Eye(nn.Module):
         return self.body(flat)
 
     def _apart(self, frames: Tensor) -> Tensor:
+        now = frames[..., : self.channels] - self.mean
         if frames.shape[-1] == self.channels:
-            return frames - self.mean
-        now, first = frames.chunk(2, -1)
-        return now.float() - first
+            return now
+        first = frames[..., self.channels :] - self.mean
+        return now - first + FAINT * now
 
 
 class PatchEye(Eye):

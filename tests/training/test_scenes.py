@@ -85,6 +85,15 @@ def test_what_is_moved_is_found_before_any_walls_and_beside_what_leaps(tmp_path:
     assert found.reach(1) <= 8, "steps are of two pixels at the most, and most places are off by less than one"
 
 
+def test_what_is_where_it_began_is_seen() -> None:
+    play, _ = walks(2, walls=True)
+    begins = play.observations[play.begins]
+    eye = PatchEye(inputs=SPEC.shape, latent=8)
+    eye.measure(play.with_history(1, beginning=True).observations[torch.arange(len(play))])
+    one, other = eye(torch.cat([begins, begins], -1))
+    assert (one - other).norm() > 0.01
+
+
 def trained_on(play: Play, out: Path, monkeypatch: pytest.MonkeyPatch, *, levels: int = 1) -> Trained:
     """For a few steps."""
     for module, name in ((vectors, "SUPPORT_STEPS"), (uncertainty, "STEPS"), (scenes, "STEPS")):
