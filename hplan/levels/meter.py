@@ -11,7 +11,7 @@ computes without layers (distances, searches, tables of counts) is not counted.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Self
@@ -28,11 +28,6 @@ class _Layer:
 
     rows: int = 0
     flops: int = 0
-
-    def __call__(self, layer: nn.Module, given: tuple[Any, ...], found: Tensor) -> None:
-        """A forward hook of `torch.nn.Module`."""
-        self.rows += len(found) if found.ndim > 1 else 1
-        self.flops += flops_of(layer, given[0], found)
 
 
 class Meter:
@@ -58,7 +53,7 @@ class Meter:
             count = _Layer()
             assert self._networks is not None
             self._networks[network].append(count)
-            self._hooks.append(layer.register_forward_hook(count))
+            self._hooks.append(layer.register_forward_hook(counter(layer, count)))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,12 +83,22 @@ def layers_of(module: nn.Module, network: nn.Module | None = None) -> Iterator[t
             yield from layers_of(child, own)
 
 
-def flops_of(layer: nn.Module, given: Tensor, found: Tensor) -> int:
-    """Of one call of a layer that `layers_of` knows."""
-    if isinstance(layer, nn.Conv2d):
-        return 2 * found.numel() * (layer.in_channels // layer.groups) * prod(layer.kernel_size)
-    if isinstance(layer, nn.ConvTranspose2d):
-        return 2 * given.numel() * (layer.out_channels // layer.groups) * prod(layer.kernel_size)
+def counter(layer: nn.Module, count: _Layer) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
+    """A forward hook of a layer that `layers_of` knows, which adds what the layer computes to `count`."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        turned = isinstance(layer, nn.ConvTranspose2d)  # a number of the input, not of the output, meets the kernel
+        cost = 2 * ((layer.out_channels if turned else layer.in_channels) // layer.groups) * prod(layer.kernel_size)
+
+        def convolved(_: nn.Module, given: tuple[Any, ...], found: Tensor) -> None:
+            count.rows += len(found) if found.ndim > 1 else 1
+            count.flops += cost * (given[0] if turned else found).numel()
+
+        return convolved
     linear = [layer] if isinstance(layer, nn.Linear) else [part for part in layer if isinstance(part, nn.Linear)]  # type: ignore[union-attr]
-    rows = given.numel() // linear[0].in_features
-    return 2 * rows * sum(each.in_features * each.out_features for each in linear)
+    row, width = 2 * sum(each.in_features * each.out_features for each in linear), linear[-1].out_features
+
+    def multiplied(_: nn.Module, given: tuple[Any, ...], found: Tensor) -> None:
+        count.rows += len(found) if found.ndim > 1 else 1
+        count.flops += row * (found.numel() // width)
+
+    return multiplied

@@ -112,27 +112,25 @@ class Rollout:
         count, horizon = macros.shape[:2]
         self.evaluations += count * horizon
         energies = self.goal(latents.flatten(0, 1)).view(count, horizon + 1)
-        extra = self._extra(latents, macros)
+        start, following = latents[:, :-1].flatten(0, 1), latents[:, 1:].flatten(0, 1)
+        extra = self._extra(start, following, macros.flatten(0, 1)).view(count, horizon)
         paid = STEP_COST * torch.arange(1, horizon + 1, device=extra.device) + STEP_WEIGHT * extra.cumsum(1)
-        values, cuts = (energies[:, 1:] + paid + UNREAL * self._unreal(latents)).min(1)
+        values, cuts = (energies[:, 1:] + paid + UNREAL * self._unreal(start, following, count)).min(1)
         return Scored(macros, latents, energies, 1 + extra, values, cuts + 1)
 
-    def _extra(self, latents: Tensor, macros: Tensor) -> Tensor:
-        """(N, H+1, D), (N, H, A) -> (N, H): what steps cost beyond one each, as in a search: the steps by which their
+    def _extra(self, start: Tensor, following: Tensor, macros: Tensor) -> Tensor:
+        """(B, D), (B, D), (B, A) -> (B,): what steps cost beyond one each, as in a search: the steps by which their
         ends may be off, beyond the first, and what `step_cost` says."""
-        start, following = latents[:, :-1].flatten(0, 1), latents[:, 1:].flatten(0, 1)
-        extra = (self.level.uncertainty(start, macros.flatten(0, 1)) - 1).clamp(min=0)
-        if self.step_cost is not None:
-            extra = extra + self.step_cost(start, following)
-        return extra.view(macros.shape[:2])
+        extra = (self.level.uncertainty(start, macros) - 1).clamp(min=0)
+        return extra if self.step_cost is None else extra + self.step_cost(start, following)
 
-    def _unreal(self, latents: Tensor) -> Tensor:
-        """(N, H+1, D) -> (N, H): by how much the least real step so far is less real than play's, and than the first
-        step of any candidate can help: a start that play never saw must not keep plans from leaving it."""
+    def _unreal(self, start: Tensor, following: Tensor, count: int) -> Tensor:
+        """Steps of `count` candidates, (N * H, D) twice -> (N, H): by how much the least real step so far is less real
+        than play's, and than the first step of any candidate can help: a start that play never saw must not keep plans
+        from leaving it."""
         if self.level.compatibility is None:
-            return latents.new_zeros(latents.shape[0], latents.shape[1] - 1)
-        energy = self.level.compatibility(latents[:, :-1].flatten(0, 1), latents[:, 1:].flatten(0, 1))
-        energy = energy.view(len(latents), -1)
+            return start.new_zeros(count, len(start) // count)
+        energy = self.level.compatibility(start, following).view(count, -1)
         return (energy - energy[:, 0].min().clamp(min=0)).clamp(min=0).cummax(1).values
 
     def result(self, best: Candidate | None) -> PlanResult:

@@ -53,6 +53,27 @@ def test_the_square_is_around_the_place_and_moves_with_it() -> None:
     assert torch.allclose(between[:2], IMAGES[0, :2, :3] + 0.25 + 2.0)
 
 
+def test_what_several_networks_ask_for_is_looked_at_once() -> None:
+    """And rows that are one are one look; another layout, and what changes outside inference, are looked at anew."""
+    seen = conditioning().in_layout(IMAGES[:1], None)
+    looks: list[int] = []
+    seen.where.register_forward_hook(lambda _, given, __: looks.append(len(given[0])))
+    here, there = torch.stack([at(1, 1), at(2, 1)]), at(1, 1).expand(5, 4)
+    with torch.inference_mode():
+        first, second = seen.sight(here), seen.sight(there)
+        assert looks == [2, 1]
+        assert seen.sight(here) is first
+        assert seen.sight(there) is second
+        assert [len(part) for part in second] == [5, 5]
+        assert torch.equal(seen(there), torch.cat([seen(at(1, 1)[None])] * 5))
+        assert looks == [2, 1, 1]
+        assert not torch.equal(seen.in_layout(IMAGES[1:], None)(here), first[1])
+        both = seen.in_layout(IMAGES, torch.tensor([0, 1, 0, 1, 0]))(there)
+        assert torch.equal(both[1], -both[0])
+    before = seen(here)
+    assert not torch.equal(seen(here.add_(1)), before)
+
+
 def test_beyond_the_edge_it_goes_on_as_at_the_edge() -> None:
     corner = conditioning().in_layout(IMAGES[:1], None)(at(-5, 9)[None])
     assert torch.equal(corner, torch.full((1, 9), 8.0))
