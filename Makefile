@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-smoke reproduce test lint types docs
+.PHONY: help setup demo demo-smoke reproduce speed test lint types docs
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -36,6 +36,9 @@ demo-smoke: setup  ## the demo's path with a budget of seconds; its agent has le
 
 reproduce: setup  ## tables once more, and what differs from what is stored; ARGS="NAME --full --only PATTERN"
 	$(BIN)/python -m experiments.reproduce $(ARGS)
+
+speed: setup  ## what a step of every shipped agent takes, and training; ARGS="-k medium"
+	$(BIN)/python -m pytest -q experiments/speed/bench_*.py --benchmark-timer time.process_time --benchmark-json runs/speed.json $(ARGS)
 
 test: setup  ## all tests, on all cores
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder

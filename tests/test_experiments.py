@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -8,6 +10,7 @@ import pytest
 
 from experiments import engine as experiments
 from experiments.engine import Step, find_experiments, published, run_experiment
+from experiments.speed.against import interval
 from hplan.cli import main
 from hplan.evaluation.episode import Record
 from hplan.evaluation.records import read_records, write_records
@@ -15,6 +18,7 @@ from hplan.evaluation.result import summarise, write_result
 from hplan.registry import load_task
 from hplan.types import HplanError, UsageError
 
+ROOT = Path(__file__).resolve().parents[1]
 CONFIG = """
 question = "Does it run?"
 [full]
@@ -241,3 +245,19 @@ def test_a_comparison_that_lacks_something_is_refused(folder: Path, bad: str) ->
 def test_shipped_experiments_are_sound(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["experiment", "list"]) == 0
     assert "main" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["planning", "training"])
+def test_what_measures_speed_runs(what: str) -> None:
+    """Once, without a clock; status 5 would be that there is nothing to measure."""
+    bench = ROOT / "experiments" / "speed" / f"bench_{what}.py"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-disable", str(bench)]
+    subprocess.run([*command, "-k", "minigrid and DoorKey-8x8"], check=True, cwd=ROOT, capture_output=True)
+
+
+def test_what_is_faster_by_more_than_chance_is_told() -> None:
+    assert interval([1.0, 1.0, 1.0]) == (1.0, 1.0)
+    middle, off = interval([0.5, 0.5, 0.5, 0.6])
+    assert 0.5 < middle < 0.6
+    assert middle * off < 1 < interval([0.5, 1.5, 2.0])[0] * interval([0.5, 1.5, 2.0])[1]

@@ -1,0 +1,35 @@
+"""A Markdown table of what `bench_planning.py` measured, in order of the names.
+
+python experiments/speed/table.py experiments/speed/results/planning.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+HEAD = (
+    "| task | steps | solved | first plan [ms] | longest step [ms] | ms/step | planning by level, 0 first [%] |",
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+)
+
+
+def row(benchmark: dict[str, Any]) -> str:
+    """`ms/step`: the median of the rounds."""
+    more, task = benchmark["extra_info"], benchmark["param"]
+    each = 1e3 * benchmark["stats"]["median"] / more["steps"]
+    shares = " / ".join(f"{100 * share:.0f}" for share in more["share"])
+    solved, first, longest = f"{more['successes']} of {more['episodes']}", more["first_ms"], more["longest_ms"]
+    return f"| {task} | {more['steps']} | {solved} | {first:.0f} | {longest:.0f} | {each:.2f} | {shares} |"
+
+
+def main(arguments: list[str]) -> None:
+    (path,) = arguments
+    found = json.loads(Path(path).read_text(encoding="utf-8"))["benchmarks"]
+    sys.stdout.write("\n".join([*HEAD, *(row(each) for each in found)]) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
