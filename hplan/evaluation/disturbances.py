@@ -22,7 +22,7 @@ from scipy.stats import mannwhitneyu
 from torch import Tensor
 
 from hplan.agent import Agent
-from hplan.config import TaskConfig
+from hplan.config import ChangeConfig, TaskConfig
 from hplan.files import plain, write_atomically
 from hplan.levels.calibration import surprise as relative
 from hplan.levels.level import Level
@@ -110,11 +110,15 @@ def measure(
     else than the agent sees, or where its episodes are too short to disturb.
     """
     usual = _play(agent, task, episodes, seed, progress)
+    clear = usual  # the same without noise, which makes any two images differ
+    if task.changes.kind == "flicker":
+        clear = _play(agent, replace(task, changes=ChangeConfig()), episodes, seed, None)
     plain_ones = surprises(agent, usual)
     rng, strides = np.random.default_rng(seed), [level.stride for level in agent.stack.levels]
     found: list[list[Disturbance]] = [[] for _ in strides]
     for number, (kind, disturb) in enumerate(disturbances(agent.stack.observation_spec).items()):
-        made = [one for one in (disturb(each, rng) for each in usual) if one is not None]
+        every = (disturb(each, rng, beneath) for each, beneath in zip(usual, clear, strict=True))
+        made = [one for one in every if one is not None]
         if not made:
             continue
         disturbed = surprises(agent, [one for one, _ in made])
@@ -204,24 +208,32 @@ def _episode(agent: Agent, given: Any) -> Episode:
 Disturbed = tuple[Episode, int] | None  # and the moment of the first observation that is not as it should be
 
 
-def leap(episode: Episode, rng: np.random.Generator) -> Disturbed:
-    """It goes on in another moment of its own, at least a quarter of its length away."""
-    count = len(episode)
+def leap(episode: Episode, rng: np.random.Generator, clear: Episode) -> Disturbed:
+    """It goes on in another moment of its own, at least a quarter of its length away, and as far off as any step of it
+    leads. How far is seen in `clear`, the same episode without noise."""
+    count, seen = len(episode), clear.observations
     at = int(rng.integers(count // 4, 3 * count // 4))
     moments = np.arange(count - LEAST // 2)
     away = moments[np.abs(moments - at) >= count // 4]
-    other = away[[bool((episode.observations[m] != episode.observations[at]).any()) for m in away]]
+    far = _difference(seen[away + 1], seen[at])
+    other = away[(far > 0) & (far >= _difference(seen[1:], seen[:-1]).max())]
     if not len(other):
         return None
     there = int(rng.choice(other))
-    seen = np.concatenate([episode.observations[: at + 1], episode.observations[there + 1 :]])
+    observations = np.concatenate([episode.observations[: at + 1], episode.observations[there + 1 :]])
     taken = np.concatenate([episode.actions[: at + 1], episode.actions[there + 1 :]])
     nothing = np.zeros(len(taken), bool)
-    cut = replace(episode, observations=seen, actions=taken, rewards=nothing.astype(np.float32))
+    cut = replace(episode, observations=observations, actions=taken, rewards=nothing.astype(np.float32))
     return replace(cut, success=nothing, violation=nothing), at + 1
 
 
-def colour(episode: Episode, rng: np.random.Generator) -> Disturbed:
+def _difference(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(N, ...), (N, ...) or (...) -> (N,): of numbers by how much, of symbols and pixels how many are others."""
+    off = np.abs(some - others) if some.dtype == np.float32 else some != others
+    return off.reshape(len(some), -1).mean(1)
+
+
+def colour(episode: Episode, rng: np.random.Generator, clear: Episode) -> Disturbed:
     """Red is green, green is blue and blue is red from then on."""
     if episode.observations.shape[-1] != 3:
         return None
@@ -231,7 +243,7 @@ def colour(episode: Episode, rng: np.random.Generator) -> Disturbed:
     return (replace(episode, observations=seen), at) if (seen != episode.observations).any() else None
 
 
-def vanish_in_image(episode: Episode, rng: np.random.Generator) -> Disturbed:
+def vanish_in_image(episode: Episode, rng: np.random.Generator, clear: Episode) -> Disturbed:
     """A part of the image that nothing moves in looks like another from then on."""
     at, frames = _middle(episode, rng), episode.observations
     height, width = (size // BLOCKS for size in frames.shape[1:3])
@@ -251,7 +263,7 @@ def vanish_in_image(episode: Episode, rng: np.random.Generator) -> Disturbed:
     return None
 
 
-def vanish_in_map(episode: Episode, rng: np.random.Generator) -> Disturbed:
+def vanish_in_map(episode: Episode, rng: np.random.Generator, clear: Episode) -> Disturbed:
     """A cell that nothing happens to is as most cells are from then on."""
     at, maps = _middle(episode, rng), episode.observations
     cells = maps.reshape(len(maps), -1, maps.shape[-1])
@@ -270,14 +282,15 @@ def _middle(episode: Episode, rng: np.random.Generator) -> int:
     return int(rng.integers(max(len(episode) // 4, 1), max(3 * len(episode) // 4, 2)))
 
 
-DISTURBANCES: dict[str, dict[str, Callable[[Episode, np.random.Generator], Disturbed]]] = {
+Disturb = Callable[[Episode, np.random.Generator, Episode], Disturbed]  # the last is the same episode without noise
+DISTURBANCES: dict[str, dict[str, Disturb]] = {
     "vector": {"leap": leap},
     "symbols": {"leap": leap, "vanish": vanish_in_map},
     "image": {"leap": leap, "vanish": vanish_in_image, "colour": colour},
 }
 
 
-def disturbances(spec: ObservationSpec) -> dict[str, Callable[[Episode, np.random.Generator], Disturbed]]:
+def disturbances(spec: ObservationSpec) -> dict[str, Disturb]:
     """By name, those of such observations. Beside numbers an image is not changed: they would tell."""
     every = DISTURBANCES[spec.kind]
     return {"leap": every["leap"]} if spec.numbers else every

@@ -48,7 +48,7 @@ def images(count: int = 24) -> Episode:
 @given(st.integers(0, 1000), st.integers(8, 60))
 def test_a_leap_goes_on_elsewhere(seed: int, steps: int) -> None:
     walk = episode(np.arange(steps + 1, dtype=np.float32)[:, None])
-    found = leap(walk, np.random.default_rng(seed))
+    found = leap(walk, np.random.default_rng(seed), walk)
     assert found is not None
     disturbed, at = found
     gone = np.diff(disturbed.observations[:, 0])
@@ -58,25 +58,41 @@ def test_a_leap_goes_on_elsewhere(seed: int, steps: int) -> None:
 
 
 def test_there_is_no_leap_where_all_is_the_same() -> None:
-    assert leap(episode(np.zeros((20, 2), np.float32)), np.random.default_rng(0)) is None
+    same = episode(np.zeros((20, 2), np.float32))
+    assert leap(same, np.random.default_rng(0), same) is None
+
+
+def test_in_noise_a_leap_is_one_of_what_is_below_it() -> None:
+    """It goes round and round in 20 steps. Twice round is where it was, which noise hides."""
+    rng = np.random.default_rng(0)
+    turn = 2 * np.pi * np.arange(81)[:, None] / 20
+    clear = episode(np.concatenate([np.sin(turn), np.cos(turn)], 1).astype(np.float32))
+    noisy = episode(clear.observations + rng.normal(0, 0.01, (81, 2)).astype(np.float32))
+    for _ in range(50):
+        found = leap(noisy, rng, clear)
+        assert found is not None
+        disturbed, at = found
+        off = disturbed.observations[at] - disturbed.observations[at - 1]
+        assert np.linalg.norm(off) > 0.05
 
 
 @given(st.integers(0, 1000))
 def test_colours_and_parts_of_images_change_at_one_moment(seed: int) -> None:
     one = images()
     for disturb in (colour, vanish_in_image):
-        found = disturb(one, np.random.default_rng(seed))
+        found = disturb(one, np.random.default_rng(seed), one)
         assert found is not None
         disturbed, at = found
         same = (disturbed.observations == one.observations).reshape(len(one) + 1, -1).all(1)
         assert same[:at].all() and not same[at:].any()
-    assert colour(episode(one.observations[..., :1]), np.random.default_rng(0)) is None
+    grey = episode(one.observations[..., :1])
+    assert colour(grey, np.random.default_rng(0), grey) is None
 
 
 @given(st.integers(0, 1000))
 def test_one_cell_of_a_map_is_another_from_a_moment_on(seed: int) -> None:
     maps = np.random.default_rng(seed).integers(0, 2, (1, 5, 5, 2)).astype(np.uint8).repeat(13, 0)
-    found = vanish_in_map(episode(maps), np.random.default_rng(seed))
+    found = vanish_in_map(episode(maps), np.random.default_rng(seed), episode(maps))
     assert found is not None
     disturbed, at = found
     changed = (disturbed.observations != maps).any(-1)
