@@ -40,6 +40,8 @@ def observations(space: spaces.Space, where: str) -> tuple[ObservationSpec, Enco
     counts = counts_of(space)
     if (channels := _image_channels(space, counts)) is not None:
         return _image(space, channels)
+    if (frames := _stacked(space)) is not None:
+        return frames
     if counts is not None and counts.ndim <= 1 and counts.size:
         return _cell_or_row(counts.ravel(), lambda value: _numbered(space, counts, value))
     if counts is not None and counts.ndim in (2, 3) and counts.size and math.prod(counts.shape[:2]) <= _MOST_CELLS:
@@ -209,6 +211,23 @@ def _image(space: Any, channels: int) -> tuple[ObservationSpec, Encode]:
         return np.moveaxis(array.reshape(shape), channels, 2).astype(np.uint8)  # a copy, last the channels
 
     return ObservationSpec("image", (height, width, shape[channels])), encode
+
+
+def _stacked(space: Any) -> tuple[ObservationSpec, Encode] | None:
+    """Of images one after the other, the oldest first (`FrameStackObservation`): one with the channels of them all, the
+    newest first. None where it is nothing of the kind."""
+    if not isinstance(space, spaces.Box) or len(space.shape) != 4 or not space.shape[0]:
+        return None
+    one = spaces.Box(space.low[0], space.high[0], dtype=space.dtype.type)
+    channels = _image_channels(one, counts_of(one))
+    if channels is None or space.shape[0] * one.shape[channels] > _CHANNELS:
+        return None
+    single, encode = _image(one, channels)
+
+    def together(value: Any) -> np.ndarray:
+        return np.concatenate([encode(frame) for frame in _array(value, space.shape)[::-1]], -1)
+
+    return ObservationSpec("image", (*single.shape[:2], space.shape[0] * single.shape[2])), together
 
 
 def _composite(space: spaces.Dict | spaces.Tuple, where: str) -> tuple[ObservationSpec, Encode]:

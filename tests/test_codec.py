@@ -307,6 +307,22 @@ def test_images(space, shape, channels):
     assert np.array_equal(image, moved if bytes_already else np.round(255.0 * moved))
 
 
+@pytest.mark.parametrize("one", [(40, 32, 3), (3, 40, 32), (40, 32, 1)])
+def test_stacked_images_are_one_with_the_newest_first(one):
+    space = spaces.Box(0, 255, (4, *one), np.uint8)
+    view, alone = codec(space), codec(spaces.Box(0, 255, one, np.uint8))
+    seen = space.sample()
+    assert view.observation_spec.kind == "image"
+    assert np.array_equal(view.encode(seen), np.concatenate([alone.encode(each) for each in seen[::-1]], -1))
+    with pytest.raises(UsageError, match="shape"):
+        view.encode(seen[0])
+
+
+def test_too_many_stacked_images_are_refused():
+    with pytest.raises(UsageError, match="not supported"):
+        codec(spaces.Box(0, 255, (9, 40, 32, 3), np.uint8))
+
+
 ROBOT = spaces.Dict(
     arm=spaces.Box(-np.inf, np.inf, (5,), np.float64),
     eye=spaces.Box(0, 255, (3, 32, 48), np.uint8),

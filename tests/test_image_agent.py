@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import hplan
 from hplan.play.exchange import export_minari
-from hplan.types import UsageError
+from hplan.types import Episode, UsageError
 
 NAME = "visual/pointmaze-medium-navigate"
 
@@ -35,6 +35,18 @@ def test_what_is_no_image_of_its_own_is_refused_by_name() -> None:
         agent.act(np.zeros((32, 32, 3), np.uint8))
     with pytest.raises(UsageError, match=rf"{NAME}: observation .* is outside its space Box.*shape \(2,\)"):
         agent.reset(goal=np.zeros(2, np.float32))
+
+
+def test_episodes_of_other_images_are_refused_by_name() -> None:
+    nothing = np.zeros(9, bool)
+    seen = np.zeros((10, 32, 32, 3), np.uint8)
+    other = Episode(seen, np.zeros((9, 2), np.float32), nothing.astype(np.float32), nothing, nothing, False, 0)
+    with pytest.raises(UsageError, match=rf"shows image \(32, 32, 3\); {NAME} sees image \(64, 64, 3\)"):
+        hplan.surprise(hplan.load(NAME), other)
+    agent = hplan.load("minigrid/DoorKey-8x8")
+    agent.stack.check_sees("symbols", (16, 16, 6), "a larger map")
+    with pytest.raises(UsageError, match="a larger map shows symbols"):
+        agent.stack.check_sees("symbols", (16, 16, 3), "a larger map")
 
 
 def test_an_encoder_of_another_size_is_refused_before_anything_is_played(tmp_path: Path) -> None:

@@ -172,11 +172,8 @@ def _play(agent: Agent, task: TaskConfig, count: int, seed: int, progress: Progr
         told = (lambda done, total: progress("play", done, total, {})) if progress else None
         play(task, Path(folder), steps=count * task.play.episode_steps, seed=APART + seed, progress=told)
         store = EpisodeStore.open(folder)
-        here, known = store.manifest.observation_spec, agent.stack.observation_spec
-        if (here.kind, here.shape[-1]) != (known.kind, known.shape[-1]):
-            raise UsageError(
-                f"{task.name} shows {here.kind} {here.shape}; {agent.name} sees {known.kind} {known.shape}"
-            )
+        here = store.manifest.observation_spec
+        agent.stack.check_sees(here.kind, here.shape, task.name)
         found = [episode for episode in store if len(episode) >= LEAST][:count]
     if not found:
         raise UsageError(f"{task.name}: no episode of play has {LEAST} steps, too few to be surprised in")
@@ -185,6 +182,7 @@ def _play(agent: Agent, task: TaskConfig, count: int, seed: int, progress: Progr
 
 def _episode(agent: Agent, given: Any) -> Episode:
     if isinstance(given, Episode):
+        agent.stack.check_sees(agent.stack.observation_spec.kind, given.observations.shape[1:], "surprise: an episode")
         return given
     try:
         observations, actions = (list(each) for each in given)

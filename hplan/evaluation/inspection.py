@@ -25,7 +25,7 @@ from hplan.objectives.diagnostics import autocorrelation, correlation_time, perp
 from hplan.play.play import Play, load_play
 from hplan.play.record import play
 from hplan.training.calibrate import surprises
-from hplan.types import Inspection, LevelInspection, UsageError
+from hplan.types import Inspection, LevelInspection
 from hplan.worlds.factors import changes, factor
 
 STEPS = 20_000  # of play
@@ -47,9 +47,8 @@ def inspect(
     """
     data = _play(task, steps, seed, progress)
     stack = agent.stack
-    here, known = data.observation_spec, stack.observation_spec
-    if (here.kind, here.shape[-1]) != (known.kind, known.shape[-1]):
-        raise UsageError(f"{task.name} shows {here.kind} {here.shape}; {agent.name} sees {known.kind} {known.shape}")
+    here = data.observation_spec
+    stack.check_sees(here.kind, here.shape, task.name)
     readers = {name: factor(name, here) for name in task.probes}
     rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:SAMPLE].sort().values
     factors = {name: torch.from_numpy(read(data.observations.numpy()))[rows] for name, read in readers.items()}

@@ -52,13 +52,10 @@ def measure(
     world = make_world(task, "eval")
     try:
         films: MatchedFilms | None = world.unwrapped if hasattr(world.unwrapped, "quadruplets") else None  # type: ignore[assignment]
+        here = world.codec.observation_spec
+        agent.stack.check_sees(here.kind, here.shape, task.name)  # before anything is played
         if films is None:
             return disturbances.measure(agent, task, episodes=episodes, seed=seed, progress=progress)
-        here, known = world.codec.observation_spec, agent.stack.observation_spec
-        if here != known:
-            raise UsageError(
-                f"{task.name} shows {here.kind} {here.shape}; {agent.name} sees {known.kind} {known.shape}"
-            )
         return _measure(agent, task, films, episodes, np.random.default_rng(APART + seed), seed, progress)
     finally:
         world.close()

@@ -6,6 +6,7 @@ and stands for the frame wherever an encoder is given it: levels never read a fr
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +21,8 @@ from hplan.types import UsageError, rows_beside
 PATCHES = 16  # of an image, along its longer side
 FAINT = 0.25  # beside what differs from the first frame, the frame itself: what is where it began differs in nothing
 OCTAVES = 3  # of what an eye sees: higher ones are of its noise (measured numbers have 5)
-AT_ONCE = 2048  # frames that are looked at together where nothing is learned
+AT_ONCE = 2048  # frames that are looked at together where nothing is learned, at the most
+BYTES = 64 * 2**20  # of them as they came, at the most
 
 
 class Eye(nn.Module):
@@ -30,12 +32,13 @@ class Eye(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, body: nn.Module, inputs: tuple[int, ...], latent: int, hidden: int) -> None:
+    def __init__(self, body: nn.Module, inputs: tuple[int, ...], latent: int, hidden: int, *, patch: int = 1) -> None:
+        """`patch`: pixels along a side of those that `body` cuts images into."""
         super().__init__()
-        self.channels = inputs[2]
+        self.channels, self.patch = inputs[2], patch
         self.register_buffer("mean", torch.full(inputs, 127.5))
         self.register_buffer("scale", torch.tensor(127.5))
-        size = body(torch.zeros(1, inputs[2], *inputs[:2])).numel()
+        size = body(whole_patches(torch.zeros(1, inputs[2], *inputs[:2]), patch)).numel()
         self.body = body
         self.head = nn.Sequential(
             nn.Flatten(), nn.Linear(size, hidden), nn.LayerNorm(hidden), nn.SiLU(), nn.Linear(hidden, latent)
@@ -52,6 +55,7 @@ class Eye(nn.Module):
     def map(self, frames: Tensor, hidden: Tensor | None = None) -> Tensor:
         """(B, H, W, C) -> (B, channels, h, w), of which the blocks `hidden` (B, h, w) bool show the mean frame."""
         flat = (self._apart(frames) / self.scale).movedim(-1, 1)  # channels last in memory: faster
+        flat = whole_patches(flat, self.patch)
         if hidden is not None:
             flat = flat * (1 - F.interpolate(hidden[:, None].float(), size=flat.shape[-2:]))
         return self.body(flat)
@@ -74,7 +78,8 @@ class PatchEye(Eye):
     def __init__(self, *, inputs: tuple[int, ...], latent: int, hidden: int = 128, channels: int = 32) -> None:
         patch = -(-max(inputs[:2]) // PATCHES)
         stem = nn.Sequential(nn.Conv2d(inputs[2], channels, patch, patch), nn.SiLU())
-        super().__init__(nn.Sequential(stem, _halvings(channels, [channels] * 2)), inputs, latent, hidden)
+        body = nn.Sequential(stem, _halvings(channels, [channels] * 2))
+        super().__init__(body, inputs, latent, hidden, patch=patch)
 
 
 class ColourEye(Eye):
@@ -97,7 +102,7 @@ class ColourEye(Eye):
         colours = nn.Sequential(tint, nn.SiLU())
         stem = nn.Sequential(nn.Conv2d(tints, channels, patch + 2 * beyond, patch, beyond), nn.SiLU())
         body = nn.Sequential(colours, stem, _halvings(channels, [channels] * 2))
-        super().__init__(body, inputs, latent, hidden)
+        super().__init__(body, inputs, latent, hidden, patch=patch)
 
 
 class ConvEye(Eye):
@@ -220,8 +225,19 @@ class PixelEncoder(nn.Module):
             parts = [torch.cat([part, parts[-1]], -1) for part in parts[:-1]]
         single = torch.stack([*parts], -4)
         frames = single.flatten(0, -4)  # a few at once: as numbers they take four times as much memory
-        seen = torch.cat([self.eye(part) for part in frames.split(AT_ONCE)])
+        seen = torch.cat([self.eye(part) for part in frames.split(at_once(frames))])
         return self.network(seen.unflatten(0, single.shape[:-3]).flatten(-2))
+
+
+def at_once(frames: Any) -> int:
+    """How many of these frames (N, H, W, C) uint8 are looked at together."""
+    return min(AT_ONCE, max(BYTES // math.prod(frames.shape[1:]), 1))
+
+
+def whole_patches(flat: Tensor, patch: int) -> Tensor:
+    """(B, C, H, W), with zeros below and to the right where patches do not come out even."""
+    height, width = flat.shape[-2:]
+    return F.pad(flat, (0, -width % patch, 0, -height % patch)) if height % patch or width % patch else flat
 
 
 def _halvings(depth: int, channels: list[int]) -> nn.Sequential:

@@ -140,6 +140,14 @@ class Stack:
         code = torch.from_numpy(self.reading.code(read)) if read else None
         return replace(self, mission=read, levels=tuple(level.asked(code) for level in self.levels))
 
+    def check_sees(self, kind: str, shape: tuple[int, ...], what: str) -> None:
+        """Raises UsageError where level 0 cannot read observations of that kind and shape, which are those of `what`.
+        Maps may be of any size, be they of symbols or of tiles."""
+        known = self.observation_spec
+        whole = known.kind != "symbols" and not self.levels[0].capabilities.discrete
+        if kind != known.kind or shape[-1] != known.shape[-1] or (whole and shape != known.shape):
+            raise UsageError(f"{what} shows {kind} {shape}; {self.task} sees {known.kind} {known.shape}")
+
     def seen(self, play: Play) -> Play:
         """Play as level 0 sees it."""
         if self.beginning:

@@ -114,7 +114,8 @@ def _manifest(task: TaskConfig, make: MakeEnv, *, steps: int, seed: int, shard_s
     if task.play.recipe == "curious":
         check_curious(env.codec)
     if shard_steps is None:
-        shard_steps = min(SHARD_STEPS, max(SHARD_BYTES // _row_bytes(env.codec.observation_spec), 1))
+        fit = SHARD_BYTES // _row_bytes(env.codec.observation_spec)
+        shard_steps = min(SHARD_STEPS, max(fit, task.play.episode_steps))  # or large images would cut episodes short
     settings = {name: getattr(task, name) for name in _DECISIVE} | {"shard_steps": shard_steps}
     settings |= {name: getattr(task.play, name) for name in ("recipe", "episode_steps", "restart_rare")}
     if task.changes.kind != "none":

@@ -44,9 +44,10 @@ def repeatable(play: Play) -> Tensor:
         away[part[:, None] == known] = torch.inf
         if discrete:
             away[play.actions[rows[part]][:, None] != play.actions[rows[known]]] = torch.inf
-        near = known[away.topk(min(NEIGHBOURS, len(known) - 1), largest=False).indices]
-        like = (change[near] - change[part, None]).norm(dim=2) <= LIKE * size[part, None]
-        found.append(part[like.float().mean(1) >= ALIKE])
+        off, near = away.topk(min(NEIGHBOURS, len(known) - 1), largest=False)
+        like = (change[known[near]] - change[part, None]).norm(dim=2) <= LIKE * size[part, None]
+        like, there = like & off.isfinite(), off.isfinite().sum(1)  # of a rare action there may be fewer
+        found.append(part[(there > 0) & (like.sum(1) >= ALIKE * there)])
     return rows[torch.cat(found)]
 
 
@@ -70,5 +71,9 @@ def _lengths(play: Play) -> Tensor:
     rows, seen = play.starts(1), play.below.flatten(1).float()
     change = (seen[rows + 1] - seen[rows]) / seen.std(0).clamp(min=torch.finfo(torch.float32).tiny)
     size = change.norm(dim=1)
-    most = size[:: max(len(size) // LOOKED_AT, 1)].quantile(MOST).clamp(min=torch.finfo(torch.float32).tiny)
+    some = size[:: max(len(size) // LOOKED_AT, 1)]
+    most = some.quantile(MOST)
+    if not most and (some > 0).any():  # hardly anything happens: that something does is no leap
+        most = some[some > 0].quantile(MOST)
+    most = most.clamp(min=torch.finfo(torch.float32).tiny)
     return torch.full((len(play),), torch.nan).index_put((rows,), size / most)

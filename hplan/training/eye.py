@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from hplan.levels.pixels import AT_ONCE
+from hplan.levels.pixels import at_once
 from hplan.levels.stage import Loss, Stage, Stages
 from hplan.parts import find
 from hplan.play.play import Play
+from hplan.types import CollapseWarning
 
 RATE = 3e-3  # of learning
-LOOKED = 2048  # frames that tell what never changes
 AGAIN = 2  # times at the most that an eye goes on which has not found what it was asked for
 
 
@@ -34,25 +35,34 @@ class EyeObjective(Protocol):
 
 def eye_stages(eye: Any, play: Play, features: int, steps: int, objective: str = "inverse") -> Stages:
     """Train an eye, which makes `features` numbers of a frame, on play, then freeze it. One that has nothing to learn
-    stays as it is. One that has not found what its objective asks for goes on from where it is, for as long again.
-    Raises UsageError for an unknown objective, or one that this eye cannot be trained by."""
+    stays as it is. One that has not found what its objective asks for goes on from where it is, for as long again, and
+    warns (`CollapseWarning`) where that does not help. Raises UsageError for an unknown objective, or one that this eye
+    cannot be trained by."""
+    eye.eval()
     if not any(parameter.requires_grad for parameter in eye.parameters()):
         return
     if hasattr(eye, "measure"):
-        some = torch.linspace(0, len(play) - 1, min(len(play), LOOKED)).long()
+        some = torch.linspace(0, len(play) - 1, min(len(play), at_once(play.observations))).long()
         eye.measure(play.observations[some])
     module = find("eye_objective", objective)(eye, play, features=features, steps=steps)
     if module.loss is not None:
         curve = yield Stage("eye", module, module.loss, steps, lr=RATE)
-        found = getattr(module, "found", lambda curve: True)
-        for time in range(AGAIN):
-            if found(curve):
-                break
-            curve = yield Stage(f"eye-again-{time + 1}", module, module.loss, steps, lr=RATE)
-    eye.requires_grad_(False)
+        found, time = getattr(module, "found", lambda curve: True), 0
+        while not found(curve) and time < AGAIN:
+            time += 1
+            curve = yield Stage(f"eye-again-{time}", module, module.loss, steps, lr=RATE)
+        if not found(curve):
+            warnings.warn(
+                f"the eye has not found by {objective!r} what actions do, in {(AGAIN + 1) * steps:,} steps: levels on "
+                "top of it may be of no use; let it learn longer (--set eye_steps=N), try another encoder (--encoder), "
+                "or look whether images show what actions do",
+                CollapseWarning,
+                stacklevel=2,
+            )
+    eye.requires_grad_(False).eval()
 
 
 @torch.no_grad()
 def seen(eye: nn.Module, play: Play) -> Play:
     """The same play as levels see it: what the eye makes of every frame."""
-    return play.with_latents(torch.cat([eye(part) for part in play.observations.split(AT_ONCE)]))
+    return play.with_latents(torch.cat([eye(part) for part in play.observations.split(at_once(play.observations))]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,10 @@ from hplan.evaluation import quadruplets
 from hplan.evaluation.disturbances import write_surprise
 from hplan.evaluation.quadruplets import compare, episode_of, measure, strips
 from hplan.levels.calibration import Calibration
+from hplan.levels.stack import Stack
 from hplan.registry import load_task
 from hplan.report.surprise_table import surprise_table
-from hplan.types import Episode, LevelSurprise, ObservationSpec, UsageError
+from hplan.types import Capabilities, Episode, LevelSurprise, ObservationSpec, UsageError
 from hplan.worlds.films import KEPT, LAWS, PIXELS, Films
 
 Errors = Callable[[Episode], np.ndarray]
@@ -27,10 +28,12 @@ def agent(shape: tuple[int, ...] = (PIXELS, PIXELS, 3 * KEPT)) -> Any:
     """One level, of which undisturbed play exceeds 0.99 in one moment of a hundred."""
     errors = np.linspace(0, 1, 101)[None, 1:]
     stack = SimpleNamespace(
-        levels=[SimpleNamespace(stride=1.0)],
+        task="made-up",
+        levels=[SimpleNamespace(stride=1.0, capabilities=Capabilities(discrete=False, events=False))],
         calibration=[Calibration(errors)],
         observation_spec=ObservationSpec("image", shape),
     )
+    stack.check_sees = MethodType(Stack.check_sees, stack)
     return SimpleNamespace(stack=stack, name="made-up")
 
 

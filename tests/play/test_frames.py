@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from raw_worlds import Canvas
 
 from hplan.config import TaskConfig
+from hplan.play import record
 from hplan.play.frames import Frames
 from hplan.play.play import load_play
 from hplan.play.record import play
@@ -61,6 +62,12 @@ def test_a_shard_of_images_is_no_larger_than_memory_likes(tmp_path: Path) -> Non
     assert store.manifest.settings["shard_steps"] == 20_000  # 24 x 24 bytes each
     bytes_of = store.manifest.settings["shard_steps"] * 24 * 24
     assert bytes_of <= SHARD_BYTES
+
+
+def test_a_shard_holds_an_episode_however_large_its_frames_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "SHARD_BYTES", 3 * 24 * 24)
+    store = play(task(), tmp_path, steps=60, seed=1)
+    assert store.manifest.settings["shard_steps"] == task().play.episode_steps
 
 
 def test_more_frames_than_the_disk_holds_are_refused_before_they_are_played(

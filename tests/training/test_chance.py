@@ -51,6 +51,21 @@ def test_what_hardly_changes_is_no_leap() -> None:
     assert found.float().mean() > 0.97
 
 
+def test_where_hardly_anything_happens_what_does_is_no_leap() -> None:
+    """One step in a thousand goes on by 1; the others stay."""
+    at = (torch.arange(20_000) % 1000 == 7).float().cumsum(0)
+    play = play_of(torch.stack([at, -at], 1), torch.zeros(20_000, 1), torch.arange(19_999, -1, -1))
+    assert not leaps_of(play).any() and ordinary(play)[:-1].all()
+
+
+def test_what_a_rare_action_always_does_is_no_chance() -> None:
+    """Five steps of twenty thousand are by action 1, and lead 30 on."""
+    rare = torch.arange(20_000) % 4000 == 7
+    at = torch.where(rare, 30.0, 0.5).cumsum(0) - 0.5
+    play = play_of(at[:, None], rare.roll(-1).long(), torch.arange(19_999, -1, -1))
+    assert not leaps_of(play).any()
+
+
 def test_a_leap_is_far_and_leads_elsewhere_each_time() -> None:
     """A line from 0 to 10. At its left end one action leads to a platform 30 away, where it is known to; at its right
     end, one in four times, to any place up to 60 away."""

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hplan.levels.pixels import ColourEye, ConvEye, PatchEye, PixelEncoder
+from hplan.levels.pixels import AT_ONCE, ColourEye, ConvEye, PatchEye, PixelEncoder, at_once
 from hplan.objectives.diagnostics import probe_r2
 from hplan.play.play import Play
 from hplan.training.eye import eye_stages, seen
 from hplan.training.eyes.inverse import InverseDynamics
 from hplan.training.fit import Run
 from hplan.training.train import run_stages
-from hplan.types import ActionSpec, Episode, ObservationSpec
+from hplan.types import ActionSpec, CollapseWarning, Episode, ObservationSpec
 
 SHAPE, STEPS, EPISODES = (24, 24, 1), 60, 40
 
@@ -83,7 +83,8 @@ def test_an_eye_learns_where_the_thing_is_that_actions_move(kind: Any, discrete:
 @pytest.mark.training
 def test_an_eye_that_did_not_find_what_was_done_goes_on_and_not_for_ever(tmp_path: Path) -> None:
     play, _ = walks(frame=lambda place, noise: frame(np.zeros(2), noise))
-    curves = run_stages(eye_stages(PatchEye(inputs=SHAPE, latent=8), play, 8, 20), Run(0, tmp_path))
+    with pytest.warns(CollapseWarning, match=r"has not found by 'inverse' what actions do, in 60 steps"):
+        curves = run_stages(eye_stages(PatchEye(inputs=SHAPE, latent=8), play, 8, 20), Run(0, tmp_path))
     assert [*curves] == ["eye", "eye-again-1", "eye-again-2"]
     play, _ = walks()
     curves = run_stages(eye_stages(PatchEye(inputs=SHAPE, latent=8), play, 8, 20), Run(0, tmp_path / "late"))
@@ -132,6 +133,32 @@ def test_an_eye_with_nothing_to_learn_is_used_as_it_is(tmp_path: Path) -> None:
     encoder = PixelEncoder(inputs=SHAPE, latent=8, eye=f"{Frozen.__module__}:Frozen")
     some = play.observations[torch.arange(5)]
     assert torch.equal(encoder(some), encoder(encoder.eye(some))), "what an eye made of a frame stands for it"
+
+
+def test_a_frozen_eye_sees_play_as_it_sees_the_world(tmp_path: Path) -> None:
+    """Of one that was trained elsewhere, with statistics of its own: they are used, and stay."""
+    play, _ = walks()
+    eye = nn.Sequential(Frozen(inputs=SHAPE, latent=8), nn.BatchNorm1d(8)).requires_grad_(False)
+    run_stages(eye_stages(eye, play, 8, 300), Run(0, tmp_path))
+    some = torch.arange(5)
+    assert torch.equal(seen(eye, play).below[some], eye(play.observations[some]))
+    assert torch.equal(eye[1].running_mean, torch.zeros(8))
+
+
+@pytest.mark.parametrize("kind", [PatchEye, ColourEye, ConvEye])
+@pytest.mark.parametrize("shape", [(17, 35, 3), (20, 330, 1), (40, 161, 2)])
+def test_an_eye_looks_at_the_last_pixel(kind: Any, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    eye, frames = kind(inputs=shape, latent=5), torch.zeros((2, *shape), dtype=torch.uint8)
+    frames[1, -1, -1] = 255
+    first, second = eye.map(frames)
+    assert not torch.allclose(first, second)
+
+
+def test_of_large_frames_fewer_are_looked_at_together() -> None:
+    assert at_once(torch.empty((0, 64, 64, 3))) == AT_ONCE
+    assert at_once(torch.empty((0, 480, 640, 12))) == 18
+    assert at_once(torch.empty((0, 20_000, 20_000, 3))) == 1
 
 
 def test_images_of_any_size_have_an_eye() -> None:
