@@ -81,6 +81,8 @@ def test_numbers_beside_an_image_are_seen_by_every_eye_and_some_way_of_learning_
         given = {"steps": 600, "levels": 1, **options, "settings": TINY | options.get("settings", {})}
         agent = hplan.load(hplan.learn(Gauge, out=tmp_path / name, **given).name)
         assert agent.stack.levels[0].encoder.eye.numbers == 3
+        assert agent.stack.gallery is not None
+        assert agent.stack.gallery.frames.shape[1:] == agent.stack.observation_spec.picture
         seen, _ = Gauge().reset(seed=0)
         with torch.inference_mode():
             one, other = (

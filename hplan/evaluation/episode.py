@@ -120,7 +120,7 @@ def trace_episode(agent: Agent, env: SplitEnv, seed: int) -> Iterator[TraceStep]
 
     def imagined() -> dict[int, str]:
         """By the levels above 0: level 0 is a step ahead."""
-        drawn = {k: agent.stack.draw(z) for k, z in agent.subgoals.items() if k}
+        drawn = {k: agent.stack.draw(k, z) for k, z in agent.subgoals.items() if k}
         return {k: half_blocks(image) for k, image in drawn.items() if image is not None}
 
     picture, success, repair = env.render(), False, None

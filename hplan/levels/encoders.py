@@ -301,3 +301,7 @@ class SlowSymbols(nn.Module):
 
     def forward(self, below: Tensor) -> Tensor:
         return self.table[below]
+
+    def instance(self, z: Tensor) -> Tensor:
+        """Symbols (...) -> for each the first one of the level below that it stands for."""
+        return (self.table == z[..., None]).int().argmax(-1)

@@ -19,6 +19,7 @@ from hplan.codec import Codec
 from hplan.config import SuccessRule
 from hplan.files import write_atomically
 from hplan.levels.calibration import Calibration
+from hplan.levels.gallery import Gallery
 from hplan.levels.heads.landmarks import LandmarkEdges
 from hplan.levels.level import Level
 from hplan.levels.tensors import read_tensors, write_tensors
@@ -37,7 +38,7 @@ from hplan.types import (
 
 FORMAT = 7
 METADATA, WEIGHTS = "agent.toml", "levels.safetensors"
-CALIBRATION, EDGES, READING = "calibration", "edges", "reading"  # of the tensors in WEIGHTS
+CALIBRATION, EDGES, READING, GALLERY = "calibration", "edges", "reading", "gallery"  # of the tensors in WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Stack:
     `chances` in it also decides who plans (`hplan.planning.choice`). edges: the landmark graphs of the levels that have
     one. history: observations that level 0 sees at once. beginning: whether levels see their layout in the first one
     of the episode; first: that one. reading: how what episodes ask for is read, where play had several missions;
-    mission: that of an episode, canonical.
+    mission: that of an episode, canonical. gallery: frames of play, where there are images to show.
     """
 
     task: str
@@ -69,6 +70,7 @@ class Stack:
     first: np.ndarray | None = None
     reading: Reading | None = None
     mission: Mission = ""
+    gallery: Gallery | None = None
 
     @property
     def observation_spec(self) -> ObservationSpec:
@@ -82,10 +84,23 @@ class Stack:
     def offset(self) -> tuple[float, ...]:
         return self.codec.offset
 
-    def draw(self, z: Tensor) -> np.ndarray | None:
-        """A latent (*z) as an image (H, W, C) uint8; None where the encoder of level 0 cannot draw what it sees."""
+    def draw(self, k: int, z: Tensor) -> np.ndarray | None:
+        """A latent (*z) of level k as an image (H, W, C) uint8: drawn by the encoder of level 0, else the nearest frame
+        that play showed; None where there is none."""
         draw = getattr(self.levels[0].encoder, "draw", None)
-        return None if draw is None else draw(z)
+        if draw is None:
+            return None if self.gallery is None else self.gallery.nearest(k, self.levels[k], z)
+        for level in reversed(self.levels[1 : k + 1]):
+            z = level.encoder.instance(z) if hasattr(level.encoder, "instance") else z
+        return draw(z)
+
+    def with_gallery(self, play: Play) -> Stack:
+        """The same with frames of this play to show; none where the world shows no images, where what is seen can be
+        drawn, or where a latent means nothing without the first frame of its episode."""
+        encoder = self.levels[0].encoder
+        if self.observation_spec.kind != "image" or hasattr(encoder, "draw") or self._beside:
+            return self
+        return replace(self, gallery=Gallery.of(self.levels, self.seen(play), self.observation_spec.picture))
 
     def lowest(self, count: int) -> Stack:
         """The stack of the `count` lowest levels; one is the flat agent."""
@@ -212,6 +227,8 @@ class Stack:
         tensors |= {f"{READING}/{name}": torch.from_numpy(values) for name, values in numbers.items()}
         for k, edges in self.edges.items():
             tensors |= {f"{EDGES}/{k}/{name}": values for name, values in edges.tensors().items()}
+        if self.gallery is not None:
+            tensors |= {f"{GALLERY}/{name}": values for name, values in self.gallery.tensors().items()}
         write_tensors(folder / WEIGHTS, tensors, {"format": str(FORMAT)})
         metadata = {
             "format": FORMAT,
@@ -266,6 +283,7 @@ class Stack:
                 history=metadata.get("history", 1),
                 beginning=metadata.get("beginning", False),
                 reading=reading,
+                gallery=_gallery(tensors),
             )
         except (ValueError, KeyError, TypeError, AssertionError) as error:  # the first also of TOML, the last of spaces
             what = f"{folder / METADATA} is damaged ({error}); delete it and run again with --resume"
@@ -318,6 +336,12 @@ def _edges(tensors: Mapping[str, Tensor], levels: int) -> dict[int, LandmarkEdge
         if own := {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}:
             found[k] = LandmarkEdges.from_tensors(own)
     return found
+
+
+def _gallery(tensors: Mapping[str, Tensor]) -> Gallery | None:
+    prefix = f"{GALLERY}/"
+    own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    return Gallery.from_tensors(own) if own else None
 
 
 def _short(values: Tensor) -> Tensor:

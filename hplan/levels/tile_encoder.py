@@ -61,6 +61,16 @@ class TileEncoder(CellEncoder):
         found = torch.cat([self.look(part) for part in single.flatten(0, -4).split(CHUNK)])
         return super().forward(found.unflatten(0, single.shape[:-3]).movedim(-4, -2).flatten(-2))
 
+    def draw(self, z: Tensor) -> np.ndarray:
+        """A map (H, W) -> (H * size, W * size, C) uint8: of each symbol a tile with its features, or with most."""
+        asked = torch.zeros((*z.shape, len(self.mover) + len(self.ground)), dtype=torch.long)
+        asked[..., self.ground] = self.cells[z // len(self.tokens)]
+        asked[..., self.mover] = self.tokens[z % len(self.tokens)]
+        now = self.features.shape[1]
+        tiles = self.tiles[(asked[..., None, :now] == self.features).sum(-1).argmax(-1)]
+        split = tiles.unflatten(-1, (self.size, self.size, -1)).movedim(2, 1)  # (H, size, W, size, C)
+        return split.flatten(2, 3).flatten(0, 1).numpy()
+
     def look(self, frames: Tensor) -> Tensor:
         """(N, H, W, C) uint8 -> (N, H / size, W / size, F) int64."""
         seen = tiles_of(frames, self.size)

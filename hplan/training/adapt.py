@@ -175,7 +175,7 @@ def _anew(agent: Agent, play: Play, run: Run, task: TaskConfig) -> Agent:
     found = train(play, cutting, settings, levels=len(stack.levels), run=run)
     learned = {name: getattr(found, name) for name in ("levels", "calibration", "tolerance", "edges", "beginning")}
     learned["reading"] = play.reading if any(level.reads for level in found.levels) else None
-    return Agent(replace(stack, **learned, train={**stack.train, **found.facts}))
+    return Agent(replace(stack, **learned, train={**stack.train, **found.facts}).with_gallery(play))
 
 
 def _told(progress: Progress, stage: str) -> Callable[[int, int], None]:

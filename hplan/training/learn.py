@@ -173,6 +173,7 @@ def learn(
             reading=data.reading if read else None,
         )
         write_atomically(out / CURVES, _short(trained.curves))
+        stack = stack.with_gallery(data)
         stack.save(out)
         spent.path.unlink(missing_ok=True)
     return Agent(stack, name=str(out))
