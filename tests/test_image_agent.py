@@ -94,7 +94,7 @@ def test_numbers_beside_an_image_are_seen_by_every_eye_and_some_way_of_learning_
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"objective": "i-jepa"}, "EyeBeside has no map of which blocks could be hidden"),
+        ({"objective": "i-jepa"}, "images with numbers beside them have no map to hide blocks of"),
         ({"encoder": "films"}, r"encoder 'films' reads no image of shape \(24, 24, 1\)"),
         ({"abstraction": "cellular"}, "shows numbers beside images, which abstraction 'cellular' does not see"),
     ],
@@ -104,6 +104,7 @@ def test_what_cannot_see_numbers_beside_an_image_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         hplan.learn(Gauge, out=tmp_path / "run", steps=300, levels=1, **{"settings": TINY, **options})
+    assert not (tmp_path / "run").exists(), "before anything is played"
 
 
 def test_play_of_images_with_numbers_stays_in_hplan(tmp_path: Path) -> None:

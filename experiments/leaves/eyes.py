@@ -85,7 +85,7 @@ def main(arguments: list[str]) -> None:
         eye = PatchEye(inputs=play.observation_spec.shape, latent=LATENT)
         begun = time.process_time()
         with tempfile.TemporaryDirectory() as folder:
-            run_stages(eye_stages(eye, play, LATENT, steps, given.objective), Run(given.seed, Path(folder)))
+            run_stages(eye_stages(eye, play, LATENT, steps, given.objective, again=0), Run(given.seed, Path(folder)))
         return eye, time.process_time() - begun
 
     with reproducible():
@@ -100,6 +100,7 @@ def main(arguments: list[str]) -> None:
     found = {
         "task": given.task,
         "objective": given.objective,
+        "eye": "patches",
         "seed": given.seed,
         "steps": steps,
         "cpu_s": round(took, 1),

@@ -20,7 +20,9 @@ AGAIN = 2  # times at the most that an eye goes on which has not found what it w
 
 class EyeObjective(Protocol):
     """A `torch.nn.Module` that holds an eye and what is learned beside it and thrown away, found by name in
-    `hplan.parts`. Where it may miss what it asks for, `found` (curve) says whether it did not: if so, it goes on."""
+    `hplan.parts`. Where it may miss what it asks for, `found` (curve) says whether it did not: if so, it goes on. Where
+    not every eye will do, `check` (eye), a static method, raises UsageError for another one, before anything is
+    played."""
 
     actions: bool
     """Whether it asks what was done: of play that has labels in part, it is then given what has them."""
@@ -33,10 +35,12 @@ class EyeObjective(Protocol):
         ...
 
 
-def eye_stages(eye: Any, play: Play, features: int, steps: int, objective: str = "inverse") -> Stages:
+def eye_stages(
+    eye: Any, play: Play, features: int, steps: int, objective: str = "inverse", *, again: int = AGAIN
+) -> Stages:
     """Train an eye, which makes `features` numbers of a frame, on play, then freeze it. One that has nothing to learn
-    stays as it is. One that has not found what its objective asks for goes on from where it is, for as long again, and
-    warns (`CollapseWarning`) where that does not help. Raises UsageError for an unknown objective, or one that this eye
+    stays as it is. One that has not found what its objective asks for goes on from where it is, for as long, `again`
+    times at the most, and warns (`CollapseWarning`) where that does not help. Raises UsageError for an unknown objective, or one that this eye
     cannot be trained by."""
     eye.eval()
     if not any(parameter.requires_grad for parameter in eye.parameters()):
@@ -48,12 +52,12 @@ def eye_stages(eye: Any, play: Play, features: int, steps: int, objective: str =
     if module.loss is not None:
         curve = yield Stage("eye", module, module.loss, steps, lr=RATE)
         found, time = getattr(module, "found", lambda curve: True), 0
-        while not found(curve) and time < AGAIN:
+        while not found(curve) and time < again:
             time += 1
             curve = yield Stage(f"eye-again-{time}", module, module.loss, steps, lr=RATE)
         if not found(curve):
             warnings.warn(
-                f"the eye has not found by {objective!r} what actions do, in {(AGAIN + 1) * steps:,} steps: levels on "
+                f"the eye has not found by {objective!r} what actions do, in {(again + 1) * steps:,} steps: levels on "
                 "top of it may be of no use; let it learn longer (--set eye_steps=N), try another encoder (--encoder), "
                 "or look whether images show what actions do",
                 CollapseWarning,

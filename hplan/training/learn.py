@@ -19,6 +19,7 @@ from hplan.agent import Agent
 from hplan.codec import Codec
 from hplan.config import GoalKind, SuccessRule, Task, TaskConfig
 from hplan.files import locked, sweep, write_atomically
+from hplan.levels.pixels import PixelEncoder
 from hplan.levels.stack import METADATA, WEIGHTS, Stack
 from hplan.levels.stage import Curve
 from hplan.parts import find, found, name_of, names
@@ -231,7 +232,18 @@ def settings_of(
             find(kind, getattr(settings, kind))  # raises UsageError where there is none of that name
     if (encoder := getattr(settings, "encoder", "auto")) != "auto":
         _check_encoder(encoder, settings, specs[0])
+    if specs[0].kind == "image" and hasattr(settings, "eye_objective"):
+        _check_eye(encoder, settings, specs[0])
     return settings
+
+
+def _check_eye(encoder: str, settings: Any, spec: ObservationSpec) -> None:
+    """Raises UsageError where its objective needs another kind of eye."""
+    check = getattr(find("eye_objective", settings.eye_objective), "check", None)
+    if check is not None:
+        eye = {} if encoder == "auto" else {"eye": encoder}
+        sizes: dict[str, Any] = {"inputs": spec.shape, "latent": settings.latent, "hidden": settings.hidden}
+        check(PixelEncoder(**sizes, numbers=spec.numbers, **eye).eye)
 
 
 def _check_encoder(name: str, settings: Any, spec: ObservationSpec) -> None:

@@ -35,13 +35,9 @@ class HiddenBlocks(nn.Module):
     clip, seen = 1, 1  # frames, and how many of them, the first ones, the eye sees anything of
 
     def __init__(self, eye: Any, play: Play, *, features: int, steps: int, hidden: int = 128) -> None:
-        """Raises UsageError for an eye without a map."""
+        """Raises UsageError as `check` does."""
         super().__init__()
-        if not hasattr(eye, "map"):
-            raise UsageError(
-                f"{type(eye).__name__} has no map of which blocks could be hidden: give it `map(frames, hidden)` and "
-                "`head`, as hplan.levels.pixels.Eye has them, or choose another --objective"
-            )
+        self.check(eye)
         self.eye, self.play = eye, play
         self.copy = deepcopy(eye).requires_grad_(False)
         with torch.no_grad():
@@ -49,6 +45,19 @@ class HiddenBlocks(nn.Module):
         self.across = mlp(self.seen * features, hidden, self.clip * features) if self.clip > 1 else nn.Identity()
         self.decode = mlp(features, hidden, self.cells.numel())
         self.rows = play.starts(max(self.clip - 1, 1))
+
+    @staticmethod
+    def check(eye: Any) -> None:
+        """Raises UsageError for an eye without a map."""
+        if hasattr(eye, "beside"):
+            raise UsageError(
+                "images with numbers beside them have no map to hide blocks of: choose another --objective"
+            )
+        if not hasattr(eye, "map"):
+            raise UsageError(
+                f"{type(eye).__name__} has no map of which blocks could be hidden: give it `map(frames, hidden)` and "
+                "`head`, as hplan.levels.pixels.Eye has them, or choose another --objective"
+            )
 
     def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         count = FRAMES // self.clip

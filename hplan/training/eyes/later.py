@@ -32,16 +32,21 @@ class LaterFrames(nn.Module):
     actions = False
 
     def __init__(self, eye: Any, play: Play, *, features: int, steps: int, hidden: int = 256) -> None:
-        """Raises UsageError for an eye that sees no several frames."""
+        """Raises UsageError as `check` does."""
         super().__init__()
-        if not hasattr(eye, "single"):
-            raise UsageError(f"{type(eye).__name__} sees one frame, and no later one of several: use --encoder films")
+        self.check(eye)
         self.eye, self.play = eye, play
         own = features // eye.frames
         self.predictor = mlp(features, hidden, own)
         self.spread = VICReg(own).spread
         self.ahead = min(AHEAD, int(play.remaining.max()))
         self.rows = play.starts(self.ahead)
+
+    @staticmethod
+    def check(eye: Any) -> None:
+        """Raises UsageError for an eye that sees no several frames."""
+        if not hasattr(eye, "single"):
+            raise UsageError(f"{type(eye).__name__} sees one frame, and no later one of several: use --encoder films")
 
     def loss(self, step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         rows = self.rows[torch.randint(len(self.rows), (STRETCHES, 1), generator=generator)]
