@@ -40,8 +40,8 @@ def eye_stages(
 ) -> Stages:
     """Train an eye, which makes `features` numbers of a frame, on play, then freeze it. One that has nothing to learn
     stays as it is. One that has not found what its objective asks for goes on from where it is, for as long, `again`
-    times at the most, and warns (`CollapseWarning`) where that does not help. Raises UsageError for an unknown objective, or one that this eye
-    cannot be trained by."""
+    times at the most, and warns (`CollapseWarning`) where that does not help. Raises UsageError for an unknown
+    objective, or one that this eye cannot be trained by."""
     eye.eval()
     if not any(parameter.requires_grad for parameter in eye.parameters()):
         return

@@ -241,7 +241,7 @@ def _check_eye(encoder: str, settings: Any, spec: ObservationSpec) -> None:
     """Raises UsageError where its objective needs another kind of eye."""
     check = getattr(find("eye_objective", settings.eye_objective), "check", None)
     if check is not None:
-        eye = {} if encoder == "auto" else {"eye": encoder}
+        eye: dict[str, Any] = {} if encoder == "auto" else {"eye": encoder}
         sizes: dict[str, Any] = {"inputs": spec.shape, "latent": settings.latent, "hidden": settings.hidden}
         check(PixelEncoder(**sizes, numbers=spec.numbers, **eye).eye)
 
