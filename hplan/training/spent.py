@@ -1,8 +1,10 @@
-"""How long a run took, all its sittings together: what was killed and goes on did not begin only then."""
+"""What a run took: how long, all its sittings together, since what was killed and goes on did not begin only then; and
+how much memory."""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +14,16 @@ from hplan.types import HplanError
 
 SECONDS = "seconds.json"
 EVERY = 5.0  # seconds that a kill may lose
+
+
+def peak_memory() -> int | None:
+    """MB that this process has had in memory at most, mapped files included; None where the system does not tell."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
 
 
 class Spent:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from hplan.training.spent import SECONDS, Spent
+from hplan.training.spent import SECONDS, Spent, peak_memory
 from hplan.types import HplanError
 
 
@@ -30,3 +31,9 @@ def test_a_damaged_note_is_named(tmp_path: Path) -> None:
     (tmp_path / SECONDS).write_text("{")
     with pytest.raises(HplanError, match=f"{SECONDS} is damaged"):
         Spent(tmp_path, None)
+
+
+def test_the_most_memory_is_told_in_megabytes() -> None:
+    held = np.ones(50_000_000)
+    most = peak_memory()
+    assert held.nbytes / 1e6 < (most or 0) < 100_000
