@@ -200,6 +200,16 @@ def test_encoders_of_symbols_pass() -> None:
     check_encoder(cell_codes, inputs=(2,), cardinalities=(5, 3))
 
 
+@pytest.mark.parametrize("name", ["colours", "patches", "convolutional"])
+@pytest.mark.parametrize("shape", [(32, 32, 3), (17, 40, 1)])
+def test_encoders_of_images_pass(name: str, shape: tuple[int, ...]) -> None:
+    check_encoder(name, inputs=shape)
+
+
+def test_an_encoder_of_films_passes() -> None:
+    check_encoder("films", inputs=(32, 32, 12))
+
+
 def test_an_encoder_without_parameters_passes() -> None:
     check_encoder("identity", inputs=(16,))
 

@@ -50,7 +50,8 @@ class Eye(nn.Module):
         self.scale.copy_(self._apart(frames).square().mean().sqrt().clamp(min=1.0))
 
     def forward(self, frames: Tensor) -> Tensor:
-        return self.head(self.map(frames.flatten(0, -4))).unflatten(0, frames.shape[:-3])
+        every = frames.reshape(-1, *frames.shape[-3:])
+        return self.head(self.map(every)).reshape(*frames.shape[:-3], -1)
 
     def map(self, frames: Tensor, hidden: Tensor | None = None) -> Tensor:
         """(B, H, W, C) -> (B, channels, h, w), of which the blocks `hidden` (B, h, w) bool show the mean frame."""

@@ -205,8 +205,8 @@ def check_encoder(
     finite, deterministic, differentiable and the same after its weights were saved and loaded.
 
     encoder: a class, a function that makes one, or a name of `hplan.parts`. inputs: shape of an observation: (D,) of
-    numbers, or (H, W, F) of symbols where `cardinalities` has F numbers. options: more arguments of the encoder. Raises
-    AssertionError with what is wrong, and the fix.
+    numbers, (H, W, F) of symbols where `cardinalities` has F numbers, or (H, W, C) of bytes. options: more arguments
+    of the encoder. Raises AssertionError with what is wrong, and the fix.
     """
     make, arguments = found("encoder", encoder), {"inputs": inputs, "latent": latent, "hidden": hidden, **options}
     arguments |= {"cardinalities": cardinalities} if cardinalities else {}
@@ -217,11 +217,12 @@ def check_encoder(
         raise AssertionError(
             f"{name}: {error}; take inputs, latent and hidden by name, and **_ for the rest"
         ) from error
-    rows = (
-        torch.stack([torch.randint(n, (6, *inputs[:-1]), generator=generator) for n in cardinalities], -1)
-        if cardinalities
-        else torch.randn(6, *inputs, generator=generator)
-    )
+    if cardinalities:
+        rows = torch.stack([torch.randint(n, (6, *inputs[:-1]), generator=generator) for n in cardinalities], -1)
+    elif len(inputs) == 3:
+        rows = torch.randint(256, (6, *inputs), generator=generator, dtype=torch.uint8)
+    else:
+        rows = torch.randn(6, *inputs, generator=generator)
     if hasattr(module, "measure"):
         module.measure(rows)
     z = _pure(lambda batch: module(batch).detach(), name, rows)
