@@ -18,6 +18,7 @@ _MOST_NUMBERS = 4096  # of a vector: more are images, and need an encoder of the
 _MOST_CELLS = 4096  # of a grid, whatever features they have
 _SMALLEST_IMAGE = 16  # pixels across: what is smaller is a grid of numbers
 _SMALLEST_PICTURE = 32  # of zeros and ones: what is smaller is a board
+_ROUNDING = 1e-3  # of floats of an image, beyond their bounds
 _CHANNELS = 24  # of an image at the most: eight frames in colour
 SUPPORTED = (
     "Discrete, MultiDiscrete, MultiBinary, integer Box of shape (H, W) or (H, W, F) with at most "
@@ -203,9 +204,9 @@ def _image(space: Any, channels: int) -> tuple[ObservationSpec, Encode]:
         elif space.dtype.kind == "f":
             if not np.isfinite(array).all():
                 raise ValueError("it is not finite")
-            if array.min() < 0 or array.max() > 1:
+            if array.min() < -_ROUNDING or array.max() > 1 + _ROUNDING:
                 raise ValueError(_BOUNDS)
-            array = np.round(255 * array)
+            array = np.round(255 * array).clip(0, 255)
         elif array.dtype != np.uint8:
             array = _within(array, 0, 256)
         return np.moveaxis(array.reshape(shape), channels, 2).astype(np.uint8)  # a copy, last the channels

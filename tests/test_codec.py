@@ -307,6 +307,13 @@ def test_images(space, shape, channels):
     assert np.array_equal(image, moved if bytes_already else np.round(255.0 * moved))
 
 
+def test_images_of_floats_may_overstep_their_bounds_by_rounding():
+    space = IMAGES[4][0]
+    view, seen = codec(space), np.ones(space.shape, np.float32)
+    seen[0, :2, 0] = [1.0001, -0.0001]
+    assert view.encode(seen)[0, 0, 0] == 255 and view.encode(seen)[1, 0, 0] == 0
+
+
 @pytest.mark.parametrize("one", [(40, 32, 3), (3, 40, 32), (40, 32, 1)])
 def test_stacked_images_are_one_with_the_newest_first(one):
     space = spaces.Box(0, 255, (4, *one), np.uint8)
