@@ -26,7 +26,8 @@ Actions
     Dict or Tuple of any of these         one vector, in which choices are such numbers
 
 Values of an observation have to be of its space: whole numbers within bounds, or finite floats (their bounds are not
-checked, for many environments overstep them; those of images are, but for rounding), in the space's shape. Grids may be of any height and width.
+checked, for many environments overstep them; those of images are, but for rounding), in the space's shape. Grids may be
+of any height and width.
 """
 
 from __future__ import annotations
