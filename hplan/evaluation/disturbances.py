@@ -242,8 +242,8 @@ def colour(episode: Episode, rng: np.random.Generator, clear: Episode) -> Distur
 
 
 def vanish_in_image(episode: Episode, rng: np.random.Generator, clear: Episode) -> Disturbed:
-    """A part of the image that nothing moves in looks like another from then on."""
-    at, frames = _middle(episode, rng), episode.observations
+    """A part of the image that nothing moves in looks like another from then on, noise apart."""
+    at, frames = _middle(episode, rng), clear.observations
     height, width = (size // BLOCKS for size in frames.shape[1:3])
     blocks = [
         (slice(i * height, (i + 1) * height), slice(j * width, (j + 1) * width))
@@ -255,8 +255,8 @@ def vanish_in_image(episode: Episode, rng: np.random.Generator, clear: Episode) 
     for gone in still:
         for other in still:
             if (frames[at, *gone] != frames[at, *other]).any(-1).mean() > 0.5:
-                seen = frames.copy()
-                seen[at:, *gone] = frames[at, *other]
+                seen = episode.observations.copy()
+                seen[at:, *gone] = seen[at:, *other]
                 return replace(episode, observations=seen), at
     return None
 
