@@ -135,6 +135,9 @@ class Level(nn.Module):
 
     @property
     def compatibility(self) -> Pairwise | None:
+        """Where the level sees a map, real is what nothing on it is in the way of, also where no play was."""
+        if self.obstruction is not None:
+            return self.obstruction
         return None if self.compatibility_head is None else partial(self.compatibility_head, self)
 
     @property

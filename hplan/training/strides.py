@@ -180,6 +180,8 @@ class Strides:
             options = {"discount": settings.discount, "hidden": settings.hidden, "steps": settings.critic_steps}
             yield from returns_stages(level, known, seed=self.seed, **options)
         self._measure(level)
+        if level.obstruction is not None:
+            level.compatibility_head = None  # what a map says takes its place
         yield from success_stages(level, self.play.below.__getitem__, self.success, self.seed, self.play)
         yield from violation_stages(level, self.whole, self.whole.below, self.seed)
 

@@ -368,9 +368,9 @@ def measure(level: Level, play: Play, *, seed: int) -> None:
     size = (following - z).square().sum(-1).sqrt()
     moved = size > MOVING * size.quantile(0.95)
     space.unit.copy_(size[moved].median() if bool(moved.any()) else torch.tensor(1.0))
-    head = level.compatibility_head
-    head.threshold.zero_()
     if level.obstruction is None:
+        head = level.compatibility_head
+        head.threshold.zero_()
         energies = head(level_at(level, play, rows), z, following)
         head.threshold.copy_(energies[moved].quantile(0.99) if bool(moved.any()) else energies.max())
     count = len(space.points)

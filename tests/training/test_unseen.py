@@ -50,6 +50,14 @@ def test_levels_see_as_far_as_their_steps_go(folder: Path) -> None:
     assert reaches[0] == 1 and reaches == sorted(reaches) and reaches[2] >= 3
 
 
+def test_what_a_map_says_of_steps_takes_the_place_of_what_was_learned_beside_it(folder: Path) -> None:
+    ground, *above = load(folder).stack.levels
+    assert ground.compatibility_head is not None and ground.obstruction is None
+    for level in above:
+        assert level.compatibility_head is None and "compatibility" not in level.parts
+        assert level.compatibility == level.obstruction
+
+
 def test_an_agent_plans_in_the_layout_that_it_is_given(folder: Path) -> None:
     check_agent(load(folder), steps=2)
     assert [level.policy is not None for level in load(folder).stack.levels] == [False, True, False]

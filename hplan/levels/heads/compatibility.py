@@ -52,8 +52,7 @@ class InDistribution(nn.Module):
 
 
 class Contrastive(nn.Module):
-    """InfoNCE: real is what follows z, rather than any other latent of a batch. Where the level sees a map, real is
-    what nothing on it is in the way of, also where no play was (`hplan.levels.heads.conditioning`)."""
+    """InfoNCE: real is what follows z, rather than any other latent of a batch."""
 
     threshold: Tensor
 
@@ -63,8 +62,6 @@ class Contrastive(nn.Module):
         self.register_buffer("threshold", torch.tensor(0.0))
 
     def forward(self, level: Level, z: Tensor, following: Tensor) -> Tensor:
-        if level.obstruction is not None:
-            return level.obstruction(z, following)
         return -(self.before(level.context(z)) * self.after(following)).sum(-1) - self.threshold
 
     def loss(self, level: Level, z: Tensor, following: Tensor) -> Tensor:
