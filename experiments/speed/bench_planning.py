@@ -110,6 +110,19 @@ def again(agent: Agent, episodes: list[Episode]) -> list[list[float]]:
     return times
 
 
+def encoding(agent: Agent, episodes: list[Episode]) -> float:
+    """The processor's seconds that it takes to see all of them, by every level."""
+    stack = agent.stack
+    began = time.process_time()
+    for episode in episodes:
+        here = stack.conditioned(episode.told.get("context"))
+        seen = [stack.codec.encode(observation) for observation in episode.seen]
+        here = here.begun(seen[0])
+        for i, one in enumerate(seen):
+            here.encode(one, seen[max(i - stack.history + 1, 0) : i][::-1])
+    return time.process_time() - began
+
+
 @pytest.fixture(scope="module", params=CASES, ids=[task for _, task in CASES])
 def recorded(request: pytest.FixtureRequest) -> Iterator[tuple[Agent, list[Episode]]]:
     torch.set_num_threads(1)
@@ -134,6 +147,7 @@ def test_steps(recorded: tuple[Agent, list[Episode]], benchmark: Any) -> None:
         "episodes": len(episodes),
         "first_ms": round(1e3 * sum(each[0] for each in times) / len(times), 2),
         "longest_ms": round(1e3 * max(map(max, times)), 2),
+        "seeing": round(encoding(agent, episodes) / whole, 3),  # share of all the time
         "share": [round(each.seconds / whole, 3) for each in timed],  # of all the time, by level
     }
     benchmark.pedantic(again, args=(agent, episodes), rounds=ROUNDS)

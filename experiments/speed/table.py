@@ -11,18 +11,28 @@ from pathlib import Path
 from typing import Any
 
 HEAD = (
-    "| task | steps | solved | first plan [ms] | longest step [ms] | ms/step | planning by level, 0 first [%] |",
-    "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    "| task | steps | solved | first plan [ms] | longest step [ms] | ms/step | seeing [%] | planning, level 0 first [%] |",
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
 )
 
 
 def row(benchmark: dict[str, Any]) -> str:
     """`ms/step`: the median of the rounds."""
-    more, task = benchmark["extra_info"], benchmark["param"]
+    more, task, seeing = benchmark["extra_info"], benchmark["param"], benchmark["extra_info"]["seeing"]
     each = 1e3 * benchmark["stats"]["median"] / more["steps"]
     shares = " / ".join(f"{100 * share:.0f}" for share in more["share"])
     solved, first, longest = f"{more['successes']} of {more['episodes']}", more["first_ms"], more["longest_ms"]
-    return f"| {task} | {more['steps']} | {solved} | {first:.0f} | {longest:.0f} | {each:.2f} | {shares} |"
+    columns = (
+        task,
+        more["steps"],
+        solved,
+        f"{first:.0f}",
+        f"{longest:.0f}",
+        f"{each:.2f}",
+        f"{100 * seeing:.0f}",
+        shares,
+    )
+    return f"| {' | '.join(map(str, columns))} |"
 
 
 def main(arguments: list[str]) -> None:
