@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 HEAD = (
-    "| task | steps | solved | first plan [ms] | longest step [ms] | ms/step | seeing [%] | planning, level 0 first [%] |",
+    "| task | steps | solved | first plan [ms] | longest [ms] | ms/step | seeing [%] | planning, level 0 first [%] |",
     "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
 )
 
