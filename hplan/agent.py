@@ -26,7 +26,7 @@ from hplan.planning.energy import Goal
 from hplan.planning.landmark_graph import LandmarkGraph
 from hplan.play.store import observation_dtype
 from hplan.reading import mission_of
-from hplan.registry import agent_path
+from hplan.registry import agent_path, load_task, task_names
 from hplan.session import Session, broken
 from hplan.types import Energy, Repair, UsageError
 from hplan.validation import Count, build, checked, near
@@ -234,8 +234,9 @@ class Agent:
         from hplan.worlds.views import wrap
 
         stack = self.stack
-        ending_succeeds = stack.success_rule == "terminated"
-        return wrap(env, stack.codec, ending_succeeds=ending_succeeds, ordinary_reward=stack.ordinary_reward)
+        view = load_task(stack.task).view if stack.task in task_names() else "auto"
+        rules = {"ending_succeeds": stack.success_rule == "terminated", "ordinary_reward": stack.ordinary_reward}
+        return wrap(env, stack.codec, view=view, **rules)
 
     def save(self, folder: str | Path) -> None:
         graphs = {k: each.edges for k, each in enumerate(self.planners) if isinstance(each, LandmarkGraph)}

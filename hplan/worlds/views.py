@@ -43,6 +43,7 @@ _CHANGES = {
     "powder": (),
     "spaces": ("slippery",),
 }
+_DRAWN = {"tiles": "symbols", "picture": "position"}  # and what else such environments show
 _SUPERSEDED = {"symbols": "minigrid.wrappers"}  # whose observation wrappers a view takes the place of
 _LOOKS = 64  # resets that decide whether layouts vary
 _ENOUGH = 4  # distinct layouts that each split must have among them
@@ -109,17 +110,27 @@ def _mixture(task: TaskConfig, split: Split) -> tuple[Any, Fingerprint | None]:
 
 
 def wrap(
-    env: gymnasium.Env, codec: Codec, *, ending_succeeds: bool, ordinary_reward: float | None = None
+    env: gymnasium.Env, codec: Codec, *, view: str = "auto", ending_succeeds: bool, ordinary_reward: float | None = None
 ) -> gymnasium.Env:
-    """`env` with the view that an agent with that codec was trained with. Raises UsageError where its spaces are
-    others; only a grid may have another height and width. The rest is of `Outcome`."""
+    """`env` with the view that an agent with that codec was trained with: `view`, where its task says so, drawn instead
+    of what such an environment mostly shows. Raises UsageError where its spaces are others; only a grid may have
+    another height and width. The rest is of `Outcome`."""
     if not isinstance(env, gymnasium.Env):
         raise UsageError(f"wrap: {_no_environment(env)}")
-    view, name = _auto_view(env), codec.where
-    if view == "symbols":
+    usual, name = _auto_view(env), codec.where
+    view = view if _DRAWN.get(view) == usual else usual
+    if view == "tiles":
+        from hplan.worlds.grid_pictures import TileView
+
+        seen: Any = TileView(stripped(env, _SUPERSEDED[usual]), name, quiet=False)
+    elif view == "picture":
+        from hplan.worlds.pictures import MazePicture
+
+        seen = MazePicture(stripped(env), name, evaluation=True)
+    elif view == "symbols":
         from hplan.worlds.minigrid import MiniGridView
 
-        seen: Any = MiniGridView(stripped(env, _SUPERSEDED[view]), name, quiet=False)
+        seen = MiniGridView(stripped(env, _SUPERSEDED[view]), name, quiet=False)
     elif view == "position" and not codec.context:
         from hplan.worlds.mazes import MazeView
 

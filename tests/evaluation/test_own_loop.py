@@ -188,9 +188,7 @@ def test_a_mission_is_the_goal_that_minigrid_hands_out_and_changes_nothing_where
     asked = agent.plan(observation)
     agent.reset(seed=3)
     assert agent.plan(observation) == asked
-    with pytest.warns(
-        MissionWarning, match="'use the key': play of minigrid.DoorKey-8x8 asked for"
-    ):
+    with pytest.warns(MissionWarning, match="'use the key': play of minigrid.DoorKey-8x8 asked for"):
         assert agent.plan(observation, "use the key") == asked
 
 
@@ -243,6 +241,33 @@ def test_a_wrapped_maze_tells_its_goal() -> None:
             over = terminated or truncated
         assert info["success"]
     env.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("visual/DoorKey-8x8", lambda: gymnasium.make("MiniGrid-DoorKey-8x8-v0")),
+        ("visual/pointmaze-medium-navigate", lambda: gymnasium.make("pointmaze-medium-v0")),
+    ],
+)
+def test_what_is_wrapped_is_drawn_for_an_agent_of_images(name: str, made: Callable[[], Any]) -> None:
+    pytest.importorskip("ogbench")
+    agent = hplan.load(name)
+    env = agent.wrap(made())
+    observation, info = env.reset(seed=3)
+    assert env.observation_space == agent.stack.codec.observation_space
+    agent.reset(goal=info.get("goal"), seed=3)
+    over = False
+    while not over:
+        observation, _, terminated, truncated, info = env.step(agent.act(observation))
+        over = terminated or truncated
+    assert info["success"]
+    env.close()
+
+
+def test_what_an_agent_of_images_cannot_be_shown_is_told() -> None:
+    with pytest.raises(UsageError, match="this environment shows Box"):
+        hplan.load("visual/DoorKey-8x8").wrap(gymnasium.make("CartPole-v1"))
 
 
 @pytest.mark.parametrize(
