@@ -227,6 +227,14 @@ def test_a_wrapped_minigrid_shows_the_whole_grid_and_keeps_its_wrappers() -> Non
     assert set(made.reset(seed=0)[0]) == {"image", "direction", "mission"}, "the user's own still shows what it showed"
 
 
+def ends_well(agent: Any, env: gymnasium.Env, observation: Any) -> bool:
+    """Act until the episode ends; whether it succeeded."""
+    while True:
+        observation, _, terminated, truncated, info = env.step(agent.act(observation))
+        if terminated or truncated:
+            return bool(info["success"])
+
+
 def test_a_wrapped_maze_tells_its_goal() -> None:
     pytest.importorskip("ogbench")
     agent = hplan.load("ogbench/pointmaze-medium-navigate")
@@ -235,11 +243,7 @@ def test_a_wrapped_maze_tells_its_goal() -> None:
         observation, info = env.reset(seed=3, options=options)
         assert (observation.dtype, observation.shape, info["goal_name"]) == (np.float32, (2,), name)
         agent.reset(goal=info["goal"], seed=3)
-        over = False
-        while not over:
-            observation, _, terminated, truncated, info = env.step(agent.act(observation))
-            over = terminated or truncated
-        assert info["success"]
+        assert ends_well(agent, env, observation)
     env.close()
 
 
@@ -257,11 +261,7 @@ def test_what_is_wrapped_is_drawn_for_an_agent_of_images(name: str, made: Callab
     observation, info = env.reset(seed=3)
     assert env.observation_space == agent.stack.codec.observation_space
     agent.reset(goal=info.get("goal"), seed=3)
-    over = False
-    while not over:
-        observation, _, terminated, truncated, info = env.step(agent.act(observation))
-        over = terminated or truncated
-    assert info["success"]
+    assert ends_well(agent, env, observation)
     env.close()
 
 
