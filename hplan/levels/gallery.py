@@ -12,9 +12,10 @@ from torch import Tensor
 
 from hplan.levels.heads.landmarks import farthest_points
 from hplan.levels.level import Level
+from hplan.levels.pixels import at_once
 from hplan.play.play import Play
 
-LOOKED = 4096  # frames of play, evenly, of which some are kept
+PARTS = 2  # of play, evenly, as many frames each as an eye sees together: of these some are kept
 KEPT, FEWEST = 128, 32  # of them, at the most; where fewer fit, they are thinned out
 BYTES = 100_000  # that they take, packed
 COLOURS = 3  # channels that are shown
@@ -33,7 +34,8 @@ class Gallery:
     @torch.inference_mode()
     def of(cls, levels: tuple[Level, ...], seen: Play, picture: tuple[int, ...]) -> Gallery:
         """`seen`: play of images as level 0 sees it (`Stack.seen`); `picture`: (H, W, C) of one of them."""
-        some = seen.observations[torch.linspace(0, len(seen) - 1, min(len(seen), LOOKED)).long()]
+        most = min(len(seen), PARTS * at_once(seen.observations))
+        some = seen.observations[torch.linspace(0, len(seen) - 1, most).long()]
         z, latents = some, []
         for level in levels:
             z = level.encode(z)
@@ -43,7 +45,8 @@ class Gallery:
         every = some[:, :height, :, : min(channels, COLOURS)]  # the newest of those that it sees at once
         frames = every[order].numpy()
         if len(_packed(frames[:FEWEST])) > BYTES:  # noise, most of which the median of frames like it is without
-            near = torch.cdist(latents[0][order].flatten(1), latents[0].flatten(1)).topk(ALIKE, largest=False).indices
+            off = torch.cdist(latents[0][order].flatten(1), latents[0].flatten(1))
+            near = off.topk(min(ALIKE, most), largest=False).indices
             frames = np.stack([every[own].median(0).values.numpy() for own in near])
         while len(_packed(frames[:FEWEST])) > BYTES and min(frames.shape[1:3]) > 1:
             frames = frames[:, ::2, ::2]

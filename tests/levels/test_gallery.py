@@ -12,6 +12,7 @@ from torch import Tensor
 
 import hplan
 from hplan.evaluation.episode import begin, trace_episode
+from hplan.levels import gallery as module
 from hplan.levels.gallery import BYTES, Gallery, _packed
 from hplan.play.play import Play
 from hplan.registry import load_task, make_world
@@ -35,23 +36,23 @@ class Column:
         return (z - other).abs()[..., 0]
 
 
-def bars(noise: float) -> Play:
+def bars(noise: float, steps: int = STEPS) -> Play:
     """A white bar that goes to and fro on black."""
     rng = np.random.default_rng(0)
-    at = np.abs((np.arange(STEPS + 1) % (2 * SIZE - 2)) - (SIZE - 1))
-    frames = np.zeros((STEPS + 1, SIZE, SIZE, 3), np.uint8)
-    frames[np.arange(STEPS + 1), :, at] = 255
+    at = np.abs((np.arange(steps + 1) % (2 * SIZE - 2)) - (SIZE - 1))
+    frames = np.zeros((steps + 1, SIZE, SIZE, 3), np.uint8)
+    frames[np.arange(steps + 1), :, at] = 255
     new = rng.random(frames.shape[:3]) < noise
     new[:, -1] = False
     frames[new] = rng.integers(0, 255, (int(new.sum()), 3))
-    nothing = np.zeros(STEPS, bool)
-    one = Episode(frames, np.zeros(STEPS, np.int64), nothing.astype(np.float32), nothing, nothing, False, 0)
+    nothing = np.zeros(steps, bool)
+    one = Episode(frames, np.zeros(steps, np.int64), nothing.astype(np.float32), nothing, nothing, False, 0)
     return Play.of([one], ObservationSpec("image", (SIZE, SIZE, 3)), ActionSpec("discrete", 2))
 
 
-def gallery(noise: float) -> tuple[Gallery, tuple[Any, ...]]:
+def gallery(noise: float, steps: int = STEPS) -> tuple[Gallery, tuple[Any, ...]]:
     levels = Column(1.0), Column(0.5)
-    return Gallery.of(levels, bars(noise), (SIZE, SIZE, 3)), levels  # type: ignore[arg-type]
+    return Gallery.of(levels, bars(noise, steps), (SIZE, SIZE, 3)), levels  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.4])
@@ -71,6 +72,14 @@ def test_noise_is_not_shown_and_the_file_stays_small() -> None:
     assert (dark == 0).all()
     assert len(_packed(found.frames)) <= BYTES
     assert len(found.frames) >= SIZE // 2
+
+
+def test_a_few_frames_are_a_gallery_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BYTES", 1000)
+    for steps in (1, 5, 20):
+        found, levels = gallery(0.4, steps)
+        assert 1 <= len(found.frames) == len(found.latents[0]) <= steps + 1
+        assert found.nearest(1, levels[1], torch.zeros(1)).dtype == np.uint8
 
 
 def test_a_gallery_comes_back_from_its_tensors_and_a_damaged_one_does_not() -> None:
