@@ -34,7 +34,7 @@ from hplan.training.abstractions import abstraction_of, learns_rewards
 from hplan.training.counting import are_variables
 from hplan.training.fit import Progress, Run
 from hplan.training.request import claim, describe
-from hplan.training.spent import Spent, peak_memory
+from hplan.training.spent import Spent
 from hplan.training.train import HELD_OUT, History, Trained, train_stack
 from hplan.types import (
     ActionSpec,
@@ -161,7 +161,7 @@ def learn(
                 "env_steps": data.steps,
                 "gradient_steps": sum(int(curve[-1]["step"]) for curve in trained.curves.values() if curve),
                 "wall_s": round(spent.seconds, 1),
-                "peak_memory_mb": peak_memory(),
+                "peak_memory_mb": spent.memory,
                 "device": networks_on,
                 "seed": seed,
                 "settings": own,

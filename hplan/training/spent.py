@@ -4,7 +4,7 @@ how much memory."""
 from __future__ import annotations
 
 import json
-import sys
+import re
 import time
 from pathlib import Path
 
@@ -16,19 +16,18 @@ SECONDS = "seconds.json"
 EVERY = 5.0  # seconds that a kill may lose
 
 
-def peak_memory() -> int | None:
-    """MB that this process has had in memory at most, mapped files included; None where the system does not tell."""
+def own_memory() -> int | None:
+    """MB of memory that this process has for itself, without mapped files; None where nobody tells, as outside Linux."""
     try:
-        import resource  # not on Windows
-    except ImportError:
+        found = re.search(r"^RssAnon:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
+    except (OSError, UnicodeDecodeError):
         return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+    return None if found is None else round(int(found[1]) * 1024 / 1e6)
 
 
 class Spent:
-    """A `Progress` that notes in the run's folder how long it has been, and tells another one, if any. Raises
-    HplanError where that note is damaged."""
+    """A `Progress` that notes in the run's folder how long it has been, and tells another one, if any. `memory`: the most
+    of `own_memory` that it met in this sitting. Raises HplanError where that note is damaged."""
 
     def __init__(self, out: Path, progress: Progress | None) -> None:
         self.path, self.progress, self.began = out / SECONDS, progress, time.perf_counter()
@@ -38,13 +37,14 @@ class Spent:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise HplanError(f"{self.path} is damaged ({error}): delete it to go on, without what it says") from error
-        self.noted = self.before
+        self.noted, self.memory = self.before, own_memory()
 
     @property
     def seconds(self) -> float:
         return self.before + time.perf_counter() - self.began
 
     def __call__(self, stage: str, done: int, total: int, figures: dict[str, float]) -> None:
+        self.memory = max(filter(None, (self.memory, own_memory())), default=None)
         if self.seconds > self.noted + EVERY:
             self.noted = self.seconds
             write_atomically(self.path, json.dumps({"wall_s": round(self.noted, 1)}))
