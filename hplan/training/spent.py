@@ -17,7 +17,7 @@ EVERY = 5.0  # seconds that a kill may lose
 
 
 def own_memory() -> int | None:
-    """MB of memory that this process has for itself, without mapped files; None where nobody tells, as outside Linux."""
+    """MB of memory that this process has for itself, without mapped files; None where nobody tells: outside Linux."""
     try:
         found = re.search(r"^RssAnon:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"), re.MULTILINE)
     except (OSError, UnicodeDecodeError):
@@ -26,8 +26,8 @@ def own_memory() -> int | None:
 
 
 class Spent:
-    """A `Progress` that notes in the run's folder how long it has been, and tells another one, if any. `memory`: the most
-    of `own_memory` that it met in this sitting. Raises HplanError where that note is damaged."""
+    """A `Progress` that notes in the run's folder how long it has been, and tells another one, if any. `memory`: the
+    most of `own_memory` that it met in this sitting. Raises HplanError where that note is damaged."""
 
     def __init__(self, out: Path, progress: Progress | None) -> None:
         self.path, self.progress, self.began = out / SECONDS, progress, time.perf_counter()
