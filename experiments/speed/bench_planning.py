@@ -21,6 +21,7 @@ from hplan.registry import load_task, make_world, shipped_agents
 from hplan.types import Planner, PlanResult
 from hplan.worlds.split import SplitEnv
 
+pytestmark = pytest.mark.filterwarnings("ignore::hplan.types.MissionWarning")  # of tasks that nobody played
 EPISODES, SEED = 5, 60  # a development seed
 ROUNDS = 3
 GRIDS = (
