@@ -18,7 +18,11 @@ HEAD = (
 
 def row(benchmark: dict[str, Any]) -> str:
     """`ms/step`: the median of the rounds."""
-    more, task, seeing = benchmark["extra_info"], benchmark["param"], benchmark["extra_info"]["seeing"]
+    more, task, seeing = (
+        benchmark["extra_info"],
+        benchmark["name"].removeprefix("test_steps[").removesuffix("]"),
+        benchmark["extra_info"]["seeing"],
+    )
     each = 1e3 * benchmark["stats"]["median"] / more["steps"]
     shares = " / ".join(f"{100 * share:.0f}" for share in more["share"])
     solved, first, longest = f"{more['successes']} of {more['episodes']}", more["first_ms"], more["longest_ms"]
