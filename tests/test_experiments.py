@@ -10,7 +10,7 @@ import pytest
 
 from experiments import engine as experiments
 from experiments.engine import Step, find_experiments, published, run_experiment
-from experiments.speed.against import interval
+from experiments.speed.against import interval, seconds
 from hplan.cli import main
 from hplan.evaluation.episode import Record
 from hplan.evaluation.records import read_records, write_records
@@ -254,6 +254,21 @@ def test_what_measures_speed_runs(what: str) -> None:
     bench = ROOT / "experiments" / "speed" / f"bench_{what}.py"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--benchmark-disable", str(bench)]
     subprocess.run([*command, "-k", "minigrid and DoorKey-8x8"], check=True, cwd=ROOT, capture_output=True)
+
+
+def test_another_commit_is_timed_with_its_own_hplan(tmp_path: Path) -> None:
+    """Though the benchmark lies in this checkout, whose configuration puts its own first."""
+    tree, now = tmp_path / "before", tmp_path / "now"
+    for folder in (tree, now):
+        folder.mkdir()
+        (folder / "pyproject.toml").write_text('[tool.pytest.ini_options]\npythonpath = ["."]\n')
+        (folder / "hplan.py").write_text(f"BEFORE = {folder == tree}")
+    bench = now / "speed" / "bench_it.py"
+    bench.parent.mkdir()
+    bench.write_text(
+        "import hplan\n\ndef test_it(benchmark):\n    assert hplan.BEFORE\n    benchmark.pedantic(dict, rounds=2)\n"
+    )
+    assert [*seconds(tree, bench, "", tmp_path / "times.json")] == ["test_it"]
 
 
 def test_what_is_faster_by_more_than_chance_is_told() -> None:

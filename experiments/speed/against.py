@@ -4,8 +4,8 @@
     python experiments/speed/against.py v0.1.0 --only medium --pairs 10
     python experiments/speed/against.py HEAD~1 --what training
 
-Both run the benchmarks of this checkout. What else the machine does hits both of a pair about alike, and the interval
-over pairs says how much of it is left.
+Both run the benchmarks of this checkout, each with the agents that are shipped in it. What else the machine does hits
+both of a pair about alike, and the interval over pairs says how much of it is left.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def seconds(tree: Path, bench: Path, only: str, out: Path) -> dict[str, float]:
     """By benchmark, the least time of the processor of any round, with the hplan of this tree. What fails there, since
     it did not exist, is left out."""
     out.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tree), str(bench)]
+    configuration = str(tree / "pyproject.toml")  # whose folder comes first where modules are looked for
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", configuration, str(bench)]
     command += ["--benchmark-timer", "time.process_time", "--benchmark-json", str(out), *(["-k", only] if only else [])]
     environment = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
