@@ -60,7 +60,8 @@ def seconds(tree: Path, bench: Path, only: str, out: Path) -> dict[str, float]:
     configuration = str(tree / "pyproject.toml")  # whose folder comes first where modules are looked for
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", configuration, str(bench)]
     command += ["--benchmark-timer", "time.process_time", "--benchmark-json", str(out), *(["-k", only] if only else [])]
-    environment = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment |= {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
     if not out.exists():
         sys.stderr.write(done.stdout + done.stderr)
