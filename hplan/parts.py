@@ -73,6 +73,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "vector": "hplan.levels.heads.success:VectorSuccess",
         "map": "hplan.levels.heads.success:MapSuccess",
         "conjunction": "hplan.levels.heads.conjunction:Conjunction",
+        "place": "hplan.levels.heads.place:PlaceSuccess",
         "status": "hplan.levels.tables:StatusSuccess",
     },
     "compatibility": {

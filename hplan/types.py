@@ -230,7 +230,7 @@ class Possible(Protocol):
 
 class Approach(Protocol):
     """z (*z), macro () -> a function of latents of the level below, (B, *below) -> (B,): how many of its steps the
-    macro-action still takes from there, at least; infinite where it cannot be done from."""
+    macro-action still takes from there, at least; infinite where it cannot be done from, and nought once it is done."""
 
     def __call__(self, z: Tensor, macro: Tensor) -> Callable[[Tensor], Tensor]: ...
 

@@ -150,3 +150,55 @@ class Pictured(Corners):
         vertical, horizontal = divmod(self.number, 2)
         image[12 * vertical :, 12 * horizontal :][:4, :4] = 255
         return image
+
+
+class PaidThings(Things):
+    """The same, where the right thing pays and the wrong one costs: nothing is called success."""
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        seen, _, ended, cut, info = super().step(action)
+        return seen, 2.0 * info["success"] - 1.0 if ended else 0.0, ended, cut, {}
+
+
+class Places(gym.Env):
+    """A grid with walls here and there, and you. Success is at a place that looks like any other; which of them counts
+    is asked for by number, or by row and column. With a `door`, a wall from top to bottom has one; there is a key."""
+
+    action_space = gym.spaces.Discrete(4)
+    FLOOR, WALL, KEY, DOOR = range(4)
+    WAYS = ((1, 0), (-1, 0), (0, 1), (0, -1))
+
+    def __init__(self, places: tuple[tuple[int, int], ...], door: bool = False, vector: bool = False) -> None:
+        self.places, self.door, self.vector = places, door, vector
+        self.shape = (5, 7)
+        most = np.broadcast_to(np.array([self.DOOR, 1 + door], np.uint8), (*self.shape, 2))
+        self.observation_space = gym.spaces.Box(np.uint8(0), most, dtype=np.uint8)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Seen:
+        super().reset(seed=seed)
+        random, (rows, columns) = self.np_random, self.shape
+        self.ground, self.key, self.steps = np.zeros(self.shape, np.uint8), False, 0
+        if self.door:
+            self.ground[:, 3] = self.WALL
+            self.ground[random.integers(rows), 3] = self.DOOR
+            self.ground[random.integers(rows), random.integers(1, 3)] = self.KEY
+        else:
+            self.ground[random.integers(1, rows - 1, 4), random.integers(1, columns - 1, 4)] = self.WALL
+        self.here, self.number = (int(random.integers(rows)), 0), int(random.integers(len(self.places)))
+        place = np.array(self.places[self.number], np.float32)
+        return self.seen(), {"mission": place if self.vector else self.number} if len(self.places) > 1 else {}
+
+    def seen(self) -> np.ndarray:
+        you = np.zeros(self.shape, np.uint8)
+        you[self.here] = 1 + self.key
+        return np.stack([self.ground, you], -1)
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        cell = tuple(int(np.clip(self.here[i] + self.WAYS[action][i], 0, self.shape[i] - 1)) for i in range(2))
+        there = self.ground[cell]
+        if there == self.KEY or (there == self.DOOR and self.key):
+            self.ground[cell], self.key = self.FLOOR, there == self.KEY
+        if self.ground[cell] == self.FLOOR:
+            self.here = cell
+        success, self.steps = self.here == self.places[self.number], self.steps + 1
+        return self.seen(), float(success), success, self.steps >= 60, {"success": success}

@@ -315,9 +315,10 @@ class EventEdit(nn.Module):
         """As `hplan.types.Approach`: steps of the mover to where it can do the event from, and one for the event."""
         space, events = level.space, level.macros
         kind, cell = divmod(int(macro), z.numel())
-        ground, at, _ = space.read(z[None])
+        ground, at, had = space.read(z[None])
         free, sources = space.free(ground), np.zeros((1, events.faces.shape[1], z.numel()), bool)
-        poses, numbers = events.faces[int(events.enters[kind])].numpy(force=True).nonzero()
+        enters = bool(events.enters[kind])
+        poses, numbers = events.faces[int(enters)].numpy(force=True).nonzero()
         places = neighbours(z.shape, -events.offsets)[cell, numbers]
         there = (places >= 0) & (free[0][places] | (places == at))
         sources[0, poses[there], places[there]] = True
@@ -329,7 +330,9 @@ class EventEdit(nn.Module):
         def left(below: Tensor) -> Tensor:
             token = below.flatten(1) % len(space.poses)
             at = (token > 0).long().argmax(1)
-            return steps[space.poses[token.gather(1, at[:, None])[:, 0]], at]
+            now, to, has = space.read(level.encode(below))
+            done = (now[:, cell] != ground[0, cell]) | (has != had) | (enters & (to == cell))
+            return steps[space.poses[token.gather(1, at[:, None])[:, 0]], at].where(torch.from_numpy(~done), 0.0)
 
         return left
 

@@ -139,6 +139,10 @@ class DiscreteMap(nn.Module):
         found = [cosines.argmax(-1) for cosines in self.similarity(features)]
         return found[0] if self.tokens == 1 else found[0] * self.tokens + found[1]
 
+    @property
+    def has_mover(self) -> bool:
+        return self.tokens > 1 or bool(self.movers.any())
+
     def mover(self, z: Tensor) -> Tensor:
         """(B, H, W) -> (B,): the flat cell of the mover. A map without one, which only a mistaken level imagines, has
         it in the corner."""

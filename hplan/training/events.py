@@ -194,7 +194,8 @@ class Events(CellLevel):
             yield from self._event_stages(level)
         maps = self.maps
         latents = maps.__getitem__ if level.index else self.base_maps
-        yield from success_stages(level, latents, self.success, self.seed, self.play)
+        laid_out = maps.__getitem__ if self.reaches or not level.index else None
+        yield from success_stages(level, latents, self.success, self.seed, self.play, laid_out)
         yield from violation_stages(level, self.play, self.maps, self.seed)
         if level.index and self.reaches:
             if not self.success.any() and bool(self.play.rewards.any()):

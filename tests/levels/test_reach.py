@@ -329,7 +329,8 @@ def test_hindsight_knows_every_event(state: State, seed: int) -> None:
     assert known.tolist() == LEVEL.space.changed(z, after).tolist() == [not torch.equal(z, after)]
     if bool(known):
         assert float(LEVEL.distance(LEVEL.predict(z, macros), after)) == 0
-        assert float(LEVEL.approach(z[0], macros[0])(state.fine[None])) == 1.0  # type: ignore[misc]
+        left = LEVEL.approach(z[0], macros[0])(torch.stack([state.fine, following.fine]))  # type: ignore[misc]
+        assert left.tolist() == [1.0, 0.0]
 
 
 def test_entering_is_an_event_and_walking_is_none() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from asking_worlds import Cells, Corners, CornersInWords, Directions, PaidCorners, Pictured, Things
+from asking_worlds import Cells, Corners, CornersInWords, Directions, PaidCorners, PaidThings, Pictured, Places, Things
 
 import hplan
 from hplan.agent import Agent
@@ -92,6 +92,39 @@ def test_success_is_what_the_mission_says(
     assert lied.success_rate <= 0.5, lied
 
 
+CORNERS = ((0, 0), (0, 6), (4, 6), (2, 6))
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("vector", [False, True], ids=["symbol", "vector"])
+def test_a_place_of_a_map_is_what_the_mission_says(
+    vector: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch)
+    world = partial(Places, CORNERS, vector=vector)
+    agent = learn(world, tmp_path / "run", steps=5000, seed=SEED, settings={"base_steps": 300})
+    asked = hplan.evaluate(agent, world, episodes=EPISODES, seed=SEED)
+    assert asked.success_rate >= 0.9, asked
+
+    def other(said: Any) -> Any:
+        if not vector:
+            return (said + 2) % 4
+        return np.array(CORNERS[(CORNERS.index(tuple(said.astype(int))) + 2) % 4], np.float32)
+
+    lied = hplan.evaluate(agent, lambda: Lies(world(), other), episodes=EPISODES, seed=SEED)
+    assert lied.success_rate <= 0.5, lied
+
+
+@pytest.mark.training
+def test_a_place_behind_a_locked_door_is_a_goal_of_every_level(tmp_path: Path) -> None:
+    """It looks like any other, and nobody asks for it: success has always been there."""
+    world = partial(Places, ((0, 6),), door=True)
+    agent = learn(world, tmp_path / "run", steps=10_000, seed=SEED)
+    assert [level.parts["success"]["kind"] for level in agent.stack.levels] == ["place", "place"]
+    found = hplan.evaluate(agent, world, episodes=EPISODES, seed=SEED)
+    assert found.success_rate >= 0.9, found
+
+
 class Bearing(CornersInWords):
     """What is called goal is seen from where you are, and so changes in an episode."""
 
@@ -121,6 +154,21 @@ def test_reward_is_what_the_mission_says(tmp_path: Path, monkeypatch: pytest.Mon
     assert asked.return_mean >= -15, asked
     lied = hplan.evaluate(agent, lambda: Lies(PaidCorners(), lambda number: 3 - number), episodes=EPISODES, seed=SEED)
     assert lied.return_mean <= -40, lied
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("vector", [False, True], ids=["symbol", "vector"])
+def test_rewards_of_maps_are_what_the_mission_says(
+    vector: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch)
+    world, other = partial(PaidThings, vector=vector), other_colour if vector else lambda number: (number + 1) % 3
+    agent = learn(world, tmp_path / "run", steps=5000, seed=SEED, settings={"base_steps": 300}, goal="reward")
+    assert len(agent.stack.levels) == 2 and agent.stack.reading is not None
+    asked = hplan.evaluate(agent, world, episodes=EPISODES, seed=SEED)
+    assert asked.return_mean >= 0.9, asked
+    lied = hplan.evaluate(agent, lambda: Lies(world(), other), episodes=EPISODES, seed=SEED)
+    assert lied.return_mean <= -0.9, lied
 
 
 class PaidCells(Cells):

@@ -41,6 +41,15 @@ def with_code(z: Tensor, mission: Tensor | None, size: int) -> Tensor:
     return torch.cat([z, code.expand(*z.shape[:-1], size)], -1)
 
 
+def asked_of(play: Play) -> tuple[Tensor, Tensor]:
+    """Codes (M, K) of what episodes of play asked for, each once, and which of them each row (N,) was."""
+    assert play.reading is not None
+    missions = sorted(set(play.missions), key=str)
+    number = {mission: i for i, mission in enumerate(missions)}
+    codes = torch.from_numpy(np.stack([play.reading.code(mission) for mission in missions]))
+    return codes, torch.tensor([number[mission] for mission in play.missions])[play.episode]
+
+
 def looked_at(rows: Tensor) -> Tensor:
     """Of rows (K,), as many as are looked at, evenly."""
     return rows[torch.linspace(0, len(rows) - 1, min(len(rows), LOOKED)).long()]
@@ -182,20 +191,17 @@ class Asked:
         mostly tells is taken for it, and rows that say otherwise are left out."""
         reading = play.reading
         assert reading is not None
-        missions = sorted(set(play.missions), key=str)
-        number = {mission: i for i, mission in enumerate(missions)}
-        of = torch.tensor([number[mission] for mission in play.missions])[play.episode]
-        codes = torch.from_numpy(np.stack([reading.code(mission) for mission in missions]))
-        met = torch.zeros(len(missions), dtype=torch.bool)
+        codes, of = asked_of(play)
+        met = torch.zeros(len(codes), dtype=torch.bool)
         met[of[success]] = True
         positive, negative, other = (
             torch.nonzero(rows)[:, 0] for rows in (success, ~success & judged & met[of], ~success & judged)
         )
         telling = None
         if space.discrete:
-            sees = torch.ones(len(missions), 2, dtype=torch.bool)
-            tells = torch.zeros(len(missions), space.outside + 1, dtype=torch.bool)
-            told = torch.zeros(len(missions))
+            sees = torch.ones(len(codes), 2, dtype=torch.bool)
+            tells = torch.zeros(len(codes), space.outside + 1, dtype=torch.bool)
+            told = torch.zeros(len(codes))
             counted = torch.nonzero(met)[:, 0].tolist() if isinstance(reading, Words) else []
             for mission in counted:
                 own = [rows[of[rows] == mission] for rows in (positive, negative)]

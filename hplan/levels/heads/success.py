@@ -9,7 +9,8 @@ as in embodied navigation (Anderson et al., 2018, arXiv 1807.06757). The head is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp
 from hplan.levels.heads.conjunction import conjunction
-from hplan.levels.heads.missions import BATCH, Asked, decisive, looked_at, with_code
+from hplan.levels.heads.missions import BATCH, Asked, asked_of, decisive, looked_at, with_code
 from hplan.levels.stage import Curve, Loss, Stage, Stages, stage_seed
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ BEGINNINGS = 4  # at the most, of which the best is kept
 LATEST = 5  # points of a curve that tell the loss at its end
 STOPS, SAME = 10, 0.99  # successes, at the fewest, and share of them, from which one action that changes nothing is why
 NEAR = (0, 1, 2)  # what may tell success: anything, what is next to the mover, or at its corners, too
+PLACED = 0.95  # share of rewarded rows, and of others, of which places that held in other episodes have to hold
 QUERIES = 8  # ways in which a cell may match a mission: "the blue ball" is a ball and blue where the words say so
 
 
@@ -151,13 +153,21 @@ def stop_action(play: Play) -> int | None:
     return action if float(found.float().mean()) >= SAME else None
 
 
-def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: Tensor, seed: int, play: Play) -> Stages:
+def success_stages(
+    level: Level,
+    latents: Callable[[Tensor], Tensor],
+    success: Tensor,
+    seed: int,
+    play: Play,
+    laid_out: Callable[[Tensor], Tensor] | None = None,
+) -> Stages:
     """Train the level's success head on frozen latents; half of each batch was rewarded. Where it does not tell the two
     halves apart, it begins again from other parameters, a few times.
 
     latents(rows) gives those of rows of play; success (N,) bool tells which rows a rewarded step ended in. Without any
     there is nothing to learn, and no stage: the level has no such head. play: whose missions a head learns to read, if
-    it has a reading of them; then each of them is as many of the rewarded rows, however seldom play had it.
+    it has a reading of them; then each of them is as many of the rewarded rows, however seldom play had it. laid_out:
+    maps of rows as play had them, where `latents` may be turned.
     """
     head, judged = level.success_head, torch.ones_like(success)
     stop = stop_action(play) if hasattr(head, "stop") else None
@@ -169,19 +179,10 @@ def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: T
         return
     name = f"level{level.index}-success"
     reading = play.reading if hasattr(head, "mission") else None
-
-    def classification(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        rows = torch.cat(
-            [part[torch.randint(len(part), (BATCH // 2,), generator=generator)] for part in (positive, negative)]
-        )
-        logits, rewarded = level.success_head(level, latents(rows)), success[rows]
-        loss = F.binary_cross_entropy_with_logits(logits, rewarded.float())
-        return loss, {"accuracy": ((logits > 0) == rewarded).float().mean()}
-
-    learned: Loss = classification
+    learned: Loss = _classification(level, latents, positive, negative)
     steps = STEPS if reading is None else READING * STEPS
     options: dict[str, Any] = {} if stop is None else {"stop": stop}
-    beside = 0
+    beside, told = 0, False  # whether what is in a cell tells it for certain
     if reading is not None:
         torch.manual_seed(stage_seed(seed, name))
         ground = {"ground": getattr(level.space, "ground_channels", 0)} if level.space.discrete else {}
@@ -189,11 +190,13 @@ def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: T
         asked, beside = _asked(level, latents, play, success, judged)
         if beside:
             head.beside = level.parts["success"]["beside"] = beside
+        told = asked.told > 0
         learned = _by_mission(level, _within(level, latents, beside), success, asked)
     elif isinstance(head, MapSuccess):
-        told = {near: decisive(level.space, _within(level, latents, near), positive, negative) for near in NEAR}
-        beside = next((near for near in NEAR if told[near] is not None), 0)
-        found = told[beside]
+        telling = {near: decisive(level.space, _within(level, latents, near), positive, negative) for near in NEAR}
+        beside = next((near for near in NEAR if telling[near] is not None), 0)
+        found = telling[beside]
+        told = found is not None
         if found is not None and (beside or found[0] != (True, True)):
             ground, channels = level.space.ground_channels, level.space.channels
             reads = {(True, False): (0, ground), (False, True): (ground, channels), (True, True): ()}[found[0]]
@@ -204,6 +207,10 @@ def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: T
             head = level.made_anew("success")
             head.kinds.copy_(several[0])
             head.somewhere.copy_(several[1])
+            return
+    if laid_out is not None and not told and level.space.has_mover:
+        placed = yield from _place_stages(level, laid_out, success, judged, seed, play, options)
+        if placed:
             return
     if beside and level.index:  # where exactly the mover is, levels of events do not plan
         level.success_head = None
@@ -223,6 +230,70 @@ def success_stages(level: Level, latents: Callable[[Tensor], Tensor], success: T
             break
     head.load_state_dict(min(tried, key=lambda each: each[0])[1])
     head.requires_grad_(False)
+
+
+def _classification(level: Level, latents: Callable[[Tensor], Tensor], positive: Tensor, negative: Tensor) -> Loss:
+    """Half of each batch was rewarded."""
+
+    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        half = BATCH // 2
+        rows = torch.cat(
+            [part[torch.randint(len(part), (half,), generator=generator)] for part in (positive, negative)]
+        )
+        logits, rewarded = level.success_head(level, latents(rows)), torch.arange(2 * half) < half
+        loss = F.binary_cross_entropy_with_logits(logits, rewarded.float())
+        return loss, {"accuracy": ((logits > 0) == rewarded).float().mean()}
+
+    return loss
+
+
+def _place_stages(
+    level: Level,
+    maps: Callable[[Tensor], Tensor],
+    success: Tensor,
+    judged: Tensor,
+    seed: int,
+    play: Play,
+    options: dict[str, Any],
+) -> Generator[Stage, Curve, bool]:
+    """Learn where the mover succeeds, in episodes with even numbers; and where that holds in the others, in all.
+    Returns whether it did. Where it did not, the level has the head that it had."""
+    name, reading, usual = (
+        f"level{level.index}-success-place",
+        play.reading,
+        (level.parts["success"], level.success_head),
+    )
+    torch.manual_seed(stage_seed(seed, name))
+    level.parts["success"] = {"kind": "place", **({} if reading is None else {"mission": reading.size})}
+    head = level.made_anew("success", **{key: value for key, value in options.items() if key == "stop"})
+    head.middle.copy_((torch.tensor(maps(torch.tensor([0])).shape[1:]) - 1) / 2)
+    even, steps = play.episode % 2 == 0, STEPS if reading is None else READING * STEPS
+
+    def learned(among: Tensor) -> Loss:
+        if reading is None:
+            return _classification(
+                level, maps, *(torch.nonzero(rows & judged & among)[:, 0] for rows in (success, ~success))
+            )
+        asked = Asked.of_play(play, success & among, judged & among, level.space, maps)
+        return _by_mission(level, maps, success, replace(asked, telling=None))
+
+    @torch.no_grad()
+    def right(rows: Tensor) -> float:
+        rows = looked_at(torch.nonzero(rows & judged & ~even)[:, 0])
+        asked = None
+        if reading is not None:
+            codes, of = asked_of(play)
+            asked = codes[of[rows]]
+        return float(((head.here(level.asked(asked), maps(rows)) > 0) == success[rows]).float().mean())
+
+    yield Stage(name, head, learned(even), steps, lr=1e-2)
+    holds = min(right(success), right(~success)) >= PLACED
+    if holds:
+        yield Stage(f"{name}-2", head, learned(torch.ones_like(even)), steps, lr=1e-2)
+        head.requires_grad_(False)
+    else:
+        level.parts["success"], level.success_head = usual
+    return holds
 
 
 def _asked(

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from key_door import State, key_door_level, read
 from levels.plays import play_of
 from levels.small_levels import cells_level, map_stack
 from torch import Tensor, nn
@@ -92,6 +93,49 @@ def test_the_row_that_a_rewarded_step_ended_in_is_a_success() -> None:
     happened[[0, 4]] = True  # steps 0 -> 1 and 4 -> 5
     play = play_of(torch.zeros(6, 1), torch.zeros(6, 1), torch.tensor([2, 1, 0, 2, 1, 0]), success=happened)
     assert success_rows(play).tolist() == [False, True, False, False, False, True]
+
+
+# -------------------------------------------------------------------------------------------------------------- places
+
+
+def wandering(rule: Callable[[Tensor], Tensor], out: Path) -> Level:
+    """What is learned of success by maps (N, 4, 5) with nothing but a mover, in 100 episodes of 20 rows: `rule` tells
+    which of its cells (N,) are a success."""
+    generator = torch.Generator().manual_seed(0)
+    at = torch.randint(20, (2000,), generator=generator)
+    maps = torch.zeros(len(at), 20, dtype=torch.long).scatter_(1, at[:, None], 1).reshape(-1, 4, 5)
+    rewarded = rule(at)
+    play = play_of(torch.zeros(len(at), 1), torch.zeros(len(at), dtype=torch.long), 19 - torch.arange(len(at)) % 20)
+    level = cells_level(seed=7)
+    level.space.movers[1] = True
+    run_stages(success_stages(level, maps.__getitem__, rewarded, 0, play, maps.__getitem__), Run(0, out))
+    return level.eval()
+
+
+@pytest.mark.training
+def test_success_at_a_place_that_looks_like_any_other_is_a_matter_of_where_the_mover_is(tmp_path: Path) -> None:
+    level = wandering(lambda at: at == 7, tmp_path / "there")
+    everywhere = torch.eye(20, dtype=torch.long).reshape(20, 4, 5)
+    assert level.parts["success"]["kind"] == "place" and level.success is not None
+    assert torch.nonzero(level.success(everywhere) > 0)[:, 0].tolist() == [7]
+
+
+@pytest.mark.training
+def test_what_did_not_hold_in_other_episodes_is_no_matter_of_places(tmp_path: Path) -> None:
+    """There is nothing to tell, and memory of where success was is none."""
+    generator = torch.Generator().manual_seed(1)
+    level = wandering(lambda at: torch.rand(len(at), generator=generator) < 0.02, tmp_path / "chance")
+    assert level.parts["success"]["kind"] == "map" and isinstance(level.success_head, MapSuccess)
+
+
+def test_on_a_level_that_knows_reach_a_place_within_it_will_do() -> None:
+    level = key_door_level()
+    level.parts["success"] = {"kind": "place"}
+    head = level.made_anew("success").eval()
+    head._said = lambda cells, width, mission: torch.where(cells == 4, 1.0, -1.0)  # the last of five
+    states = [State(read(drawing), (0, 0)) for drawing in (".....", "..d..", "..'..", "..G..")]
+    assert level.success is not None
+    assert [float(level.success(state.coarse[None])) for state in states] == [1.0, -1.0, 1.0, -1.0]
 
 
 # ------------------------------------------------------------------------------------------------------------ missions
