@@ -39,10 +39,11 @@ class Conditional(nn.Module):
     """Counts of one number's values, by what it depends on: some of `columns` numbers, which of them the action says.
 
     A value is written as `SAME`, as it was before, or as itself and 1. A context is a whole number, offset[a] + sum of
-    weights[a] * columns. keys (R,): contexts that play met, ascending;
-    first (R + 1,): where the values of each begin, among values (E,) and counts (E,) of play.
+    weights[a] * columns, after which come `pairs` (P, 2) of them, 1 where both are equal. keys (R,): contexts that play
+    met, ascending; first (R + 1,): where the values of each begin, among values (E,) and counts (E,) of play.
     """
 
+    pairs: Tensor
     weights: Tensor
     offset: Tensor
     keys: Tensor
@@ -50,9 +51,10 @@ class Conditional(nn.Module):
     values: Tensor
     counts: Tensor
 
-    def __init__(self, *, macros: int, columns: int, contexts: int, entries: int) -> None:
+    def __init__(self, *, macros: int, columns: int, contexts: int, entries: int, pairs: int = 0) -> None:
         super().__init__()
-        self.register_buffer("weights", torch.zeros(macros, columns, dtype=torch.long))
+        self.register_buffer("pairs", torch.zeros(pairs, 2, dtype=torch.long), bool(pairs))
+        self.register_buffer("weights", torch.zeros(macros, columns + pairs, dtype=torch.long))
         self.register_buffer("offset", torch.zeros(macros, dtype=torch.long))
         self.register_buffer("keys", torch.zeros(contexts, dtype=torch.long))
         self.register_buffer("first", torch.zeros(contexts + 1, dtype=torch.long))
@@ -60,24 +62,37 @@ class Conditional(nn.Module):
         self.register_buffer("counts", torch.zeros(entries, dtype=torch.long))
 
     @classmethod
-    def fitted(cls, weights: Tensor, offset: Tensor, macro: Tensor, columns: Tensor, values: Tensor) -> Conditional:
-        """Of play: macro (N,), columns (N, C), and the values (N,) that came of them, as written."""
+    def fitted(
+        cls,
+        weights: Tensor,
+        offset: Tensor,
+        macro: Tensor,
+        columns: Tensor,
+        values: Tensor,
+        pairs: Tensor | None = None,
+    ) -> Conditional:
+        """Of play: macro (N,), columns (N, C), those that say what is equal included, and the values (N,) that came of
+        them, as written."""
+        pairs = torch.zeros(0, 2, dtype=torch.long) if pairs is None else pairs
         keys = (columns * weights[macro]).sum(1) + offset[macro]
         size = int(values.max()) + 1
-        pairs, counts = torch.unique(keys * size + values, return_counts=True)
-        contexts, of_each = torch.unique_consecutive(pairs // size, return_counts=True)
-        made = cls(macros=len(offset), columns=columns.shape[1], contexts=len(contexts), entries=len(pairs))
+        met, counts = torch.unique(keys * size + values, return_counts=True)
+        contexts, of_each = torch.unique_consecutive(met // size, return_counts=True)
+        sizes = {"contexts": len(contexts), "entries": len(met), "pairs": len(pairs)}
+        made = cls(macros=len(offset), columns=columns.shape[1] - len(pairs), **sizes)
         first = F.pad(of_each.cumsum(0), (1, 0))
-        found = {"weights": weights, "offset": offset, "keys": contexts, "first": first, "values": pairs % size}
-        made.load_state_dict(found | {"counts": counts})
+        found = {"weights": weights, "offset": offset, "keys": contexts, "first": first, "values": met % size}
+        made.load_state_dict(found | {"counts": counts} | ({"pairs": pairs} if len(pairs) else {}))
         return made
 
     @property
     def sizes(self) -> dict[str, int]:
-        return {"contexts": len(self.keys), "entries": len(self.values)}
+        """Arguments that make a table of this size."""
+        return {"contexts": len(self.keys), "entries": len(self.values), "pairs": len(self.pairs)}
 
     def rows(self, macro: Tensor, columns: Tensor) -> Tensor:
         """(B,): the context of each, by number; -1 where play never met it."""
+        columns = with_equal(columns, self.pairs) if len(self.pairs) else columns
         keys = (columns * self.weights[macro]).sum(1) + self.offset[macro]
         at = torch.searchsorted(self.keys, keys).clamp(max=len(self.keys) - 1)
         return torch.where(self.keys[at] == keys, at, -1)
@@ -111,6 +126,11 @@ class Conditional(nn.Module):
         entry = torch.where(known[which], self.first[rows.clamp(min=0)][which] + within, 0)
         chance = self.counts[entry].double() / self.usual[2][rows[which]].clamp(min=1)
         return which, self.values[entry].where(known[which], SAME), chance.where(known[which], 1.0)
+
+
+def with_equal(columns: Tensor, pairs: Tensor) -> Tensor:
+    """(B, C), (P, 2) -> (B, C + P): and 1 for each pair of columns that are equal, else 0."""
+    return torch.cat([columns, (columns[:, pairs[:, 0]] == columns[:, pairs[:, 1]]).long()], 1)
 
 
 def read(written: Tensor, before: Tensor) -> Tensor:
@@ -214,13 +234,13 @@ class Tables(nn.Module):
 
     local = False
 
-    def __init__(self, *, macros: int, tables: tuple[tuple[int, int], ...], least: int = 1) -> None:
-        """`tables`: contexts and entries of each variable's, and of the status's."""
+    def __init__(self, *, macros: int, tables: tuple[tuple[int, ...], ...], least: int = 1) -> None:
+        """`tables`: contexts and entries of each variable's, and of the status's; and pairs, where it reads any."""
         super().__init__()
         self.macros, self.least = macros, least
         self.tables = nn.ModuleList(
-            Conditional(macros=macros, columns=2 * len(tables), contexts=contexts, entries=entries)
-            for contexts, entries in tables
+            Conditional(macros=macros, columns=2 * len(tables), contexts=contexts, entries=entries, pairs=sum(pairs))
+            for contexts, entries, *pairs in tables
         )
         self._process: DecisionProcess | None = None
 
@@ -344,13 +364,11 @@ class TableReturns(nn.Module):
     rewards: Tensor
     values: Tensor
 
-    def __init__(
-        self, *, macros: int, columns: int, contexts: int, entries: int, rewards: int, latents: int, discount: float
-    ) -> None:
-        """`discount`: of one environment step."""
+    def __init__(self, *, macros: int, columns: int, rewards: int, latents: int, discount: float, **sizes: int) -> None:
+        """`discount`: of one environment step; `sizes`: of the table (`Conditional.sizes`)."""
         super().__init__()
         self.discount = discount
-        self.paid = Conditional(macros=macros, columns=columns, contexts=contexts, entries=entries)
+        self.paid = Conditional(macros=macros, columns=columns, **sizes)
         self.register_buffer("rewards", torch.zeros(rewards))
         self.register_buffer("values", torch.zeros(latents // STATUSES))
 

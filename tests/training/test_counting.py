@@ -20,7 +20,8 @@ from hplan.planning.energy import Success
 from hplan.planning.value_iteration import ValueIteration
 from hplan.play.play import Play
 from hplan.training.adapt import adapt
-from hplan.training.counting import Telling, are_variables, table_level
+from hplan.training.counting import are_variables, table_level
+from hplan.training.dependencies import Telling
 from hplan.types import ActionSpec, Budget, Episode, ObservationSpec, UsageError
 
 BUDGET = Budget(10_000, 100)

@@ -100,9 +100,10 @@ class MapViolation(nn.Module):
 class TableViolation(nn.Module):
     """Of counted variables: a table of what both ends of a step decide, and play mostly broke a rule there."""
 
-    def __init__(self, *, columns: int, contexts: int, entries: int) -> None:
+    def __init__(self, *, columns: int, **sizes: int) -> None:
+        """`sizes`: of the table (`Conditional.sizes`)."""
         super().__init__()
-        self.broke = Conditional(macros=1, columns=columns, contexts=contexts, entries=entries)
+        self.broke = Conditional(macros=1, columns=columns, **sizes)
 
     def forward(self, level: Level, z: Tensor, following: Tensor) -> Tensor:
         rows = self.broke.rows(torch.zeros(len(z), dtype=torch.long), level.dynamics.columns(z, following))
