@@ -17,6 +17,8 @@ from hplan.training.mover import Mover, Spoilers
 from hplan.training.symbols import (
     CHUNK,
     DECIDED,
+    FEW,
+    SURE,
     RareDraws,
     Vocabulary,
     Windows,
@@ -62,16 +64,21 @@ class CellLevel:
         vocabulary, tokens = len(known.cells), len(known.tokens)
         token_channels = settings.channels if tokens > 1 else 0
         channels, starts = settings.channels + token_channels, self.starts
-        alone = movers(self.maps, starts, vocabulary) if tokens == 1 and self.maps[0].numel() > WINDOW else None
-        local = tokens > 1 or (alone is not None and bool(alone.any()))
+        alone = movers(self.maps, starts, vocabulary) if tokens == 1 else None
+        local = tokens > 1 or (alone is not None and bool(alone.any()) and self.maps[0].numel() > WINDOW)
         windows: Windows | None = None
         alike: Windows | None = None
+        self.facts["symmetric"] = False
+        at = starts
         if local:
             if self.mover is None:
                 assert alone is not None
                 at = torch.cat([alone[self.maps[rows]].flatten(1).long().argmax(1) for rows in starts.split(CHUNK)])
             else:
                 at = self.mover.steps.at
+            self.facts["far"] = far = changes_afar(self.maps // tokens, starts, at)
+            local = not far
+        if local:
             self._kinds = 2 * change_kinds(self.maps, play.actions, starts, at) + self._failed[starts]
             draws = RareDraws.of(self._kinds)
             some = draws(DECIDED, torch.Generator().manual_seed(self.seed)).unique()
@@ -224,7 +231,6 @@ class CellLevel:
         None."""
         mover = self.mover
         relabelled = None if mover is None else mover.relabelled()
-        self.facts["symmetric"] = False
         if mover is None or relabelled is None:
             return None
         tokens, height, width = len(mover.tokens), *self.maps.shape[1:]
@@ -263,6 +269,18 @@ class CellLevel:
         if bool(play.success.any()):
             failed[:-1] = play.terminated[1:] & ~play.success[:-1]
         return failed
+
+
+def changes_afar(ground: Tensor, starts: Tensor, at: Tensor) -> bool:
+    """Whether steps change ground beyond the cells next to the mover, as who pushes a box does: what changes two cells
+    away then hardly ever does alone. ground (N, H, W); starts, at (K,): rows and cells of the mover."""
+    alone, together = 0, 0
+    for rows, cells in zip(starts.split(CHUNK), at.split(CHUNK), strict=True):
+        changed = (ground[rows] != ground[rows + 1]).long()
+        near, all_ = (crop(changed, cells, radius, outside=0).flatten(1).sum(1) for radius in (RADIUS, RADIUS + 1))
+        alone += int(((all_ > near) & (near == 0)).sum())
+        together += int(((all_ > near) & (near > 0)).sum())
+    return together >= FEW and together >= SURE * (together + alone)
 
 
 @torch.inference_mode()
