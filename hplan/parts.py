@@ -74,6 +74,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "map": "hplan.levels.heads.success:MapSuccess",
         "conjunction": "hplan.levels.heads.conjunction:Conjunction",
         "place": "hplan.levels.heads.place:PlaceSuccess",
+        "target": "hplan.levels.heads.target:TargetSuccess",
         "status": "hplan.levels.tables:StatusSuccess",
     },
     "compatibility": {

@@ -72,6 +72,18 @@ class Directions(Corners):
         return np.array([*self.direction, self.far], np.float32)
 
 
+class Spots(Corners):
+    """The mission is a place, by its numbers in other units; it is small, and play seldom comes by."""
+
+    NEAR = 0.15
+
+    def ask(self) -> np.ndarray:
+        return self.np_random.uniform(-0.9, 0.9, 2).astype(np.float32)
+
+    def said(self) -> Any:
+        return np.array([10 * self.asked[1] + 3, -2 * self.asked[0]], np.float32)
+
+
 class PaidCorners(Corners):
     """Each step costs something until the corner is reached: nothing is called success, and reward is aimed for."""
 

@@ -11,7 +11,18 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from asking_worlds import Cells, Corners, CornersInWords, Directions, PaidCorners, PaidThings, Pictured, Places, Things
+from asking_worlds import (
+    Cells,
+    Corners,
+    CornersInWords,
+    Directions,
+    PaidCorners,
+    PaidThings,
+    Pictured,
+    Places,
+    Spots,
+    Things,
+)
 
 import hplan
 from hplan.agent import Agent
@@ -70,13 +81,14 @@ WORLDS: list[tuple[Any, int, dict[str, int], Callable[[Any], Any]]] = [
     (Corners, 6000, VECTORS, lambda number: 3 - number),
     (CornersInWords, 6000, VECTORS, other_word),
     (Directions, 8000, VECTORS, lambda vector: vector * np.array([-1, -1, 1], np.float32)),
+    (Spots, 5000, VECTORS, lambda place: np.array([6 - place[0], -place[1]], np.float32)),
     (Pictured, 6000, VECTORS, lambda image: image[::-1, ::-1]),
     (Cells, 3000, {}, lambda number: (number + 1) % 4),
     (partial(Cells, vector=True), 3000, {}, other_cell),
     (Things, 5000, {"base_steps": 300}, lambda number: (number + 1) % 3),
     (partial(Things, vector=True), 5000, {"base_steps": 300}, other_colour),
 ]
-NAMES = ["symbol", "words", "vector", "image", "table", "table-vector", "map", "map-vector"]
+NAMES = ["symbol", "words", "vector", "spot", "image", "table", "table-vector", "map", "map-vector"]
 
 
 @pytest.mark.training

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from hplan.levels.encoders import mlp
 from hplan.levels.heads.conjunction import conjunction
 from hplan.levels.heads.missions import BATCH, Asked, asked_of, decisive, looked_at, with_code
+from hplan.levels.heads.target import target_stages
 from hplan.levels.stage import Curve, Loss, Stage, Stages, stage_seed
 
 if TYPE_CHECKING:
@@ -178,6 +179,10 @@ def success_stages(
         level.success_head = None
         return
     name = f"level{level.index}-success"
+    if isinstance(head, VectorSuccess):
+        targeted = yield from target_stages(level, latents, success, judged, seed, play, stop)
+        if targeted:
+            return
     reading = play.reading if hasattr(head, "mission") else None
     learned: Loss = _classification(level, latents, positive, negative)
     steps = STEPS if reading is None else READING * STEPS
