@@ -83,6 +83,17 @@ class PatchEye(Eye):
         super().__init__(body, inputs, latent, hidden, patch=patch)
 
 
+class _Tints(nn.Conv2d):
+    """A 1 x 1 convolution whose second half begins as the first one with the opposite sign."""
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        half = self.out_channels // 2
+        self.weight[half:] = -self.weight[:half]
+        self.bias.zero_()  # type: ignore[union-attr]
+
+
 class ColourEye(Eye):
     """Colours are told apart pixel by pixel (a 1 x 1 convolution), then in patches that overlap by a quarter.
 
@@ -96,11 +107,7 @@ class ColourEye(Eye):
     ) -> None:
         patch = -(-max(inputs[:2]) // PATCHES)
         beyond = patch // 4
-        tint = nn.Conv2d(inputs[2], tints, 1)
-        with torch.no_grad():
-            tint.weight[tints // 2 :] = -tint.weight[: tints // 2]
-            tint.bias.zero_()  # type: ignore[union-attr]
-        colours = nn.Sequential(tint, nn.SiLU())
+        colours = nn.Sequential(_Tints(inputs[2], tints, 1), nn.SiLU())
         stem = nn.Sequential(nn.Conv2d(tints, channels, patch + 2 * beyond, patch, beyond), nn.SiLU())
         body = nn.Sequential(colours, stem, _halvings(channels, [channels] * 2))
         super().__init__(body, inputs, latent, hidden, patch=patch)

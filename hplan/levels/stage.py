@@ -35,3 +35,11 @@ Stages = Generator[Stage, Curve, None]
 def stage_seed(seed: int, name: str, step: int = 0) -> int:
     """A seed of its own for every (seed, stage, step): no stream of random numbers is shared or has to be saved."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}/{step}".encode()).digest()[:7], "little")
+
+
+def begin_again(module: nn.Module) -> None:
+    """Other parameters, as if it had just been made, by torch's global generator."""
+    for part in module.modules():
+        reset = getattr(part, "reset_parameters", None)
+        if callable(reset):
+            reset()

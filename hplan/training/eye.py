@@ -9,20 +9,20 @@ import torch
 from torch import nn
 
 from hplan.levels.pixels import at_once
-from hplan.levels.stage import Loss, Stage, Stages
+from hplan.levels.stage import Loss, Stage, Stages, begin_again
 from hplan.parts import find
 from hplan.play.play import Play
 from hplan.types import CollapseWarning
 
 RATE = 3e-3  # of learning
-AGAIN = 2  # times at the most that an eye goes on which has not found what it was asked for
+AGAIN = 2  # times at the most that an eye learns for as long again which has not found what it was asked for
 
 
 class EyeObjective(Protocol):
     """A `torch.nn.Module` that holds an eye and what is learned beside it and thrown away, found by name in
-    `hplan.parts`. Where it may miss what it asks for, `found` (curve) says whether it did not: if so, it goes on. Where
-    not every eye will do, `check` (eye), a static method, raises UsageError for another one, before anything is
-    played."""
+    `hplan.parts`. Where it may miss what it asks for, `found` (curve) says whether it did not, and `begun` (curve)
+    whether it is on the way. Where not every eye will do, `check` (eye), a static method, raises UsageError for another
+    one, before anything is played."""
 
     actions: bool
     """Whether it asks what was done: of play that has labels in part, it is then given what has them."""
@@ -39,9 +39,9 @@ def eye_stages(
     eye: Any, play: Play, features: int, steps: int, objective: str = "inverse", *, again: int = AGAIN
 ) -> Stages:
     """Train an eye, which makes `features` numbers of a frame, on play, then freeze it. One that has nothing to learn
-    stays as it is. One that has not found what its objective asks for goes on from where it is, for as long, `again`
-    times at the most, and warns (`CollapseWarning`) where that does not help. Raises UsageError for an unknown
-    objective, or one that this eye cannot be trained by."""
+    stays as it is. One that has not found what its objective asks for learns for as long again, `again` times at the
+    most: from where it is, or from other weights where it has not even begun to. It warns (`CollapseWarning`) where
+    that does not help. Raises UsageError for an unknown objective, or one that this eye cannot be trained by."""
     eye.eval()
     if not any(parameter.requires_grad for parameter in eye.parameters()):
         return
@@ -51,9 +51,12 @@ def eye_stages(
     module = find("eye_objective", objective)(eye, play, features=features, steps=steps)
     if module.loss is not None:
         curve = yield Stage("eye", module, module.loss, steps, lr=RATE)
-        found, time = getattr(module, "found", lambda curve: True), 0
+        found, begun = (getattr(module, name, lambda curve: True) for name in ("found", "begun"))
+        time = 0
         while not found(curve) and time < again:
             time += 1
+            if not begun(curve):
+                begin_again(module)
             curve = yield Stage(f"eye-again-{time}", module, module.loss, steps, lr=RATE)
         if not found(curve):
             warnings.warn(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hplan.levels.pixels import AT_ONCE, ColourEye, ConvEye, PatchEye, PixelEncoder, at_once
+from hplan.levels.stage import begin_again
 from hplan.objectives.diagnostics import probe_r2
 from hplan.play.play import Play
 from hplan.training.eye import eye_stages, seen
@@ -89,6 +90,30 @@ def test_an_eye_that_did_not_find_what_was_done_goes_on_and_not_for_ever(tmp_pat
     play, _ = walks()
     curves = run_stages(eye_stages(PatchEye(inputs=SHAPE, latent=8), play, 8, 20), Run(0, tmp_path / "late"))
     assert [*curves] == ["eye", "eye-again-1"], "twenty steps are too few, and as many more enough"
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("on_the_way", [False, True])
+def test_an_eye_that_has_not_even_begun_to_find_it_begins_again_from_other_weights(
+    on_the_way: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play, _ = walks()
+    begun: list[bool] = []
+    monkeypatch.setattr(InverseDynamics, "found", lambda self, curve: bool(begun))
+    monkeypatch.setattr(InverseDynamics, "begun", lambda self, curve: begun.append(True) or on_the_way)
+    anew: list[nn.Module] = []
+    monkeypatch.setattr("hplan.training.eye.begin_again", anew.append)
+    curves = run_stages(eye_stages(PatchEye(inputs=SHAPE, latent=8), play, 8, 5), Run(0, tmp_path))
+    assert [*curves] == ["eye", "eye-again-1"] and len(anew) == (not on_the_way)
+
+
+def test_colours_begin_again_in_pairs_of_opposite_sign() -> None:
+    eye = ColourEye(inputs=SHAPE, latent=8)
+    tints = next(part for part in eye.modules() if isinstance(part, nn.Conv2d))
+    before = tints.weight.clone()
+    begin_again(eye)
+    assert not torch.equal(tints.weight, before)
+    assert torch.equal(tints.weight[2:], -tints.weight[:2]) and not tints.bias.any()  # type: ignore[union-attr]
 
 
 @pytest.mark.training

@@ -21,7 +21,7 @@ from hplan.levels.encoders import mlp
 from hplan.levels.heads.conjunction import conjunction
 from hplan.levels.heads.missions import BATCH, Asked, asked_of, decisive, looked_at, with_code
 from hplan.levels.heads.target import target_stages
-from hplan.levels.stage import Curve, Loss, Stage, Stages, stage_seed
+from hplan.levels.stage import Curve, Loss, Stage, Stages, begin_again, stage_seed
 
 if TYPE_CHECKING:
     from hplan.levels.level import Level
@@ -228,7 +228,8 @@ def success_stages(
     for beginning in range(BEGINNINGS):
         stage = f"{name}-{beginning + 1}" if beginning else name
         if beginning:
-            _begin_again(head, stage_seed(seed, stage, 0))
+            torch.manual_seed(stage_seed(seed, stage, 0))
+            begin_again(head)
         curve = yield Stage(stage, head, learned, steps, lr=1e-2)
         tried.append((_loss_at_end(curve), {key: value.clone() for key, value in head.state_dict().items()}))
         if tried[-1][0] <= TOLD:
@@ -352,12 +353,3 @@ def _by_mission(level: Level, latents: Callable[[Tensor], Tensor], success: Tens
         return loss, {"accuracy": right[kept].mean(), "told": told[kept].mean()}
 
     return classification
-
-
-def _begin_again(head: nn.Module, seed: int) -> None:
-    """Other parameters, as if it had just been made."""
-    torch.manual_seed(seed)
-    for part in head.modules():
-        reset = getattr(part, "reset_parameters", None)
-        if callable(reset):
-            reset()
