@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hplan.agent import Agent
 from hplan.codec import Codec
@@ -301,6 +302,14 @@ def _load(folder: Path, task: TaskConfig, paid: bool) -> Play:
         f"no step of {task.name} counted as success in {data.steps:,} steps of play, of which "
         f"{int((data.rewards > 0).sum()):,} were rewarded"
     )
+    if task.goal == "auto" and not paid and (ends := _ends_that_pay(data)) is not None:
+        warnings.warn(
+            f"{told}, and each costs {-float(data.rewards[data.starts(1)][0]):g}: the agent aims to end episodes soon, "
+            "which is all that pays (--success terminated says so without a warning)",
+            NoSuccessWarning,
+            stacklevel=3,
+        )
+        return replace(data, success=ends, rewards=no_rewards)
     if task.goal == "auto" and data.rewards.any() and not paid:
         warnings.warn(
             f"{told}: the agent learns no goal of its own, since {NO_REWARDS}", NoSuccessWarning, stacklevel=3
@@ -322,6 +331,15 @@ def _load(folder: Path, task: TaskConfig, paid: bool) -> Play:
         stacklevel=3,
     )
     return replace(data, rewards=no_rewards)
+
+
+def _ends_that_pay(data: Play) -> Tensor | None:
+    """(N,) bool: the steps that end an episode, where all steps cost the same: then nothing else is to be had. None
+    where they do not, or play ended none."""
+    rows = data.starts(1)
+    paid, ends = data.rewards[rows], torch.zeros_like(data.success)
+    ends[rows] = data.terminated[rows + 1]
+    return ends if bool((paid == paid[0]).all()) and float(paid[0]) < 0 and bool(ends.any()) else None
 
 
 def _losses_differ(data: Play) -> bool:
