@@ -76,7 +76,7 @@ class CellLevel:
                 at = torch.cat([alone[self.maps[rows]].flatten(1).long().argmax(1) for rows in starts.split(CHUNK)])
             else:
                 at = self.mover.steps.at
-            self.facts["far"] = far = changes_afar(self.maps // tokens, starts, at)
+            self.facts["far"] = far = changes_afar(self.maps, starts, at, tokens)
             local = not far
         if local:
             self._kinds = 2 * change_kinds(self.maps, play.actions, starts, at) + self._failed[starts]
@@ -271,12 +271,13 @@ class CellLevel:
         return failed
 
 
-def changes_afar(ground: Tensor, starts: Tensor, at: Tensor) -> bool:
+def changes_afar(maps: Tensor, starts: Tensor, at: Tensor, tokens: int = 1) -> bool:
     """Whether steps change ground beyond the cells next to the mover, as who pushes a box does: what changes two cells
-    away then hardly ever does alone. ground (N, H, W); starts, at (K,): rows and cells of the mover."""
+    away then hardly ever does alone. maps (N, H, W) of ground * tokens + token; starts, at (K,): rows and cells of the
+    mover."""
     alone, together = 0, 0
     for rows, cells in zip(starts.split(CHUNK), at.split(CHUNK), strict=True):
-        changed = (ground[rows] != ground[rows + 1]).long()
+        changed = (maps[rows] // tokens != maps[rows + 1] // tokens).long()
         near, all_ = (crop(changed, cells, radius, outside=0).flatten(1).sum(1) for radius in (RADIUS, RADIUS + 1))
         alone += int(((all_ > near) & (near == 0)).sum())
         together += int(((all_ > near) & (near > 0)).sum())

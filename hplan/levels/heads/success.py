@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp
 from hplan.levels.heads.conjunction import conjunction
-from hplan.levels.heads.missions import BATCH, Asked, asked_of, decisive, looked_at, with_code
+from hplan.levels.heads.missions import BATCH, Asked, decisive, looked_at, with_code
 from hplan.levels.heads.target import target_stages
 from hplan.levels.stage import Curve, Loss, Stage, Stages, begin_again, stage_seed
 
@@ -286,10 +286,7 @@ def _place_stages(
     @torch.no_grad()
     def right(rows: Tensor) -> float:
         rows = looked_at(torch.nonzero(rows & judged & ~even)[:, 0])
-        asked = None
-        if reading is not None:
-            codes, of = asked_of(play)
-            asked = codes[of[rows]]
+        asked = None if play.asked is None else play.asked[play.episode[rows]]
         return float(((head.here(level.asked(asked), maps(rows)) > 0) == success[rows]).float().mean())
 
     yield Stage(name, head, learned(even), steps, lr=1e-2)

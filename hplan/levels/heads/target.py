@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hplan.levels.encoders import mlp, standardised
-from hplan.levels.heads.missions import asked_of, looked_at, with_code
+from hplan.levels.heads.missions import looked_at, with_code
 from hplan.levels.stage import Curve, Stage, stage_seed
 from hplan.levels.tables import SURE
 
@@ -112,10 +112,8 @@ def target_stages(
     not, the level has the head that it had. Nothing is tried where an episode says nothing."""
     if play.observation_spec.kind != "vector" or level.space.discrete:
         return False
-    still, mission = unchanging(play), torch.zeros(len(play), 0)
-    if play.reading is not None:
-        codes, of = asked_of(play)
-        mission = codes[of]
+    still, asked = unchanging(play), play.asked
+    mission = torch.zeros(len(play), 0) if asked is None else asked[play.episode]
     if not still.any() and not mission.shape[1]:
         return False
     seen, even = standardised(play.observations.float()), play.episode % 2 == 0

@@ -81,7 +81,7 @@ class InverseDynamics(nn.Module):
 
     def begun(self, curve: Curve) -> bool:
         """Whether it costs any less. What is missed may be missed for good: an eye of the maze in noise told nothing in
-        18,000 steps, and with other weights everything after 1,200."""
+        18,000 steps, and one with other weights found the ball."""
         return self._told(curve) < BEGUN
 
     def _told(self, curve: Curve) -> float:
