@@ -327,8 +327,10 @@ class Agent:
             here, asked = here.asked(goal), None
         else:
             asked = self._asked if goal is None else goal
-            if here.codec.mission and not self._here.mission and shown is not None:
+            if not self._here.mission and shown is not None:
                 here = here.asked(mission_of(here.codec.asked(shown)))
+            if not here.mission and here.asking:
+                here = here.asked(tuple(first[list(here.asking)].tolist()))
         known = self._goal if goal is None and here is self._here else goal_of(here, asked)
         known = known or first_goal(here, shown)
         return Session(here, self._controller(here, known, seed), like.seen[1:] if like else ())

@@ -36,7 +36,9 @@ def first_goal(stack: Stack, observation: Any) -> Goal:
 
 def _is_to_come(stack: Stack) -> bool:
     """Whether nobody has said yet what the episode asks for, and levels cannot do without."""
-    return not stack.mission and (stack.counts_missions or bool(stack.codec.mission and stack.reading))
+    return not stack.mission and (
+        stack.counts_missions or bool(stack.reading and (stack.codec.mission or stack.asking))
+    )
 
 
 def _task_s_own(stack: Stack) -> Goal:

@@ -84,6 +84,38 @@ class Spots(Corners):
         return np.array([10 * self.asked[1] + 3, -2 * self.asked[0]], np.float32)
 
 
+class SpotsSeen(Spots):
+    """The same as the last two numbers of what is seen, and nobody says that they are that."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (4,), np.float32)
+
+    def seen(self) -> Any:
+        return np.concatenate([self.here, self.said()])
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Seen:
+        return super().reset(seed=seed)[0], {}
+
+
+class Windy(SpotsSeen):
+    """A wind, another one in each episode, is seen, too."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (6,), np.float32)
+    WIND = 0.1
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Seen:
+        self.wind = np.zeros(2, np.float32)
+        super().reset(seed=seed)
+        self.wind = self.np_random.uniform(-self.WIND, self.WIND, 2).astype(np.float32)
+        return self.seen(), {}
+
+    def seen(self) -> Any:
+        return np.concatenate([super().seen(), self.wind])
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.here = np.clip(self.here + self.wind, -1, 1)
+        return super().step(action)
+
+
 class PaidCorners(Corners):
     """Each step costs something until the corner is reached: nothing is called success, and reward is aimed for."""
 

@@ -45,18 +45,22 @@ def mlp(inputs: int, hidden: int, outputs: int, *, layers: int = 2) -> MLP:
 
 
 class StandardEncoder(nn.Module):
-    """Every number in units of its deviation, from its mean: (..., D) -> (..., D). Nothing is learned, and so a network
-    on top sees numbers beyond those of play as what they are: beyond.
+    """Every number in units of its deviation, from its mean: (..., D) -> (..., latent). Nothing is learned, and so a
+    network on top sees numbers beyond those of play as what they are: beyond.
 
     `mean` and `scale` (D,) are buffers, so that the normalisation of training is the normalisation of use. A constant
-    feature has scale 1 and thus stays 0.
+    feature has scale 1 and thus stays 0. `latent` is D, less those that are ignored.
     """
 
     mean: Tensor
     scale: Tensor
+    kept: Tensor | None
 
-    def __init__(self, *, inputs: tuple[int, ...], **_: Any) -> None:
+    def __init__(self, *, inputs: tuple[int, ...], ignored: tuple[int, ...] = (), **_: Any) -> None:
+        """`ignored`: numbers of an observation that are not looked at."""
         super().__init__()
+        kept = [number for number in range(prod(inputs)) if number not in ignored]
+        self.register_buffer("kept", torch.tensor(kept) if ignored else None, persistent=False)
         self.register_buffer("mean", torch.zeros(prod(inputs)))
         self.register_buffer("scale", torch.ones(prod(inputs)))
 
@@ -65,7 +69,8 @@ class StandardEncoder(nn.Module):
         self.scale.copy_(_deviation(observations))
 
     def forward(self, observation: Tensor) -> Tensor:
-        return (observation - self.mean) / self.scale
+        numbers = (observation - self.mean) / self.scale
+        return numbers if self.kept is None else numbers[..., self.kept]
 
 
 class FourierEncoder(StandardEncoder):
@@ -79,10 +84,13 @@ class FourierEncoder(StandardEncoder):
 
     frequencies: Tensor
 
-    def __init__(self, *, inputs: tuple[int, ...], latent: int, hidden: int = 128, octaves: int = 5, **_: Any) -> None:
-        super().__init__(inputs=inputs)
+    def __init__(
+        self, *, inputs: tuple[int, ...], latent: int, hidden: int = 128, octaves: int = 5, **options: Any
+    ) -> None:
+        super().__init__(inputs=inputs, **options)
         self.register_buffer("frequencies", torch.pi / 2 * 2.0 ** torch.arange(octaves), persistent=False)
-        self.network = mlp(prod(inputs) * (1 + 2 * octaves), hidden, latent)
+        count = prod(inputs) if self.kept is None else len(self.kept)
+        self.network = mlp(count * (1 + 2 * octaves), hidden, latent)
 
     def forward(self, observation: Tensor) -> Tensor:
         x = super().forward(observation)

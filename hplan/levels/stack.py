@@ -52,7 +52,8 @@ class Stack:
     `chances` in it also decides who plans (`hplan.planning.choice`). edges: the landmark graphs of the levels that have
     one. history: observations that level 0 sees at once. beginning: whether levels see their layout in the first one
     of the episode; first: that one. reading: how what episodes ask for is read, where play had several missions;
-    mission: that of an episode, canonical. gallery: frames of play, where there are images to show.
+    asking: numbers of observations (D,) that say it, which level 0 does not
+    look at; mission: that of an episode, canonical. gallery: frames of play, where there are images to show.
     """
 
     task: str
@@ -69,6 +70,7 @@ class Stack:
     beginning: bool = False
     first: np.ndarray | None = None
     reading: Reading | None = None
+    asking: tuple[int, ...] = ()
     mission: Mission = ""
     gallery: Gallery | None = None
 
@@ -167,6 +169,7 @@ class Stack:
         """Play as level 0 sees it."""
         if self.beginning:
             play = play.in_sight()
+        play = play.asked_by(self.asking)
         play = replace(play.with_history(self.history, beginning=self._beside), reading=self.reading)
         return play.with_missions() if self.counts_missions else play
 
@@ -237,6 +240,7 @@ class Stack:
             **({} if self.ordinary_reward is None else {"ordinary_reward": self.ordinary_reward}),
             "history": self.history,
             "beginning": self.beginning,
+            **({"asking": self.asking} if self.asking else {}),
             "codec": self.codec.to_dict(),
             **({"reading": reading} if reading else {}),
             "train": _plain(self.train),
@@ -283,6 +287,7 @@ class Stack:
                 history=metadata.get("history", 1),
                 beginning=metadata.get("beginning", False),
                 reading=reading,
+                asking=tuple(metadata.get("asking", ())),
                 gallery=_gallery(tensors),
             )
         except (ValueError, KeyError, TypeError, AssertionError) as error:  # the first also of TOML, the last of spaces

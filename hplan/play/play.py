@@ -38,8 +38,8 @@ class Play:
     latents (N, *z): what the level below made of the observations; None below level 0.
     places (N, 2) float32: column and row of the context at which an observation was made; None where it says so itself.
     missions: what each episode asks for, E of them; none at all where the world says nothing. reading: how heads read
-    them; None where they do not. alike: whether layouts have their places in common, as rooms have of which a door is
-    closed today.
+    them; None where they do not. asking: numbers of observations (N, D) that say it, of which levels see none.
+    alike: whether layouts have their places in common, as rooms have of which a door is closed today.
     """
 
     observations: Any  # Tensor, or `Frames` of images
@@ -58,6 +58,7 @@ class Play:
     places: Tensor | None = None
     missions: tuple[Mission, ...] = ()
     reading: Reading | None = None
+    asking: tuple[int, ...] = ()
     alike: bool = False
 
     @staticmethod
@@ -97,6 +98,13 @@ class Play:
         succeeded = torch.zeros(self.episodes, dtype=torch.bool)
         succeeded[self.episode[self.success]] = True
         return replace(self, reading=reading_of(self.missions, succeeded.tolist()) if self.missions else None)
+
+    def asked_by(self, numbers: tuple[int, ...]) -> Play:
+        """The same play, in which what these numbers of observations (N, D) are is what its episode asks for."""
+        if not numbers:
+            return self
+        said = self.observations[self.begins][:, list(numbers)].tolist()
+        return replace(self, asking=numbers, missions=tuple(tuple(each) for each in said))
 
     @cached_property
     def asked(self) -> Tensor | None:
@@ -332,5 +340,6 @@ def _joined(shards: list[dict[str, np.ndarray]], observation_spec: ObservationSp
         contexts=column(CONTEXTS) if observation_spec.context else None,
         missions=missions if any(missions) else (),
         reading=None,
+        asking=(),
         alike=False,
     )

@@ -171,10 +171,9 @@ def _anew(agent: Agent, play: Play, run: Run, task: TaskConfig) -> Agent:
         play = replace(play, success=torch.zeros_like(play.success))
     if not stack.paid:
         play = replace(play, rewards=torch.zeros_like(play.rewards))
-    play = play.read()
     found = train(play, cutting, settings, levels=len(stack.levels), run=run)
-    learned = {name: getattr(found, name) for name in ("levels", "calibration", "tolerance", "edges", "beginning")}
-    learned["reading"] = play.reading if any(level.reads for level in found.levels) else None
+    names = ("levels", "calibration", "tolerance", "edges", "beginning", "reading", "asking")
+    learned = {name: getattr(found, name) for name in names}
     return Agent(replace(stack, **learned, train={**stack.train, **found.facts}).with_gallery(play))
 
 

@@ -36,14 +36,11 @@ def history_of(play: Play, seed: int) -> int:
     symbols = play.observation_spec.kind == "symbols"
     if symbols and play.below[0, ..., 0].numel() > 1:
         return 1
-    within = torch.arange(len(play)) - play.begins[play.episode]
-    rows = torch.nonzero((within >= LENGTHS[-1] - 1) & (play.remaining > 0))[:, 0]
-    rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:ROWS].sort().values]
-    odd = play.episode[rows] % 2 == 1
+    rows, odd = judged_on(play, seed)
     if min(int(odd.sum()), int((~odd).sum())) < LEAST:
         return 1
     taken = LENGTHS[0]
-    measured, small = (_confusion, SELDOM) if symbols else (_errors, SMALL)
+    measured, small = (_confusion, SELDOM) if symbols else (errors, SMALL)
     error = measured(play, rows, odd, taken, seed)
     for length in LENGTHS[1:]:
         other = measured(play, rows, odd, length, seed)
@@ -53,13 +50,22 @@ def history_of(play: Play, seed: int) -> int:
     return taken
 
 
+def judged_on(play: Play, seed: int) -> tuple[Tensor, Tensor]:
+    """(K,) rows of play at random, with as many before them as any history takes; (K,) bool: of odd episodes."""
+    within = torch.arange(len(play)) - play.begins[play.episode]
+    rows = torch.nonzero((within >= LENGTHS[-1] - 1) & (play.remaining > 0))[:, 0]
+    rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:ROWS].sort().values]
+    return rows, play.episode[rows] % 2 == 1
+
+
 def _seen(play: Play, rows: Tensor, length: int) -> Tensor:
     """(K, length, ...): the last observations of each row, the newest first."""
     return play.below[rows[:, None] - torch.arange(length)]
 
 
-def _errors(play: Play, rows: Tensor, odd: Tensor, length: int, seed: int) -> Tensor:
-    """(D,): of each number, what its change is off by, on average; in units of how much that is."""
+def errors(play: Play, rows: Tensor, odd: Tensor, length: int, seed: int, beside: Tensor | None = None) -> Tensor:
+    """(D,): of each number of vectors, what its change is off by, on average; in units of how much that is. beside
+    (K, M): what else may tell it, and change what the last observation and the action tell."""
     seen = _seen(play, rows, length).double()
     change = play.below[rows + 1].double() - seen[:, 0]
     change = change - change.mean(0)
@@ -77,7 +83,8 @@ def _errors(play: Play, rows: Tensor, odd: Tensor, length: int, seed: int) -> Te
     generator = torch.Generator().manual_seed(seed)
     directions = torch.randn(x.shape[1], FEATURES, generator=generator, dtype=torch.double) / x.shape[1] ** 0.5
     phases = 2 * torch.pi * torch.rand(FEATURES, generator=generator, dtype=torch.double)
-    x = torch.cat([torch.ones(len(x), 1).double(), x, 2**0.5 * (x @ directions + phases).cos()], 1)
+    more = [] if beside is None else [beside, (beside[:, :, None] * x[:, None]).flatten(1)]
+    x = torch.cat([torch.ones(len(x), 1).double(), x, 2**0.5 * (x @ directions + phases).cos(), *more], 1)
     error = torch.zeros_like(change)
     for learned, tested in ((odd, ~odd), (~odd, odd)):
         gram = x[learned].T @ x[learned] + RIDGE * int(learned.sum()) * torch.eye(x.shape[1]).double()

@@ -9,12 +9,12 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from hplan.agent import Agent
 from hplan.codec import Codec
@@ -25,13 +25,15 @@ from hplan.levels.stack import METADATA, WEIGHTS, Stack
 from hplan.levels.stage import Curve
 from hplan.parts import find, found, name_of, names
 from hplan.play.manifest import Manifest, check_same_spaces
-from hplan.play.play import Play, load_play
+from hplan.play.play import Play
 from hplan.play.record import play
 from hplan.play.store import EpisodeStore, observation_dtype, versions
 from hplan.reading import text_of
 from hplan.registry import make_world, task_of
 from hplan.threads import reproducible
 from hplan.training.abstractions import abstraction_of, learns_rewards
+from hplan.training.aims import NO_REWARDS, aimed
+from hplan.training.asking import asking
 from hplan.training.counting import are_variables
 from hplan.training.fit import Progress, Run
 from hplan.training.request import claim, describe
@@ -40,7 +42,6 @@ from hplan.training.train import HELD_OUT, History, Trained, train_stack
 from hplan.types import (
     ActionSpec,
     HplanError,
-    LateRewardWarning,
     MissionWarning,
     NoSuccessWarning,
     ObservationSpec,
@@ -52,11 +53,6 @@ Levels = Literal["auto"] | Count
 Device = Literal["auto", "cpu", "cuda"]
 CURVES = "curves.json"
 KEPT = 64  # missions that an agent which reads none remembers
-FEWEST = 2  # episodes of play: one to learn from, and one to calibrate on
-NO_REWARDS = (
-    "levels over maps learn rewards of events alone, where a mover is told apart from what it stands on, and levels "
-    "over vectors learn any: name an encoder (--encoder one-hot of symbols, convolutional of images)"
-)
 
 
 @checked
@@ -134,11 +130,10 @@ def learn(
             told = partial(spent, "play", figures={})
             play(config, out / "play", steps=steps, seed=seed, progress=told, workers=workers)
         source = out / "play" if play_from is None else Path(play_from)
-        data = _load(source, config, paid).read()
+        data = aimed(source, config, paid)
         ordinary = EpisodeStore.open(source).ordinary_reward
         run = Run(seed, out / "stages", networks_on, spent)
         trained = train(data, cutting, chosen, levels=levels, run=run)
-        read = any(getattr(level, "reads", False) for level in trained.levels)
         if data.rewards.any() and not any(level.returns for level in trained.levels):
             if are_variables(data):
                 why = "shows too many combinations to solve for rewards in one table"
@@ -167,13 +162,14 @@ def learn(
                 "seed": seed,
                 "settings": own,
                 **trained.facts,
-                **({} if read else _missions(data, config)),
+                **({} if trained.reading else _missions(data, config)),
             },
             versions=versions(),
             edges=trained.edges,
             history=trained.history,
             beginning=trained.beginning,
-            reading=data.reading if read else None,
+            reading=trained.reading,
+            asking=trained.asking,
         )
         write_atomically(out / CURVES, _short(trained.curves))
         stack = stack.with_gallery(data)
@@ -183,10 +179,16 @@ def learn(
 
 
 def train(data: Play, abstraction: Any, settings: Any, *, levels: Levels, run: Run) -> Trained:
-    """The levels of a stack from play, apart from some that they are calibrated on."""
+    """The levels of a stack from play, apart from some that they are calibrated on. `reading`: what they read of its
+    missions."""
+    if getattr(settings, "encoder", None) in getattr(abstraction, "asks", ()):
+        data = data.asked_by(asking(data, run.seed))
+    data = data.read()
     fitted, held = data.split(HELD_OUT, run.seed)
     count = None if levels == "auto" else levels
-    return train_stack(abstraction(settings, fitted, held, count=count, seed=run.seed), run)
+    trained = train_stack(abstraction(settings, fitted, held, count=count, seed=run.seed), run)
+    read = any(getattr(level, "reads", False) for level in trained.levels)
+    return replace(trained, reading=data.reading if read else None, asking=data.asking)
 
 
 def _device(name: Device) -> str:
@@ -251,15 +253,16 @@ def _check_eye(encoder: str, settings: Any, spec: ObservationSpec) -> None:
 def _check_encoder(name: str, settings: Any, spec: ObservationSpec) -> None:
     """One of it is made, and asked for a latent. Raises UsageError where it makes none of the right size."""
     make = find("encoder", name)
-    sizes = {"inputs": spec.picture, "latent": settings.latent, "hidden": settings.hidden}
+    latent = prod(spec.picture) if name == "standard" else settings.latent
+    sizes = {"inputs": spec.picture, "latent": latent, "hidden": settings.hidden}
     try:
         encoder = make(**sizes, **({"cardinalities": spec.cardinalities} if spec.cardinalities else {}))
         two = torch.from_numpy(np.zeros((2, *spec.picture), observation_dtype(spec)))
         shape = tuple(encoder(two).shape)
     except Exception as error:  # whatever a user's class may raise
         raise UsageError(f"encoder {name!r} reads no {spec.kind} of shape {spec.picture}: {error!r}") from error
-    if shape != (2, settings.latent):
-        raise UsageError(f"encoder {name!r} makes {shape} of two observations; expected (2, {settings.latent})")
+    if shape != (2, latent):
+        raise UsageError(f"encoder {name!r} makes {shape} of two observations; expected (2, {latent})")
 
 
 def _check_play(play: Manifest, task: TaskConfig, specs: tuple[ObservationSpec, ActionSpec]) -> None:
@@ -274,97 +277,6 @@ def _check_travels(task: TaskConfig, workers: int) -> None:
         pickle.dumps(task)
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise UsageError(f"{task.name} cannot be sent to {workers} workers ({error}); use workers=1") from error
-
-
-def _load(folder: Path, task: TaskConfig, paid: bool) -> Play:
-    """Play to train on, of which nothing is left of what the agent does not aim for: success, rewards or both. paid:
-    whether its levels learn rewards. Raises HplanError where there is too little, and warns where nothing in it
-    succeeded."""
-    data = load_play(folder)
-    if data.episodes < FEWEST:
-        raise HplanError(
-            f"{folder} holds {data.episodes} episode of {data.steps} steps, too little to train on: play more steps"
-        )
-    if task.goal in ("auto", "reward"):
-        _warn_of_late_rewards(data, task)
-    no_success, no_rewards = torch.zeros_like(data.success), torch.zeros_like(data.rewards)
-    if task.goal == "observation":  # success was of goals that the agent cannot see in an observation
-        return replace(data, success=no_success, rewards=no_rewards)
-    if task.goal == "reward":
-        if not data.rewards.any():
-            raise HplanError(f"no step of {task.name} was paid anything in {data.steps:,} steps of play: play more")
-        return replace(data, success=no_success)
-    if data.success.any():
-        if task.goal == "auto" and paid and are_variables(data) and _losses_differ(data):
-            return replace(data, success=no_success)
-        return replace(data, rewards=no_rewards)
-    told = (
-        f"no step of {task.name} counted as success in {data.steps:,} steps of play, of which "
-        f"{int((data.rewards > 0).sum()):,} were rewarded"
-    )
-    if task.goal == "auto" and not paid and (ends := _ends_that_pay(data)) is not None:
-        warnings.warn(
-            f"{told}, and each costs {-float(data.rewards[data.starts(1)][0]):g}: the agent aims to end episodes soon, "
-            "which is all that pays (--success terminated says so without a warning)",
-            NoSuccessWarning,
-            stacklevel=3,
-        )
-        return replace(data, success=ends, rewards=no_rewards)
-    if task.goal == "auto" and data.rewards.any() and not paid:
-        warnings.warn(
-            f"{told}: the agent learns no goal of its own, since {NO_REWARDS}", NoSuccessWarning, stacklevel=3
-        )
-        return replace(data, rewards=no_rewards)
-    if task.goal == "auto" and data.rewards.any():
-        warnings.warn(
-            f"{told} and {int((data.rewards < 0).sum()):,} cost something: the agent aims for as much reward as can be "
-            "had (--goal reward says so without a warning)",
-            NoSuccessWarning,
-            stacklevel=3,
-        )
-        return data
-    warnings.warn(
-        f"{told}: the agent learns no goal of its own. Success is info['success'], or a reward above 0 that ends the "
-        "episode: have the environment tell it, play more, choose --success terminated or --goal reward, or give "
-        "`agent.reset` a goal",
-        NoSuccessWarning,
-        stacklevel=3,
-    )
-    return replace(data, rewards=no_rewards)
-
-
-def _ends_that_pay(data: Play) -> Tensor | None:
-    """(N,) bool: the steps that end an episode, where all steps cost the same: then nothing else is to be had. None
-    where they do not, or play ended none."""
-    rows = data.starts(1)
-    paid, ends = data.rewards[rows], torch.zeros_like(data.success)
-    ends[rows] = data.terminated[rows + 1]
-    return ends if bool((paid == paid[0]).all()) and float(paid[0]) < 0 and bool(ends.any()) else None
-
-
-def _losses_differ(data: Play) -> bool:
-    """Whether episodes that end without success are paid now this, now that: then success is not all that counts, as in
-    a game that can be drawn."""
-    last = torch.nonzero(data.terminated)[:, 0] - 1
-    return len(data.rewards[last[~data.success[last]]].unique()) > 1
-
-
-def _warn_of_late_rewards(data: Play, task: TaskConfig) -> None:
-    """Where all that is paid beside what a step usually is comes with the last one before a limit: no observation says
-    when that is."""
-    rows = data.starts(1)
-    usual = data.rewards[rows].median()
-    paid = rows[data.rewards[rows] != usual]
-    cut = (data.remaining[paid] == 1) & ~data.terminated[paid + 1]
-    if len(paid) > 1 and bool(cut.all()) and data.lengths.max() > 1:
-        other = f" other than {float(usual):.4g}" if usual else ""
-        warnings.warn(
-            f"all {len(paid):,} rewards of {task.name}{other} came in the step in which an episode was cut by its "
-            "limit: an agent cannot know when that is. Pay when something is achieved, end the episode there "
-            "(terminated), or put the time into the observation (gymnasium.wrappers.TimeAwareObservation)",
-            LateRewardWarning,
-            stacklevel=4,
-        )
 
 
 def _missions(data: Play, task: TaskConfig) -> dict[str, list[str]]:

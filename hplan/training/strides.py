@@ -52,6 +52,7 @@ from hplan.objectives.welsch import LONG
 from hplan.parts import find
 from hplan.planning.rollout import PLAN_STEPS
 from hplan.play.play import Play
+from hplan.training.asking import varies
 from hplan.training.chance import leaps
 from hplan.training.depth import reliable_horizon, travel_time, worth_a_level
 from hplan.training.eye import eye_stages, seen
@@ -70,6 +71,7 @@ class Strides:
 
     Settings = StrideSettings
     observations = ("vector", "symbols", "image")
+    asks = ("auto", "fourier", "standard")  # encoders of vectors that look at nothing which `Play.asking` names
 
     def __init__(self, settings: StrideSettings, play: Play, held: Play, *, count: int | None, seed: int) -> None:
         """`play` to learn from, and `held` out to check on. `count`: of levels, None for as many as are worth it, but
@@ -90,6 +92,7 @@ class Strides:
         self.longest = int(play.remaining.max())
         self.success = success_rows(play)
         self.rewarded = not self.success.any() and bool(play.rewards.any())
+        self.varies = varies(play)
         self.errors: Tensor | None = None
         self.trip, self.stride, self.below_stride = float(self.longest), 1, 1
         self.reliable: list[int] = []
@@ -252,14 +255,20 @@ class Strides:
     def _sizes(self) -> dict[str, Any]:
         """Of level 0."""
         settings = self.settings
-        paid = self.play.observation_spec.kind == "vector" and self.rewarded
+        plain = self.play.observation_spec.kind == "vector" and (self.rewarded or self.varies)
         return {
-            "encoder": "standard" if settings.encoder == "auto" and paid else settings.encoder,
+            "encoder": "standard" if settings.encoder == "auto" and plain else settings.encoder,
             "latent": settings.latent,
             "hidden": settings.hidden,
             "history": self.history,
             "beginning": self.beside,
+            "ignored": self._ignored(),
         }
+
+    def _ignored(self) -> tuple[int, ...]:
+        """Numbers of what level 0 sees at once that say what an episode asks for."""
+        size = self.play.observation_spec.shape[0] // self.history
+        return tuple(number + size * back for back in range(self.history) for number in self.play.asking)
 
 
 def some_labels(play: Play, share: float, seed: int) -> Tensor:

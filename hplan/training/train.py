@@ -19,6 +19,7 @@ from hplan.levels.heads.landmarks import LandmarkEdges
 from hplan.levels.level import Level
 from hplan.levels.stage import Curve, Stages
 from hplan.play.play import Play
+from hplan.reading import Reading
 from hplan.training.calibrate import calibrate_stack
 from hplan.training.fit import Run, fit
 from hplan.validation import Count, Integer
@@ -86,6 +87,8 @@ class Trained:
     edges: Mapping[int, LandmarkEdges] = field(default_factory=dict)
     history: int = 1
     beginning: bool = False
+    reading: Reading | None = None
+    asking: tuple[int, ...] = ()
 
 
 def train_stack(abstraction: Abstraction, run: Run) -> Trained:

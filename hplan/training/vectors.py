@@ -85,13 +85,14 @@ def base_level(
     pixel: tuple[int, float] = BLACK_OR_WHITE,
     history: int = 1,
     beginning: bool = False,
+    ignored: tuple[int, ...] = (),
 ) -> Level:
     """An untrained level 0 for these spaces; `view`: pixels to each side that it sees of a layout; `pixel`: channels
-    and largest value of each of these; `history`: how many observations make one of `observation`; `beginning`: whether
-    the first one of the episode comes after them."""
+    and largest value of each; `history`: how many observations make one of `observation`; `beginning`: whether the
+    first one of the episode comes after them; `ignored`: numbers of a vector that it does not look at."""
     usual = {"vector": "fourier", "symbols": "one-hot", "image": "colours"}[observation.kind]
     kind = usual if encoder == "auto" else encoder
-    latent = prod(observation.shape) if kind == "standard" else latent
+    latent = prod(observation.shape) - len(ignored) if kind == "standard" else latent
     seen, width = latent + (square(view, pixel[0]) if view else 0), actions.size + sum(actions.choices)
     image = observation.kind == "image"
     between = image or (observation.kind == "vector" and history > 1)  # two at once go together: none is mixed
@@ -99,6 +100,7 @@ def base_level(
     if view:
         parts["conditioning"] = _sight(latent, hidden, view, pixel, judges=False)
     parts["encoder"] = {"kind": kind, "inputs": observation.shape, "latent": latent, "hidden": hidden}
+    parts["encoder"] |= {"ignored": ignored} if ignored else {}
     if image:
         parts["encoder"] |= {"kind": "pixels", "eye": kind, "history": history, "beginning": beginning}
         parts["encoder"] |= {"numbers": observation.numbers} if observation.numbers else {}

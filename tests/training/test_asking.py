@@ -21,6 +21,7 @@ from asking_worlds import (
     Pictured,
     Places,
     Spots,
+    SpotsSeen,
     Things,
 )
 
@@ -56,7 +57,9 @@ class Lies(gym.Wrapper):
         return self.lie(seen), *rest
 
     def lie(self, seen: Any) -> Any:
-        return {**seen, "mission": self.other(seen["mission"])} if isinstance(seen, dict) else seen
+        if isinstance(seen, dict):
+            return {**seen, "mission": self.other(seen["mission"])}
+        return np.concatenate([seen[:2], self.other(seen[2:])]) if np.shape(seen) == (4,) else seen
 
 
 def other_word(mission: str) -> str:
@@ -82,13 +85,14 @@ WORLDS: list[tuple[Any, int, dict[str, int], Callable[[Any], Any]]] = [
     (CornersInWords, 6000, VECTORS, other_word),
     (Directions, 8000, VECTORS, lambda vector: vector * np.array([-1, -1, 1], np.float32)),
     (Spots, 5000, VECTORS, lambda place: np.array([6 - place[0], -place[1]], np.float32)),
+    (SpotsSeen, 5000, VECTORS, lambda place: np.array([6 - place[0], -place[1]], np.float32)),
     (Pictured, 6000, VECTORS, lambda image: image[::-1, ::-1]),
     (Cells, 3000, {}, lambda number: (number + 1) % 4),
     (partial(Cells, vector=True), 3000, {}, other_cell),
     (Things, 5000, {"base_steps": 300}, lambda number: (number + 1) % 3),
     (partial(Things, vector=True), 5000, {"base_steps": 300}, other_colour),
 ]
-NAMES = ["symbol", "words", "vector", "spot", "image", "table", "table-vector", "map", "map-vector"]
+NAMES = ["symbol", "words", "vector", "spot", "spot-seen", "image", "table", "table-vector", "map", "map-vector"]
 
 
 @pytest.mark.training

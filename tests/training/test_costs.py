@@ -13,7 +13,7 @@ import torch
 from levels.plays import play_of
 
 import hplan
-from hplan.training.learn import _ends_that_pay
+from hplan.training.aims import _ends_that_pay
 from hplan.types import NoSuccessWarning
 
 SEED = 50

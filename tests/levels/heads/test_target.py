@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from levels.plays import play_of
 from torch import Tensor
 
-from hplan.levels.heads.target import TargetSuccess, _told, features, unchanging
+from hplan.levels.heads.target import TargetSuccess, _told, features
 from hplan.levels.level import Level
 from hplan.levels.tables import SURE
 
@@ -39,12 +38,6 @@ def test_a_direction_and_a_distance_say_a_place_by_their_products() -> None:
     assert float(found[3].max()) < 1e-3
 
 
-def test_what_stays_the_same_in_episodes_and_differs_between_them() -> None:
-    seen = torch.tensor([[0.0, 5, 1], [1, 5, 1], [2, 6, 1], [3, 6, 1]])
-    play = play_of(seen, torch.zeros(4).long(), torch.tensor([1, 0, 1, 0]))
-    assert unchanging(play).tolist() == [False, True, False]
-
-
 def test_a_target_is_a_distance_and_without_a_mission_any_of_play_will_do() -> None:
     head = TargetSuccess(latent=2, columns=2, mission=2, targets=2)
     head.read = torch.nn.Identity()  # type: ignore[assignment]
@@ -63,4 +56,3 @@ def test_features_are_the_numbers_one_and_products() -> None:
     x = torch.tensor([[2.0, 3.0]])
     assert features(x, False).tolist() == [[2, 3, 1]]
     assert features(x, True).tolist() == [[2, 3, 1, 4, 6, 9]]
-    assert features(x[:, :0], False).tolist() == [[1]]
