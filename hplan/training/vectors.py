@@ -96,9 +96,7 @@ def base_level(
     seen, width = latent + (square(view, pixel[0]) if view else 0), actions.size + sum(actions.choices)
     image = observation.kind == "image"
     between = image or (observation.kind == "vector" and history > 1)  # two at once go together: none is mixed
-    parts: dict[str, dict[str, Any]] = {}
-    if view:
-        parts["conditioning"] = _sight(latent, hidden, view, pixel, judges=False)
+    parts = {"conditioning": _sight(latent, hidden, view, pixel, judges=False)} if view else {}
     parts["encoder"] = {"kind": kind, "inputs": observation.shape, "latent": latent, "hidden": hidden}
     parts["encoder"] |= {"ignored": ignored} if ignored else {}
     if image:
@@ -145,9 +143,7 @@ def level_above(
     latent = inputs if identity else latent
     seen = latent + (square(view, pixel[0]) if view else 0)
     window = stride * below.macro.size if below.index == 0 and by_actions else 0
-    parts: dict[str, dict[str, Any]] = {}
-    if view:
-        parts["conditioning"] = _sight(latent, hidden, view, pixel, judges=True)
+    parts = {"conditioning": _sight(latent, hidden, view, pixel, judges=True)} if view else {}
     kind = "identity" if identity else "mlp"
     parts["encoder"] = {"kind": kind, "inputs": (inputs,), "latent": latent, "hidden": hidden}
     parts["macros"] = {
