@@ -20,7 +20,7 @@ from hplan.levels.encoders import standardised
 from hplan.play.play import Play
 from hplan.training.history import LEAST, errors, judged_on
 
-FEWEST = 12  # episodes that succeeded: fewer tell nothing of what was asked
+FEWEST = 12  # episodes that succeeded, or were paid: fewer tell nothing of what was asked
 MOST = 16  # numbers: more are a picture of what is in the way
 PAYS = 0.02  # of the error: what tells nothing adds to it, in other episodes
 SMALL = 0.02  # of how much a number changes: what is off by less is noise
@@ -48,12 +48,12 @@ def varies(play: Play) -> bool:
 
 @torch.no_grad()
 def asking(play: Play, seed: int) -> tuple[int, ...]:
-    """Which numbers of observations say what an episode asks for; none where success is not to be told, where episodes
+    """Which numbers of observations say what an episode asks for; none where nothing succeeds or pays, where episodes
     are asked in another way, or where they may say how the world works."""
     if play.observation_spec.kind != "vector" or play.contexts is not None:
         return ()
-    still = unchanging(play)
-    if not 0 < int(still.sum()) <= MOST or len(play.episode[play.success].unique()) < FEWEST:
+    still, told = unchanging(play), play.success if play.success.any() else play.rewards != 0
+    if not 0 < int(still.sum()) <= MOST or len(play.episode[told].unique()) < FEWEST:
         return ()
     rows, odd = judged_on(play, seed)
     if min(int(odd.sum()), int((~odd).sum())) < LEAST:

@@ -46,7 +46,9 @@ def test_a_wind_is_no_target(windy: Play) -> None:
 
 
 def test_nothing_is_taken_for_a_target_where_nothing_could_be_learned_of_it(windy: Play) -> None:
-    assert asking(replace(windy, success=torch.zeros_like(windy.success)), SEED) == ()
+    none = replace(windy, success=torch.zeros_like(windy.success))
+    assert asking(none, SEED) == (2, 3), "it was paid"
+    assert asking(replace(none, rewards=torch.zeros_like(windy.rewards)), SEED) == ()
     few = torch.nonzero(windy.success)[: FEWEST - 1, 0]
     assert asking(replace(windy, success=torch.isin(torch.arange(len(windy)), few)), SEED) == ()
     assert asking(replace(windy, missions=("go",) * windy.episodes), SEED) == (), "it is said in another way"
