@@ -22,7 +22,7 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> Path
     """
     content = content.encode() if isinstance(content, str) else content
     given, path = Path(path), Path(os.path.realpath(path))
-    if given.parts[:2] == ("/", "dev") or (given.exists() and not given.is_file()):  # renaming would take their place
+    if is_device(given):  # renaming would take their place
         with open(given, "wb") as stream:
             stream.write(content)
         return given
@@ -38,6 +38,12 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> Path
         temporary.unlink(missing_ok=True)
         raise
     return given
+
+
+def is_device(path: str | os.PathLike[str]) -> bool:
+    """Whether it is a device or a pipe, or a place for them."""
+    given = Path(path)
+    return given.parts[:2] == ("/", "dev") or (given.exists() and not given.is_file())
 
 
 def sweep(folder: str | os.PathLike[str]) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hplan.agent import load
 from hplan.cli import main
 from hplan.control.plan_tree import PlanTree
+from hplan.evaluation.episode import Record, run_episode
 from hplan.evaluation.records import read_records
 from hplan.registry import shipped_agents
 from hplan.report.trace import read_trace
@@ -38,6 +40,33 @@ def evaluated(run: Path, tmp_path: Path, *options: str) -> dict:
     file = tmp_path / "result.json"
     assert main(["eval", str(run), "--episodes", "2", "--json", str(file), *LIGHT, *options]) == 0
     return json.loads(file.read_text())
+
+
+@pytest.mark.training
+def test_eval_goes_on_where_it_was_interrupted(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, part = evaluated(run, tmp_path), tmp_path / "result.json.part"
+    assert not part.exists()
+    played: list[int] = []
+
+    def once(actor: Any, env: Any, seed: int) -> Record:
+        if len(played) == 1:
+            raise KeyboardInterrupt
+        played.append(seed)
+        return run_episode(actor, env, seed)
+
+    call = ["eval", str(run), "--episodes", "2", "--json", str(tmp_path / "result.json"), *LIGHT]
+    with monkeypatch.context() as patch:
+        patch.setattr("hplan.evaluation.run.run_episode", once)
+        assert main(call) == 1
+    assert "with --resume goes on" in capsys.readouterr().err and part.exists()
+    assert main([*call, "--seed", "1", "--resume"]) == 2
+    assert "holds episodes of another seed" in capsys.readouterr().err
+    again = evaluated(run, tmp_path, "--resume")
+    assert [{**each, "ms": 0} for each in again["records"]] == [{**each, "ms": 0} for each in whole["records"]]
+    assert not part.exists()
+    assert main(["eval", str(run), "--resume"]) == 2
 
 
 @pytest.mark.training

@@ -322,7 +322,8 @@ def _run_one(step: Step) -> None:
     step.log.parent.mkdir(parents=True, exist_ok=True)
     with open(step.log, "w", encoding="utf-8") as file:
         environment = {"OMP_NUM_THREADS": "1", **os.environ}
-        run = step.run if step.script else ("-m", "hplan", *step.run)
+        resume = ("--resume",) if step.run[0] == "eval" else ()
+        run = step.run if step.script else ("-m", "hplan", *step.run, *resume)
         call = [sys.executable, *run]
         status = subprocess.run(call, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False).returncode
     if status or not step.output.exists():

@@ -14,7 +14,8 @@ import typer
 
 from hplan.cli import options
 from hplan.cli.progress import Bars
-from hplan.files import check_writable
+from hplan.files import check_writable, is_device
+from hplan.types import UsageError
 
 
 def train(
@@ -171,17 +172,23 @@ def evaluate(
     energy: Annotated[str | None, options.part("energy", "What episodes aim for instead of their own goal")] = None,
     forbid: options.Forbid = None,
     track: options.Track = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the same call with --json was interrupted (FILE.part)")
+    ] = False,
 ) -> None:
     """An agent's success and planning compute on episodes it never saw."""
     from hplan.agent import load
-    from hplan.evaluation.records import write_records
-    from hplan.evaluation.result import write_result
+    from hplan.evaluation.records import EpisodeLog, code_digest, digest_of, write_records
+    from hplan.evaluation.result import versions, write_result
     from hplan.evaluation.run import evaluate as run
+    from hplan.registry import agent_path
     from hplan.report.table import result_lines
     from hplan.report.tensorboard import check
 
     check_writable(json, records)
     check(track)
+    if resume and not json:
+        raise UsageError("--resume goes on with the episodes beside --json FILE: name one")
     player = load(
         agent,
         levels=levels,
@@ -194,8 +201,21 @@ def evaluate(
         settings=dict(settings or ()),
     )
     where = options.task_of(player, task, success)
+    log = None
+    if json and not player.remembers and not is_device(json):
+        call = {"agent": digest_of(agent_path(agent)), "task": where.name, "success": where.success, "method": method}
+        call |= {"levels": levels, "replan": replan, "seed": seed, "settings": dict(settings or ()), "planner": planner}
+        call |= {
+            "proposal": proposal,
+            "energy": energy,
+            "forbid": forbid,
+            "versions": versions(),
+            "code": code_digest(),
+        }
+        log = EpisodeLog(f"{json}.part", call, resume=resume)
+    played = {"episodes": episodes, "seed": seed, "method": method, "workers": workers}
     with Bars() as progress:
-        result = run(player, where, episodes=episodes, seed=seed, method=method, workers=workers, progress=progress)
+        result = run(player, where, **played, progress=progress, log=log)
     print("\n".join(result_lines(result, paid=player.stack.paid and energy is None)))
     if records:
         write_records(records, result, where)
@@ -205,6 +225,8 @@ def evaluate(
         write_evaluation(track, result)
     if json:  # last: where it lies, all the rest does
         write_result(result, json)
+    if log:
+        log.remove()
 
 
 def inspect(

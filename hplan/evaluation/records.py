@@ -1,14 +1,19 @@
-"""`hplan eval --records`: one JSON line per episode, with how long its best way is."""
+"""Episodes as JSON lines: of `hplan eval --records`, with how long the best way is; and as they are finished."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import hplan
 from hplan.config import TaskConfig
+from hplan.evaluation.episode import Record
 from hplan.files import plain, write_atomically
+from hplan.levels.stack import METADATA, WEIGHTS
 from hplan.registry import make_world
 from hplan.types import Result, UsageError
 from hplan.worlds.optimal import optimal_steps
@@ -42,3 +47,60 @@ def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         raise UsageError(
             f"{path}: not written by `hplan eval --records` ({error}); remove it, and run again"
         ) from error
+
+
+class EpisodeLog:
+    """Episodes of an evaluation as they are finished, so that one which is killed goes on from there."""
+
+    def __init__(self, path: str | os.PathLike[str], call: Mapping[str, Any], *, resume: bool) -> None:
+        """`call`: all that decides what the episodes are, as plain values. `resume`: whether those that `path` holds
+        already count; else it begins anew. What a kill cut off is played again.
+
+        Raises UsageError where it holds episodes of another call, or none at all."""
+        self.path, head = Path(path), json.dumps(plain(call), sort_keys=True)
+        lines = [head]
+        if resume and self.path.exists():
+            lines = self.path.read_bytes().decode("utf-8-sig", "replace").split("\n")[:-1] or lines
+        if lines[0] != head:
+            raise UsageError(f"{self.path} {_other(lines[0], call)}; remove it, or leave --resume out")
+        try:
+            self.records = [Record(**json.loads(line)) for line in lines[1:]]
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"{self.path} is damaged ({error}); remove it, and run again") from error
+        write_atomically(self.path, "".join(f"{line}\n" for line in lines))
+
+    def add(self, record: Record) -> None:
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(plain(record.to_dict()), allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def _other(line: str, call: Mapping[str, Any]) -> str:
+    """In what a log's first line is of another call."""
+    try:
+        there = json.loads(line)
+        differ = ", ".join(key for key, value in plain(call).items() if there.get(key) != value)
+    except (ValueError, AttributeError):
+        return "is no log of episodes"
+    return f"holds episodes of another {differ or 'call'}"
+
+
+def digest_of(folder: Path) -> str:
+    """Of the agent in that folder."""
+    return _digest(folder / METADATA, folder / WEIGHTS)
+
+
+def code_digest() -> str:
+    """Of this hplan: another one may play the rest of an evaluation otherwise."""
+    return _digest(*sorted(Path(hplan.__file__).parent.rglob("*.py")))
+
+
+def _digest(*files: Path) -> str:
+    whole = hashlib.sha256()
+    for file in files:
+        whole.update(file.read_bytes())
+    return whole.hexdigest()[:12]

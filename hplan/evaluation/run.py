@@ -16,6 +16,7 @@ from pydantic import Field
 from hplan.config import Task, TaskConfig
 from hplan.evaluation.baselines import Actor, RandomActor
 from hplan.evaluation.episode import Record, run_episode
+from hplan.evaluation.records import EpisodeLog
 from hplan.evaluation.result import summarise
 from hplan.registry import task_for
 from hplan.threads import one_thread
@@ -42,6 +43,7 @@ def evaluate(
     method: Method | None = None,
     workers: Count = 1,
     progress: Progress | None = None,
+    log: EpisodeLog | None = None,
 ) -> Result:
     """Success and cost of an agent on a task's evaluation split.
 
@@ -52,6 +54,7 @@ def evaluate(
     not depend on the others: any number of `workers` (processes, which a script must start below
     `if __name__ == "__main__"`) gives the same figures, times apart. Every process computes on one thread. Only for an
     agent that remembers (`Agent`) does an episode depend on those before it, and one worker plays them in turn.
+    `log`: episodes that it holds are not played again, and those that are come into it.
     Raises UsageError for a wrong call, HplanError naming seed and step where an episode fails.
     """
     player = _load(agent, method) if isinstance(agent, str | Path) else agent
@@ -65,10 +68,15 @@ def evaluate(
     method = method or ("flat" if levels == 1 else "hierarchical")
     task = task_for(player, task)
     seeds = [seed * SEEDS + i for i in range(episodes)]
-    records: list[Record] = []
+    if log is not None and getattr(player, "remembers", False):
+        raise UsageError("an agent that remembers plays its episodes in turn, from the first: leave the log out")
+    records: list[Record] = [] if log is None else log.records[:episodes]
+    seeds = seeds[len(records) :]
     runs = _spread(player, task, method, seeds, workers) if workers > 1 else _in_turn(player, task, method, seeds)
     for record in runs:
         records.append(record)
+        if log is not None:
+            log.add(record)
         if progress:
             progress("evaluate", len(records), episodes, {"success": sum(r.success for r in records) / len(records)})
     planned = method in ("hierarchical", "flat")
@@ -133,7 +141,7 @@ def _spread(player: Agent, task: TaskConfig, method: str, seeds: list[int], work
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise UsageError(f"this agent cannot be sent to {workers} workers ({error}); use workers=1") from error
     context = get_context("spawn")  # torch does not survive a fork
-    with ProcessPoolExecutor(min(workers, len(seeds)), context, _receive, (payload,)) as pool:
+    with ProcessPoolExecutor(max(min(workers, len(seeds)), 1), context, _receive, (payload,)) as pool:
         try:
             yield from pool.map(_run_one, seeds)
         finally:

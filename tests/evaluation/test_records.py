@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from by_name import begin
 from toy_agent import CORRIDOR, ToyAgent
 
-from hplan.evaluation.records import episode_lines, read_records, write_records
+from hplan.evaluation.records import EpisodeLog, episode_lines, read_records, write_records
 from hplan.evaluation.run import SEEDS, evaluate
 from hplan.registry import load_task, make_world
 from hplan.types import UsageError
@@ -50,3 +51,60 @@ def test_what_is_no_such_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "cut.jsonl").write_text('{"episode": 0}\n{"epis')
     with pytest.raises(UsageError, match=r"cut\.jsonl: not written by"):
         read_records(tmp_path / "cut.jsonl")
+
+
+CALL = {"seed": 50, "task": "toy"}
+
+
+def without_times(records: Any) -> list[dict[str, Any]]:
+    return [{**record, "ms": None} for record in records]
+
+
+@pytest.mark.parametrize("cut", ["", '{"seed": 50, "go'], ids=["between episodes", "within a line"])
+def test_an_evaluation_that_was_killed_goes_on(cut: str, tmp_path: Path) -> None:
+    whole = evaluate(ToyAgent(), CORRIDOR, episodes=5, seed=50)
+    path = tmp_path / "result.json.part"
+
+    def killed(stage: str, done: int, total: int, figures: dict[str, float]) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    log = EpisodeLog(path, CALL, resume=True)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(ToyAgent(), CORRIDOR, episodes=5, seed=50, log=log, progress=killed)
+    with open(path, "a") as file:
+        file.write(cut)
+    log, played = EpisodeLog(path, CALL, resume=True), []
+    assert len(log.records) == 3
+    again = evaluate(ToyAgent(), CORRIDOR, episodes=5, seed=50, log=log, progress=lambda *told: played.append(told[1]))
+    assert played == [4, 5]
+    assert without_times(again.records) == without_times(whole.records)
+    log = EpisodeLog(path, CALL, resume=True)
+    assert without_times(evaluate(ToyAgent(), CORRIDOR, episodes=2, seed=50, log=log).records) == without_times(
+        whole.records[:2]
+    )
+    assert EpisodeLog(path, CALL, resume=False).records == [], "it begins anew"
+
+
+def test_a_log_of_another_call_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "log.part"
+    EpisodeLog(path, CALL, resume=False)
+    with pytest.raises(UsageError, match=r"log\.part holds episodes of another seed; remove it, or leave --resume out"):
+        EpisodeLog(path, {**CALL, "seed": 51}, resume=True)
+    path.write_text("something else\n")
+    with pytest.raises(UsageError, match=r"log\.part is no log of episodes"):
+        EpisodeLog(path, CALL, resume=True)
+    EpisodeLog(path, CALL, resume=False)
+    with open(path, "a") as file:
+        file.write('{"seed": 1}\n')
+    with pytest.raises(UsageError, match=r"log\.part is damaged"):
+        EpisodeLog(path, CALL, resume=True)
+
+
+class Remembering(ToyAgent):
+    remembers = True
+
+
+def test_an_agent_that_remembers_begins_with_its_first_episode(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="in turn, from the first"):
+        evaluate(Remembering(), CORRIDOR, episodes=2, log=EpisodeLog(tmp_path / "log.part", CALL, resume=True))
