@@ -13,7 +13,6 @@ import hplan
 from hplan.config import TaskConfig
 from hplan.evaluation.episode import Record
 from hplan.files import plain, write_atomically
-from hplan.levels.stack import METADATA, WEIGHTS
 from hplan.registry import make_world
 from hplan.types import Result, UsageError
 from hplan.worlds.optimal import optimal_steps
@@ -91,6 +90,8 @@ def _other(line: str, call: Mapping[str, Any]) -> str:
 
 def digest_of(folder: Path) -> str:
     """Of the agent in that folder."""
+    from hplan.levels.stack import METADATA, WEIGHTS  # what only reads records needs no torch
+
     return _digest(folder / METADATA, folder / WEIGHTS)
 
 
