@@ -3,11 +3,16 @@ under their own names, and odd ones of our own, for every kind of space and for 
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import gym_pusht
 import gymnasium
 import gymnasium_robotics
 import highway_env
+import mujoco
 import panda_gym
+from gymnasium_robotics.utils import mujoco_utils
 
 from tests import discrete_worlds, pointing_out, raw_worlds
 
@@ -22,6 +27,20 @@ ODD = {
     "OddChoices-v0": raw_worlds.ACTED["Discrete, moved by more choices than there are actions"],
     "OddMixed-v0": raw_worlds.ACTED["Discrete, moved by a choice and a number"],
 }
+
+
+class Mujoco:
+    """MuJoCo 4, whose kinds of joints are numbers again: gymnasium-robotics 1.4.2 compares them with those of a model,
+    and makes no Fetch else."""
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(mujoco, name)
+        if name in ("mjtJoint", "mjtEq"):
+            return SimpleNamespace(**{kind: int(value) for kind, value in found.__members__.items()})
+        return found
+
+
+mujoco_utils.mujoco = Mujoco()
 for name, make in ODD.items():
     gymnasium.register(name, make)
 gymnasium.register("PushT-v0", lambda: gymnasium.make("gym_pusht/PushT-v0"))  # a name without a slash
