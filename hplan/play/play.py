@@ -135,6 +135,7 @@ class Play:
             observations=seen.together(back) if isinstance(seen, Frames) else lately(seen[back].unbind(1)),
             observation_spec=replace(spec, shape=(*size, features * length), cardinalities=spec.cardinalities * length),
             latents=None if self.latents is None else lately(self.latents[lasting].unbind(1)),
+            asking=tuple(number + features * past for past in range(length) for number in self.asking),
         )
 
     def with_missions(self) -> Play:

@@ -262,13 +262,8 @@ class Strides:
             "hidden": settings.hidden,
             "history": self.history,
             "beginning": self.beside,
-            "ignored": self._ignored(),
+            "ignored": self.play.asking,
         }
-
-    def _ignored(self) -> tuple[int, ...]:
-        """Numbers of what level 0 sees at once that say what an episode asks for."""
-        size = self.play.observation_spec.shape[0] // self.history
-        return tuple(number + size * back for back in range(self.history) for number in self.play.asking)
 
 
 def some_labels(play: Play, share: float, seed: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,6 +42,7 @@ def test_a_wind_is_no_target(windy: Play) -> None:
     found = windy.asked_by((2, 3))
     assert varies(found), "of the wind, which levels still see"
     assert not varies(windy.asked_by((2, 3, 4, 5)))
+    assert found.with_history(2).asking == (2, 3, 8, 9), "of both observations that are seen at once"
     first = windy.observations[windy.begins]
     assert found.missions == tuple(map(tuple, first[:, 2:4].tolist()))
 
@@ -96,6 +98,32 @@ def test_where_numbers_say_how_the_world_works_level_0_sees_them_as_they_are(tmp
     agent = hplan.learn(Windy, tmp_path / "run", steps=8000, seed=SEED, settings={"base_steps": 600}, levels=1)
     assert agent.stack.asking == (2, 3) and agent.levels_info[0]["latent_shape"] == (4,)
     assert hplan.evaluate(agent, Windy, episodes=30, seed=SEED).success_rate >= 0.8
+
+
+class SpotsFast(SpotsSeen):
+    """A push changes how fast the point goes, which nothing shows."""
+
+    STEPS = 40
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.speed = np.zeros(2)
+        return super().reset(seed=seed)
+
+    def step(self, action: int) -> Any:
+        way = np.array(((1, 0), (-1, 0), (0, 1), (0, -1))[action])
+        self.speed = np.clip(self.speed + 0.1 * way, -0.2, 0.2)
+        self.here = np.clip(self.here + self.speed - 0.2 * way, -1, 1).astype(np.float32)  # which the step adds again
+        return super().step(action)
+
+
+@pytest.mark.training
+def test_a_target_is_ignored_in_every_observation_that_is_seen_at_once(tmp_path: Path) -> None:
+    settings = {"base_steps": 50}
+    agent = hplan.learn(SpotsFast, tmp_path / "run", steps=8000, seed=SEED, settings=settings, levels=1)
+    assert agent.stack.asking == (2, 3) and agent.stack.history == 2
+    assert agent.stack.levels[0].parts["encoder"]["ignored"] == (2, 3, 6, 7)
+    head = agent.stack.levels[0].parts["success"]
+    assert (head["kind"], head["columns"]) == ("target", 2), "none of the target as it was seen before"
 
 
 def test_a_mission_beside_the_vector_takes_nothing_from_it(tmp_path: Path) -> None:
