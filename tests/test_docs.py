@@ -7,6 +7,8 @@ block with a title, ```python title="my_part.py", is written to a file of that n
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,3 +81,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_contributing_is_short() -> None:
     assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) < 60
+
+
+def test_the_battery_of_the_docs_is_that_of_its_results() -> None:
+    battery = ROOT / "experiments" / "battery"
+    said = subprocess.run([sys.executable, battery / "report.py"], check=True, cwd=ROOT, capture_output=True, text=True)
+    page = (ROOT / "docs" / "results.md").read_text()
+    shown = page[page.index("<!-- battery -->") + len("<!-- battery -->") : page.index("<!-- /battery -->")]
+    assert said.stdout.strip() == shown.strip() == (battery / "results" / "battery.md").read_text().strip()
