@@ -1,7 +1,8 @@
 """Experiments: folders whose config.toml names the `hplan` calls that answer a question. See experiments/README.md.
 
-A step is skipped when its output exists, so that a run which was interrupted goes on where it stopped. Raw results of a
-full run lie beside the config; those of a quick one in runs/, where they are mistaken for nothing.
+A step is skipped when its output exists, so that a run which was interrupted goes on where it stopped; evaluations go
+on within theirs. Raw results of a full run lie beside the config; those of a quick one in runs/, where they are
+mistaken for nothing.
 """
 
 from __future__ import annotations
