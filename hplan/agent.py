@@ -17,7 +17,7 @@ from hplan.control.controller import Controller, Replan
 from hplan.control.experience import Experience
 from hplan.control.plan_tree import PlanTree
 from hplan.control.plans import ControlConfig
-from hplan.goals import first_goal, goal_of
+from hplan.goals import aim, first_goal, goal_of
 from hplan.levels.stack import Stack
 from hplan.parts import found
 from hplan.planning.choice import PlannerFor, Planning, check_planner_settings, chosen_planner, planner_settings
@@ -157,8 +157,7 @@ class Agent:
         ForbiddenWarning, and the plan tree says so."""
         self._learn()
         self._constraints, self._rules = (*self.forbid, *constraints), None
-        if isinstance(goal, str):  # which says what success is
-            goal, mission = None, goal
+        goal, mission = aim(self.stack, goal, mission)
         own = self.energy is not None and goal is None
         here = self.stack.conditioned(context)
         self._here, self._seed = here if own else here.asked(mission_of(mission)), seed
@@ -323,8 +322,9 @@ class Agent:
         """An episode that begins with this observation, or in the midst of one that is `like` it. Its goal is that
         one, or the one of the last reset; or else what the observation asks for, as it was `shown`."""
         here = like.here if like else self._here.begun(first)
-        if isinstance(goal, str):
-            here, asked = here.asked(goal), None
+        goal, mission = aim(here, goal)
+        if mission is not None:
+            here, asked = here.asked(mission_of(mission)), None
         else:
             asked = self._asked if goal is None else goal
             if not self._here.mission and shown is not None:

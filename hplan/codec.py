@@ -32,6 +32,7 @@ of any height and width.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -118,14 +119,32 @@ class Codec:
         """A vector (D,) as the environment has it, in float64."""
         return self._encode(self._shown(observation))  # type: ignore[attr-defined]
 
-    def asked(self, observation: Any) -> Any:
-        """What an observation says that its episode asks for, for `hplan.reading.mission_of`; None for others."""
-        if not self.mission:
+    @property
+    def asking(self) -> str:
+        """The part of an observation that says what its episode asks for: `mission`, or the goal of a GoalEnv that is
+        told in numbers; "" where there is none."""
+        space = self.observation_space
+        if not is_goal_space(space) or self.observation_spec.kind != "vector":
+            return self.mission
+        return "desired_goal" if isinstance(space["desired_goal"], spaces.Box) else ""
+
+    @property
+    def goals(self) -> int:
+        """Numbers of such a goal; as many of a canonical vector, the first, are what is achieved of it. 0 elsewhere."""
+        return 0 if self.asking == self.mission else math.prod(self.observation_space["desired_goal"].shape)  # type: ignore[index]
+
+    def asked(self, observation: Any, part: str | None = None) -> Any:
+        """What an observation says that its episode asks for, for `hplan.reading.mission_of`; None for others. part: of
+        the observation, that says so instead of `asking`."""
+        if not self.asking:
             return None
         self.encode(observation)
-        space, value = self.observation_space[self.mission], observation[self.mission]  # type: ignore[index]
+        part = part or self.asking
+        space, value = self.observation_space[part], observation[part]  # type: ignore[index]
         if isinstance(space, spaces.Text):
             return str(value)
+        if self.goals:
+            return _single(np.ravel(value).astype(float), self.offset[: self.goals])
         measured = isinstance(space, spaces.Box) and space.dtype != np.uint8 and counts_of(space) is None
         return np.asarray(value, np.float32 if measured else space.dtype)
 

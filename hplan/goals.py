@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from hplan.gym_spaces import is_goal_space
@@ -16,9 +17,7 @@ def goal_of(stack: Stack, goal: Any) -> Goal | None:
     success, or its rewards, as what the episode asks for has it (`Stack.asked`). None comes back where it is up to the
     first observation, as in a GoalEnv, or where missions are a part of what is observed."""
     if goal is None:
-        if is_goal_space(stack.codec.observation_space) or _is_to_come(stack):
-            return None
-        return _task_s_own(stack)
+        return None if hands_out(stack) or _is_to_come(stack) else _task_s_own(stack)
     if callable(goal):
         return GivenEnergy(lifted(cast(Energy, goal), stack.levels, stack.tolerance))
     return near_observation(stack, goal)
@@ -34,11 +33,24 @@ def first_goal(stack: Stack, observation: Any) -> Goal:
     return _task_s_own(stack) if asked is None else near_observation(stack, asked)
 
 
+def aim(stack: Stack, goal: Any, mission: Any = None) -> tuple[Any, Any]:
+    """The goal and the mission of a caller. What is said in words is a mission; so is a goal observation of a GoalEnv
+    where missions are read: to have achieved what was achieved there."""
+    if isinstance(goal, str):
+        return None, goal
+    if isinstance(goal, Mapping) and stack.reading and is_goal_space(stack.codec.observation_space):
+        return None, stack.codec.asked(goal, "achieved_goal")
+    return goal, mission
+
+
+def hands_out(stack: Stack) -> bool:
+    """Whether its task hands out observations to make, for want of levels that read what it asks for."""
+    return is_goal_space(stack.codec.observation_space) and stack.reading is None and not stack.paid
+
+
 def _is_to_come(stack: Stack) -> bool:
     """Whether nobody has said yet what the episode asks for, and levels cannot do without."""
-    return not stack.mission and (
-        stack.counts_missions or bool(stack.reading and (stack.codec.mission or stack.asking))
-    )
+    return not stack.mission and (stack.counts_missions or bool(stack.reading and (stack.codec.asking or stack.asking)))
 
 
 def _task_s_own(stack: Stack) -> Goal:

@@ -98,9 +98,10 @@ class FourierEncoder(StandardEncoder):
         return self.network(torch.cat([x, angles.sin(), angles.cos()], -1))
 
 
-def standardised(observations: Tensor) -> Tensor:
-    """(N, D) -> (N, D): each number in units of its deviation, from its mean."""
-    return (observations - _middle(observations)) / _deviation(observations)
+def standardised(observations: Tensor, like: Tensor | None = None) -> Tensor:
+    """(N, D) -> (N, D): each number in units of its deviation, from its mean; or of those of `like` (M, D)."""
+    like = observations if like is None else like
+    return (observations - _middle(like)) / _deviation(like)
 
 
 def _middle(observations: Tensor) -> Tensor:

@@ -22,7 +22,8 @@ from hplan.gym_spaces import line
 from hplan.play.manifest import Manifest
 from hplan.play.precision import PROBES, offset_from
 from hplan.play.store import EpisodeStore, versions, write_episodes
-from hplan.types import Episode, HplanError, UsageError
+from hplan.reading import mission_of
+from hplan.types import Episode, HplanError, Mission, UsageError
 from hplan.worlds.outcome import SUCCESS, VIOLATION
 
 _PREFIX, _SUFFIX = "ogbench/", "-v0"
@@ -112,14 +113,16 @@ def _minari_episodes(source: Any, dataset: str, codec: Codec) -> Iterator[Episod
             ordinary = _best_ordinary_reward(source) if ordinary is None else ordinary
             success = (np.arange(steps) == steps - 1) & ended & (one.rewards[-1] > max(ordinary, 0.0))
         violations = [_flag(infos, name, steps, where) for name in VIOLATION if name in infos]
+        seen, mission = _observations(codec, one.observations, steps, where)
         yield Episode(
-            observations=_observations(codec, one.observations, steps, where),
+            observations=seen,
             actions=canonical_actions(codec.action_space, one.actions, where),
             rewards=_float32(one.rewards),
             success=success,
             violation=np.any([np.zeros(steps, bool), *violations], axis=0),
             terminated=ended,
             seed=int(seeds[number]) % 2**63 if known else number,
+            mission=mission,
         )
 
 
@@ -139,20 +142,23 @@ def _best_ordinary_reward(source: Any) -> float:
     return max((float(some.max(initial=-np.inf)) for some in rewards), default=-np.inf)
 
 
-def _observations(codec: Codec, raw: Any, steps: int, where: str) -> np.ndarray:
-    """(T + 1, *shape), canonical, of what Minari has for each part of the space."""
+def _observations(codec: Codec, raw: Any, steps: int, where: str) -> tuple[np.ndarray, Mission]:
+    """(T + 1, *shape), canonical, of what Minari has for each part of the space; and what they ask for, where that is
+    the same in all of them."""
     rows = list(iterate(batch_space(codec.observation_space, steps + 1), raw))
     if len(rows) != steps + 1:
         raise HplanError(
             f"{where} has {len(rows)} observations for {steps} steps; expected {steps + 1}, one after each"
         )
+    asked: set[Mission] = set()
     for step, row in enumerate(rows):
         try:
             with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is told as such
                 rows[step] = codec.encode(row)
+                asked.add(mission_of(codec.asked(row)))
         except UsageError as error:
             raise HplanError(f"{where}, step {step}: {str(error).removeprefix(f'{codec.where}: ')}") from error
-    return np.stack(rows)
+    return np.stack(rows), asked.pop() if len(asked) == 1 else ""
 
 
 def canonical_actions(space: spaces.Space, raw: Any, where: str) -> np.ndarray:

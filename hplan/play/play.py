@@ -38,7 +38,8 @@ class Play:
     latents (N, *z): what the level below made of the observations; None below level 0.
     places (N, 2) float32: column and row of the context at which an observation was made; None where it says so itself.
     missions: what each episode asks for, E of them; none at all where the world says nothing. reading: how heads read
-    them; None where they do not. asking: numbers of observations (N, D) that say it, of which levels see none.
+    them; None where they do not. asking: numbers of observations (N, D) that say it, of which levels see none. goals:
+    how many numbers of an observation, the first, are to be those of the mission, as in a GoalEnv.
     alike: whether layouts have their places in common, as rooms have of which a door is closed today.
     """
 
@@ -59,6 +60,7 @@ class Play:
     missions: tuple[Mission, ...] = ()
     reading: Reading | None = None
     asking: tuple[int, ...] = ()
+    goals: int = 0
     alike: bool = False
 
     @staticmethod
@@ -309,7 +311,7 @@ def load_play(*paths: Path | str, skip_damaged: bool = False) -> Play:
     where, manifest = ", ".join(str(store.path) for store in stores), stores[0].manifest
     if not shards:
         raise HplanError(f"{where}: no readable episodes: run the same `hplan data make` again")
-    play = _joined(shards, manifest.observation_spec, manifest.action_spec)
+    play = replace(_joined(shards, manifest.observation_spec, manifest.action_spec), goals=manifest.codec.goals)
     if play.observation_spec.kind == "vector":
         warn_of_rounding(play.observations, play.remaining, where)
     return play
@@ -342,5 +344,6 @@ def _joined(shards: list[dict[str, np.ndarray]], observation_spec: ObservationSp
         missions=missions if any(missions) else (),
         reading=None,
         asking=(),
+        goals=0,
         alike=False,
     )

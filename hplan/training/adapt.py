@@ -22,6 +22,7 @@ from hplan.agent import Agent, load
 from hplan.config import TaskConfig
 from hplan.evaluation.run import evaluate
 from hplan.files import locked
+from hplan.goals import hands_out
 from hplan.levels.heads.returns import returns_stages
 from hplan.levels.pixels import PixelEncoder
 from hplan.levels.stack import FORMAT, WEIGHTS
@@ -167,7 +168,7 @@ def _anew(agent: Agent, play: Play, run: Run, task: TaskConfig) -> Agent:
     if any(field.name == "history" for field in fields(cutting.Settings)):
         own["history"] = stack.history
     settings = settings_of(task, specs, cutting, own)
-    if stack.paid or task.goal == "observation":  # as `learn` has it
+    if stack.paid or task.goal == "observation" or hands_out(stack):  # as `learn` has it
         play = replace(play, success=torch.zeros_like(play.success))
     if not stack.paid:
         play = replace(play, rewards=torch.zeros_like(play.rewards))

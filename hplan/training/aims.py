@@ -21,33 +21,34 @@ NO_REWARDS = (
 )
 
 
-def aimed(folder: Path, task: TaskConfig, paid: bool) -> Play:
+def aimed(folder: Path, task: TaskConfig, paid: bool, hands_out: bool = False) -> Play:
     """Play to train on, of which nothing is left of what the agent does not aim for: success, rewards or both. paid:
-    whether its levels learn rewards. Raises HplanError where there is too little, and warns where nothing in it
-    succeeded."""
+    whether its levels learn rewards; hands_out: whether the task hands out observations as goals, in a GoalEnv. Raises
+    HplanError where there is too little, and warns where nothing in it succeeded."""
     data = load_play(folder)
     if data.episodes < FEWEST:
         raise HplanError(
             f"{folder} holds {data.episodes} episode of {data.steps} steps, too little to train on: play more steps"
         )
-    if task.goal in ("auto", "reward"):
+    goal = "observation" if task.goal == "auto" and hands_out and not data.success.any() else task.goal
+    if goal == "reward" or (goal == "auto" and not hands_out):
         _warn_of_late_rewards(data, task)
     no_success, no_rewards = torch.zeros_like(data.success), torch.zeros_like(data.rewards)
-    if task.goal == "observation":  # success was of goals that the agent cannot see in an observation
+    if goal == "observation":  # success was of goals that the agent cannot see in an observation
         return replace(data, success=no_success, rewards=no_rewards)
-    if task.goal == "reward":
+    if goal == "reward":
         if not data.rewards.any():
             raise HplanError(f"no step of {task.name} was paid anything in {data.steps:,} steps of play: play more")
         return replace(data, success=no_success)
     if data.success.any():
-        if task.goal == "auto" and paid and are_variables(data) and _losses_differ(data):
+        if goal == "auto" and paid and are_variables(data) and _losses_differ(data):
             return replace(data, success=no_success)
         return replace(data, rewards=no_rewards)
     told = (
         f"no step of {task.name} counted as success in {data.steps:,} steps of play, of which "
         f"{int((data.rewards > 0).sum()):,} were rewarded"
     )
-    if task.goal == "auto" and not paid and (ends := _ends_that_pay(data)) is not None:
+    if goal == "auto" and not paid and (ends := _ends_that_pay(data)) is not None:
         warnings.warn(
             f"{told}, and each costs {-float(data.rewards[data.starts(1)][0]):g}: the agent aims to end episodes soon, "
             "which is all that pays (--success terminated says so without a warning)",
@@ -55,12 +56,12 @@ def aimed(folder: Path, task: TaskConfig, paid: bool) -> Play:
             stacklevel=3,
         )
         return replace(data, success=ends, rewards=no_rewards)
-    if task.goal == "auto" and data.rewards.any() and not paid:
+    if goal == "auto" and data.rewards.any() and not paid:
         warnings.warn(
             f"{told}: the agent learns no goal of its own, since {NO_REWARDS}", NoSuccessWarning, stacklevel=3
         )
         return replace(data, rewards=no_rewards)
-    if task.goal == "auto" and data.rewards.any():
+    if goal == "auto" and data.rewards.any():
         warnings.warn(
             f"{told} and {int((data.rewards < 0).sum()):,} cost something: the agent aims for as much reward as can be "
             "had (--goal reward says so without a warning)",

@@ -20,6 +20,7 @@ from hplan.agent import Agent
 from hplan.codec import Codec
 from hplan.config import GoalKind, SuccessRule, Task, TaskConfig
 from hplan.files import locked, sweep, write_atomically
+from hplan.gym_spaces import is_goal_space
 from hplan.levels.pixels import PixelEncoder
 from hplan.levels.stack import METADATA, WEIGHTS, Stack
 from hplan.levels.stage import Curve
@@ -102,6 +103,7 @@ def learn(
         raise UsageError(f"budget is {budget!r}{near(budget, config.play.steps)}")
     networks_on, out = _device(device), Path(out)
     codec = _codec(config)
+    hands_out = is_goal_space(codec.observation_space)
     specs = codec.observation_spec, codec.action_spec
     cutting = abstraction_of(config, specs, abstraction, encoder)
     paid = learns_rewards(cutting, specs[0])
@@ -130,10 +132,12 @@ def learn(
             told = partial(spent, "play", figures={})
             play(config, out / "play", steps=steps, seed=seed, progress=told, workers=workers)
         source = out / "play" if play_from is None else Path(play_from)
-        data = aimed(source, config, paid)
+        data = aimed(source, config, paid, hands_out)
         ordinary = EpisodeStore.open(source).ordinary_reward
         run = Run(seed, out / "stages", networks_on, spent)
         trained = train(data, cutting, chosen, levels=levels, run=run)
+        if hands_out:
+            data, trained = _goals(data, trained, config.goal)
         if data.rewards.any() and not any(level.returns for level in trained.levels):
             if are_variables(data):
                 why = "shows too many combinations to solve for rewards in one table"
@@ -189,6 +193,17 @@ def train(data: Play, abstraction: Any, settings: Any, *, levels: Levels, run: R
     trained = train_stack(abstraction(settings, fitted, held, count=count, seed=run.seed), run)
     read = any(getattr(level, "reads", False) for level in trained.levels)
     return replace(trained, reading=data.reading if read else None, asking=data.asking)
+
+
+def _goals(data: Play, trained: Trained, goal: GoalKind) -> tuple[Play, Trained]:
+    """Of a GoalEnv: its goals are missions where play tells which numbers have to be where for each, or that is what
+    was asked for; else they are observations to make."""
+    targets = trained.levels[0].parts.get("success", {}).get("kind") == "target"
+    if (targets and trained.reading is not None) or goal in ("success", "reward"):
+        return data, trained
+    for level in trained.levels:
+        level.success_head = None
+    return replace(data, missions=()), replace(trained, reading=None)
 
 
 def _device(name: Device) -> str:

@@ -2,7 +2,8 @@
 
 A GoalEnv (a Dict of observation, achieved_goal, desired_goal) asks for an *observation*: `info["goal"]`. It is the one
 of the start with the desired goal in the place of the achieved one, in `observation` too. That place is looked up in
-many moments of the environment: numbers which merely equal it now and then stay as they are.
+many moments of the environment: numbers which merely equal it now and then stay as they are. What it desires is
+`info["mission"]`, too, where it is numbers: play that reaches some tells what else does not count.
 
 Other environments may ask for something in `info["mission"]`, or in a part of a Dict of that name, or `desired_goal` or
 `goal`. Such a part is looked up, too: it stays the same in an episode and differs between episodes, or it is a part of

@@ -159,7 +159,9 @@ def with_goal_kind(task: TaskConfig) -> TaskConfig:
     env = _environment(task)
     if task.factory is not None:
         _refuse_the_same_again(env, task)
-    asks = is_goal_space(env.observation_space) or _auto_view(env) in ("position", "powder")
+    asks = _auto_view(env) in ("position", "powder")
+    if is_goal_space(env.observation_space):  # where play may tell what a goal counts as reached by
+        asks = not Codec.of(env.observation_space, env.action_space, task.name).asking
     env.close()
     return replace(task, goal="observation") if asks else task
 

@@ -67,14 +67,15 @@ def test_limit_is_kept_where_the_environment_has_none():
     assert [i for i in range(1000) if take(world, 0).truncated] == [999]
 
 
-def test_goal_environments_ask_for_an_observation():
+def test_goal_environments_ask_for_an_observation_and_for_what_it_has_to_achieve():
     task = task_from_factory(Reach)
-    assert (task.name, task.goal) == ("Reach", "observation")
+    assert (task.name, task.goal) == ("Reach", "auto")
     world = make_world(task, "eval")
     start = begin(world, 1)
     env = world.view.unwrapped
     assert start.observation.tolist() == [*env.position, *env.position, 0, 0]
     assert start.goal.tolist() == [*env.goal, *env.goal, 0, 0]  # there, and at rest
+    assert world.reset(seed=1)[1]["mission"].tolist() == env.goal.tolist()
     away = env.goal - env.position
     steps = [take(world, np.clip(10 * away, -1, 1)) for _ in range(1)]
     assert steps[-1].observation[:2].tolist() == env.position.tolist()

@@ -5,7 +5,8 @@
 o: numbers of the observation that are told by x in moments of success, by least squares, and are read off the latent;
 x: the code of the mission, 1, and if need be the products of two of its numbers. A classifier of latent and mission
 side by side has to see each target with each place that is none; this takes a few dozen successes to know it of targets
-that play never had.
+that play never had. In a GoalEnv o is what is achieved and W x what is desired, of themselves: play tells but how near
+is near, and in which numbers.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ TOLD = 0.9  # share of its variance among successes, from which a number is told
 INSIDE = 0.95  # of the successes of play that are as near as `farthest`
 HELD, OUTSIDE = 0.85, 0.95  # shares of successes and of other moments of other episodes that have to be told,
 BEYOND = 1.5  # by so many times as far: few successes are told better than others
+SLACK = 1.1  # the same where nothing was fitted
+NARROWEST = 0.1  # of the widest number: what is ever the same in moments of success says nothing of how near is near
 STEPS, BATCH = 1500, 256
 LEAST = 1e-4  # deviation of what is left, where nothing is
 KNOWN = 256  # targets of play that stand for a mission which no one says
@@ -103,7 +106,7 @@ def target_stages(
     seen, even = standardised(play.observations.float()), play.episode % 2 == 0
     seen[:, list(play.asking)] = 0
     rows = torch.nonzero(success & judged & even)[:, 0]
-    found = _told(seen, mission, rows)
+    found = _told(seen, mission, rows) if not play.goals else _achieved(play, seen, mission, rows)
     if found is None:
         return False
     told, products, weights, width = found
@@ -133,16 +136,17 @@ def target_stages(
         some = looked_at(torch.nonzero(where & judged)[:, 0])
         return head.away(head.read(latents(some)), mission[some])
 
-    farthest = BEYOND * away(success & even).quantile(INSIDE)
+    farthest = (SLACK if play.goals else BEYOND) * away(success & even).quantile(INSIDE)
     inside, outside = (away(each & ~even) <= farthest for each in (success, ~success))
     holds = bool(len(inside)) and float(inside.float().mean()) >= HELD and float((~outside).float().mean()) >= OUTSIDE
     if not holds:
         level.parts["success"], level.success_head = usual
         return False
-    rows = torch.nonzero(success & judged)[:, 0]
-    weights, width = _fitted(numbers[rows], mission[rows], products)
-    head.weights.copy_(weights)
-    head.width.copy_(width)
+    if not play.goals:
+        rows = torch.nonzero(success & judged)[:, 0]
+        weights, width = _fitted(numbers[rows], mission[rows], products)
+        head.weights.copy_(weights)
+        head.width.copy_(width)
     head.farthest.copy_(away(success).quantile(INSIDE))
     return True
 
@@ -159,6 +163,18 @@ def _told(moving: Tensor, by: Tensor, rows: Tensor) -> tuple[Tensor, bool, Tenso
         if bool(told.any()):
             return told, products, weights[:, told], width[told]
     return None
+
+
+def _achieved(play: Play, seen: Tensor, by: Tensor, rows: Tensor) -> tuple[Tensor, bool, Tensor, Tensor] | None:
+    """The same of a GoalEnv, whose first numbers are to be those of the mission. seen (N, D): its observations,
+    standardised; rows (K,): of success."""
+    if len(rows) < FEWEST or any(len(mission) != play.goals for mission in play.missions):
+        return None
+    asked = torch.tensor(play.missions, dtype=torch.float32)[play.episode]
+    goals = standardised(asked, play.observations[:, : play.goals].float())
+    told = torch.arange(seen.shape[1]) < play.goals
+    off = (seen[:, told] - goals)[rows].square().mean(0).sqrt()
+    return told, False, _fitted(goals, by, False)[0], off.clamp(min=max(LEAST, NARROWEST * float(off.max())))
 
 
 def _fitted(moving: Tensor, by: Tensor, products: bool) -> tuple[Tensor, Tensor]:
