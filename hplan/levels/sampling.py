@@ -6,13 +6,20 @@ the place (its prior, its codes, what can follow), so density reweighting does n
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from hplan.levels.heads.landmarks import farthest_points, nearest_landmark
 
+if TYPE_CHECKING:
+    from hplan.play.play import Play
+
 PLACES = 200  # landmarks, as evenly spread over play as can be
 SEEN = 30_000  # latents that they are chosen from
+MOVING = 0.25  # a window moved if its step is more than this share of a long one (the 95th percentile)
+LOOKED_AT = 20_000  # steps, for how long a long one is
 RAREST = 16.0  # times that a row counts at the most: a few rows that are like no others must not be all there is
 
 
@@ -36,3 +43,16 @@ class EvenDraws:
 def throughout(holds: Tensor, rows: Tensor, steps: int, stride: int) -> Tensor:
     """(N,) bool, (K,) -> (K,) bool: where it holds at the beginning of each of so many steps from a row on."""
     return torch.stack([holds[rows + i * stride] for i in range(steps)]).all(0)
+
+
+def moving(play: Play, stride: int) -> Tensor:
+    """(N,) bool: whether a step of `stride` environment steps from each row goes anywhere, seen from the level below.
+
+    A demonstrator that hovers shows steps that lead nowhere; where it hovered, they would be all that a prior knows.
+    """
+    rows, seen = play.starts(stride), play.below.flatten(1).float()
+    size = (seen[rows + stride] - seen[rows]).square().sum(-1).sqrt()
+    longest = size[:: max(len(size) // LOOKED_AT, 1)].quantile(0.95)
+    moved = torch.zeros(len(play), dtype=torch.bool)
+    moved[rows] = size > MOVING * longest
+    return moved

@@ -11,8 +11,8 @@ from scipy.sparse.csgraph import dijkstra
 from hplan.levels.heads.conditioning import level_at
 from hplan.levels.heads.landmarks import farthest_points, nearest_landmark
 from hplan.levels.level import Level
+from hplan.levels.sampling import moving
 from hplan.play.play import Play
-from hplan.training.vectors import moving
 from hplan.types import ARRIVED
 
 FARTHEST = 16  # steps of a level that prediction is checked over

@@ -58,6 +58,7 @@ from hplan.training.depth import reliable_horizon, travel_time, worth_a_level
 from hplan.training.eye import eye_stages, seen
 from hplan.training.history import history_of
 from hplan.training.scenes import OTHER, SHARE, WHITE, Pointer, place_stages, placed, varying
+from hplan.training.told import lost_stages
 from hplan.training.vectors import CHUNK, StrideSettings, base_level, encoded, level_above, level_stages
 from hplan.types import UsageError
 
@@ -154,6 +155,12 @@ class Strides:
         slow = self.settings.slow if level.index else 0.0
         options = {"rollout": rollout, "seed": self.seed, "labels": self.labels}
         yield from level_stages(level, self.play, self.settings, slow=slow, **options)
+        if level.index == 0 and self._may_lose(level):
+            lawful, lost = yield from lost_stages(level, labelled(self.play, self.labels), self.seed)
+            if bool(lost.any()):
+                self.facts["lost"] = torch.nonzero(lost)[:, 0].tolist()
+                level.load_state_dict(self._beginning(stack).state_dict())
+                yield from level_stages(level, self.play, self.settings, name="-again", told=lawful, **options)
         health = _health(level, self.play)
         if slow and "deviation" in health.symptoms:
             # Where a step leads nearly anywhere, a level is only slow by making a point of its latents.
@@ -251,6 +258,10 @@ class Strides:
             **sight,
             **sizes,
         )
+
+    def _may_lose(self, level: Level) -> bool:
+        """Whether latents of level 0 are others than the numbers of a vector."""
+        return self.play.observation_spec.kind == "vector" and level.parts["encoder"]["kind"] != "standard"
 
     def _sizes(self) -> dict[str, Any]:
         """Of level 0."""

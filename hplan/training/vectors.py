@@ -13,7 +13,7 @@ from hplan.levels.encoders import standardised
 from hplan.levels.heads.conditioning import level_at, square
 from hplan.levels.heads.landmarks import farthest_points, nearest_landmark
 from hplan.levels.level import Level
-from hplan.levels.sampling import RAREST, EvenDraws, throughout
+from hplan.levels.sampling import MOVING, RAREST, EvenDraws, moving, throughout
 from hplan.levels.spaces import NEAR
 from hplan.levels.stage import Stage, Stages
 from hplan.objectives.criterion import Criterion
@@ -24,6 +24,7 @@ from hplan.objectives.whole_batch import own_rows, whole_batch
 from hplan.parts import find
 from hplan.play.play import Play
 from hplan.training.chance import leaps, ordinary, repeatable
+from hplan.training.told import Reader
 from hplan.training.train import History, Ratio
 from hplan.types import ActionSpec, ObservationSpec
 from hplan.validation import Count, Integer, NonNegative, Number, validated
@@ -35,7 +36,6 @@ SQUARED = 600  # first steps of level 0 in which nothing counts as chance, unles
 RAREST_OBSERVED = 1.5  # times that a row counts at level 0: of many more, leaps of chance would pass for long steps
 RARE = 8  # one in so many of a batch is a rare long step that is no chance, where there are any
 SUPPORT_STEPS, SUPPORT_BATCH = 1000, 1024  # of the classifier of where play has been
-MOVING = 0.25  # a window moved if its step is more than this share of a long one (the 95th percentile)
 SMALLEST_RATE = 1e-3  # of latents that collapse: the unit does not vanish with them
 SMOOTHING = 0.99  # of the running size of a step, in which the dynamics counts while it is trained
 CONTRAST = 0.1  # weight of the compatibility's own loss while the level is trained
@@ -194,10 +194,11 @@ def level_stages(
     slow: float = 0.0,
     name: str = "",
     labels: Tensor | None = None,
+    told: Tensor | None = None,
 ) -> Stages:
     """Train one level on windows of `rollout` of its steps, then measure and freeze it. `slow`: weight of slowness;
     `name`: what is added to that of the stage; `labels` (N,) bool: rows whose actions are known, None for all. Level 0
-    learns from these alone."""
+    learns from these alone; `told` (D,) bool: numbers of observations that its latents have to tell."""
     level.requires_grad_(True)
     stride, conditioning, layouts = round(level.stride), level.conditioning, play.layouts
     rows = play.starts(rollout * stride)
@@ -216,6 +217,7 @@ def level_stages(
     if conditioning is not None and layouts is not None:
         conditioning.measure(layouts.places)
     criterion = Criterion(settings.objective, level.space.size, level.encoder)
+    reader = None if told is None else Reader(level.space.size, told)
     certain, rare = torch.zeros(len(play), dtype=torch.bool), rows[:0]
     close = ordinary(play) if images else None
     if level.index == 0 and play.observation_spec.kind == "vector":
@@ -239,12 +241,16 @@ def level_stages(
         here, near = level_at(level, play, drawn), None if close is None else close[at + within]
         options = {"inverse": settings.inverse, "robust": robust, "near": near, "slow": slow}
         value, figures = joint_loss(here, below, actions, generator, criterion, **options)
+        if reader is not None:
+            off = reader.loss(level.encode(below[:, 0]), seen[drawn])
+            value, figures["told"] = value + off, off.detach()
         if conditioning is not None and layouts is not None:
             places = conditioning.place_loss(level.encode(below).detach(), layouts.places[at + joints])
             value, figures["place"] = value + places, places.detach()
         return value, figures
 
-    yield Stage(f"level{level.index}{name}", nn.ModuleList([level, criterion]), loss, settings.steps(level.index))
+    learners = nn.ModuleList([each for each in (level, criterion, reader) if each is not None])
+    yield Stage(f"level{level.index}{name}", learners, loss, settings.steps(level.index))
     if level.index == 0:
         yield from _support_stages(level, play, settings.base_steps)
     measure(level, play, seed=seed)
@@ -383,16 +389,3 @@ def measure(level: Level, play: Play, *, seed: int) -> None:
 def encoded(level: Level, play: Play) -> Play:
     """The same play as the level above sees it."""
     return play.with_latents(torch.cat([level.encode(part) for part in play.below.split(CHUNK)]))
-
-
-def moving(play: Play, stride: int) -> Tensor:
-    """(N,) bool: whether a step of `stride` environment steps from each row goes anywhere, seen from the level below.
-
-    A demonstrator that hovers shows steps that lead nowhere; where it hovered, they would be all that a prior knows.
-    """
-    rows, seen = play.starts(stride), play.below.flatten(1).float()
-    size = (seen[rows + stride] - seen[rows]).square().sum(-1).sqrt()
-    longest = size[:: max(len(size) // SAMPLE, 1)].quantile(0.95)
-    moved = torch.zeros(len(play), dtype=torch.bool)
-    moved[rows] = size > MOVING * longest
-    return moved
