@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from hplan.play.play import Play
 
 FEWEST, EACH = 6, 2  # successes, at the fewest, and for each independent number that they are told by
+REACHED = 3  # the same in a GoalEnv, where nothing has to be fitted
 TOLD = 0.9  # share of its variance among successes, from which a number is told
 INSIDE = 0.95  # of the successes of play that are as near as `farthest`
 HELD, OUTSIDE = 0.85, 0.95  # shares of successes and of other moments of other episodes that have to be told,
 MISSED = 1  # of few successes, one may always be told wrong
 BEYOND = 1.5  # by so many times as far: few successes are told better than others
-SLACK = 1.1  # the same where nothing was fitted
+SLACK, MANY = 1.1, 20  # the same where nothing was fitted, and of so many successes
 NARROWEST = 0.1  # of the widest number: what is ever the same in moments of success says nothing of how near is near
 STEPS, BATCH = 1500, 256
 LEAST = 1e-4  # deviation of what is left, where nothing is
@@ -137,7 +138,7 @@ def target_stages(
         some = looked_at(torch.nonzero(where & judged)[:, 0])
         return head.away(head.read(latents(some)), mission[some])
 
-    farthest = (SLACK if play.goals else BEYOND) * away(success & even).quantile(INSIDE)
+    farthest = (SLACK if play.goals and len(rows) >= MANY else BEYOND) * away(success & even).quantile(INSIDE)
     inside, outside = (away(each & ~even) <= farthest for each in (success, ~success))
     missed = int((~inside).sum())
     near = missed <= max((1 - HELD) * len(inside), MISSED) and missed < len(inside)
@@ -170,7 +171,7 @@ def _told(moving: Tensor, by: Tensor, rows: Tensor) -> tuple[Tensor, bool, Tenso
 def _achieved(play: Play, seen: Tensor, by: Tensor, rows: Tensor) -> tuple[Tensor, bool, Tensor, Tensor] | None:
     """The same of a GoalEnv, whose first numbers are to be those of the mission. seen (N, D): its observations,
     standardised; rows (K,): of success."""
-    if len(rows) < FEWEST or any(len(mission) != play.goals for mission in play.missions):
+    if len(rows) < REACHED or any(len(mission) != play.goals for mission in play.missions):
         return None
     asked = torch.tensor(play.missions, dtype=torch.float32)[play.episode]
     goals = standardised(asked, play.observations[:, : play.goals].float())
