@@ -6,8 +6,8 @@ many moments of the environment: numbers which merely equal it now and then stay
 `info["mission"]`, too, where it is numbers: play that reaches some tells what else does not count.
 
 Other environments may ask for something in `info["mission"]`, or in a part of a Dict of that name, or `desired_goal` or
-`goal`. Such a part is looked up, too: it stays the same in an episode and differs between episodes, or it is a part of
-what is seen as any other.
+`goal`; in words; or beside an image in any part. Such a part is looked up, too: it stays the same in an episode and
+differs between episodes, or it is a part of what is seen as any other.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from gymnasium.utils import EzPickle
 
 from hplan.codec import Codec
 from hplan.config import PlayConfig, SuccessRule, TaskConfig
+from hplan.encodings import observations
 from hplan.gym_spaces import MISSION_KEYS, is_goal_space, line
 from hplan.types import UsageError
 from hplan.worlds.half_blocks import half_blocks
@@ -180,18 +181,35 @@ class _Copier(pickle.Pickler):
 
 
 def _mission(env: gymnasium.Env) -> str:
-    """Which part of a Dict is what an episode asks for: the first of `MISSION_KEYS` that stays the same in each of some
-    episodes, and differs between them; "" where none does."""
+    """Which part of a Dict is what an episode asks for: the first that stays the same in each of some episodes, and
+    differs between them; "" where none does. Of vectors, play tells more of their numbers (`hplan.training.asking`)."""
     space = env.observation_space
     if not isinstance(space, spaces.Dict) or is_goal_space(space) or len(space) == 1:
         return ""
-    keys = [key for key in MISSION_KEYS if key in set(space)]
+    keys = _candidates(space)
     moments = _moments(env) if keys else []
     for key in keys:
         episodes = [{np.asarray(raw[key]).tobytes() for raw in seen} for seen in moments]
         if all(len(said) == 1 for said in episodes) and len(set.union(*episodes, set())) > 1:
             return key
     return ""
+
+
+def _candidates(space: spaces.Dict) -> list[str]:
+    """Parts that may be it: those of such a name, words of any name, and beside an image any; a single image is not,
+    but what one looks at."""
+    named = [key for key in MISSION_KEYS if key in set(space)]
+    words = [key for key, part in space.items() if isinstance(part, spaces.Text)]
+    plain = [key for key, part in space.items() if not isinstance(part, spaces.Dict | spaces.Tuple)]
+    images = [key for key in plain if isinstance(space[key], spaces.Box) and _is_image(space[key])]
+    beside = [key for key in plain if images and (len(images) > 1 or key not in images)]
+    return list(dict.fromkeys([*named, *words, *beside]))
+
+
+def _is_image(space: spaces.Space) -> bool:
+    with suppress(UsageError):
+        return observations(space, "")[0].kind == "image"
+    return False
 
 
 def _moments(env: gymnasium.Env) -> list[list[Any]]:

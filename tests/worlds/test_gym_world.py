@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -192,3 +193,52 @@ def test_environments_that_would_come_back_as_new_do_not_offer_it():
 
     assert not hasattr(GymView(Fresh(), "fresh"), "snapshot")
     assert hasattr(GymView(Corridor(), "corridor"), "snapshot")
+
+
+IMAGE, NUMBERS = spaces.Box(0, 255, (32, 32, 3), np.uint8), spaces.Box(-1.0, 1.0, (3,))
+WORDS = spaces.Text(20)
+
+
+class Asking(gymnasium.Env):
+    """A part stays the same in an episode; what is seen does not."""
+
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, part: str, asks: spaces.Space, seen: spaces.Space) -> None:
+        self.part, self.seen = part, seen
+        self.observation_space = spaces.Dict({part: asks, "seen": seen})
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        space = self.observation_space[self.part]
+        space.seed(int(self.np_random.integers(1000)))
+        self.asked = ("left", "right")[int(self.np_random.integers(2))] if space == WORDS else space.sample()
+        return {self.part: self.asked, "seen": self.seen.sample()}, {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return {self.part: self.asked, "seen": self.seen.sample()}, 0.0, False, False, {}
+
+
+@pytest.mark.parametrize(
+    ("part", "asks", "seen", "shape"),
+    [
+        ("instruction", WORDS, IMAGE, (32, 32, 3)),
+        ("instruction", WORDS, NUMBERS, (3,)),
+        ("target", NUMBERS, IMAGE, (32, 32, 3)),
+        ("task", spaces.Discrete(50), IMAGE, (32, 32, 3)),
+        ("wanted", IMAGE, IMAGE, (32, 32, 3)),
+    ],
+)
+def test_what_an_episode_asks_for_may_have_any_name(
+    part: str, asks: spaces.Space, seen: spaces.Space, shape: tuple[int, ...]
+) -> None:
+    view = GymView(Asking(part, asks, seen), "asking")
+    assert view.codec.mission == part and view.codec.observation_spec.shape == shape
+    assert np.array_equal(view.reset(seed=1)[1]["mission"], view.env.asked)
+
+
+@pytest.mark.parametrize(("part", "asks", "seen"), [("map", IMAGE, NUMBERS), ("target", NUMBERS, NUMBERS)])
+def test_a_picture_of_the_layout_is_none_and_of_vectors_play_tells(
+    part: str, asks: spaces.Space, seen: spaces.Space
+) -> None:
+    assert not GymView(Asking(part, asks, seen), "asking").codec.mission
