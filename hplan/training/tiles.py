@@ -26,13 +26,15 @@ from hplan.types import ObservationSpec, UsageError
 SIZES = (32, 16, 8, 4)  # pixels along a side of a tile
 FEWEST, MOST = 3, 512  # tiles along a side of an image, and different ones in play
 RESETS, STEPS = 40, 10  # of a world that is looked at for tiles, and steps of each
+ALIGNED = 0.75  # of the tiles that frames hold half a tile off: 0.1 to 0.4 where they are made of them, else 1
 KNOWN = 0.9  # share of later frames, all tiles of which earlier ones showed
 
 
 def tile_size(frames: Tensor) -> int:
     """Pixels along a side of the tiles that frames (N, H, W, C) uint8 are made of; 0 where they are of none: tiles
-    that the first half of them shows are all that there is in nearly every later one. Of several sizes, the one by
-    which the frames are told in fewest bits, the tiles themselves and which of them is where (Rissanen, 1978)."""
+    that the first half of them shows are all that there is in nearly every later one, and half a tile off there are
+    more. What moves by single pixels is cut anywhere, and looks alike in both. Of several sizes, the one by which the
+    frames are told in fewest bits, the tiles themselves and which of them is where (Rissanen, 1978)."""
     height, width, channels = frames.shape[1:]
     half, found = len(frames) // 2, {}
     for size in SIZES:
@@ -41,9 +43,16 @@ def tile_size(frames: Tensor) -> int:
         keys = tile_keys(tiles_of(frames, size)).flatten(1)
         seen = keys[:half].unique()
         known = torch.isin(keys[half:], seen).all(1).float().mean()
-        if 1 < len(seen) <= MOST and float(known) >= KNOWN:
+        if 1 < len(seen) <= MOST and float(known) >= KNOWN and _is_aligned(frames, size, len(keys.unique())):
             found[size] = 8 * len(seen) * size * size * channels + keys.numel() * math.log2(len(seen))
     return min(found, key=found.__getitem__, default=0)
+
+
+def _is_aligned(frames: Tensor, size: int, kinds: int) -> bool:
+    """Whether frames hold fewer kinds of tiles of that size than half a tile off."""
+    half = size // 2
+    inner = frames[:, half : half - size, half : half - size].contiguous()
+    return kinds <= ALIGNED * len(tile_keys(tiles_of(inner, size)).unique())
 
 
 def shows_tiles(world: Any) -> bool:

@@ -61,6 +61,16 @@ def test_the_size_of_tiles_is_found() -> None:
     assert tile_size(PLAY.observations[torch.randperm(len(PLAY))[:400]]) == SIZE
 
 
+@pytest.mark.parametrize(("grid", "size"), [(1, 0), (4, 4), (8, 8)])
+def test_what_moves_by_single_pixels_is_made_of_no_tiles(grid: int, size: int) -> None:
+    """Though a dot on black shows but a few kinds of them, whatever it moves by."""
+    at = np.random.default_rng(0).integers(0, 28 // grid + 1, (400, 2)) * grid
+    frames = np.zeros((400, 32, 32, 3), np.uint8)
+    for frame, (row, column) in zip(frames, np.minimum(at, 32 - max(grid, 4)), strict=True):
+        frame[row : row + max(grid, 4), column : column + max(grid, 4)] = (255, 80, 0)
+    assert tile_size(torch.from_numpy(frames)) == size
+
+
 def test_what_is_not_made_of_tiles_has_none() -> None:
     rng = np.random.default_rng(0)
     assert tile_size(torch.from_numpy(rng.integers(0, 256, (40, 32, 32, 3)).astype(np.uint8))) == 0
