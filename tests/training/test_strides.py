@@ -22,7 +22,7 @@ from hplan.levels.heads import policy, uncertainty
 from hplan.levels.level import Level
 from hplan.levels.stage import Stages
 from hplan.play.play import Play
-from hplan.training import strides, vectors
+from hplan.training import strides, told, vectors
 from hplan.training.depth import reliable_horizon, travel_time, worth_a_level
 from hplan.training.fit import Run
 from hplan.training.learn import learn, train
@@ -179,6 +179,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little is trained, and what is trained on frozen latents plays no part here."""
     monkeypatch.setattr(vectors, "SUPPORT_STEPS", 5)
     monkeypatch.setattr(vectors, "SQUARED", 100)
+    monkeypatch.setattr(told, "LOST", float("inf"))  # latents tell nothing yet
     monkeypatch.setattr(uncertainty, "STEPS", 5)
     monkeypatch.setattr(policy, "STEPS", 5)
 

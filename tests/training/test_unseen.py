@@ -19,7 +19,7 @@ from hplan.levels.heads import conditioning, policy, uncertainty
 from hplan.play.play import load_play
 from hplan.registry import load_task, make_world
 from hplan.testing import check_agent
-from hplan.training import vectors
+from hplan.training import told, vectors
 from hplan.training.fit import Run
 from hplan.training.learn import learn, train
 from hplan.training.strides import Strides
@@ -38,6 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("unseen") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vectors, "SUPPORT_STEPS", 10)
+        patch.setattr(told, "LOST", float("inf"))  # latents tell nothing yet
         patch.setattr(uncertainty, "STEPS", 10)
         patch.setattr(conditioning, "STEPS", 10)
         patch.setattr(policy, "STEPS", 10)
