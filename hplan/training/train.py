@@ -127,4 +127,6 @@ def run_stages(stages: Stages, run: Run) -> dict[str, Curve]:
             stage = stages.send(curve)  # type: ignore[arg-type]  # a generator begins with None
         except StopIteration:
             return curves
+        if stage.name in curves:
+            raise ValueError(f"two stages are called {stage.name}: the second would go on with the first one's weights")
         curve = curves[stage.name] = fit(stage, run)

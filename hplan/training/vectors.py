@@ -252,7 +252,7 @@ def level_stages(
     learners = nn.ModuleList([each for each in (level, criterion, reader) if each is not None])
     yield Stage(f"level{level.index}{name}", learners, loss, settings.steps(level.index))
     if level.index == 0:
-        yield from _support_stages(level, play, settings.base_steps)
+        yield from _support_stages(level, play, settings.base_steps, name)
     measure(level, play, seed=seed)
     level.requires_grad_(False)
 
@@ -343,7 +343,7 @@ def _macro_loss(
     return loss, macro, vectors
 
 
-def _support_stages(level: Level, play: Play, steps: int) -> Stages:
+def _support_stages(level: Level, play: Play, steps: int, name: str) -> Stages:
     """Finish what level 0 knows of where play has been, on its frozen latents: walls are thin, and a few thousand
     observations in a batch tell where they are."""
     z, head = encoded(level, play).below, level.compatibility_head
@@ -354,7 +354,7 @@ def _support_stages(level: Level, play: Play, steps: int) -> Stages:
         value = head.loss(level_at(level, play, rows), z[rows], play.below[rows], generator)
         return value, {"support": value.detach()}
 
-    yield Stage("level0-support", head, loss, min(steps, SUPPORT_STEPS), lr=3e-3)
+    yield Stage(f"level0{name}-support", head, loss, min(steps, SUPPORT_STEPS), lr=3e-3)
 
 
 @torch.no_grad()

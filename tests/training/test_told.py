@@ -86,6 +86,7 @@ def test_a_level_that_lost_something_is_trained_again_to_tell_it(
     monkeypatch.setattr(told, "LOST", 0.0)
     agent = hplan.learn(Point, tmp_path / "again", steps=3000, seed=50, settings=settings, levels=1)
     assert agent.train_info["lost"] == [0, 1, 2, 3], "all that is lawful: the last number is always the same"
+    assert (tmp_path / "again/stages/level0-again-support.safetensors").exists(), "what lies on new latents is new"
     assert hplan.evaluate(agent, Point, episodes=5, seed=50).success_rate == 1
     monkeypatch.undo()
     agent = hplan.learn(Point, tmp_path / "once", steps=3000, seed=50, settings=settings, levels=1)
