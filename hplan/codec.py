@@ -120,7 +120,7 @@ class Codec:
         return self._encode(self._shown(observation))  # type: ignore[attr-defined]
 
     @property
-    def asking(self) -> str:
+    def asking_part(self) -> str:
         """The part of an observation that says what its episode asks for: `mission`, or the goal of a GoalEnv that is
         told in numbers; "" where there is none."""
         space = self.observation_space
@@ -131,15 +131,16 @@ class Codec:
     @property
     def goals(self) -> int:
         """Numbers of such a goal; as many of a canonical vector, the first, are what is achieved of it. 0 elsewhere."""
-        return 0 if self.asking == self.mission else math.prod(self.observation_space["desired_goal"].shape)  # type: ignore[index]
+        space = self.observation_space
+        return math.prod(space["desired_goal"].shape or ()) if self.asking_part and is_goal_space(space) else 0
 
     def asked(self, observation: Any, part: str | None = None) -> Any:
         """What an observation says that its episode asks for, for `hplan.reading.mission_of`; None for others. part: of
-        the observation, that says so instead of `asking`."""
-        if not self.asking:
+        the observation, that says so instead of `asking_part`."""
+        if not self.asking_part:
             return None
         self.encode(observation)
-        part = part or self.asking
+        part = part or self.asking_part
         space, value = self.observation_space[part], observation[part]  # type: ignore[index]
         if isinstance(space, spaces.Text):
             return str(value)

@@ -50,7 +50,8 @@ def hands_out(stack: Stack) -> bool:
 
 def _is_to_come(stack: Stack) -> bool:
     """Whether nobody has said yet what the episode asks for, and levels cannot do without."""
-    return not stack.mission and (stack.counts_missions or bool(stack.reading and (stack.codec.asking or stack.asking)))
+    asks = stack.codec.asking_part or stack.asking
+    return not stack.mission and (stack.counts_missions or bool(stack.reading and asks))
 
 
 def _task_s_own(stack: Stack) -> Goal:

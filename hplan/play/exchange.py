@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -150,15 +150,25 @@ def _observations(codec: Codec, raw: Any, steps: int, where: str) -> tuple[np.nd
         raise HplanError(
             f"{where} has {len(rows)} observations for {steps} steps; expected {steps + 1}, one after each"
         )
-    asked: set[Mission] = set()
+    mission = _mission(codec, raw, rows)
     for step, row in enumerate(rows):
         try:
             with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is told as such
                 rows[step] = codec.encode(row)
-                asked.add(mission_of(codec.asked(row)))
         except UsageError as error:
             raise HplanError(f"{where}, step {step}: {str(error).removeprefix(f'{codec.where}: ')}") from error
-    return np.stack(rows), asked.pop() if len(asked) == 1 else ""
+    return np.stack(rows), mission
+
+
+def _mission(codec: Codec, raw: Any, rows: Sequence[Any]) -> Mission:
+    """What an episode asks for, where that is the same in all of its observations."""
+    if not codec.asking_part:
+        return ""
+    said = np.asarray(raw[codec.asking_part])
+    try:
+        return mission_of(codec.asked(rows[0])) if (said == said[:1]).all() else ""
+    except UsageError:  # told with its step where it is read
+        return ""
 
 
 def canonical_actions(space: spaces.Space, raw: Any, where: str) -> np.ndarray:

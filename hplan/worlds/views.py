@@ -161,7 +161,7 @@ def with_goal_kind(task: TaskConfig) -> TaskConfig:
         _refuse_the_same_again(env, task)
     asks = _auto_view(env) in ("position", "powder")
     if is_goal_space(env.observation_space):  # where play may tell what a goal counts as reached by
-        asks = not Codec.of(env.observation_space, env.action_space, task.name).asking
+        asks = not Codec.of(env.observation_space, env.action_space, task.name).asking_part
     env.close()
     return replace(task, goal="observation") if asks else task
 

@@ -226,6 +226,10 @@ def test_goals_are_left_out_of_what_is_observed(tmp_path: Path) -> None:
     seen = [{"observation": np.full(3, i / 9), "achieved_goal": [-i / 9, 0], "desired_goal": [1, 1]} for i in range(6)]
     store = import_minari(data_set(space, observations=seen), tmp_path / "a")
     assert np.allclose(next(iter(store)).observations[3], [-3 / 9, 0, 3 / 9, 3 / 9, 3 / 9])
+    assert next(iter(store)).mission == (1, 1), "what it asks for"
+    moved = [{**one, "desired_goal": [1, i / 9]} for i, one in enumerate(seen)]
+    store = import_minari(data_set(space, observations=moved), tmp_path / "c")
+    assert next(iter(store)).mission == "", "one thing and then another"
     same = spaces.Dict(observation=place, achieved_goal=place, desired_goal=place)
     store = import_minari(data_set(same), tmp_path / "b")
     assert store.manifest.observation_spec == ObservationSpec("vector", (2,))

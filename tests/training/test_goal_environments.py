@@ -102,3 +102,16 @@ def test_else_goals_are_observations(world: type[Point], goal: str, tmp_path: Pa
         observation, _ = env.reset(seed=seed)
         agent.reset(seed=seed)
         assert arrives(agent, env, observation, env.goal)
+
+
+@pytest.mark.training
+def test_reward_may_be_aimed_for_and_is_a_matter_of_the_goal(tmp_path: Path) -> None:
+    settings = {"base_steps": 1000, "critic_steps": 1000}
+    agent = hplan.learn(Point, tmp_path / "run", steps=4000, seed=SEED, settings=settings, levels=1, goal="reward")
+    assert agent.stack.paid and agent.stack.reading is not None
+    env, found = Point(), 0
+    for seed in range(5):
+        observation, _ = env.reset(seed=seed)
+        agent.reset(seed=seed)
+        found += arrives(agent, env, observation, env.goal)
+    assert found >= 4

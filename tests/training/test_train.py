@@ -157,6 +157,18 @@ def test_stages_are_not_asked_for_before_the_one_before_is_trained(tmp_path: Pat
     assert told == ["level0-first 1", "level0-second 2"]
 
 
+def test_a_second_stage_of_one_name_is_refused(tmp_path: Path) -> None:
+    """It would find itself trained, by what was kept of the first."""
+    recipe = Lines(Lengths(), walks(), walks(), count=1, seed=0)
+
+    def stages() -> Stages:
+        yield from recipe.stages(line_level(0), ())
+        yield recipe._stage("level0-first")
+
+    with pytest.raises(ValueError, match="two stages are called level0-first"):
+        run_stages(stages(), Run(0, tmp_path))
+
+
 # ------------------------------------------------------------------------------------------------- what is held out
 
 
