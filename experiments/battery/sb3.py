@@ -3,8 +3,9 @@ that stand in `ZOO` below, else by PPO, of continuous actions SAC, with its defa
 
     python experiments/battery/sb3.py gym:CartPole-v1 --marks 1000,100000 --seed 0 --episodes 100 --json OUT
 
-It sees vectors as they are and symbols one-hot. After as many steps as a mark says, it is measured on the episodes that
-hplan is measured on. Schedules end at the last mark.
+It sees vectors as they are and symbols one-hot, the letters of a mission behind them; goals of a GoalEnv it learns by
+hindsight, where that tells what another goal would have paid. After as many steps as a mark says, it is measured on
+the episodes that hplan is measured on. Schedules end at the last mark.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ import torch
 from stable_baselines3 import DQN, PPO, SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.her import HerReplayBuffer
 
 from hplan.evaluation.episode import run_episode
 from hplan.evaluation.result import summarise
 from hplan.evaluation.run import SEEDS
 from hplan.files import write_atomically
+from hplan.gym_spaces import is_goal_space
 from hplan.registry import make_world, task_of
 
 
@@ -64,50 +67,73 @@ ZOO: dict[str, tuple[Any, int, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-class Flat(gymnasium.Wrapper):
-    """Observations as one vector, symbols one-hot; actions as they are in canonical form."""
+LETTERS = 96  # of a mission, one-hot, as MiniGrid's FlatObsWrapper has them
+
+
+class Seen(gymnasium.Wrapper):
+    """Observations as one vector, symbols one-hot, a mission's letters behind them; those of GoalEnvs as they are.
+    Actions are in canonical form."""
 
     def __init__(self, env: Any) -> None:
         super().__init__(env)
-        self.codec = env.codec
+        self.codec, self.mission = env.codec, ""
         spec, actions = env.codec.observation_spec, env.codec.action_spec
         self.values = np.tile(spec.cardinalities, int(np.prod(spec.shape[:-1]))) if spec.cardinalities else None
         self.size = int(np.prod(spec.shape)) if self.values is None else int(self.values.sum())
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (self.size,), np.float32)
+        self.asks = isinstance(env.reset(seed=0)[1].get("mission"), str)
+        self.has_goals = is_goal_space(env.codec.observation_space)
+        if self.has_goals:
+            self.observation_space = env.codec.observation_space
+        else:
+            whole = self.size + LETTERS * 26 * self.asks
+            self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (whole,), np.float32)
         if actions.kind == "discrete":
             self.action_space = gymnasium.spaces.Discrete(actions.size)
         else:
             self.action_space = gymnasium.spaces.Box(np.float32(actions.low), np.float32(actions.high))
 
-    def seen(self, observation: Any) -> np.ndarray:
+    def seen(self, observation: Any) -> Any:
+        if self.has_goals:
+            return dict(observation)
         flat = self.codec.encode(observation).ravel()
-        if self.values is None:
-            return flat.astype(np.float32)
-        shown = np.zeros(self.size, np.float32)
-        shown[np.cumsum(self.values) - self.values + flat] = 1.0
-        return shown
+        if self.values is not None:
+            shown = np.zeros(self.size, np.float32)
+            shown[np.cumsum(self.values) - self.values + flat] = 1.0
+            flat = shown
+        if self.asks:
+            letters = np.zeros((LETTERS, 26), np.float32)
+            for place, letter in enumerate(self.mission[:LETTERS].lower()):
+                if "a" <= letter <= "z":
+                    letters[place, ord(letter) - ord("a")] = 1.0
+            flat = np.concatenate([flat, letters.ravel()])
+        return flat.astype(np.float32)
 
-    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         observation, info = self.env.reset(seed=seed)
+        self.mission = info.get("mission", "")
         return self.seen(observation), info
 
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         observation, reward, terminated, truncated, info = self.env.step(self.codec.decode(action))
         return self.seen(observation), float(reward), terminated, truncated, info
+
+    def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
+        world: Any = self.env.unwrapped
+        return world.compute_reward(achieved, desired, info)
 
 
 class Policy:
     """Plays a trained policy; an Actor of `hplan.evaluation`."""
 
-    def __init__(self, model: Any, seen: Flat) -> None:
+    def __init__(self, model: Any, seen: Seen) -> None:
         self.model, self.seen = model, seen
         self.evaluations = 0
         self.planner_calls: dict[int, int] = {}
         self.repairs: dict[int, int] = {}
         self.last_repair = None
 
-    def reset(self, goal: Any = None, seed: int = 0, context: np.ndarray | None = None) -> None:
-        """It remembers nothing."""
+    def reset(self, goal: Any = None, seed: int = 0, context: np.ndarray | None = None, *, mission: Any = "") -> None:
+        self.seen.mission = mission
 
     def act(self, observation: Any) -> Any:
         action, _ = self.model.predict(self.seen.seen(observation), deterministic=True)
@@ -148,13 +174,18 @@ def main(arguments: list[str]) -> None:
     torch.set_num_threads(1)
     task = task_of(given.task, "auto")
     env = make_world(task, split="eval")
-    discrete = isinstance(Flat(env).action_space, gymnasium.spaces.Discrete)
+    shown = Seen(env)
+    discrete = isinstance(shown.action_space, gymnasium.spaces.Discrete)
     algorithm, count, settings = ZOO.get(given.task.partition(":")[2], (PPO if discrete else SAC, 1, {}))
-    worlds = DummyVecEnv([lambda: Flat(make_world(task, split="train"))] * count)
-    model = algorithm("MlpPolicy", worlds, seed=given.seed, device="cpu", **settings)
+    if shown.has_goals and hasattr(env.unwrapped, "compute_reward"):
+        # an episode has to be over before any of it is replayed
+        settings = settings | {"replay_buffer_class": HerReplayBuffer, "learning_starts": 2 * env.max_steps}
+    worlds = DummyVecEnv([lambda: Seen(make_world(task, split="train"))] * count)
+    policy = "MultiInputPolicy" if shown.has_goals else "MlpPolicy"
+    model = algorithm(policy, worlds, seed=given.seed, device="cpu", **settings)
 
     def measure(model: Any) -> dict[str, Any]:
-        actor = Policy(model, Flat(env))
+        actor = Policy(model, shown)
         records = [run_episode(actor, env, given.seed * SEEDS + i) for i in range(given.episodes)]
         found = summarise(records, task=given.task, agent="", method="sb3", replan="never", seed=given.seed)
         return {"success_rate": found.success_rate, "return_mean": found.return_mean}
