@@ -17,7 +17,7 @@ from hplan.control.controller import Controller, Replan
 from hplan.control.experience import Experience
 from hplan.control.plan_tree import PlanTree
 from hplan.control.plans import ControlConfig
-from hplan.goals import aim, first_goal, goal_of
+from hplan.goals import aim, asks, first_goal, follows, goal_of, said
 from hplan.levels.stack import Stack
 from hplan.parts import found
 from hplan.planning.choice import PlannerFor, Planning, check_planner_settings, chosen_planner, planner_settings
@@ -127,6 +127,7 @@ class Agent:
         self._episode: Session | None = None
         self._here, self._seed = stack, 0  # in the layout of the episode, and asked for what it asks for
         self._asked: GoalLike = energy
+        self._said: Any = None  # a mission, by `reset`
         self._goal = goal_of(stack, energy)
         self._constraints: tuple[Any, ...] = self.forbid
         self._rules: Guard | None = None  # of `breaks`, made when it is asked
@@ -143,9 +144,10 @@ class Agent:
         mission: Any = None,
     ) -> None:
         """Begin an episode. goal: an observation, an energy over level-0 latents, a mission in words (`info["goal"]` of
-        MiniGrid; the agent's own `energy` takes its place), or None: what the first observation of a GoalEnv asks for,
-        else the task's own success. mission: what success is in this episode, in words, symbols, numbers or an image
-        (`info["mission"]`); None: what the first observation says, where it is a part of that. context: the image of
+        MiniGrid; the agent's own `energy` takes its place), or None: what observations of a GoalEnv ask for, else the
+        task's own success. mission: what success is in this episode, in words, symbols, numbers or an image
+        (`info["mission"]`); None: what observations say, where it is a part of them. Where they come to ask for
+        something else, the agent aims for that, unless another goal or mission is said here. context: the image of
         where it is, for agents that see one (`info["context"]`). constraints: what no step of any plan may do, beside
         the agent's own `forbid`: functions of observations in canonical form, (B, ...) tensors -> (B,), above 0 (or
         True) where it is forbidden; or energies over level-0 latents, kept where they are at most their `threshold`
@@ -161,7 +163,7 @@ class Agent:
         own = self.energy is not None and goal is None
         here = self.stack.conditioned(context)
         self._here, self._seed = here if own else here.asked(mission_of(mission)), seed
-        self._asked = self.energy if own else goal
+        self._asked, self._said = (self.energy if own else goal), mission
         self._goal, self._episode = goal_of(self._here, self._asked), None
         if self._goal is not None:
             begun = Session(self._here, self._controller(self._here, self._goal, seed))
@@ -177,6 +179,7 @@ class Agent:
         the goal where neither `reset` nor the task says one."""
         if self._episode is None:
             self._episode = self._begin(observation, self._seed, shown=shown)
+        self._episode = self._followed(self._episode, observation, self._seed, shown)
         started = time.perf_counter()
         latents, macro = self._episode.act(observation)
         if self.remembers:
@@ -221,7 +224,8 @@ class Agent:
         for i, row in enumerate(rows):
             episode, seen = states[i], self.stack.codec.encode(row)
             if episode is None or starts[i]:
-                episode = states[i] = self._begin(seen, self._seed + i, shown=row)
+                episode = self._begin(seen, self._seed + i, shown=row)
+            episode = states[i] = self._followed(episode, seen, self._seed + i, row)
             actions.append(self._to_action(episode.act(seen)[1]))
         if batch is None:
             return actions[0], tuple(states)
@@ -327,13 +331,26 @@ class Agent:
             here, asked = here.asked(mission_of(mission)), None
         else:
             asked = self._asked if goal is None else goal
-            if not self._here.mission and shown is not None:
-                here = here.asked(mission_of(here.codec.asked(shown)))
-            if not here.mission and here.asking:
-                here = here.asked(tuple(first[list(here.asking)].tolist()))
+            if not self._here.mission:
+                here = here.asked(said(here, first, shown))
         known = self._goal if goal is None and here is self._here else goal_of(here, asked)
         known = known or first_goal(here, shown)
         return Session(here, self._controller(here, known, seed), like.seen[1:] if like else ())
+
+    def _followed(self, episode: Session, seen: np.ndarray, seed: int, shown: Any) -> Session:
+        """An episode that goes on; as another one, for something else, where observations ask for that from now on."""
+        if not episode.seen and follows(self._here, self._asked, self._said, seen, shown):
+            episode.asks = asks(self._here, seen, shown)
+        before = episode.asks
+        now = None if before is None else asks(episode.here, seen, shown)
+        if before is None or now is None or np.array_equal(now, before):
+            return episode
+        here = episode.here.asked(said(episode.here, seen, shown))
+        goal = goal_of(here, None) or first_goal(here, shown)
+        after = Session(here, self._controller(here, goal, seed), episode.seen)
+        after.asks = now
+        after.controller.goes_on(episode.controller)
+        return after
 
     def _controller(self, here: Stack, goal: Goal, seed: int) -> Controller:
         if all(goal.at(k) is None for k in range(len(self.stack.levels))):

@@ -149,6 +149,15 @@ class Codec:
         measured = isinstance(space, spaces.Box) and space.dtype != np.uint8 and counts_of(space) is None
         return np.asarray(value, np.float32 if measured else space.dtype)
 
+    def asks(self, observation: Any) -> np.ndarray | None:
+        """The same as the environment shows it, to tell whether it becomes another one; None where that is no array and
+        no words."""
+        space = self.observation_space
+        part = self.asking_part or ("desired_goal" if is_goal_space(space) else "")
+        if not part or isinstance(space[part], spaces.Dict | spaces.Tuple):  # type: ignore[index]
+            return None
+        return np.array(observation[part])
+
     def _shown(self, observation: Any) -> Any:
         """An observation without its mission."""
         if not self.mission:

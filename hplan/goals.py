@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+import numpy as np
+
 from hplan.gym_spaces import is_goal_space
 from hplan.levels.stack import Stack
 from hplan.planning.energy import GivenEnergy, Goal, GoalObservation, Return, Success, TaskReturn, TaskSuccess, lifted
-from hplan.reading import text_of
-from hplan.types import Energy, UsageError
+from hplan.reading import mission_of, text_of
+from hplan.types import Energy, Mission, UsageError
 
 
 def goal_of(stack: Stack, goal: Any) -> Goal | None:
@@ -41,6 +43,29 @@ def aim(stack: Stack, goal: Any, mission: Any = None) -> tuple[Any, Any]:
     if isinstance(goal, Mapping) and stack.reading and is_goal_space(stack.codec.observation_space):
         return None, stack.codec.asked(goal, "achieved_goal")
     return goal, mission
+
+
+def said(stack: Stack, seen: np.ndarray, shown: Any = None) -> Mission:
+    """What an observation says that its episode asks for: `seen` in canonical form, `shown` as the environment has
+    it, if that is known."""
+    mission = "" if shown is None else mission_of(stack.codec.asked(shown))
+    return mission or (tuple(seen[list(stack.asking)].tolist()) if stack.asking else "")
+
+
+def asks(stack: Stack, seen: np.ndarray, shown: Any = None) -> np.ndarray | None:
+    """The same without a look at what it means, to tell whether it becomes another one."""
+    if stack.asking:
+        return seen[list(stack.asking)]
+    return None if shown is None else stack.codec.asks(shown)
+
+
+def follows(stack: Stack, goal: Any, mission: Any, seen: np.ndarray, shown: Any = None) -> bool:
+    """Whether an agent goes by what observations ask for, and on where that changes: nobody said a goal, or what was
+    said (as `aim` has it) is what the first one asks for, too."""
+    if goal is None:
+        return mission is None or mission_of(mission) == said(stack, seen, shown)
+    wanted = stack.codec.goal(shown) if isinstance(goal, Mapping) and shown is not None else None
+    return wanted is not None and np.array_equal(stack.codec.encode(goal), stack.codec.encode(wanted))
 
 
 def hands_out(stack: Stack) -> bool:

@@ -15,11 +15,12 @@ from hplan.types import SymbolWarning, UsageError
 
 
 class Session:
-    """`seen`: observations in canonical form, the newest first, as many as level 0 looks at. `told`: what was strange
-    in them, which is warned of once."""
+    """`seen`: observations in canonical form, the newest first, as many as level 0 looks at. `asks`: what they ask for,
+    where the agent goes by it (`hplan.goals.follows`). `told`: what was strange in them, which is warned of once."""
 
     def __init__(self, here: Stack, controller: Controller, seen: tuple[np.ndarray, ...] = ()) -> None:
         self.here, self.controller, self.seen = here, controller, seen
+        self.asks: np.ndarray | None = None
         self.told = set[object]()
 
     def act(self, observation: np.ndarray) -> tuple[tuple[Tensor, ...], Tensor]:

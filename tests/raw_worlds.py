@@ -62,6 +62,19 @@ class Point(gymnasium.Env):
         return self.seen(), float(there), False, self.steps >= self.max_steps, {"is_success": there}
 
 
+class Rounds(Point):
+    """The same, where a goal that is reached is followed by another one, seen at once or one observation later."""
+
+    def __init__(self, *, at_once: bool = True) -> None:
+        self.at_once = at_once
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        seen, reward, ended, cut, info = super().step(action)
+        if info["is_success"]:
+            self.goal = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        return self.seen() if self.at_once else seen, reward, ended, cut, info
+
+
 class Sheet(Point):
     """The same walk to the middle, shown and moved by arrays of shape (2, 3)."""
 

@@ -69,6 +69,12 @@ class Controller:
         if self.exogenous is not None and other.exogenous is not None:
             self.exogenous.take(other.exogenous)
 
+    def goes_on(self, other: Controller) -> None:
+        """The other one's episode is its own from now on, for another goal: what did not work, and what it took."""
+        self.knows_as(other)
+        mine, others = self.execution, other.execution
+        mine.memories, mine.ledger, mine.step = others.memories, others.ledger, others.step
+
     @torch.inference_mode()
     def act(self, latents: tuple[Tensor, ...]) -> Tensor:
         """One (*z) per level, of the observation that is there now -> the level-0 macro-action to take, () or (A,)."""

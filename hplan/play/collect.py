@@ -11,6 +11,7 @@ import numpy as np
 
 from hplan.codec import OutsideSpace
 from hplan.play.explore import Archive, Restorable, Start, SymbolSignature, VectorSignature, begin_anywhere
+from hplan.play.next_goals import Asked
 from hplan.play.store import observation_dtype, pack_contexts, pack_missions
 from hplan.types import ActionSpec, HplanError, Mission, ObservationSpec, UsageError
 
@@ -48,7 +49,8 @@ def collect(
     tick: Callable[[int], None] = lambda done: None,
 ) -> Collected:
     """Play `steps` steps of `env`, as `hplan.registry.make_world` makes them, in episodes of at most
-    `episode_steps`; the last one is cut so that the sum is exact.
+    `episode_steps`; the last one is cut so that the sum is exact. Where something else is asked for after success, one
+    episode ends and the next one begins (`hplan.play.next_goals`).
 
     `tick(n)` tells that n more steps are done, about once in a thousand. Where the environment raises, or returns what
     is outside its space or not finite, the episodes before that are returned with an error that names environment, seed
@@ -66,7 +68,7 @@ def collect(
         seed, step, terminated = -1, 0, False
         try:
             start = driver.start()
-            seed, observation = start.seed, start.observation
+            seed, observation, asked = start.seed, start.observation, Asked(codec, start.mission)
             observations[row] = _of_one_size(observation, observations)
             for step in range(min(episode_steps, steps - done)):
                 action = driver.act(observation, step)
@@ -80,6 +82,7 @@ def collect(
                 success[here] = info["success"]
                 violation[here] = info["violation"]
                 observations[here + 1] = observation
+                asked.see(seen, step + 1)
                 if terminated or truncated:
                     break
         except (Exception, SystemExit) as cause:  # whatever a user's environment may raise
@@ -91,12 +94,19 @@ def collect(
                 error = kind(f"{env.name}, seed {seed}, step {step}: {said}")
             break
         length = step + 1
+        stretches = asked.stretches(success[row : row + length])
+        index = np.concatenate([np.arange(first, end + 1) for first, end, _ in stretches])
+        if len(stretches) > 1:  # where one ends, the next one begins
+            for array in arrays.values():
+                array[row : row + len(index)] = array[row + index]
+        last = row + np.cumsum([end - first + 1 for first, end, _ in stretches]) - 1
         for array in (actions, rewards, success, violation):
-            array[row + length] = 0
-        episodes.append((length, terminated, seed))
-        contexts.append(start.context)
-        missions.append(start.mission)
-        row += length + 1
+            array[last] = 0
+        for first, end, mission in stretches:
+            episodes.append((end - first, terminated and end == length, seed))
+            contexts.append(start.context)
+            missions.append(mission)
+        row += len(index)
         done += length
         if done - told >= _TICK or done >= steps:
             tick(done - told)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -20,10 +20,10 @@ from hplan.action_spaces import actions, canonical
 from hplan.codec import Codec
 from hplan.gym_spaces import line
 from hplan.play.manifest import Manifest
+from hplan.play.next_goals import Asked
 from hplan.play.precision import PROBES, offset_from
 from hplan.play.store import EpisodeStore, versions, write_episodes
-from hplan.reading import mission_of
-from hplan.types import Episode, HplanError, Mission, UsageError
+from hplan.types import Episode, HplanError, UsageError
 from hplan.worlds.outcome import SUCCESS, VIOLATION
 
 _PREFIX, _SUFFIX = "ogbench/", "-v0"
@@ -113,17 +113,21 @@ def _minari_episodes(source: Any, dataset: str, codec: Codec) -> Iterator[Episod
             ordinary = _best_ordinary_reward(source) if ordinary is None else ordinary
             success = (np.arange(steps) == steps - 1) & ended & (one.rewards[-1] > max(ordinary, 0.0))
         violations = [_flag(infos, name, steps, where) for name in VIOLATION if name in infos]
-        seen, mission = _observations(codec, one.observations, steps, where)
-        yield Episode(
-            observations=seen,
-            actions=canonical_actions(codec.action_space, one.actions, where),
-            rewards=_float32(one.rewards),
-            success=success,
-            violation=np.any([np.zeros(steps, bool), *violations], axis=0),
-            terminated=ended,
-            seed=int(seeds[number]) % 2**63 if known else number,
-            mission=mission,
-        )
+        seen, asked = _observations(codec, one.observations, steps, where)
+        acted, paid = canonical_actions(codec.action_space, one.actions, where), _float32(one.rewards)
+        violation = np.any([np.zeros(steps, bool), *violations], axis=0)
+        for first, end, mission in asked.stretches(success):
+            rows = slice(first, end)
+            yield Episode(
+                observations=seen[first : end + 1],
+                actions=acted[rows],
+                rewards=paid[rows],
+                success=success[rows],
+                violation=violation[rows],
+                terminated=ended and end == steps,
+                seed=int(seeds[number]) % 2**63 if known else number,
+                mission=mission,
+            )
 
 
 def _offset(source: Any, codec: Codec) -> tuple[float, ...]:
@@ -142,33 +146,22 @@ def _best_ordinary_reward(source: Any) -> float:
     return max((float(some.max(initial=-np.inf)) for some in rewards), default=-np.inf)
 
 
-def _observations(codec: Codec, raw: Any, steps: int, where: str) -> tuple[np.ndarray, Mission]:
-    """(T + 1, *shape), canonical, of what Minari has for each part of the space; and what they ask for, where that is
-    the same in all of them."""
+def _observations(codec: Codec, raw: Any, steps: int, where: str) -> tuple[np.ndarray, Asked]:
+    """(T + 1, *shape), canonical, of what Minari has for each part of the space; and what they ask for."""
     rows = list(iterate(batch_space(codec.observation_space, steps + 1), raw))
     if len(rows) != steps + 1:
         raise HplanError(
             f"{where} has {len(rows)} observations for {steps} steps; expected {steps + 1}, one after each"
         )
-    mission = _mission(codec, raw, rows)
+    asked = Asked(codec)
     for step, row in enumerate(rows):
         try:
             with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is told as such
                 rows[step] = codec.encode(row)
+                asked.see(row, step)
         except UsageError as error:
             raise HplanError(f"{where}, step {step}: {str(error).removeprefix(f'{codec.where}: ')}") from error
-    return np.stack(rows), mission
-
-
-def _mission(codec: Codec, raw: Any, rows: Sequence[Any]) -> Mission:
-    """What an episode asks for, where that is the same in all of its observations."""
-    if not codec.asking_part:
-        return ""
-    said = np.asarray(raw[codec.asking_part])
-    try:
-        return mission_of(codec.asked(rows[0])) if (said == said[:1]).all() else ""
-    except UsageError:  # told with its step where it is read
-        return ""
+    return np.stack(rows), asked
 
 
 def canonical_actions(space: spaces.Space, raw: Any, where: str) -> np.ndarray:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
-from raw_worlds import Point
+from raw_worlds import Point, Rounds
 from worlds.small_environments import Reach
 
 import hplan
@@ -81,6 +82,42 @@ def arrives(agent: hplan.Agent, env: gymnasium.Env, observation: object, there: 
         if np.linalg.norm(env.unwrapped.place - there) < 0.3:
             return True
     return False
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("goal", ["auto", "observation"])
+def test_an_agent_goes_on_to_the_next_goal(goal: str, tmp_path: Path) -> None:
+    agent = hplan.learn(Rounds, tmp_path / "run", steps=4000, seed=SEED, settings=BRIEF, levels=1, goal=goal)
+    assert (agent.stack.reading is not None) == (goal == "auto")
+
+    def reached(**said: Any) -> int:
+        observation, _ = env.reset(seed=7)
+        asked = {"goal": agent.stack.codec.goal(observation)} if said.get("goal") == "first" else said
+        agent.reset(seed=0, **asked)
+        found, spent = 0, 0
+        for _ in range(Rounds.max_steps):
+            observation, _, _, _, info = env.step(agent.act(observation))
+            found += info["is_success"]
+            assert agent.evaluations >= spent, "one bill for all of them"
+            spent = agent.evaluations
+        return found
+
+    env = Rounds()
+    assert reached() >= 7
+    assert reached(goal="first") >= 7, "said, and what the first observation asks for"
+    there = np.full(2, 0.9, np.float32)
+    corner = {"observation": np.append(there, 1).astype(np.float32), "achieved_goal": there, "desired_goal": there}
+    assert reached(goal=corner) < 5, "what is said stays"
+    assert np.linalg.norm(env.place - there) < 0.3
+    # the same through Stable-Baselines3's protocol
+    observation, _ = env.reset(seed=7)
+    agent.reset(seed=0)
+    state, found = None, 0
+    for _ in range(Rounds.max_steps):
+        action, state = agent.predict(observation, state)
+        observation, _, _, _, info = env.step(action)
+        found += info["is_success"]
+    assert found >= 7
 
 
 class Never(Point):
