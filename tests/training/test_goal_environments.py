@@ -60,6 +60,22 @@ def test_how_near_is_near_is_told_in_each_number(reached: Path) -> None:
     assert _achieved(replace(found, goals=2), seen, found.asked[found.episode], rows[:2]) is None, "too few"
 
 
+def test_a_number_that_is_as_far_off_at_success_as_elsewhere_does_not_count(reached: Path) -> None:
+    """Such as a speed: its width would be the floor of all others."""
+    found: Play = load_play(reached).read()
+    speed = torch.randn(len(found), 1, generator=torch.Generator().manual_seed(0))
+    seen = torch.cat([found.observations[:, :2].float(), 3 * speed, found.observations[:, 2:].float()], 1)
+    missions = tuple((*mission, 0.0) for mission in found.missions)
+    faster = replace(found, observations=seen, goals=3, missions=missions).read()
+    assert faster.asked is not None
+    rows = torch.nonzero(found.success)[:, 0] + 1
+    plain = (seen - seen.mean(0)) / seen.std(0).clamp(min=1e-6)
+    told = _achieved(faster, plain, faster.asked[found.episode], rows)
+    assert told is not None and told[0].tolist() == [True, True, False, False, False, False]
+    away = seen[rows, :2] - torch.tensor(found.missions)[found.episode][rows]
+    assert torch.allclose(told[3] * seen[:, :2].std(0), away.square().mean(0).sqrt(), rtol=0.02)
+
+
 @pytest.mark.training
 def test_what_play_reached_is_a_mission(reached: Path, tmp_path: Path) -> None:
     agent = hplan.learn(Point, tmp_path / "run", play_from=reached, seed=SEED, settings=BRIEF, levels=1)

@@ -35,6 +35,7 @@ HELD, OUTSIDE = 0.85, 0.95  # shares of successes and of other moments of other 
 MISSED = 1  # of few successes, one may always be told wrong
 BEYOND = 1.5  # by so many times as far: few successes are told better than others
 SLACK, MANY = 1.1, 20  # the same where nothing was fitted, and of so many successes
+MATTERS = 0.7  # times as far off as at any moment: a number of a GoalEnv that is not so near at success does not count
 NARROWEST = 0.1  # of the widest number: what is ever the same in moments of success says nothing of how near is near
 STEPS, BATCH = 1500, 256
 LEAST = 1e-4  # deviation of what is left, where nothing is
@@ -176,8 +177,15 @@ def _achieved(play: Play, seen: Tensor, by: Tensor, rows: Tensor) -> tuple[Tenso
     asked = torch.tensor(play.missions, dtype=torch.float32)[play.episode]
     goals = standardised(asked, play.observations[:, : play.goals].float())
     told = torch.arange(seen.shape[1]) < play.goals
-    off = (seen[:, told] - goals)[rows].square().mean(0).sqrt()
-    return told, False, _fitted(goals, by, False)[0], off.clamp(min=max(LEAST, NARROWEST * float(off.max())))
+    away = (seen[:, told] - goals).square()
+    off = away[rows].mean(0).sqrt()
+    counts = off < MATTERS * away.mean(0).sqrt()
+    if not bool(counts.any()):
+        return None
+    off = off[counts]
+    told[: play.goals] = counts
+    width = off.clamp(min=max(LEAST, NARROWEST * float(off.max())))
+    return told, False, _fitted(goals[:, counts], by, False)[0], width
 
 
 def _fitted(moving: Tensor, by: Tensor, products: bool) -> tuple[Tensor, Tensor]:
