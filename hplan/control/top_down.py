@@ -68,7 +68,7 @@ class TopDownPlanner:
         """Whether level k finds no way to its goal only because the guard forbids it. Asked of the highest level, and
         of symbols: a subgoal between latents that change by and by is one of many."""
         told = k == self.execution.plans.highest or self.levels[k].capabilities.discrete
-        if self.guard.at(k) is None or not told or self.execution.ledger.starved:
+        if self.guard.at(k) is None or not self.guard.rules or not told or self.execution.ledger.starved:
             return False
         return self._plan(k, z, goal, parent, self.execution.config.evaluations, guarded=False).reached
 

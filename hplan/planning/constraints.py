@@ -118,11 +118,13 @@ class Every:
 
 @dataclass(frozen=True)
 class Guard:
-    """All constraints of an episode: `costs`, by level, None where nothing is forbidden or nobody can tell."""
+    """All constraints of an episode: `costs`, by level, None where nothing is forbidden or nobody can tell. `rules`:
+    whether any are more than dead ends, so that a goal may have to be refused."""
 
     costs: tuple[StepCost | None, ...]
     given: tuple[Given, ...]
     margin: Margin
+    rules: bool = True
 
     def __bool__(self) -> bool:
         return any(cost is not None for cost in self.costs)
@@ -182,7 +184,8 @@ def guard_of(
         if (readout := readout_of(levels[: k + 1])) is not None:
             costs[k] += [replace(rule, readout=readout, stride=levels[k].stride) for rule in readable]
     joined = tuple(None if not each else each[0] if len(each) == 1 else Every(tuple(each)) for each in costs)
-    return Guard(joined, rules, margin)
+    heads = (getattr(level, "violation_head", None) for level in levels if learned)
+    return Guard(joined, rules, margin, bool(rules) or any(getattr(head, "rules", head is not None) for head in heads))
 
 
 def _rule(level: Level, given: Any, margin: Margin, newest: int | None) -> Given:

@@ -42,7 +42,7 @@ from hplan.levels.heads.policy import policy_stages
 from hplan.levels.heads.returns import returns_stages
 from hplan.levels.heads.success import success_rows, success_stages
 from hplan.levels.heads.uncertainty import carried_errors, uncertainty_stages
-from hplan.levels.heads.violation import violation_stages
+from hplan.levels.heads.violation import dead_ends, violation_stages
 from hplan.levels.level import Level
 from hplan.levels.pixels import Eye
 from hplan.levels.stage import Stages
@@ -193,7 +193,8 @@ class Strides:
         if level.obstruction is not None:
             level.compatibility_head = None  # what a map says takes its place
         yield from success_stages(level, self.play.below.__getitem__, self.success, self.seed, self.play)
-        yield from violation_stages(level, self.whole, self.whole.below, self.seed)
+        ends = dead_ends(self.whole) if self.success.any() else None  # where some ends are what was aimed at
+        yield from violation_stages(level, self.whole, self.whole.below, self.seed, ends)
 
     def finish(self, level: Level) -> bool:
         """Whether the level is kept. Raises UsageError where play is too short for as many as were asked for."""

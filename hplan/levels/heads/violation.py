@@ -35,8 +35,10 @@ class VectorViolation(nn.Module):
 
     threshold: Tensor
 
-    def __init__(self, *, latent: int, hidden: int = 64) -> None:
+    def __init__(self, *, latent: int, hidden: int = 64, rules: bool = True) -> None:
+        """rules: whether play broke any; else it is about dead ends alone, and nothing is refused for them."""
         super().__init__()
+        self.rules = rules
         self.network = nn.Sequential(mlp(2 * latent, hidden, 1), nn.Flatten(0))
         self.register_buffer("threshold", torch.tensor(0.0))  # logit above which a step is forbidden
 
@@ -110,18 +112,26 @@ class TableViolation(nn.Module):
         return self.broke.chance(rows, torch.full_like(rows, BROKE)) - 0.5
 
 
-def violation_stages(level: Level, play: Play, latents: Tensor, seed: int) -> Stages:
+def dead_ends(play: Play) -> Tensor:
+    """(N,) bool: steps that ended an episode without success. Nothing comes after."""
+    ended = torch.zeros_like(play.violation)
+    ended[:-1] = play.terminated[1:]
+    return ended & ~play.success
+
+
+def violation_stages(level: Level, play: Play, latents: Tensor, seed: int, ends: Tensor | None = None) -> Stages:
     """Give the level a violation head, and train it on frozen latents (N, *z) of all rows. Half of each batch broke a
     rule, and the others are those of several times as many that look most like it (online hard example mining;
     Shrivastava et al., 2016), successes among them: what is rare and allowed must not be forbidden. Its zero lies half
-    way between violations and other steps, a few of either left out.
+    way between violations and other steps, a few of either left out. `ends` (N,) bool: steps that are as bad.
 
     There is no such head where play broke none, or where latents do not tell."""
     stride = 1 if level.capabilities.discrete else round(level.stride)
-    if not bool(play.violation.any()):
+    wrong = play.violation if ends is None else play.violation | ends
+    if not bool(wrong.any()):
         return
     begin = play.starts(stride)
-    broke, solved = (_in_steps(each, begin, stride) for each in (play.violation, play.success))
+    broke, solved = (_in_steps(each, begin, stride) for each in (wrong, play.success))
     kinds, rare = (begin[broke], begin[~broke]), begin[solved & ~broke]
     if not len(kinds[0]) or not len(kinds[1]):
         return
@@ -131,9 +141,11 @@ def violation_stages(level: Level, play: Play, latents: Tensor, seed: int) -> St
         level.parts["violation"] = {"kind": "map", "channels": level.space.channels}
     else:
         level.parts["violation"] = {"kind": "vector", "latent": level.space.size}
+        if not bool(play.violation.any()):
+            level.parts["violation"]["rules"] = False
     head = level.made_anew("violation")
 
-    def ends(rows: Tensor) -> tuple[Tensor, Tensor]:
+    def pairs(rows: Tensor) -> tuple[Tensor, Tensor]:
         return latents[rows], latents[rows + stride]
 
     def classification(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
@@ -144,8 +156,8 @@ def violation_stages(level: Level, play: Play, latents: Tensor, seed: int) -> St
         if len(rare):
             other[: BATCH // 2] = rare[torch.randint(len(rare), (BATCH // 2,), generator=generator)]
         with torch.no_grad():
-            hardest = head.softly(level, *ends(other)).topk(BATCH // 2).indices
-        logits, broken = head.softly(level, *ends(torch.cat([bad, other[hardest]]))), torch.arange(BATCH) < BATCH // 2
+            hardest = head.softly(level, *pairs(other)).topk(BATCH // 2).indices
+        logits, broken = head.softly(level, *pairs(torch.cat([bad, other[hardest]]))), torch.arange(BATCH) < BATCH // 2
         loss = F.binary_cross_entropy_with_logits(logits, broken.float())
         return loss, {"accuracy": ((logits > 0) == broken).float().mean()}
 
@@ -156,7 +168,7 @@ def violation_stages(level: Level, play: Play, latents: Tensor, seed: int) -> St
     with torch.inference_mode():
         some = [kind[torch.randperm(len(kind), generator=generator)[:EXAMINED]] for kind in (*kinds, rare)]
         some = some[0], torch.cat(some[1:])
-        bad, good = (torch.cat([head(level, *ends(few)) for few in rows.split(512)]) for rows in some)
+        bad, good = (torch.cat([head(level, *pairs(few)) for few in rows.split(512)]) for rows in some)
     least, most = bad.quantile(MISSED), good.quantile(1 - TAKEN)
     head.threshold.copy_(torch.maximum((least + most) / 2, most))
     if float((bad > head.threshold).float().mean()) < TELLS:
