@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from hplan.codec import Codec
+from hplan.play.explore import permitted
 from hplan.types import Repair
 
 
@@ -46,10 +47,11 @@ class Actor(Protocol):
 
 
 class RandomActor:
-    """Uniformly random actions of an action space, seeded per episode."""
+    """Uniformly random actions of an action space, seeded per episode. env: whose mask of actions it heeds, if any, as
+    `hplan.registry.make_world` makes it."""
 
-    def __init__(self, codec: Codec) -> None:
-        self._codec = codec
+    def __init__(self, codec: Codec, env: Any = None) -> None:
+        self._codec, self._env = codec, env
         self.evaluations = 0
         self.planner_calls: dict[int, int] = {}
         self.repairs: dict[int, int] = {}
@@ -60,4 +62,5 @@ class RandomActor:
         self._generator = np.random.default_rng(seed)
 
     def act(self, observation: Any) -> Any:
-        return self._codec.decode(self._codec.random_action(self._generator))
+        action = self._codec.random_action(self._generator)
+        return self._codec.decode(permitted(self._env, action, self._generator) if self._env else action)

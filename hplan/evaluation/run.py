@@ -108,7 +108,7 @@ def _stage(player: Agent, task: TaskConfig, method: str) -> tuple[Actor, SplitEn
 
     env = make_world(task, split="eval")
     if method == "random":
-        return RandomActor(env.codec), env
+        return RandomActor(env.codec, env), env
     if method == "oracle":
         return _oracle(env, task), env
     return player, env

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hplan.codec import OutsideSpace
-from hplan.play.explore import Archive, Restorable, Start, SymbolSignature, VectorSignature, begin_anywhere
+from hplan.play.explore import Archive, Restorable, Start, SymbolSignature, VectorSignature, begin_anywhere, permitted
 from hplan.play.next_goals import Asked
 from hplan.play.store import observation_dtype, pack_contexts, pack_missions
 from hplan.types import ActionSpec, HplanError, Mission, ObservationSpec, UsageError
@@ -179,7 +179,7 @@ class RandomPlay:
             self._archive.visit(observation)
         action = self._actions[self._next]
         self._next += 1
-        return action
+        return permitted(self._env, action, self._rng)
 
 
 def random_actions(spec: ActionSpec, steps: int, repeat: tuple[float, ...], rng: np.random.Generator) -> Any:

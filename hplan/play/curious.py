@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hplan.codec import Codec
-from hplan.play.explore import Archive, Start, begin_anywhere
+from hplan.play.explore import Archive, Start, begin_anywhere, permitted
 from hplan.play.neighbours import NeighbourModel
 from hplan.types import UsageError
 
@@ -85,7 +85,7 @@ class CuriousPlay:
             self._played.append((*self._last, here))
             if len(self._played) >= _ROUND:
                 self._learn()
-        action = self._choose(here)
+        action = permitted(self._env, self._choose(here), self._rng)
         patches = np.unique(self._patches(here[None]))
         self._tried[patches, action] += 1
         self._last = here, action

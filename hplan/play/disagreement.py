@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hplan.play.explore import Start, begin_anywhere
+from hplan.play.explore import Start, begin_anywhere, permitted
 from hplan.threads import one_thread
 
 _MEMBERS, _HIDDEN = 5, 64
@@ -84,7 +84,7 @@ class CuriousVectors:
         if not self._ahead:
             with one_thread(), torch.no_grad():
                 self._ahead = self._search(observation)
-        action = self._ahead.pop(0)
+        action = permitted(self._env, self._ahead.pop(0), self._rng)
         self._last = observation, self._inputs(np.array([action]))[0]
         return action
 

@@ -82,6 +82,12 @@ class Start:
 LAYOUT_SEEDS = 2**31
 
 
+def permitted(env: Any, action: Any, rng: np.random.Generator) -> Any:
+    """The action; or any other one, where the environment says that this one is not allowed now."""
+    allowed = env.allowed
+    return action if allowed is None or allowed[action] else int(rng.choice(np.flatnonzero(allowed)))
+
+
 def begin(env: Any, seed: int) -> Start:
     """Reset an environment for an episode of play."""
     observation, info = env.reset(seed=seed)
@@ -216,10 +222,10 @@ class CountBasedPlay:
         if self._last is not None:
             following[self._last] = state
         if self._random() < _RANDOM:
-            action = int(self._random() * self._actions)
+            action = permitted(self._env, int(self._random() * self._actions), self._rng)
         else:
-            action, least = 0, float("inf")
-            for candidate in range(self._actions):
+            action, least, allowed = 0, float("inf"), self._env.allowed
+            for candidate in range(self._actions) if allowed is None else np.flatnonzero(allowed).tolist():
                 # An action never tried here counts as leading to a state never visited; noise below 1 breaks ties.
                 successor = following.get((state, candidate))
                 count = (visits.get(successor, 0) if successor else 0) + self._random() * 0.5

@@ -7,7 +7,7 @@ one layout in eight is for evaluation, and reset(seed) draws seeds derived from 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Literal
@@ -45,6 +45,7 @@ class _Here:
 
     seed: int
     inner: Any
+    allowed: np.ndarray | None
 
 
 class SplitEnv(gymnasium.Wrapper):
@@ -69,6 +70,7 @@ class SplitEnv(gymnasium.Wrapper):
         self._goals = getattr(env.view, "goals", GOALS)
         self._seed: int | None = None
         self._step = 0
+        self.allowed: np.ndarray | None = None  # (A,) bool: what `info["action_mask"]` has of discrete actions, if any
         if hasattr(env, "snapshot"):  # only views that can go back offer it
             self.snapshot, self.restore = self._snapshot, self._restore
 
@@ -94,6 +96,7 @@ class SplitEnv(gymnasium.Wrapper):
             except (Exception, SystemExit) as error:
                 raise self._failure("reset", error) from error
             if seen is None or self._fingerprint is None or layout_split(self._fingerprint(seen)) == self.split:
+                self.allowed = self._mask(info)
                 return observation, info
         raise HplanError(
             f"{self.name}: none of {_TRIES} layouts derived from seed {seed} is one for {self.split}: it has too few "
@@ -106,9 +109,18 @@ class SplitEnv(gymnasium.Wrapper):
         except (Exception, SystemExit) as error:
             raise self._failure(f"step({action})", error) from error
         self._step += 1
+        self.allowed = self._mask(info)
         if not abs(reward) <= _LARGEST:  # type: ignore[arg-type]  # Outcome made it a float; NaN is not, either
             raise self._failure("", UsageError(f"reward {reward} is not finite in float32: mend what it pays"))
         return observation, reward, terminated, truncated, info  # type: ignore[return-value]
+
+    def _mask(self, info: Mapping[str, Any]) -> np.ndarray | None:
+        """None, too, where none is allowed, as in the end of an episode."""
+        actions, mask = self.codec.action_spec, info.get("action_mask")
+        if mask is None or actions.kind != "discrete" or np.shape(mask) != (actions.size,):
+            return None
+        allowed = np.asarray(mask) > 0
+        return allowed if allowed.any() else None
 
     def render(self) -> str:  # type: ignore[override]
         return self._outcome.draw()
@@ -122,9 +134,9 @@ class SplitEnv(gymnasium.Wrapper):
 
     def _snapshot(self) -> _Here:
         """The state as it is now."""
-        return _Here(self._seed or 0, self._outcome.snapshot())
+        return _Here(self._seed or 0, self._outcome.snapshot(), self.allowed)
 
     def _restore(self, snapshot: _Here) -> None:
         """A new episode that starts in that state: limits on its length count from here."""
-        self._seed, self._step = snapshot.seed, 0
+        self._seed, self._step, self.allowed = snapshot.seed, 0, snapshot.allowed
         self._outcome.restore(snapshot.inner)
