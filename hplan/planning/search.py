@@ -22,6 +22,8 @@ UNCERTAINTY_WEIGHT = 1.0  # steps of cost of a step for each step by which its e
 FLOORS = (0.005, 0.0)  # macro-actions less probable than this are not tried, unless the search above failed
 SMALL = 4096  # evaluations that are not shared out between the rounds of a search
 LEAST = 1.0 - 1e-6  # that a step costs, but for rounding
+FINER = 0.1  # steps within which latents are merged, where a search found nothing more to try
+WORTH = 32  # times what that search took are spent on it at the most
 INFORMED = 8  # steps imagined at once where the way to the goal is known: more are mostly beside it
 
 
@@ -39,8 +41,9 @@ class BestFirstSearch:
     Where the goal tells how many steps are `left` to it at least (`hplan.planning.energy.Informed`), the search is A*
     (Hart, Nilsson and Raphael, 1968), and nothing is imagined from where there is no way.
 
-    The search starts narrow and widens only while the goal is not reached (`PriorProposal`). Where it never is, the
-    answer is the path to the least energy.
+    The search starts narrow and widens only while the goal is not reached (`PriorProposal`). Where nothing is left to
+    try, it begins again with latents merged only within `FINER` steps. Where the goal never is reached, the answer is
+    the path to the least energy.
     """
 
     complete = True  # where it fails, no plan exists within the budget, as far as the level's model knows
@@ -74,13 +77,22 @@ class BestFirstSearch:
         generator: torch.Generator | None = None,
     ) -> PlanResult:
         tree = _Tree(level, start, goal, budget.horizon)
+        spent = self._widening(tree, budget.evaluations, step_cost)
+        if not tree.reached and spent < budget.evaluations and not level.capabilities.discrete:
+            # Nothing is left to try: what was merged may have been several places.
+            tree = _Tree(level, start, goal, budget.horizon, nearest=FINER, evaluations=spent)
+            self._widening(tree, min(budget.evaluations, WORTH * spent), step_cost)
+        return tree.path()
+
+    def _widening(self, tree: _Tree, evaluations: int, step_cost: StepCost | None) -> int:
+        """Search narrowly at first, in as many rounds as the proposal has. Returns what was spent."""
         last = self.proposal.rounds - 1
         for turn in range(last + 1):
             tree.widen(turn)
-            self._grow(tree, budget.evaluations if turn == last else _narrow(budget.evaluations), step_cost)
-            if tree.reached or tree.evaluations >= budget.evaluations:
+            self._grow(tree, evaluations if turn == last else _narrow(evaluations), step_cost)
+            if tree.reached or tree.evaluations >= evaluations:
                 break
-        return tree.path()
+        return tree.evaluations
 
     def _grow(self, tree: _Tree, evaluations: int, step_cost: StepCost | None) -> None:
         """Imagine steps until the goal is reached at least cost, so many are spent in all, or none is left."""
@@ -145,15 +157,27 @@ class _Tree:
     further.
     """
 
-    def __init__(self, level: WorldModel, start: Tensor, goal: Energy, horizon: int, *, least: float = 1.0) -> None:
-        """`least`: that any step costs."""
+    def __init__(
+        self,
+        level: WorldModel,
+        start: Tensor,
+        goal: Energy,
+        horizon: int,
+        *,
+        least: float = 1.0,
+        nearest: float = 0.0,
+        evaluations: int = 0,
+    ) -> None:
+        """`least`: that any step costs. `nearest`: steps within which latents are merged; 0: as `level.keys` has it.
+        `evaluations`: spent before."""
         self.level, self.goal, self.horizon, self.least = level, goal, horizon, least
+        self.nearest, self.apart = nearest, start[:0].new_zeros((0, *start.shape))
         self.left: Callable[[Tensor], Tensor] | None = getattr(goal, "left", None)
         energy = goal(start[None])
         root = _Node(start, self._keys(start[None])[0], float(energy[0]), rest=self._rest(start[None], energy)[0])
         self.nodes, self.known = [root], {root.key: 0}
         self.goal_node = 0 if root.energy <= goal.threshold else -1
-        self.turn, self.evaluations = 0, 0
+        self.turn, self.evaluations = 0, evaluations
         # Queues are ordered by what a way to the goal costs at least, or one step more where nothing is known of it.
         # Of equal ones those come first which are nearer to the goal.
         self.closed: list[tuple[float, float, int]] = []  # (cost, rest, node) without a prior
@@ -240,7 +264,17 @@ class _Tree:
                 self.goal_node = number
 
     def _keys(self, z: Tensor) -> list[bytes]:
-        return [row.tobytes() for row in self.level.keys(z).numpy(force=True)]
+        if not self.nearest:
+            return [row.tobytes() for row in self.level.keys(z).numpy(force=True)]
+        found = []
+        for each in z:  # one after the other: the next one may be merged with this one
+            away = self.level.distance(self.apart, each.expand_as(self.apart))
+            if not len(away) or float(away.min()) > self.nearest:
+                self.apart = torch.cat([self.apart, each[None]])
+                found.append(len(self.apart) - 1)
+            else:
+                found.append(int(away.argmin()))
+        return [number.to_bytes(4) for number in found]
 
     def path(self) -> PlanResult:
         """To the goal, else to the least energy."""

@@ -14,7 +14,7 @@ from hplan.planning.constraints import FEW, Given, Guard, Learned, Margin, _aske
 from hplan.planning.mppi import PathIntegral
 from hplan.planning.rollout import Scored
 from hplan.planning.search import BestFirstSearch
-from hplan.types import Budget, MacroSpec, UsageError
+from hplan.types import Budget, Capabilities, MacroSpec, UsageError
 
 WIDTH = 5
 MOVES = torch.tensor([-WIDTH, WIDTH, -1, 1])  # up, down, left, right
@@ -24,7 +24,7 @@ class Grid:
     """A grid of cells without walls, WIDTH wide and high; a latent is the number of a cell."""
 
     index, stride, compatibility, outcomes = 0, 1.0, None, None
-    macro = MacroSpec("discrete", 4)
+    macro, capabilities = MacroSpec("discrete", 4), Capabilities(discrete=True)
 
     def predict(self, z: Tensor, macro: Tensor) -> Tensor:
         row, column = z[:, 0] // WIDTH, z[:, 0] % WIDTH

@@ -229,6 +229,32 @@ def test_a_step_unlike_real_ones_costs_what_it_is_unlike_them(weight: float, ste
     assert len(search.plan(Gaps(), torch.zeros(1), At(2), budget=Budget(100, 10))) == steps
 
 
+class Crowded(Graph):
+    """A chain of nodes, of which keys tell no two neighbours apart: where play seldom was, latents lie close."""
+
+    capabilities = Capabilities()
+
+    def __init__(self, count: int) -> None:
+        ahead = (torch.arange(count) + 1).clamp(max=count - 1)
+        super().__init__(torch.stack([ahead, (torch.arange(count) - 1).clamp(min=0)], 1))
+
+    def distance(self, z: Tensor, other: Tensor) -> Tensor:
+        return 0.3 * (z - other).abs().sum(-1)
+
+    def keys(self, z: Tensor) -> Tensor:
+        return z.long() // 3
+
+
+def test_what_was_merged_is_told_apart_where_nothing_is_left_to_try() -> None:
+    level = Crowded(9)
+    found = BestFirstSearch().plan(level, torch.zeros(1), At(8), budget=Budget(1000, 20))
+    assert found.reached and found.macros.tolist() == [0] * 8
+    assert found.evaluations == level.evaluations, "of both searches"
+    level = Crowded(9)
+    never = BestFirstSearch().plan(level, torch.zeros(1), At(99), budget=Budget(1000, 20))
+    assert not never.reached and never.evaluations == level.evaluations < 40
+
+
 class Gamble(Graph):
     """Node 0 leads to 2 in one step that may end elsewhere, or surely by way of 1."""
 
