@@ -84,7 +84,7 @@ LAYOUT_SEEDS = 2**31
 
 def permitted(env: Any, action: Any, rng: np.random.Generator) -> Any:
     """The action; or any other one, where the environment says that this one is not allowed now."""
-    allowed = env.allowed
+    allowed = getattr(env, "allowed", None)
     return action if allowed is None or allowed[action] else int(rng.choice(np.flatnonzero(allowed)))
 
 
@@ -224,7 +224,7 @@ class CountBasedPlay:
         if self._random() < _RANDOM:
             action = permitted(self._env, int(self._random() * self._actions), self._rng)
         else:
-            action, least, allowed = 0, float("inf"), self._env.allowed
+            action, least, allowed = 0, float("inf"), getattr(self._env, "allowed", None)
             for candidate in range(self._actions) if allowed is None else np.flatnonzero(allowed).tolist():
                 # An action never tried here counts as leading to a state never visited; noise below 1 breaks ties.
                 successor = following.get((state, candidate))
