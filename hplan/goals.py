@@ -56,7 +56,8 @@ def asks(stack: Stack, seen: np.ndarray, shown: Any = None) -> np.ndarray | None
     """The same without a look at what it means, to tell whether it becomes another one."""
     if stack.asking:
         return seen[list(stack.asking)]
-    return None if shown is None else stack.codec.asks(shown)
+    heeded = stack.reading is not None or hands_out(stack)  # else it is the same goal, whatever is asked for
+    return stack.codec.asks(shown) if heeded and shown is not None else None
 
 
 def follows(stack: Stack, goal: Any, mission: Any, seen: np.ndarray, shown: Any = None) -> bool:

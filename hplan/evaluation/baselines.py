@@ -63,4 +63,4 @@ class RandomActor:
 
     def act(self, observation: Any) -> Any:
         action = self._codec.random_action(self._generator)
-        return self._codec.decode(permitted(self._env, action, self._generator) if self._env else action)
+        return self._codec.decode(permitted(self._env, action, self._generator))

@@ -266,15 +266,24 @@ class _Tree:
     def _keys(self, z: Tensor) -> list[bytes]:
         if not self.nearest:
             return [row.tobytes() for row in self.level.keys(z).numpy(force=True)]
-        found = []
-        for each in z:  # one after the other: the next one may be merged with this one
-            away = self.level.distance(self.apart, each.expand_as(self.apart))
-            if not len(away) or float(away.min()) > self.nearest:
-                self.apart = torch.cat([self.apart, each[None]])
-                found.append(len(self.apart) - 1)
-            else:
-                found.append(int(away.argmin()))
-        return [number.to_bytes(4) for number in found]
+        # the latent that each lies nearest to of those met before, else the first of these that it lies near
+        away, numbers = self._apart(z, self.apart), torch.full((len(z),), -1)
+        if away.shape[1]:
+            least, nearest = away.min(1)
+            numbers = torch.where(least <= self.nearest, nearest, -1)
+        new = torch.nonzero(numbers < 0)[:, 0]
+        near = self._apart(z[new], z[new]) <= self.nearest
+        for i, row in enumerate(new.tolist()):
+            if numbers[row] < 0:
+                alike = new[near[i] & (numbers[new] < 0)]
+                numbers[alike] = numbers[row] = len(self.apart)
+                self.apart = torch.cat([self.apart, z[row : row + 1]])
+        return [number.to_bytes(4) for number in numbers.tolist()]
+
+    def _apart(self, z: Tensor, others: Tensor) -> Tensor:
+        """(B, *z), (R, *z) -> (B, R): how far each of these lies from each of the others, in steps."""
+        pairs = torch.cartesian_prod(torch.arange(len(z)), torch.arange(len(others))).view(-1, 2)
+        return self.level.distance(z[pairs[:, 0]], others[pairs[:, 1]]).view(len(z), len(others))
 
     def path(self) -> PlanResult:
         """To the goal, else to the least energy."""

@@ -64,6 +64,7 @@ def import_minari(dataset: str, out: Path | str) -> EpisodeStore:
 
     Its spaces are those of play (hplan/codec.py), and so is success: the info `success` or `is_success`, else an end
     with a reward above 0 and above that of every step that does not end. Episodes keep their seeds where all have one.
+    Where success is followed by another goal, an episode is cut (`hplan.play.next_goals`).
 
     Raises UsageError for other spaces, or where it is not here, and HplanError, with the number of the episode, where
     an episode is not what its spaces say or holds numbers that are not finite.

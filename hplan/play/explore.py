@@ -83,7 +83,7 @@ LAYOUT_SEEDS = 2**31
 
 
 def permitted(env: Any, action: Any, rng: np.random.Generator) -> Any:
-    """The action; or any other one, where the environment says that this one is not allowed now."""
+    """The action; or any other one, where `env.allowed` (`SplitEnv`) says that this one is not allowed now."""
     allowed = getattr(env, "allowed", None)
     return action if allowed is None or allowed[action] else int(rng.choice(np.flatnonzero(allowed)))
 

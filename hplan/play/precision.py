@@ -13,6 +13,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from hplan.encodings import leaves_of
+from hplan.play.explore import permitted
 from hplan.types import PrecisionWarning
 
 LOOKED_AT = 100_000  # steps, evenly
@@ -39,7 +40,7 @@ def offset_of(env: Any) -> tuple[float, ...]:
             raw, _ = env.reset(seed=seed)
             for _ in range(PROBES):
                 seen.append(codec.doubles(raw))
-                raw, _, terminated, truncated, _ = env.step(codec.decode(codec.random_action(rng)))
+                raw, _, terminated, truncated, _ = env.step(codec.decode(permitted(env, codec.random_action(rng), rng)))
                 if terminated or truncated:
                     break
     return offset_from(seen)

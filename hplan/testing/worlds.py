@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 
 from hplan.codec import OutsideSpace
+from hplan.play.explore import permitted
 
 STEPS = 30  # of random actions, enough to meet a wrong dtype or a NaN
 
@@ -65,7 +66,7 @@ def _roll(env: Any, seed: int, steps: int) -> list[tuple[np.ndarray, float, bool
     generator, rows = np.random.default_rng(seed), []
     env.reset(seed=seed)
     for index in range(steps):
-        action = env.codec.decode(env.codec.random_action(generator))
+        action = env.codec.decode(permitted(env, env.codec.random_action(generator), generator))
         observation, reward, terminated, truncated, info = env.step(action)
         where = f"{env.name}: step {index}"
         assert np.isfinite(reward), f"{where}: reward is {reward}, expected a finite number"

@@ -26,7 +26,7 @@ from hplan.goals import hands_out
 from hplan.levels.heads.returns import returns_stages
 from hplan.levels.pixels import PixelEncoder
 from hplan.levels.stack import FORMAT, WEIGHTS
-from hplan.play.explore import Start, begin_anywhere
+from hplan.play.explore import Start, begin_anywhere, permitted
 from hplan.play.manifest import Manifest
 from hplan.play.play import Play, load_play
 from hplan.play.record import play
@@ -141,7 +141,7 @@ class AgentPlay:
     def act(self, observation: np.ndarray, step: int) -> Any:
         chosen = self.agent.choose(observation)
         if self.rng.random() < RANDOM:
-            return self.env.codec.random_action(self.rng)
+            return permitted(self.env, self.env.codec.random_action(self.rng), self.rng)
         return chosen.numpy(force=True)
 
 

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from hplan.levels.cellular import CHUNK, ColourMap, frame_keys, packed
 from hplan.levels.level import Level
 from hplan.levels.stage import Stage, Stages
+from hplan.play.explore import permitted
 from hplan.play.play import Play
 from hplan.types import UsageError
 from hplan.validation import Count, validated
@@ -286,9 +287,8 @@ def shows_register(world: Any) -> bool:
         frames.append(world.codec.encode(observation))
         for left in reversed(range(STEPS - 1)):
             remaining.append(left + 1)
-            observation, _, terminated, truncated, _ = world.step(
-                world.codec.decode(int(rng.integers(world.codec.action_spec.size)))
-            )
+            action = permitted(world, int(rng.integers(world.codec.action_spec.size)), rng)
+            observation, _, terminated, truncated, _ = world.step(world.codec.decode(action))
             frames.append(world.codec.encode(observation))
             if terminated or truncated:
                 remaining[-1] = 1

@@ -19,6 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from hplan.levels.tile_encoder import CHUNK, TileEncoder, tile_keys, tiles_of
+from hplan.play.explore import permitted
 from hplan.play.play import Play
 from hplan.training.symbols import movers
 from hplan.types import ObservationSpec, UsageError
@@ -62,7 +63,7 @@ def shows_tiles(world: Any) -> bool:
         observation, _ = world.reset(seed=seed)
         for _ in range(STEPS):
             frames.append(world.codec.encode(observation))
-            action = int(rng.integers(world.codec.action_spec.size))
+            action = permitted(world, int(rng.integers(world.codec.action_spec.size)), rng)
             observation, _, terminated, truncated, _ = world.step(world.codec.decode(action))
             if terminated or truncated:
                 break

@@ -218,10 +218,12 @@ def _moments(env: gymnasium.Env) -> list[list[Any]]:
     with suppress(Exception, SystemExit):  # what goes wrong here is told where somebody plays, with seed and step
         env.action_space.seed(0)
         for seed in range(_PROBES):
-            raw, _ = env.reset(seed=seed)
+            raw, info = env.reset(seed=seed)
             episodes.append([deepcopy(raw)])  # some environments write into what they returned
             for _ in range(_PROBES - 1):
-                raw, _, terminated, truncated, _ = env.step(env.action_space.sample())
+                mask = (info or {}).get("action_mask") if isinstance(env.action_space, spaces.Discrete) else None
+                allowed = None if mask is None else np.asarray(mask, np.int8)
+                raw, _, terminated, truncated, info = env.step(env.action_space.sample(allowed))
                 if terminated or truncated:
                     break
                 episodes[-1].append(deepcopy(raw))

@@ -17,6 +17,8 @@ from hplan.play.curious import CuriousPlay
 from hplan.play.disagreement import CuriousVectors
 from hplan.play.explore import CountBasedPlay
 from hplan.registry import make_world, task_of
+from hplan.testing import check_task
+from hplan.training.tiles import shows_tiles
 
 SOLVED = (1, 2, 3, 4, 5, 0)
 WAYS = ((-1, 0), (1, 0), (0, -1), (0, 1))
@@ -71,6 +73,30 @@ class InNumbers(Sliding):
         return np.array(self.tiles, np.float32) / 7
 
 
+class InPictures(Sliding):
+    """The same as an image: a tile of 8 x 8 pixels for each."""
+
+    observation_space = spaces.Box(0, 255, (16, 24, 3), np.uint8)
+
+    def seen(self) -> Any:
+        painted = np.random.default_rng(0).integers(0, 255, (6, 8, 8, 3), np.uint8)
+        rows = np.array(self.tiles).reshape(2, 3)
+        return np.concatenate([np.concatenate([painted[tile] for tile in row], 1) for row in rows])
+
+
+class Told(Sliding):
+    """The same, beside words that say which tile counts, and do not."""
+
+    observation_space = spaces.Dict(tiles=spaces.MultiDiscrete([6] * 6), instruction=spaces.Text(20))
+
+    def seen(self) -> Any:
+        return {"tiles": np.array(self.tiles), "instruction": f"mind tile {'abcde'[self.mind]}"}
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.mind = (seed or 0) % 5
+        return super().reset(seed=seed, options=options)
+
+
 def counting(env: Any, rng: np.random.Generator) -> CountBasedPlay:
     return CountBasedPlay(env, rng, archive=rare_states(env), restart_rare=0.3)
 
@@ -94,6 +120,13 @@ def test_play_takes_what_is_allowed(world: type[Sliding], driver: Any) -> None:
     found = collect(env, driver(env, np.random.default_rng(0)), steps=600, episode_steps=60)
     assert found.error is None
     assert len(set(found.arrays["actions"].tolist())) == 4
+
+
+def test_looks_at_a_world_before_play_do_too() -> None:
+    """Of images: whether they are made of tiles. Of parts: which says what an episode asks for."""
+    assert shows_tiles(make_world(task_of(InPictures)))
+    assert make_world(task_of(Told)).codec.mission == "instruction"
+    check_task(Sliding)
 
 
 @pytest.mark.training
